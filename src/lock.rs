@@ -1,0 +1,72 @@
+//! One writer: an advisory lock beside the database.
+//!
+//! The kernel drops the lock with its holder, so a dead holder's lock is no obstacle. The file's text
+//! (pid and start) only tells others who holds it.
+
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use chrono::{Local, SecondsFormat};
+
+/// Held until dropped.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "holding the file is holding the lock")] File);
+
+/// Another run holds the lock. `main` turns it into exit code 4.
+#[derive(Debug)]
+pub struct Held {
+    holder: String,
+    path: PathBuf,
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "another run holds the lock `{}`: {}", self.path.display(), self.holder)
+    }
+}
+
+impl std::error::Error for Held {}
+
+/// Takes the lock at `path` or fails at once with `Held`.
+pub fn take(path: &Path) -> Result<Lock> {
+    let what = || format!("cannot lock `{}`", path.display());
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let mut file = options.open(path).with_context(what)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            let _ = file.read_to_string(&mut text);
+            let holder = if text.trim().is_empty() { "a run that has just begun".into() } else { text.trim().into() };
+            return Err(Held { holder, path: path.into() }.into());
+        }
+        Err(TryLockError::Error(error)) => return Err(error).with_context(what),
+    }
+    let since = Local::now().to_rfc3339_opts(SecondsFormat::Secs, false);
+    file.set_len(0).with_context(what)?;
+    file.rewind().with_context(what)?;
+    writeln!(file, "pid {} since {since}", std::process::id()).with_context(what)?;
+    Ok(Lock(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_taker_is_told_who_holds_it_and_a_dropped_lock_is_free() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("l");
+        let lock = take(&path).unwrap();
+        let error = take(&path).unwrap_err();
+        assert!(error.downcast_ref::<Held>().is_some());
+        assert!(error.to_string().contains(&format!("pid {} since 2", std::process::id())), "{error}");
+        drop(lock);
+        take(&path).unwrap();
+    }
+}

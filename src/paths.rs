@@ -1,0 +1,113 @@
+//! Paths out of a repository, which are hostile until proven otherwise.
+//!
+//! In: a folder and a path that a repository file names below it. Out: the resolved path, inside
+//! the folder, or an error. Nothing is touched.
+
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+/// Joins `path` below `root` and resolves symlinks; fails unless the result exists inside `root`.
+///
+/// `path` must be relative, without `..` and without a `.git` component. `root` is resolved too.
+pub fn existing_inside(root: &Path, path: &str) -> Result<PathBuf> {
+    resolve_inside(root, root, path)
+}
+
+/// Like `existing_inside`, but `path` is relative to `base`, a folder inside `root`; `..` may climb
+/// up to `root`. A leading `..` is how compose files reach shared files of their repository.
+pub fn resolve_inside(root: &Path, base: &Path, path: &str) -> Result<PathBuf> {
+    ensure!(!path.is_empty(), "the path is empty");
+    ensure!(
+        !path.contains('\0'),
+        "the path `{}` holds a NUL byte",
+        path.escape_debug()
+    );
+    let mut depth = base
+        .strip_prefix(root)
+        .map_or(0, |below| below.components().count());
+    let climbing = base != root;
+    for component in Path::new(path).components() {
+        match component {
+            Component::Prefix(_) | Component::RootDir => bail!("the path `{path}` is absolute"),
+            Component::ParentDir if !climbing || depth == 0 => bail!("the path `{path}` leads out with `..`"),
+            Component::ParentDir => depth -= 1,
+            Component::Normal(name) if name == ".git" => bail!("the path `{path}` leads into `.git`"),
+            Component::Normal(_) => depth += 1,
+            Component::CurDir => {}
+        }
+    }
+    let root = root
+        .canonicalize()
+        .with_context(|| format!("cannot resolve `{}`", root.display()))?;
+    let joined = base.join(path);
+    let resolved = match joined.canonicalize() {
+        Ok(resolved) => resolved,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!("`{path}` does not exist"),
+        Err(error) => return Err(error).with_context(|| format!("cannot resolve `{path}`")),
+    };
+    ensure!(
+        resolved.starts_with(&root),
+        "`{path}` is a symlink that leads out of the repository"
+    );
+    ensure!(
+        !resolved
+            .strip_prefix(&root)?
+            .components()
+            .any(|part| part.as_os_str() == ".git"),
+        "`{path}` leads into `.git`"
+    );
+    Ok(resolved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn tree() -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("web")).unwrap();
+        std::fs::create_dir_all(dir.path().join(".git")).unwrap();
+        std::fs::write(dir.path().join("web/a"), "a").unwrap();
+        std::fs::write(dir.path().join(".git/config"), "").unwrap();
+        symlink("/etc", dir.path().join("out")).unwrap();
+        symlink("web", dir.path().join("in")).unwrap();
+        symlink(".git", dir.path().join("g")).unwrap();
+        dir
+    }
+
+    #[test]
+    fn inside_is_fine_also_through_a_symlink_that_stays_inside() {
+        let dir = tree();
+        let real = dir.path().canonicalize().unwrap();
+        assert_eq!(existing_inside(dir.path(), "web/a").unwrap(), real.join("web/a"));
+        assert_eq!(existing_inside(dir.path(), "./in/a").unwrap(), real.join("web/a"));
+        let up = resolve_inside(dir.path(), &dir.path().join("web"), "../in/a").unwrap();
+        assert_eq!(up, real.join("web/a"));
+    }
+
+    #[test]
+    fn every_way_out_is_refused() {
+        let dir = tree();
+        for path in [
+            "",
+            "/etc/passwd",
+            "../x",
+            "web/../../x",
+            "out",
+            "out/passwd",
+            ".git/config",
+            "g/config",
+            "a\0b",
+        ] {
+            assert!(existing_inside(dir.path(), path).is_err(), "{path:?}");
+        }
+        for path in ["../../etc/passwd", "../../x", "/etc/passwd", "../out/passwd"] {
+            assert!(
+                resolve_inside(dir.path(), &dir.path().join("web"), path).is_err(),
+                "{path:?}"
+            );
+        }
+    }
+}

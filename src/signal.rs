@@ -1,0 +1,53 @@
+//! SIGINT and SIGTERM, seen between two steps.
+//!
+//! The handlers only set a flag. Loops that wait ask `check`; a running docker call is let end.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+/// The run was asked to end by this signal. `main` turns it into exit code 128+n.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Interrupted(pub i32);
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = if self.0 == SIGINT { "SIGINT" } else { "SIGTERM" };
+        write!(
+            f,
+            "ended by {name}; what was applied so far is recorded, the next run goes on from there"
+        )
+    }
+}
+
+impl std::error::Error for Interrupted {}
+
+fn flag() -> &'static Arc<AtomicUsize> {
+    static FLAG: OnceLock<Arc<AtomicUsize>> = OnceLock::new();
+    FLAG.get_or_init(Arc::default)
+}
+
+/// Installs the handlers; call once, before the first step.
+pub fn install() -> anyhow::Result<()> {
+    for signal in [SIGINT, SIGTERM] {
+        let number = usize::try_from(signal)?;
+        signal_hook::flag::register_usize(signal, Arc::clone(flag()), number)?;
+    }
+    Ok(())
+}
+
+/// The signal received so far, if any.
+pub fn received() -> Option<Interrupted> {
+    i32::try_from(flag().load(Ordering::Relaxed))
+        .ok()
+        .filter(|number| *number != 0)
+        .map(Interrupted)
+}
+
+/// Fails with `Interrupted` once a signal has come.
+pub fn check() -> anyhow::Result<()> {
+    received().map_or(Ok(()), |interrupted| Err(interrupted.into()))
+}

@@ -1,0 +1,1 @@
+//! Everything DockerOps promises, one module per command or promise.
