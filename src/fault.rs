@@ -22,19 +22,12 @@ impl std::error::Error for Fault {}
 
 /// An error saying `what` happened and, as a hint, what to do next.
 pub fn fault(what: impl Into<String>, hint: impl Into<String>) -> anyhow::Error {
-    Fault {
-        what: what.into(),
-        hint: hint.into(),
-    }
-    .into()
+    Fault { what: what.into(), hint: hint.into() }.into()
 }
 
 /// The first hint found from the outermost error inwards.
 pub fn hint_of(error: &anyhow::Error) -> Option<&str> {
-    error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<Fault>())
-        .map(|fault| fault.hint.as_str())
+    error.chain().find_map(|cause| cause.downcast_ref::<Fault>()).map(|fault| fault.hint.as_str())
 }
 
 /// Adds a hint to any failed result that has none.
@@ -47,11 +40,7 @@ impl<T, E: Into<anyhow::Error>> OrHint<T> for Result<T, E> {
     fn or_hint(self, hint: impl Into<String>) -> anyhow::Result<T> {
         self.map_err(|error| {
             let error = error.into();
-            if hint_of(&error).is_some() {
-                error
-            } else {
-                fault(format!("{error:#}"), hint)
-            }
+            if hint_of(&error).is_some() { error } else { fault(format!("{error:#}"), hint) }
         })
     }
 }
@@ -71,9 +60,7 @@ mod tests {
 
     #[test]
     fn a_plain_error_gets_the_hint() {
-        let error = Err::<(), _>(anyhow!("b").context("a"))
-            .or_hint("do c")
-            .unwrap_err();
+        let error = Err::<(), _>(anyhow!("b").context("a")).or_hint("do c").unwrap_err();
         assert_eq!(format!("{error:#}"), "a: b");
         assert_eq!(hint_of(&error), Some("do c"));
     }

@@ -42,7 +42,8 @@ pub fn take(path: &Path) -> Result<Lock> {
         Err(TryLockError::WouldBlock) => {
             let mut text = String::new();
             let _ = file.read_to_string(&mut text);
-            let holder = if text.trim().is_empty() { "a run that has just begun".into() } else { text.trim().into() };
+            let holder =
+                if text.trim().is_empty() { "a run that has just begun".into() } else { text.trim().into() };
             return Err(Held { holder, path: path.into() }.into());
         }
         Err(TryLockError::Error(error)) => return Err(error).with_context(what),

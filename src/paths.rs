@@ -3,9 +3,11 @@
 //! In: a folder and a path that a repository file names below it. Out: the resolved path, inside
 //! the folder, or an error. Nothing is touched.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 /// Joins `path` below `root` and resolves symlinks; fails unless the result exists inside `root`.
 ///
@@ -18,14 +20,8 @@ pub fn existing_inside(root: &Path, path: &str) -> Result<PathBuf> {
 /// up to `root`. A leading `..` is how compose files reach shared files of their repository.
 pub fn resolve_inside(root: &Path, base: &Path, path: &str) -> Result<PathBuf> {
     ensure!(!path.is_empty(), "the path is empty");
-    ensure!(
-        !path.contains('\0'),
-        "the path `{}` holds a NUL byte",
-        path.escape_debug()
-    );
-    let mut depth = base
-        .strip_prefix(root)
-        .map_or(0, |below| below.components().count());
+    ensure!(!path.contains('\0'), "the path `{}` holds a NUL byte", path.escape_debug());
+    let mut depth = base.strip_prefix(root).map_or(0, |below| below.components().count());
     let climbing = base != root;
     for component in Path::new(path).components() {
         match component {
@@ -37,27 +33,36 @@ pub fn resolve_inside(root: &Path, base: &Path, path: &str) -> Result<PathBuf> {
             Component::CurDir => {}
         }
     }
-    let root = root
-        .canonicalize()
-        .with_context(|| format!("cannot resolve `{}`", root.display()))?;
+    let root = root.canonicalize().with_context(|| format!("cannot resolve `{}`", root.display()))?;
     let joined = base.join(path);
     let resolved = match joined.canonicalize() {
         Ok(resolved) => resolved,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!("`{path}` does not exist"),
         Err(error) => return Err(error).with_context(|| format!("cannot resolve `{path}`")),
     };
+    ensure!(resolved.starts_with(&root), "`{path}` is a symlink that leads out of the repository");
     ensure!(
-        resolved.starts_with(&root),
-        "`{path}` is a symlink that leads out of the repository"
-    );
-    ensure!(
-        !resolved
-            .strip_prefix(&root)?
-            .components()
-            .any(|part| part.as_os_str() == ".git"),
+        !resolved.strip_prefix(&root)?.components().any(|part| part.as_os_str() == ".git"),
         "`{path}` leads into `.git`"
     );
     Ok(resolved)
+}
+
+/// The text of a regular file of at most `most` bytes.
+pub fn read_text(path: &Path, most: u64) -> Result<String> {
+    let file = File::open(path).map_err(|error| anyhow!("cannot be read: {error}"))?;
+    ensure!(file.metadata()?.is_file(), "is not a file");
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes).context("cannot be read")?;
+    ensure!(bytes.len() as u64 <= most, "is larger than {} KiB", most / 1024);
+    String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count()
+            + 1;
+        anyhow!("is not UTF-8 (line {line})")
+    })
 }
 
 #[cfg(test)]
@@ -90,24 +95,13 @@ mod tests {
     #[test]
     fn every_way_out_is_refused() {
         let dir = tree();
-        for path in [
-            "",
-            "/etc/passwd",
-            "../x",
-            "web/../../x",
-            "out",
-            "out/passwd",
-            ".git/config",
-            "g/config",
-            "a\0b",
-        ] {
+        for path in
+            ["", "/etc/passwd", "../x", "web/../../x", "out", "out/passwd", ".git/config", "g/config", "a\0b"]
+        {
             assert!(existing_inside(dir.path(), path).is_err(), "{path:?}");
         }
         for path in ["../../etc/passwd", "../../x", "/etc/passwd", "../out/passwd"] {
-            assert!(
-                resolve_inside(dir.path(), &dir.path().join("web"), path).is_err(),
-                "{path:?}"
-            );
+            assert!(resolve_inside(dir.path(), &dir.path().join("web"), path).is_err(), "{path:?}");
         }
     }
 }

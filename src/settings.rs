@@ -53,15 +53,9 @@ impl Settings {
         let home = text(environment, "HOME")?.map(PathBuf::from);
         let database = match text(environment, "DOCKEROPS_DB_PATH")? {
             Some(path) => PathBuf::from(path),
-            None => home
-                .as_ref()
-                .map(|home| home.join(".dockerops/dockerops.db"))
-                .ok_or_else(|| {
-                    fault(
-                        "neither `DOCKEROPS_DB_PATH` nor `HOME` is set",
-                        "set `DOCKEROPS_DB_PATH`",
-                    )
-                })?,
+            None => home.as_ref().map(|home| home.join(".dockerops/dockerops.db")).ok_or_else(|| {
+                fault("neither `DOCKEROPS_DB_PATH` nor `HOME` is set", "set `DOCKEROPS_DB_PATH`")
+            })?,
         };
         let database = std::path::absolute(&database)
             .with_context(|| format!("`DOCKEROPS_DB_PATH` is no usable path: `{}`", database.display()))?;
@@ -76,11 +70,7 @@ impl Settings {
                 timeout: seconds(environment, "DOCKEROPS_GIT_TIMEOUT", 30)?,
                 home,
             },
-            docker_environment: environment
-                .iter()
-                .filter(|(name, _)| for_docker(name))
-                .map(own)
-                .collect(),
+            docker_environment: environment.iter().filter(|(name, _)| for_docker(name)).map(own).collect(),
         })
     }
 }
@@ -93,13 +83,7 @@ fn own((name, value): (&OsString, &OsString)) -> (OsString, OsString) {
 fn for_docker(name: &OsString) -> bool {
     let name = name.to_string_lossy();
     !name.starts_with("DOCKEROPS_")
-        && ![
-            "GITHUB_TOKEN",
-            "GITHUB_TOKEN_FILE",
-            "GH_TOKEN",
-            "GH_ENTERPRISE_TOKEN",
-        ]
-        .contains(&&*name)
+        && !["GITHUB_TOKEN", "GITHUB_TOKEN_FILE", "GH_TOKEN", "GH_ENTERPRISE_TOKEN"].contains(&&*name)
 }
 
 /// The variable's text; unset and empty are the same.
@@ -161,10 +145,7 @@ mod tests {
     use super::*;
 
     fn environment(pairs: &[(&str, &str)]) -> Environment {
-        pairs
-            .iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect()
+        pairs.iter().map(|(name, value)| (name.into(), value.into())).collect()
     }
 
     #[test]
@@ -185,11 +166,7 @@ mod tests {
             ("TAG", "1"),
         ]))
         .unwrap();
-        let names: Vec<_> = settings
-            .docker_environment
-            .keys()
-            .map(|name| name.to_str().unwrap())
-            .collect();
+        let names: Vec<_> = settings.docker_environment.keys().map(|name| name.to_str().unwrap()).collect();
         assert_eq!(names, ["DOCKER_HOST", "HOME", "TAG"]);
     }
 
@@ -197,10 +174,7 @@ mod tests {
     fn a_secret_may_come_from_a_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "from-file\n").unwrap();
-        let pairs = [
-            ("HOME", "/root"),
-            ("GITHUB_TOKEN_FILE", file.path().to_str().unwrap()),
-        ];
+        let pairs = [("HOME", "/root"), ("GITHUB_TOKEN_FILE", file.path().to_str().unwrap())];
         let settings = Settings::from(&environment(&pairs)).unwrap();
         assert_eq!(settings.git.github_token.unwrap().expose(), "from-file");
     }

@@ -16,10 +16,7 @@ pub struct Interrupted(pub i32);
 impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = if self.0 == SIGINT { "SIGINT" } else { "SIGTERM" };
-        write!(
-            f,
-            "ended by {name}; what was applied so far is recorded, the next run goes on from there"
-        )
+        write!(f, "ended by {name}; what was applied so far is recorded, the next run goes on from there")
     }
 }
 
@@ -41,10 +38,7 @@ pub fn install() -> anyhow::Result<()> {
 
 /// The signal received so far, if any.
 pub fn received() -> Option<Interrupted> {
-    i32::try_from(flag().load(Ordering::Relaxed))
-        .ok()
-        .filter(|number| *number != 0)
-        .map(Interrupted)
+    i32::try_from(flag().load(Ordering::Relaxed)).ok().filter(|number| *number != 0).map(Interrupted)
 }
 
 /// Fails with `Interrupted` once a signal has come.

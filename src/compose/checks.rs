@@ -1,0 +1,55 @@
+//! What must hold of a compose file before docker sees it; docker checks the rest, in its own words.
+
+use crate::problem::Collector;
+use crate::stack::{StackName, is_dns_label};
+use crate::yaml::Node;
+
+/// Notes what is wrong with `tree`, the compose file of the stack `name`.
+pub fn check(tree: &Node, name: &StackName, problems: &mut Collector) {
+    let Some(section) = tree.get("services") else {
+        problems.add(tree.line, "services", "is missing: a stack needs at least one service");
+        return;
+    };
+    let services = section.merged_pairs();
+    if services.is_empty() {
+        problems.add(
+            section.line,
+            "services",
+            format!("must be a mapping of services, not {}", section.what()),
+        );
+    }
+    for (key, service) in &services {
+        let Some(word) = key.text() else {
+            problems.add(key.line, "services", "has a key that is no name");
+            continue;
+        };
+        if !is_dns_label(&name.scope(word)) {
+            let what = format!(
+                "makes the service `{}`, which Swarm does not take (letters, digits, `-`, `_`; 63 at most)",
+                name.scope(word)
+            );
+            problems.add(key.line, format!("services.{word}"), what);
+        }
+        if service.pairs().is_none() {
+            problems.add(
+                service.line,
+                format!("services.{word}"),
+                format!("must be a mapping, not {}", service.what()),
+            );
+        } else {
+            refuse_reserved_labels(service, word, problems);
+        }
+    }
+}
+
+fn refuse_reserved_labels(service: &Node, word: &str, problems: &mut Collector) {
+    let Some(labels) = service.get("deploy").and_then(|deploy| deploy.get("labels")) else { return };
+    let keys: Vec<_> = match labels.items() {
+        Some(items) => items.to_vec(),
+        None => labels.merged_pairs().into_iter().map(|(key, _)| key).collect(),
+    };
+    for key in keys.iter().filter(|key| key.text().is_some_and(|text| text.starts_with("dockerops."))) {
+        let what = "labels that begin with `dockerops.` say what DockerOps deployed; choose another name";
+        problems.add(key.line, format!("services.{word}.deploy.labels"), what);
+    }
+}

@@ -1,0 +1,213 @@
+//! A compose file, read and made ready for docker.
+//!
+//! In: one stack's compose file in a checkout and the variables it may see. Out: a `RenderedStack` with
+//! its images and fingerprint, or what is wrong with it. What docker reads means what the author wrote;
+//! only ownership labels are added. It knows nothing of what is deployed.
+
+mod checks;
+mod dotenv;
+mod environment;
+mod fingerprint;
+mod interpolate;
+mod labels;
+mod references;
+mod verify;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use anyhow::Context;
+
+use crate::image::ImageRef;
+use crate::paths;
+use crate::problem::{Collector, Problem};
+use crate::stack::StackName;
+use crate::yaml::{self, Node};
+use interpolate::Variables;
+
+pub use labels::{COMMIT, FINGERPRINT, Ownership, REPOSITORY};
+
+/// The largest compose file taken, in bytes.
+const MOST_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Where a stack's compose file lies.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The checkout's root: no file outside it is read.
+    pub root: &'a Path,
+    /// The compose file, symlinks resolved.
+    pub file: &'a Path,
+    /// Its path from the root, as the author sees it: for messages, and for what is relative to it.
+    pub path: &'a str,
+}
+
+/// A stack as docker will get it.
+#[derive(Debug)]
+pub struct RenderedStack {
+    /// What docker calls it.
+    pub name: StackName,
+    /// The compose file's path from the repository's root.
+    pub compose_path: String,
+    /// The folder that relative paths in the file start from: docker's working directory.
+    pub folder: PathBuf,
+    /// What docker's process needs in its environment besides what it inherits.
+    pub environment: BTreeMap<String, String>,
+    /// Its services, by name.
+    pub services: Vec<Service>,
+    /// MD5 over all that decides what runs, in hex.
+    pub fingerprint: String,
+    tree: Rc<Node>,
+}
+
+/// One service of a compose file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Its name in the file, without the stack's.
+    pub name: String,
+    /// The image it asks for, after interpolation.
+    pub image: Option<ImageRef>,
+}
+
+/// Why a stack cannot be rendered.
+#[derive(Debug)]
+pub enum Unrenderable {
+    /// The repository is wrong: nothing of it is deployed.
+    Invalid(Vec<Problem>),
+    /// This stack cannot be deployed here and now, others can: a variable is missing, say.
+    Stack(anyhow::Error),
+}
+
+impl RenderedStack {
+    /// The text docker reads: the author's file with ownership labels on every service.
+    pub fn text(&self, ownership: &Ownership) -> String {
+        yaml::print(&labels::label(&self.tree, ownership, &self.fingerprint))
+    }
+}
+
+/// Reads and renders the compose file at `place` as the stack `name`.
+pub fn load(
+    name: &StackName,
+    place: Place<'_>,
+    inherited: &BTreeMap<OsString, OsString>,
+) -> Result<RenderedStack, Unrenderable> {
+    let mut problems = Collector::new(place.path);
+    let Some((text, tree)) = read(place, &mut problems) else {
+        return Err(Unrenderable::Invalid(problems.into_problems()));
+    };
+    let folder = place.root.join(place.path).parent().unwrap_or(place.root).to_path_buf();
+    let variables = variables(place, &folder, inherited).map_err(Unrenderable::Invalid)?;
+    verify::same_meaning(&text, &yaml::print(&tree), &mut problems);
+    checks::check(&tree, name, &mut problems);
+    let problems = problems.into_problems();
+    if !problems.is_empty() {
+        return Err(Unrenderable::Invalid(problems));
+    }
+    render(name, place, &folder, &tree, &variables)
+}
+
+fn render(
+    name: &StackName,
+    place: Place<'_>,
+    folder: &Path,
+    tree: &Rc<Node>,
+    variables: &Variables,
+) -> Result<RenderedStack, Unrenderable> {
+    let whole = |error: anyhow::Error| Unrenderable::Stack(error.context(format!("`{}`", place.path)));
+    let mut used = BTreeSet::new();
+    let effective = environment::interpolated(tree, variables, &mut used).map_err(whole)?;
+    let services = services(&effective).map_err(whole)?;
+    let mut problems = Collector::new(place.path);
+    let files = references::files(&effective, place.root, folder, &mut problems);
+    references::refuse_relative_binds(&effective, &mut problems);
+    let problems = problems.into_problems();
+    if !problems.is_empty() {
+        return Err(Unrenderable::Invalid(problems));
+    }
+    let fingerprint =
+        fingerprint::fingerprint(&yaml::print(tree), &used, variables, &files).map_err(whole)?;
+    let tree = environment::for_docker(tree, variables).map_err(whole)?;
+    Ok(RenderedStack {
+        name: name.clone(),
+        compose_path: place.path.to_owned(),
+        folder: folder.to_path_buf(),
+        environment: variables.for_docker(&used),
+        services,
+        fingerprint,
+        tree,
+    })
+}
+
+fn read(place: Place<'_>, problems: &mut Collector) -> Option<(String, Rc<Node>)> {
+    let text = match paths::read_text(place.file, MOST_BYTES) {
+        Ok(text) => text,
+        Err(error) => {
+            problems.add(0, "", format!("{error:#}"));
+            return None;
+        }
+    };
+    match yaml::parse(&text) {
+        Ok(Some(tree)) if tree.pairs().is_some() => Some((text, tree)),
+        Ok(Some(tree)) => {
+            problems.add(tree.line, "", format!("must be a mapping with `services`, not {}", tree.what()));
+            None
+        }
+        Ok(None) => {
+            problems.add(0, "", "is empty");
+            None
+        }
+        Err(error) => {
+            problems.add(error.line, "", error.what);
+            None
+        }
+    }
+}
+
+fn variables(
+    place: Place<'_>,
+    folder: &Path,
+    inherited: &BTreeMap<OsString, OsString>,
+) -> Result<Variables, Vec<Problem>> {
+    let process = inherited
+        .iter()
+        .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
+        .collect();
+    if folder.join(".env").symlink_metadata().is_err() {
+        return Ok(Variables::new(process, BTreeMap::new()));
+    }
+    let file = Path::new(place.path).with_file_name(".env");
+    let mut problems = Collector::new(file.display().to_string());
+    let text = paths::resolve_inside(place.root, folder, ".env")
+        .and_then(|path| paths::read_text(&path, MOST_BYTES));
+    let parsed = match text {
+        Ok(text) => dotenv::parse(&text),
+        Err(error) => Err((0, format!("{error:#}"))),
+    };
+    parsed.map(|dotenv| Variables::new(process, dotenv)).map_err(|(line, what)| {
+        problems.add(line, "", what);
+        problems.into_problems()
+    })
+}
+
+fn services(effective: &Node) -> anyhow::Result<Vec<Service>> {
+    let section = effective.get("services");
+    let pairs = section.map(|section| section.merged_pairs()).unwrap_or_default();
+    pairs
+        .iter()
+        .map(|(key, service)| {
+            let name = key.text().unwrap_or_default().to_owned();
+            let image = match service.get("image").as_ref().and_then(|image| image.text()) {
+                Some(text) => {
+                    let parsed = ImageRef::parse(text);
+                    Some(parsed.with_context(|| format!("service `{name}`: the image `{text}`"))?)
+                }
+                None => None,
+            };
+            Ok(Service { name, image })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! The one place that starts processes: with a time limit, in a group of their own.
+//!
+//! A group of its own keeps Ctrl-C on the terminal from cutting a docker call in half: a run that was
+//! asked to end lets the call finish, and ends it only after `GRACE`.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::signal;
+
+/// How long a running call may go on after SIGINT or SIGTERM.
+const GRACE: Duration = Duration::from_secs(7);
+
+/// A program to run, as a value.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Name looked up on the `PATH` of `environment`.
+    pub program: String,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// Its whole environment.
+    pub environment: BTreeMap<OsString, OsString>,
+    /// Its working directory, if not ours.
+    pub folder: Option<PathBuf>,
+    /// What it reads; nothing if `None`.
+    pub input: Option<String>,
+    /// When it is killed.
+    pub limit: Duration,
+}
+
+/// What a program that ran left behind.
+#[derive(Debug)]
+pub struct Output {
+    /// Whether it exited with 0.
+    pub success: bool,
+    /// Its standard output; what is not UTF-8 is replaced.
+    pub stdout: String,
+    /// Its standard error, likewise.
+    pub stderr: String,
+}
+
+/// Why there is no output.
+#[derive(Debug)]
+pub enum Failure {
+    /// The program is not there.
+    NotFound,
+    /// It ran longer than this and was killed.
+    TimedOut(Duration),
+    /// The system refused.
+    System(io::Error),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound => f.write_str("is not on the PATH"),
+            Self::TimedOut(limit) => write!(f, "did not answer within {} s and was ended", limit.as_secs()),
+            Self::System(error) => write!(f, "could not be run: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::NotFound { Self::NotFound } else { Self::System(error) }
+    }
+}
+
+/// Runs `call` to its end.
+#[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
+pub fn run(call: &Call) -> Result<Output, Failure> {
+    let mut command = Command::new(&call.program);
+    command.args(&call.arguments).env_clear().envs(&call.environment).process_group(0);
+    command.stdin(if call.input.is_some() { Stdio::piped() } else { Stdio::null() });
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    if let Some(folder) = &call.folder {
+        command.current_dir(folder);
+    }
+    let mut child = command.spawn()?;
+    let writer = child.stdin.take().zip(call.input.clone()).map(|(mut stdin, input)| {
+        // A program that does not read to the end says why by its exit.
+        thread::spawn(move || drop(stdin.write_all(input.as_bytes())))
+    });
+    let stdout = child.stdout.take().map(gather);
+    let stderr = child.stderr.take().map(gather);
+    let success = wait(&mut child, call.limit)?;
+    if let Some(writer) = writer {
+        let _ = writer.join();
+    }
+    Ok(Output { success, stdout: joined(stdout), stderr: joined(stderr) })
+}
+
+fn gather(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        bytes
+    })
+}
+
+fn joined(reader: Option<JoinHandle<Vec<u8>>>) -> String {
+    let bytes = reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn wait(child: &mut Child, limit: Duration) -> Result<bool, Failure> {
+    let begun = Instant::now();
+    let mut asked_to_end: Option<Instant> = None;
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status.success());
+        }
+        if asked_to_end.is_none() && signal::received().is_some() {
+            asked_to_end = Some(Instant::now());
+        }
+        let out_of_grace = asked_to_end.is_some_and(|since| since.elapsed() >= GRACE);
+        if begun.elapsed() >= limit || out_of_grace {
+            end(child);
+            return Err(Failure::TimedOut(begun.elapsed()));
+        }
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(10));
+    }
+}
+
+/// Ends the whole group, so that no helper of the program lives on.
+fn end(child: &mut Child) {
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+    let _ = child.wait();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, input: Option<&str>, limit: Duration) -> Result<Output, Failure> {
+        run(&Call {
+            program: "sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            environment: BTreeMap::from([("PATH".into(), "/usr/bin:/bin".into()), ("A".into(), "1".into())]),
+            folder: Some("/".into()),
+            input: input.map(str::to_owned),
+            limit,
+        })
+    }
+
+    #[test]
+    fn output_input_folder_and_environment() {
+        let output =
+            shell("cat; pwd; echo $A; echo e >&2; exit 3", Some("in\n"), Duration::from_secs(9)).unwrap();
+        assert_eq!((output.success, &*output.stdout, &*output.stderr), (false, "in\n/\n1\n", "e\n"));
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_ended_with_its_children() {
+        let begun = Instant::now();
+        let failure = shell("sleep 60 & sleep 60", None, Duration::from_millis(200)).unwrap_err();
+        assert!(matches!(failure, Failure::TimedOut(_)));
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_missing_program_is_told_apart() {
+        let call = Call {
+            program: "no-such-program".into(),
+            arguments: vec![],
+            environment: BTreeMap::new(),
+            folder: None,
+            input: None,
+            limit: Duration::from_secs(1),
+        };
+        assert!(matches!(run(&call), Err(Failure::NotFound)));
+    }
+}

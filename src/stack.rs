@@ -1,0 +1,146 @@
+//! The words that all stages share about a stack.
+
+use std::fmt;
+
+use anyhow::{Result, bail, ensure};
+
+/// Longest service name that Swarm takes (swarmkit: DNS label).
+const MOST_LETTERS: usize = 63;
+
+/// A name that docker takes for a stack, and the mangling that docker does with it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StackName(String);
+
+impl StackName {
+    /// The stack name of a folder: the folder's own where docker takes it, else a lower-case one
+    /// (`Nom De la Stack` → `nom-de-la-stack`). Fails on names that are no single, plain folder.
+    pub fn from_folder(folder: &str) -> Result<Self> {
+        ensure!(!folder.trim().is_empty(), "is empty");
+        ensure!(!folder.chars().any(char::is_control), "holds a control character");
+        ensure!(folder != "." && folder != "..", "is not the name of a folder");
+        ensure!(
+            !folder.contains('/') && !folder.contains('\\'),
+            "holds a slash: a stack is a folder beside `stacks.yaml`"
+        );
+        ensure!(!folder.starts_with('-'), "begins with `-`");
+        ensure!(folder != ".git", "is git's own folder");
+        let name = if is_dns_label(folder) { folder.to_owned() } else { mangle(folder) };
+        ensure!(!name.is_empty(), "has no letter or digit of a to z, 0 to 9 to make a stack name of");
+        // `_` and one letter must fit behind it.
+        if name.len() > MOST_LETTERS - 2 {
+            bail!("is too long: docker takes stack names of at most {} letters", MOST_LETTERS - 2);
+        }
+        Ok(Self(name))
+    }
+
+    /// A name read back from docker or the database.
+    pub fn known(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What docker calls `part` of this stack: `web_app` (docker/cli `Namespace.Scope`).
+    pub fn scope(&self, part: &str) -> String {
+        format!("{}_{part}", self.0)
+    }
+
+    /// Whether both would own the same services: Swarm compares names without case.
+    pub fn collides_with(&self, other: &Self) -> bool {
+        self.0.eq_ignore_ascii_case(&other.0)
+    }
+}
+
+impl fmt::Display for StackName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether Swarm takes `name` for a service (swarmkit `isValidDNSName`).
+pub fn is_dns_label(name: &str) -> bool {
+    let bytes = name.as_bytes();
+    let inner = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    !bytes.is_empty()
+        && bytes.len() <= MOST_LETTERS
+        && bytes.iter().all(inner)
+        && bytes.first().is_some_and(u8::is_ascii_alphanumeric)
+        && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
+}
+
+fn mangle(folder: &str) -> String {
+    let mut name = String::new();
+    for letter in folder.to_lowercase().chars() {
+        if letter.is_ascii_alphanumeric() || letter == '_' {
+            name.push(letter);
+        } else if !name.ends_with('-') {
+            name.push('-');
+        }
+    }
+    name.trim_matches(['-', '_']).to_owned()
+}
+
+/// What to do about a service that is not what was last applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DriftPolicy {
+    /// Put it back.
+    #[default]
+    Correct,
+    /// Say so at every run, change nothing.
+    Report,
+    /// Leave it.
+    Ignore,
+}
+
+impl DriftPolicy {
+    /// The manifest's and the database's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Correct => "correct",
+            Self::Report => "report",
+            Self::Ignore => "ignore",
+        }
+    }
+
+    /// Reads the word back.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Correct, Self::Report, Self::Ignore].into_iter().find(|policy| policy.as_str() == word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_docker_takes_stay() {
+        for name in ["web", "My_Stack-2", "0"] {
+            assert_eq!(StackName::from_folder(name).unwrap().as_str(), name);
+        }
+        assert_eq!(StackName::known("web").scope("app"), "web_app");
+    }
+
+    #[test]
+    fn other_folders_get_one() {
+        for (folder, name) in [
+            ("Nom De la Stack", "nom-de-la-stack"),
+            ("web.prod", "web-prod"),
+            ("_x_", "x"),
+            ("a  b", "a-b"),
+            ("Café 2", "caf-2"),
+        ] {
+            assert_eq!(StackName::from_folder(folder).unwrap().as_str(), name);
+        }
+    }
+
+    #[test]
+    fn hostile_names_are_refused() {
+        for folder in ["", " ", "..", "a/b", "../x", "-x", "a\u{1b}b", "é", ".git", "a\\b", &"x".repeat(300)]
+        {
+            assert!(StackName::from_folder(folder).is_err(), "{folder:?}");
+        }
+    }
+}

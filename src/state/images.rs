@@ -1,0 +1,106 @@
+//! Images: how many services use each, over all sources, and which were there before DockerOps.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+use rusqlite::params;
+
+use super::State;
+
+/// One tracked image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageRow {
+    /// Its reference.
+    pub name: String,
+    /// How many services use it.
+    pub reference_count: i64,
+    /// Whether it lay on this node before DockerOps deployed it: such an image is never removed.
+    pub foreign: bool,
+}
+
+impl State {
+    /// All tracked images, by name.
+    pub fn images(&self) -> Result<Vec<ImageRow>> {
+        let mut query = self.connection.prepare(
+            "SELECT name, reference_count, name IN (SELECT name FROM foreign_images) FROM images ORDER BY name",
+        )?;
+        let rows = query.query_map([], |row| {
+            Ok(ImageRow { name: row.get(0)?, reference_count: row.get(1)?, foreign: row.get(2)? })
+        })?;
+        rows.collect::<rusqlite::Result<_>>().context("cannot read the images")
+    }
+
+    /// Counts anew, from the services of all stacks. An image that no service uses keeps its row with 0.
+    pub fn recount_images(&self) -> Result<()> {
+        let transaction = self.connection.unchecked_transaction()?;
+        transaction.execute("UPDATE images SET reference_count = 0", [])?;
+        transaction.execute(
+            "INSERT INTO images (name, reference_count)
+             SELECT image, count(*) FROM stack_services WHERE image IS NOT NULL GROUP BY image
+             ON CONFLICT(name) DO UPDATE SET reference_count = excluded.reference_count",
+            [],
+        )?;
+        transaction.commit().context("cannot count the images")
+    }
+
+    /// Notes which of `names` lay on this node before DockerOps tracked them.
+    pub fn note_foreign_images(&self, names: &BTreeSet<String>) -> Result<()> {
+        let transaction = self.connection.unchecked_transaction()?;
+        for name in names {
+            transaction.execute(
+                "INSERT OR IGNORE INTO foreign_images (name) SELECT ?1 WHERE ?1 NOT IN (SELECT name FROM images)",
+                params![name],
+            )?;
+        }
+        transaction.commit().context("cannot note the images that were there before")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::{DriftPolicy, StackName};
+    use crate::state::{AppliedService, Record, StackStatus};
+    use std::collections::BTreeMap;
+
+    fn deploy(state: &State, source: &str, images: &[(&str, &str)]) {
+        let name = StackName::known(source);
+        let services = images.iter().map(|(service, image)| {
+            ((*service).to_owned(), AppliedService { image: Some((*image).into()), spec: BTreeMap::new() })
+        });
+        let record = Record {
+            name: &name,
+            repository_url: source,
+            compose_path: "",
+            status: StackStatus::Deployed,
+            hash: Some("h"),
+            commit: "c",
+            drift: DriftPolicy::Correct,
+            error: None,
+            held: false,
+            services: Some(services.collect()),
+        };
+        state.record(&record).unwrap();
+        state.recount_images().unwrap();
+    }
+
+    #[test]
+    fn two_sources_share_the_count_and_an_unused_image_keeps_its_row() {
+        let state = State::in_memory();
+        state.note_foreign_images(&BTreeSet::from(["b".to_owned()])).unwrap();
+        deploy(&state, "one", &[("one_x", "a"), ("one_y", "b")]);
+        deploy(&state, "two", &[("two_x", "a")]);
+        state.note_foreign_images(&BTreeSet::from(["a".to_owned()])).unwrap();
+        let counts = |state: &State| -> Vec<_> {
+            state
+                .images()
+                .unwrap()
+                .into_iter()
+                .map(|row| (row.name, row.reference_count, row.foreign))
+                .collect()
+        };
+        assert_eq!(counts(&state), [("a".to_owned(), 2, false), ("b".to_owned(), 1, true)]);
+        deploy(&state, "one", &[("one_x", "a")]);
+        assert_eq!(counts(&state), [("a".to_owned(), 2, false), ("b".to_owned(), 0, true)]);
+    }
+}

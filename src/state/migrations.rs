@@ -1,0 +1,121 @@
+//! The database's history: an append-only list under `PRAGMA user_version`.
+//!
+//! Rules: never edit an entry that was released, append one; each runs in one transaction with its
+//! version. A database of a newer release is refused, unharmed.
+
+use anyhow::{Result, ensure};
+use rusqlite::Connection;
+
+const MIGRATIONS: [&str; 2] = [
+    // The older release's tables, which it made without a version.
+    "CREATE TABLE IF NOT EXISTS images (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL UNIQUE,
+        reference_count INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE TABLE IF NOT EXISTS stacks (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL,
+        repository_url TEXT NOT NULL,
+        compose_path TEXT NOT NULL,
+        hash TEXT NOT NULL,
+        status TEXT NOT NULL DEFAULT 'stopped',
+        UNIQUE(name, repository_url)
+    );
+    CREATE TABLE IF NOT EXISTS repository_cache (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        url TEXT NOT NULL UNIQUE,
+        last_watch TEXT NOT NULL
+    );",
+    "CREATE TABLE source_states (
+        repository_id INTEGER PRIMARY KEY REFERENCES repository_cache(id) ON DELETE CASCADE,
+        commit_id TEXT,
+        error TEXT
+    );
+    CREATE TABLE stack_states (
+        stack_id INTEGER PRIMARY KEY REFERENCES stacks(id) ON DELETE CASCADE,
+        commit_id TEXT NOT NULL,
+        drift TEXT NOT NULL,
+        error TEXT,
+        held INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE TABLE stack_services (
+        stack_id INTEGER NOT NULL REFERENCES stacks(id) ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        image TEXT,
+        spec TEXT NOT NULL,
+        PRIMARY KEY (stack_id, name)
+    );
+    CREATE TABLE foreign_images (name TEXT PRIMARY KEY);",
+];
+
+fn version(connection: &Connection) -> rusqlite::Result<usize> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Whether the database has this release's version; fails on a newer one.
+pub fn is_current(connection: &Connection) -> Result<bool> {
+    let version = version(connection)?;
+    ensure!(
+        version <= MIGRATIONS.len(),
+        "was made by a newer release (version {version}, this release knows {})",
+        MIGRATIONS.len()
+    );
+    Ok(version == MIGRATIONS.len())
+}
+
+/// Brings the database to this release's version.
+pub fn migrate(connection: &Connection) -> Result<()> {
+    if is_current(connection)? {
+        return Ok(());
+    }
+    for (index, migration) in MIGRATIONS.iter().enumerate().skip(version(connection)?) {
+        let transaction = connection.unchecked_transaction()?;
+        transaction.execute_batch(migration)?;
+        transaction.pragma_update(None, "user_version", index + 1)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// A database as the older release left it.
+    pub fn older_release(path: &Path) {
+        let connection = Connection::open(path).unwrap();
+        connection.execute_batch(MIGRATIONS[0]).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO repository_cache (url, last_watch) VALUES ('https://github.com/org/repo.git', '2024-01-01T00:00:00Z');
+                 INSERT INTO stacks (name, repository_url, compose_path, hash, status)
+                     VALUES ('web', 'https://github.com/org/repo.git', 'web/docker-compose.yml', 'abc', 'deployed');
+                 INSERT INTO images (name, reference_count) VALUES ('nginx:latest', 2);",
+            )
+            .unwrap();
+    }
+
+    #[test]
+    fn an_older_database_keeps_its_rows() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("old.db");
+        older_release(&path);
+        let connection = Connection::open(&path).unwrap();
+        migrate(&connection).unwrap();
+        migrate(&connection).unwrap();
+        let hash: String =
+            connection.query_row("SELECT hash FROM stacks WHERE name = 'web'", [], |row| row.get(0)).unwrap();
+        assert_eq!(hash, "abc");
+        assert!(is_current(&connection).unwrap());
+    }
+
+    #[test]
+    fn a_newer_database_is_refused_unharmed() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.pragma_update(None, "user_version", 99).unwrap();
+        assert!(migrate(&connection).unwrap_err().to_string().contains("newer release"));
+        assert_eq!(version(&connection).unwrap(), 99);
+    }
+}

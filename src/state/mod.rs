@@ -1,0 +1,158 @@
+//! What DockerOps remembers, in `SQLite`: disposable, since labels on the services tell the same.
+//!
+//! In: facts, after they happened. Out: rows. The documented tables (`images`, `stacks`,
+//! `repository_cache`) keep their columns and meaning; what more is needed lies in further tables.
+
+mod images;
+mod migrations;
+mod sources;
+mod stacks;
+
+use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use chrono::{Local, SecondsFormat};
+use rusqlite::{Connection, OpenFlags};
+
+use crate::fault::OrHint;
+
+pub use images::ImageRow;
+pub use sources::SourceRow;
+pub use stacks::{AppliedService, Record, StackRow, StackStatus};
+
+/// The database, open.
+#[derive(Debug)]
+pub struct State {
+    connection: Connection,
+}
+
+impl State {
+    /// Opens the database at `path` for writing; makes it (folder 0700, file 0600) and migrates it.
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::open_inner(path).with_context(|| format!("the database `{}`", path.display())).or_hint(format!(
+            "nothing was changed; if the file is damaged, move it away: `dockerops watch` adopts running stacks \
+             by their labels (`{}`)",
+            path.display()
+        ))
+    }
+
+    fn open_inner(path: &Path) -> Result<Self> {
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        let connection = Connection::open(path)?;
+        prepare(&connection)?;
+        migrations::migrate(&connection)?;
+        Ok(Self { connection })
+    }
+
+    /// Opens the database at `path` for reading, `None` where there is none. An older one is migrated in
+    /// memory: looking changes nothing.
+    pub fn read(path: &Path) -> Result<Option<Self>> {
+        if !path.try_exists().with_context(|| format!("the database `{}`", path.display()))? {
+            return Ok(None);
+        }
+        Self::read_inner(path).map(Some).with_context(|| format!("the database `{}`", path.display())).or_hint(
+            "if the file is damaged, move it away: `dockerops watch` adopts running stacks by their labels",
+        )
+    }
+
+    fn read_inner(path: &Path) -> Result<Self> {
+        let file = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        prepare(&file)?;
+        if migrations::is_current(&file)? {
+            return Ok(Self { connection: file });
+        }
+        let mut connection = Connection::open_in_memory()?;
+        rusqlite::backup::Backup::new(&file, &mut connection)?.run_to_completion(
+            100,
+            Duration::ZERO,
+            None,
+        )?;
+        prepare(&connection)?;
+        migrations::migrate(&connection)?;
+        Ok(Self { connection })
+    }
+
+    /// Forgets everything: sources, stacks and images.
+    pub fn clear(&self) -> Result<()> {
+        let transaction = self.connection.unchecked_transaction()?;
+        for table in ["stacks", "repository_cache", "images", "foreign_images"] {
+            transaction.execute(&format!("DELETE FROM {table}"), [])?;
+        }
+        transaction.commit().context("cannot empty the database")
+    }
+
+    #[cfg(test)]
+    pub fn in_memory() -> Self {
+        let connection = Connection::open_in_memory().unwrap();
+        prepare(&connection).unwrap();
+        migrations::migrate(&connection).unwrap();
+        Self { connection }
+    }
+}
+
+/// Makes the folder of the database, for root alone.
+pub fn make_folder(database: &Path) -> Result<()> {
+    let Some(folder) = database.parent() else { return Ok(()) };
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("cannot make the folder `{}`", folder.display()))
+        .or_hint("`DOCKEROPS_DB_PATH` says where the database lies")
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.pragma_update(None, "foreign_keys", true)
+}
+
+/// The time as rows and people read it: local, with its offset.
+fn now() -> String {
+    Local::now().to_rfc3339_opts(SecondsFormat::Secs, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn folder_and_file_are_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b/dockerops.db");
+        make_folder(&path).unwrap();
+        State::open(&path).unwrap();
+        assert_eq!((mode(path.parent().unwrap()), mode(&path)), (0o700, 0o600));
+    }
+
+    #[test]
+    fn reading_an_older_database_changes_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("old.db");
+        migrations::tests::older_release(&path);
+        let before = std::fs::read(&path).unwrap();
+        let state = State::read(&path).unwrap().unwrap();
+        assert_eq!(state.sources().unwrap()[0].url, "https://github.com/org/repo.git");
+        assert_eq!(state.stacks().unwrap()[0].name.as_str(), "web");
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        assert!(State::read(&dir.path().join("none")).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error_and_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.db");
+        std::fs::write(&path, "this is no database, it is a text".repeat(200)).unwrap();
+        let error = State::open(&path).unwrap_err();
+        assert!(format!("{error:#}").contains("x.db"), "{error:#}");
+        assert!(State::read(&path).is_err());
+        assert!(std::fs::read_to_string(&path).unwrap().starts_with("this is no database"));
+    }
+}

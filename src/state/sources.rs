@@ -1,0 +1,111 @@
+//! Watched sources: `repository_cache`, and what was last synced of each.
+
+use anyhow::{Context, Result};
+use rusqlite::{OptionalExtension, params};
+
+use super::{State, now};
+
+/// One watched source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceRow {
+    /// `repository_cache.id`.
+    pub id: i64,
+    /// The source as it was watched.
+    pub url: String,
+    /// When it was last synced.
+    pub last_watch: String,
+    /// The commit whose every stack was dealt with; `None` before that.
+    pub commit: Option<String>,
+    /// Why the last sync of it failed as a whole, if it did.
+    pub error: Option<String>,
+}
+
+impl State {
+    /// All watched sources, in the order they were watched.
+    pub fn sources(&self) -> Result<Vec<SourceRow>> {
+        let mut query = self.connection.prepare(
+            "SELECT r.id, r.url, r.last_watch, s.commit_id, s.error
+             FROM repository_cache r LEFT JOIN source_states s ON s.repository_id = r.id ORDER BY r.id",
+        )?;
+        let rows = query.query_map([], |row| {
+            Ok(SourceRow {
+                id: row.get(0)?,
+                url: row.get(1)?,
+                last_watch: row.get(2)?,
+                commit: row.get(3)?,
+                error: row.get(4)?,
+            })
+        })?;
+        rows.collect::<rusqlite::Result<_>>().context("cannot read the watched sources")
+    }
+
+    /// Remembers a source; its stacks are recorded as they are dealt with.
+    pub fn remember(&self, url: &str) -> Result<SourceRow> {
+        let last_watch = now();
+        self.connection
+            .execute(
+                "INSERT INTO repository_cache (url, last_watch) VALUES (?1, ?2)",
+                params![url, last_watch],
+            )
+            .with_context(|| format!("cannot remember `{url}`"))?;
+        let id = self.connection.last_insert_rowid();
+        Ok(SourceRow { id, url: url.to_owned(), last_watch, commit: None, error: None })
+    }
+
+    /// Notes a sync: `commit` if every stack of it was dealt with, `error` if the source failed whole.
+    pub fn note_sync(&self, source: &SourceRow, commit: Option<&str>, error: Option<&str>) -> Result<()> {
+        let transaction = self.connection.unchecked_transaction()?;
+        if error.is_none() {
+            transaction.execute(
+                "UPDATE repository_cache SET last_watch = ?2 WHERE id = ?1",
+                params![source.id, now()],
+            )?;
+        }
+        transaction.execute(
+            "INSERT INTO source_states (repository_id, commit_id, error) VALUES (?1, ?2, ?3)
+             ON CONFLICT(repository_id) DO UPDATE SET commit_id = coalesce(?2, commit_id), error = ?3",
+            params![source.id, commit, error],
+        )?;
+        transaction.commit().with_context(|| format!("cannot record the sync of `{}`", source.url))
+    }
+
+    /// Forgets a source and the rows of its stacks.
+    pub fn forget(&self, source: &SourceRow) -> Result<()> {
+        let transaction = self.connection.unchecked_transaction()?;
+        transaction.execute("DELETE FROM stacks WHERE repository_url = ?1", params![source.url])?;
+        transaction.execute("DELETE FROM repository_cache WHERE id = ?1", params![source.id])?;
+        transaction.commit().with_context(|| format!("cannot forget `{}`", source.url))
+    }
+
+    /// The source's row as it is now.
+    pub fn source(&self, id: i64) -> Result<Option<SourceRow>> {
+        let found = self
+            .connection
+            .query_row("SELECT 1 FROM repository_cache WHERE id = ?1", params![id], |_| Ok(()))
+            .optional()?;
+        if found.is_none() {
+            return Ok(None);
+        }
+        Ok(self.sources()?.into_iter().find(|row| row.id == id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_sync_keeps_the_commit_and_the_date() {
+        let state = State::in_memory();
+        let source = state.remember("https://x/y").unwrap();
+        state.note_sync(&source, Some("c1"), None).unwrap();
+        state.note_sync(&source, None, Some("unreachable")).unwrap();
+        let row = &state.sources().unwrap()[0];
+        assert_eq!((row.commit.as_deref(), row.error.as_deref()), (Some("c1"), Some("unreachable")));
+        state.note_sync(&source, Some("c2"), None).unwrap();
+        let row = &state.sources().unwrap()[0];
+        assert_eq!((row.commit.as_deref(), row.error.as_deref()), (Some("c2"), None));
+        state.forget(&source).unwrap();
+        assert!(state.sources().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,240 @@
+//! Stacks: what was applied, what failed and why.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use rusqlite::params;
+
+use super::State;
+use crate::stack::{DriftPolicy, StackName};
+
+/// The documented status of a stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StackStatus {
+    /// Applied and converged.
+    Deployed,
+    /// `enabled: false`: removed.
+    Stopped,
+    /// The last attempt failed; `error` says why.
+    Error,
+}
+
+impl StackStatus {
+    /// The database's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployed => "deployed",
+            Self::Stopped => "stopped",
+            Self::Error => "error",
+        }
+    }
+
+    fn parse(word: &str) -> Self {
+        match word {
+            "deployed" => Self::Deployed,
+            "stopped" => Self::Stopped,
+            _ => Self::Error,
+        }
+    }
+}
+
+/// One service as it was applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppliedService {
+    /// The image it was asked to run.
+    pub image: Option<String>,
+    /// What its live spec was after convergence, as `docker` sums it up; empty before that.
+    pub spec: BTreeMap<String, String>,
+}
+
+/// One stack of one source.
+#[derive(Debug, Clone)]
+pub struct StackRow {
+    id: i64,
+    /// Its name.
+    pub name: StackName,
+    /// `repository_cache.url` of its source.
+    pub repository_url: String,
+    /// The compose file, from the repository's root.
+    pub compose_path: String,
+    /// The fingerprint that converged; empty if none did.
+    pub hash: String,
+    /// What it is.
+    pub status: StackStatus,
+    /// The commit it was last dealt with at.
+    pub commit: Option<String>,
+    /// What to do about drift.
+    pub drift: DriftPolicy,
+    /// Why the last attempt failed.
+    pub error: Option<String>,
+    /// Whether the failure is not to be tried again until the source changes: Swarm rolled it back.
+    pub held: bool,
+    /// Its services by full name.
+    pub services: BTreeMap<String, AppliedService>,
+}
+
+/// What is to be written about a stack, after the fact.
+#[derive(Debug)]
+pub struct Record<'a> {
+    /// The stack.
+    pub name: &'a StackName,
+    /// `repository_cache.url` of its source.
+    pub repository_url: &'a str,
+    /// The compose file, from the repository's root.
+    pub compose_path: &'a str,
+    /// What it is now.
+    pub status: StackStatus,
+    /// The fingerprint, if it converged; `None` keeps the earlier one.
+    pub hash: Option<&'a str>,
+    /// The commit it was dealt with at.
+    pub commit: &'a str,
+    /// What to do about drift.
+    pub drift: DriftPolicy,
+    /// Why it failed.
+    pub error: Option<&'a str>,
+    /// Whether to leave it until the source changes.
+    pub held: bool,
+    /// Its services by full name; `None` keeps the earlier ones.
+    pub services: Option<BTreeMap<String, AppliedService>>,
+}
+
+impl State {
+    /// All stacks of all sources, by name.
+    pub fn stacks(&self) -> Result<Vec<StackRow>> {
+        let mut query = self.connection.prepare(
+            "SELECT s.id, s.name, s.repository_url, s.compose_path, s.hash, s.status, t.commit_id, t.drift, t.error,
+                    coalesce(t.held, 0)
+             FROM stacks s LEFT JOIN stack_states t ON t.stack_id = s.id ORDER BY s.name, s.repository_url",
+        )?;
+        let rows = query.query_map([], |row| {
+            let drift: Option<String> = row.get(7)?;
+            Ok(StackRow {
+                id: row.get(0)?,
+                name: StackName::known(row.get::<_, String>(1)?),
+                repository_url: row.get(2)?,
+                compose_path: row.get(3)?,
+                hash: row.get(4)?,
+                status: StackStatus::parse(&row.get::<_, String>(5)?),
+                commit: row.get(6)?,
+                drift: drift.as_deref().and_then(DriftPolicy::parse).unwrap_or_default(),
+                error: row.get(8)?,
+                held: row.get(9)?,
+                services: BTreeMap::new(),
+            })
+        })?;
+        let mut stacks = rows.collect::<rusqlite::Result<Vec<_>>>().context("cannot read the stacks")?;
+        let mut services = self.services()?;
+        for stack in &mut stacks {
+            stack.services = services.remove(&stack.id).unwrap_or_default();
+        }
+        Ok(stacks)
+    }
+
+    fn services(&self) -> Result<BTreeMap<i64, BTreeMap<String, AppliedService>>> {
+        let mut query = self.connection.prepare("SELECT stack_id, name, image, spec FROM stack_services")?;
+        let mut rows = query.query([])?;
+        let mut services: BTreeMap<i64, BTreeMap<String, AppliedService>> = BTreeMap::new();
+        while let Some(row) = rows.next()? {
+            // A spec that cannot be read is as good as none: the next run finds drift and applies again.
+            let spec = serde_json::from_str(&row.get::<_, String>(3)?).unwrap_or_default();
+            services
+                .entry(row.get(0)?)
+                .or_default()
+                .insert(row.get(1)?, AppliedService { image: row.get(2)?, spec });
+        }
+        Ok(services)
+    }
+
+    /// Writes what became of a stack, in one transaction.
+    pub fn record(&self, record: &Record<'_>) -> Result<()> {
+        self.record_inner(record).with_context(|| format!("cannot record the stack `{}`", record.name))
+    }
+
+    fn record_inner(&self, record: &Record<'_>) -> Result<()> {
+        let transaction = self.connection.unchecked_transaction()?;
+        transaction.execute(
+            "INSERT INTO stacks (name, repository_url, compose_path, hash, status) VALUES (?1, ?2, ?3, coalesce(?4, ''), ?5)
+             ON CONFLICT(name, repository_url)
+             DO UPDATE SET compose_path = ?3, hash = coalesce(?4, hash), status = ?5",
+            params![
+                record.name.as_str(),
+                record.repository_url,
+                record.compose_path,
+                record.hash,
+                record.status.as_str()
+            ],
+        )?;
+        let id: i64 = transaction.query_row(
+            "SELECT id FROM stacks WHERE name = ?1 AND repository_url = ?2",
+            params![record.name.as_str(), record.repository_url],
+            |row| row.get(0),
+        )?;
+        transaction.execute(
+            "INSERT OR REPLACE INTO stack_states (stack_id, commit_id, drift, error, held) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![id, record.commit, record.drift.as_str(), record.error, record.held],
+        )?;
+        if let Some(services) = &record.services {
+            transaction.execute("DELETE FROM stack_services WHERE stack_id = ?1", params![id])?;
+            for (name, service) in services {
+                transaction.execute(
+                    "INSERT INTO stack_services (stack_id, name, image, spec) VALUES (?1, ?2, ?3, ?4)",
+                    params![id, name, service.image, serde_json::to_string(&service.spec)?],
+                )?;
+            }
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Forgets a stack that was removed.
+    pub fn forget_stack(&self, name: &StackName, repository_url: &str) -> Result<()> {
+        self.connection
+            .execute(
+                "DELETE FROM stacks WHERE name = ?1 AND repository_url = ?2",
+                params![name.as_str(), repository_url],
+            )
+            .with_context(|| format!("cannot forget the stack `{name}`"))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record<'a>(name: &'a StackName, hash: Option<&'a str>, status: StackStatus) -> Record<'a> {
+        let service = AppliedService {
+            image: Some("a:1".into()),
+            spec: BTreeMap::from([("image".into(), "x".into())]),
+        };
+        Record {
+            name,
+            repository_url: "u",
+            compose_path: "web/compose.yml",
+            status,
+            hash,
+            commit: "c",
+            drift: DriftPolicy::Report,
+            error: None,
+            held: false,
+            services: hash.map(|_| BTreeMap::from([("web_a".to_owned(), service)])),
+        }
+    }
+
+    #[test]
+    fn a_failed_attempt_keeps_the_hash_and_services_that_converged() {
+        let (state, name) = (State::in_memory(), StackName::known("web"));
+        state.record(&record(&name, Some("h1"), StackStatus::Deployed)).unwrap();
+        let failed = Record { error: Some("why"), held: true, ..record(&name, None, StackStatus::Error) };
+        state.record(&failed).unwrap();
+        let rows = state.stacks().unwrap();
+        assert_eq!(rows.len(), 1);
+        let row = &rows[0];
+        assert_eq!((&*row.hash, row.status, row.held), ("h1", StackStatus::Error, true));
+        assert_eq!((row.error.as_deref(), row.drift), (Some("why"), DriftPolicy::Report));
+        assert_eq!(row.services["web_a"].image.as_deref(), Some("a:1"));
+        state.forget_stack(&name, "u").unwrap();
+        assert!(state.stacks().unwrap().is_empty());
+        assert!(state.services().unwrap().is_empty());
+    }
+}

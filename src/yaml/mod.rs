@@ -1,0 +1,141 @@
+//! YAML as its author wrote it: scalars keep their text, style, tag and line.
+//!
+//! docker reads YAML 1.1, most libraries write 1.2; `mode: 0440` does not survive a typed
+//! parse-and-print. A tree of untyped nodes does, and every node knows its line for error messages.
+
+mod parse;
+mod print;
+
+use std::rc::Rc;
+
+pub use parse::{SyntaxError, parse};
+pub use print::print;
+
+/// One value with the line (from 1) it begins on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Line in the file, from 1; 0 for a node that DockerOps made.
+    pub line: usize,
+    /// An explicit tag in full (`tag:yaml.org,2002:str`), if the author wrote one.
+    pub tag: Option<String>,
+    /// The value.
+    pub kind: Kind,
+}
+
+/// What a node is. Aliases are shared nodes: `Rc::make_mut` edits one use and leaves the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A scalar; `plain` if it stood without quotes, so that its text may be a number, a boolean, null.
+    Scalar {
+        /// The text, without quotes and escapes.
+        text: String,
+        /// Whether YAML decides its type by its text.
+        plain: bool,
+    },
+    /// A list.
+    Sequence(Vec<Rc<Node>>),
+    /// Pairs in the author's order; a `<<` key is kept as it stands.
+    Mapping(Vec<(Rc<Node>, Rc<Node>)>),
+}
+
+impl Node {
+    /// A string that DockerOps adds; it is printed in quotes.
+    pub fn string(text: impl Into<String>) -> Rc<Self> {
+        Rc::new(Self { line: 0, tag: None, kind: Kind::Scalar { text: text.into(), plain: false } })
+    }
+
+    /// A mapping that DockerOps adds.
+    pub fn mapping(pairs: Vec<(Rc<Node>, Rc<Node>)>) -> Rc<Self> {
+        Rc::new(Self { line: 0, tag: None, kind: Kind::Mapping(pairs) })
+    }
+
+    /// The scalar's text, whatever its type.
+    pub fn text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Scalar { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The text of a scalar that is a string to a YAML 1.1 reader: quoted, or not null or boolean.
+    pub fn as_string(&self) -> Option<&str> {
+        if self.is_null() || self.as_bool().is_some() { None } else { self.text() }
+    }
+
+    /// A YAML 1.1 boolean (`true`, `no`, `On`, …), as docker reads it.
+    pub fn as_bool(&self) -> Option<bool> {
+        let Kind::Scalar { text, plain: true } = &self.kind else {
+            return None;
+        };
+        match text.to_ascii_lowercase().as_str() {
+            "true" | "yes" | "on" => Some(true),
+            "false" | "no" | "off" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// Nothing, `~` or `null`.
+    pub fn is_null(&self) -> bool {
+        matches!(&self.kind, Kind::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+    }
+
+    /// The items of a list.
+    pub fn items(&self) -> Option<&[Rc<Node>]> {
+        match &self.kind {
+            Kind::Sequence(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The pairs of a mapping, as written.
+    pub fn pairs(&self) -> Option<&[(Rc<Node>, Rc<Node>)]> {
+        match &self.kind {
+            Kind::Mapping(pairs) => Some(pairs),
+            _ => None,
+        }
+    }
+
+    /// The pairs of a mapping with `<<` merged in: own keys win, earlier merges win over later ones.
+    pub fn merged_pairs(&self) -> Vec<(Rc<Node>, Rc<Node>)> {
+        let mut merged: Vec<(Rc<Node>, Rc<Node>)> = Vec::new();
+        let mut add = |key: &Rc<Node>, value: &Rc<Node>| {
+            if !merged.iter().any(|(known, _)| known.text().is_some() && known.text() == key.text()) {
+                merged.push((Rc::clone(key), Rc::clone(value)));
+            }
+        };
+        let pairs = self.pairs().unwrap_or_default();
+        for (key, value) in pairs.iter().filter(|(key, _)| !is_merge(key)) {
+            add(key, value);
+        }
+        for (_, value) in pairs.iter().filter(|(key, _)| is_merge(key)) {
+            let single = std::slice::from_ref(value);
+            for source in value.items().unwrap_or(single) {
+                for (key, value) in source.merged_pairs() {
+                    add(&key, &value);
+                }
+            }
+        }
+        merged
+    }
+
+    /// The value of `key`, merges included.
+    pub fn get(&self, key: &str) -> Option<Rc<Node>> {
+        self.merged_pairs().into_iter().find(|(known, _)| known.text() == Some(key)).map(|(_, value)| value)
+    }
+
+    /// What the node is, in words for an error message.
+    pub fn what(&self) -> &'static str {
+        match &self.kind {
+            _ if self.is_null() => "nothing",
+            _ if self.as_bool().is_some() => "a boolean",
+            Kind::Scalar { text, plain: true } if text.parse::<f64>().is_ok() => "a number",
+            Kind::Scalar { .. } => "a string",
+            Kind::Sequence(_) => "a list",
+            Kind::Mapping(_) => "a mapping",
+        }
+    }
+}
+
+fn is_merge(key: &Node) -> bool {
+    matches!(&key.kind, Kind::Scalar { text, plain: true } if text == "<<")
+}
