@@ -2,6 +2,7 @@
 
 #![allow(dead_code)]
 mod compose;
+mod docker;
 mod fault;
 mod image;
 mod lock;

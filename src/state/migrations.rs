@@ -49,8 +49,9 @@ const MIGRATIONS: [&str; 2] = [
     CREATE TABLE foreign_images (name TEXT PRIMARY KEY);",
 ];
 
-fn version(connection: &Connection) -> rusqlite::Result<usize> {
-    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+fn version(connection: &Connection) -> Result<usize> {
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    Ok(usize::try_from(version)?)
 }
 
 /// Whether the database has this release's version; fails on a newer one.
@@ -72,7 +73,7 @@ pub fn migrate(connection: &Connection) -> Result<()> {
     for (index, migration) in MIGRATIONS.iter().enumerate().skip(version(connection)?) {
         let transaction = connection.unchecked_transaction()?;
         transaction.execute_batch(migration)?;
-        transaction.pragma_update(None, "user_version", index + 1)?;
+        transaction.pragma_update(None, "user_version", i64::try_from(index + 1)?)?;
         transaction.commit()?;
     }
     Ok(())

@@ -1,0 +1,259 @@
+//! The docker CLI: arguments built as values (`command`), run here, and read into what is live.
+//!
+//! In: what to ask or do. Out: services and tasks as Swarm has them, or docker's own words. It knows
+//! nothing of sources, manifests or the database.
+
+pub mod command;
+pub mod service;
+pub mod spec;
+pub mod task;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use serde::de::DeserializeOwned;
+
+use crate::fault::fault;
+use crate::process::{self, Call, Failure, Output};
+use crate::stack::StackName;
+use service::{Listed, Service};
+use task::Task;
+
+/// How long docker may take to answer a question.
+const QUESTION: Duration = Duration::from_secs(60);
+
+/// How docker is called.
+#[derive(Debug, Clone)]
+pub struct Docker {
+    environment: BTreeMap<OsString, OsString>,
+    question: Duration,
+    action: Duration,
+}
+
+/// Every service that belongs to a stack, as Swarm has it now.
+#[derive(Debug, Default)]
+pub struct Swarm {
+    /// By name.
+    pub services: Vec<Service>,
+}
+
+impl Swarm {
+    /// The services of one stack.
+    pub fn of_stack<'a>(&'a self, name: &'a StackName) -> impl Iterator<Item = &'a Service> {
+        self.services.iter().filter(move |service| service.stack == *name)
+    }
+}
+
+/// What `stack deploy` needs.
+#[derive(Debug)]
+pub struct Deployment<'a> {
+    /// The stack.
+    pub name: &'a StackName,
+    /// The compose text.
+    pub text: String,
+    /// The folder that relative paths start from.
+    pub folder: &'a Path,
+    /// Variables for interpolation.
+    pub environment: &'a BTreeMap<String, String>,
+    /// Whether images that did not change are asked of their registry again.
+    pub resolve: command::ResolveImage,
+}
+
+impl Docker {
+    /// `environment` is what docker inherits; `action` bounds a call that changes something.
+    pub fn new(environment: &BTreeMap<OsString, OsString>, action: Duration) -> Self {
+        Self { environment: environment.clone(), question: QUESTION.min(action), action }
+    }
+
+    /// All services that carry a stack's label: two calls, one where there are none.
+    pub fn observe(&self) -> Result<Swarm> {
+        self.services(&command::service_ls())
+    }
+
+    /// The services of `stacks` alone, and their tasks: four calls.
+    pub fn observe_tasks(&self, stacks: &BTreeSet<&StackName>) -> Result<(Swarm, Vec<Task>)> {
+        let mut swarm = self.observe()?;
+        swarm.services.retain(|service| stacks.contains(&service.stack));
+        let tasks = self.tasks(&swarm.services)?;
+        Ok((swarm, tasks))
+    }
+
+    fn services(&self, list: &[String]) -> Result<Swarm> {
+        // A service may go between the two calls: then the list is read again.
+        for _ in 0..3 {
+            let output = self.ask(list)?;
+            let listed = output.stdout.lines().map(parse_line).collect::<Result<Vec<Listed>>>();
+            let listed = listed.with_context(|| garbage(list, &output.stdout))?;
+            if listed.is_empty() {
+                return Ok(Swarm::default());
+            }
+            let ids: Vec<_> = listed.iter().map(|service| service.id.as_str()).collect();
+            if let Some(inspected) = self.inspect(&command::service_inspect(&ids))? {
+                let mut services = service::read(listed, inspected).context("`docker service inspect`")?;
+                services.sort_by(|one, other| one.name.cmp(&other.name));
+                return Ok(Swarm { services });
+            }
+        }
+        Err(fault(
+            "services come and go while `docker service inspect` looks at them",
+            "run again in a moment",
+        ))
+    }
+
+    /// The tasks of `services`, old ones included; three calls at most.
+    pub fn tasks(&self, services: &[Service]) -> Result<Vec<Task>> {
+        let ids: Vec<_> = services.iter().map(|service| service.id.as_str()).collect();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        for _ in 0..3 {
+            let call = command::service_ps(&ids);
+            let output = self.raw(&call, self.question, None, None)?;
+            if !output.success && !output.stderr.to_lowercase().contains("no such service") {
+                return Err(refused(&call, &output));
+            }
+            let nodes = task::nodes(&output.stdout);
+            if nodes.is_empty() {
+                return Ok(Vec::new());
+            }
+            let ids: Vec<_> = nodes.keys().map(String::as_str).collect();
+            if let Some(inspected) = self.inspect(&command::task_inspect(&ids))? {
+                return task::read(inspected, &nodes).context("`docker inspect --type task`");
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// An inspect's JSON, or `None` where something it was asked for is gone by now.
+    fn inspect(&self, call: &[String]) -> Result<Option<Vec<serde_json::Value>>> {
+        let output = self.raw(call, self.question, None, None)?;
+        if !output.success {
+            if output.stderr.to_lowercase().contains("no such") {
+                return Ok(None);
+            }
+            return Err(refused(call, &output));
+        }
+        serde_json::from_str(&output.stdout).map(Some).with_context(|| garbage(call, &output.stdout))
+    }
+
+    /// `docker stack deploy`, with the compose text on standard input.
+    pub fn deploy(&self, deployment: Deployment<'_>) -> Result<()> {
+        let call = command::stack_deploy(deployment.name, deployment.resolve);
+        let mut environment = self.environment.clone();
+        environment.extend(deployment.environment.iter().map(|(name, value)| (name.into(), value.into())));
+        let docker = Self { environment, ..self.clone() };
+        let output = docker.raw(&call, self.action, Some(deployment.folder), Some(deployment.text))?;
+        if output.success { Ok(()) } else { Err(refused(&call, &output)) }
+    }
+
+    /// One `docker stack rm`; whether nothing was left of the stack.
+    pub fn remove_stack(&self, name: &StackName) -> Result<bool> {
+        let call = command::stack_rm(name);
+        let output = self.raw(&call, self.action, None, None)?;
+        // 20.10 exits with 0 here, 28 as well; a network still in use makes both fail.
+        let nothing = format!("{}{}", output.stdout, output.stderr).contains("Nothing found in stack");
+        if output.success || nothing { Ok(nothing) } else { Err(refused(&call, &output)) }
+    }
+
+    /// `docker service rm`.
+    pub fn remove_services(&self, ids: &[&str]) -> Result<()> {
+        self.ask(&command::service_rm(ids)).map(drop)
+    }
+
+    /// The familiar names of the images on this node.
+    pub fn local_images(&self) -> Result<BTreeSet<String>> {
+        Ok(self.ask(&command::image_ls())?.stdout.lines().map(str::to_owned).collect())
+    }
+
+    /// `docker image rm`, never forced; `Err` holds docker's reason to keep it.
+    pub fn remove_image(&self, name: &str) -> Result<Result<(), String>> {
+        let output = self.raw(&command::image_rm(name), self.action, None, None)?;
+        let gone = output.success || output.stderr.to_lowercase().contains("no such image");
+        Ok(if gone { Ok(()) } else { Err(words(&output)) })
+    }
+
+    fn ask(&self, call: &[String]) -> Result<Output> {
+        let output = self.raw(call, self.question, None, None)?;
+        if output.success { Ok(output) } else { Err(refused(call, &output)) }
+    }
+
+    fn raw(
+        &self,
+        call: &[String],
+        limit: Duration,
+        folder: Option<&Path>,
+        input: Option<String>,
+    ) -> Result<Output> {
+        let call = Call {
+            program: "docker".into(),
+            arguments: call.to_vec(),
+            environment: self.environment.clone(),
+            folder: folder.map(Path::to_path_buf),
+            input,
+            limit,
+        };
+        process::run(&call).map_err(|failure| match failure {
+            Failure::NotFound => fault(
+                "`docker` is not on the PATH",
+                "install Docker Engine, and run DockerOps on a manager of the Swarm",
+            ),
+            failure => match crate::signal::received() {
+                Some(interrupted) => interrupted.into(),
+                None => fault(
+                    format!("`docker {}` {failure}", shown(&call.arguments)),
+                    "is the docker daemon well? `docker info` and its log tell",
+                ),
+            },
+        })
+    }
+}
+
+fn parse_line<T: DeserializeOwned>(line: &str) -> Result<T> {
+    Ok(serde_json::from_str(line)?)
+}
+
+/// The call without the long lists of ids that inspects carry.
+fn shown(arguments: &[String]) -> String {
+    let mut text: Vec<_> = arguments.iter().take(8).map(String::as_str).collect();
+    if arguments.len() > 8 {
+        text.push("…");
+    }
+    text.join(" ")
+}
+
+fn words(output: &Output) -> String {
+    let text = if output.stderr.trim().is_empty() { &output.stdout } else { &output.stderr };
+    let notice = |line: &&str| {
+        !line.starts_with("Since --detach=false") && !line.starts_with("In a future release, --detach")
+    };
+    text.trim().lines().filter(notice).collect::<Vec<_>>().join("\n")
+}
+
+fn refused(call: &[String], output: &Output) -> anyhow::Error {
+    let words = words(output);
+    let what = format!(
+        "`docker {}` failed: {}",
+        shown(call),
+        if words.is_empty() { "it said nothing" } else { &words }
+    );
+    let lower = words.to_lowercase();
+    if lower.contains("cannot connect to the docker daemon") || lower.contains("error during connect") {
+        fault(what, "start the docker daemon, or point `DOCKER_HOST` at one")
+    } else if lower.contains("not a swarm manager") {
+        fault(what, "run DockerOps on a manager node; `docker swarm init` makes a first one")
+    } else if lower.contains("permission denied") {
+        fault(what, "run `sudo dockerops …`")
+    } else if lower.contains("unsupported compose file version: 1.0") {
+        fault(what, "this docker CLI wants a `version: \"3.8\"` line in the compose file")
+    } else {
+        anyhow!(what)
+    }
+}
+
+fn garbage(call: &[String], stdout: &str) -> String {
+    let start: String = stdout.chars().take(200).collect();
+    format!("`docker {}` printed something that is not what docker prints: `{start}`", shown(call))
+}

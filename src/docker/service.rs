@@ -1,0 +1,170 @@
+//! A live service, put together from `service ls` (how many tasks run) and `service inspect` (the rest).
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::command::NAMESPACE;
+use super::spec::{self, Summary};
+use crate::stack::StackName;
+
+/// One line of `service ls`.
+#[derive(Debug, Deserialize)]
+pub struct Listed {
+    #[serde(rename = "ID")]
+    pub id: String,
+    #[serde(rename = "Replicas")]
+    replicas: String,
+}
+
+/// A service of a stack, as Swarm has it.
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// Its id.
+    pub id: String,
+    /// Its full name, `web_app`.
+    pub name: String,
+    /// The stack that its label names.
+    pub stack: StackName,
+    /// Its service labels.
+    pub labels: BTreeMap<String, String>,
+    /// Tasks that run.
+    pub running: u64,
+    /// Tasks that should run.
+    pub wanted: u64,
+    /// For a job: tasks that completed, and that should.
+    pub completed: Option<(u64, u64)>,
+    /// How it is spread.
+    pub mode: Mode,
+    /// When it counts as one that ends by itself.
+    pub restart: Restart,
+    /// How long Swarm watches a new task (`update_config.monitor`).
+    pub monitor: Duration,
+    /// The last rolling update's state, if there was one.
+    pub update: Option<Update>,
+    /// Whether it was ever updated.
+    pub has_previous: bool,
+    /// For a job: which run of it this is.
+    pub iteration: u64,
+    /// What tasks are made from.
+    pub template: Value,
+    /// The spec, summed up.
+    pub summary: Summary,
+}
+
+/// How a service is spread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// So many tasks.
+    Replicated,
+    /// One on every node that fits.
+    Global,
+    /// A job: tasks that run to completion.
+    Job,
+}
+
+/// `restart_policy.condition`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restart {
+    /// A task that ends is started again.
+    Any,
+    /// A task that fails is started again, one that completes is done.
+    OnFailure,
+    /// A task runs once.
+    Never,
+}
+
+/// `UpdateStatus`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Update {
+    /// `updating`, `paused`, `completed`, `rollback_started`, `rollback_paused`, `rollback_completed`.
+    #[serde(rename = "State", default)]
+    pub state: String,
+    /// Swarm's reason.
+    #[serde(rename = "Message", default)]
+    pub message: String,
+}
+
+/// Joins both readings.
+pub fn read(listed: Vec<Listed>, inspected: Vec<Value>) -> Result<Vec<Service>> {
+    let replicas: BTreeMap<String, String> =
+        listed.into_iter().map(|line| (line.id, line.replicas)).collect();
+    inspected
+        .into_iter()
+        .map(|value| {
+            let id = value["ID"].as_str().context("a service without an id")?;
+            // `service ls` shortens ids to 12 letters.
+            let replicas = replicas
+                .iter()
+                .find(|(short, _)| id.starts_with(short.as_str()))
+                .map(|(_, text)| text.as_str());
+            service(&value, replicas.unwrap_or_default()).with_context(|| format!("service `{id}`"))
+        })
+        .collect()
+}
+
+fn service(value: &Value, replicas: &str) -> Result<Service> {
+    let spec = &value["Spec"];
+    let labels: BTreeMap<String, String> = serde_json::from_value(spec["Labels"].clone()).unwrap_or_default();
+    let (running, wanted, completed) = counts(replicas);
+    let mode = &spec["Mode"];
+    let nanoseconds =
+        spec["UpdateConfig"]["Monitor"].as_u64().filter(|monitor| *monitor > 0).unwrap_or(5_000_000_000);
+    Ok(Service {
+        id: value["ID"].as_str().unwrap_or_default().to_owned(),
+        name: spec["Name"].as_str().context("no name")?.to_owned(),
+        stack: StackName::known(labels.get(NAMESPACE).map(String::as_str).unwrap_or_default()),
+        labels,
+        running,
+        wanted,
+        completed,
+        mode: if !mode["ReplicatedJob"].is_null() || !mode["GlobalJob"].is_null() {
+            Mode::Job
+        } else if mode["Global"].is_null() {
+            Mode::Replicated
+        } else {
+            Mode::Global
+        },
+        restart: match spec["TaskTemplate"]["RestartPolicy"]["Condition"].as_str() {
+            Some("none") => Restart::Never,
+            Some("on-failure") => Restart::OnFailure,
+            _ => Restart::Any,
+        },
+        monitor: Duration::from_nanos(nanoseconds),
+        update: serde_json::from_value(value["UpdateStatus"].clone())
+            .ok()
+            .filter(|update: &Update| !update.state.is_empty()),
+        has_previous: !value["PreviousSpec"].is_null(),
+        iteration: value["JobStatus"]["JobIteration"]["Index"].as_u64().unwrap_or_default(),
+        template: spec["TaskTemplate"].clone(),
+        summary: spec::summarise(spec),
+    })
+}
+
+/// `2/3`, `1/1 (max 1 per node)`, `0/1 (1/1 completed)`.
+fn counts(text: &str) -> (u64, u64, Option<(u64, u64)>) {
+    let pair = |text: &str| {
+        let (one, other) = text.split_once('/')?;
+        Some((one.trim().parse().ok()?, other.trim().parse().ok()?))
+    };
+    let mut parts = text.splitn(2, '(');
+    let (running, wanted) = parts.next().and_then(pair).unwrap_or_default();
+    let completed = parts.next().and_then(|rest| pair(rest.strip_suffix("completed)")?));
+    (running, wanted, completed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replicas_are_read_in_every_form() {
+        assert_eq!(counts("2/3"), (2, 3, None));
+        assert_eq!(counts("1/1 (max 1 per node)"), (1, 1, None));
+        assert_eq!(counts("0/1 (1/1 completed)"), (0, 1, Some((1, 1))));
+        assert_eq!(counts(""), (0, 0, None));
+    }
+}

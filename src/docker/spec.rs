@@ -1,0 +1,196 @@
+//! A live service spec, summed up so that edits by hand show and Swarm's own changes do not.
+//!
+//! One short hash a part: the database holds no environment values, and a report can name what differs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use md5::{Digest, Md5};
+use serde_json::Value;
+
+/// docker/cli keeps the author's image here (`convert.LabelImage`).
+const IMAGE_LABEL: &str = "com.docker.stack.image";
+
+/// Part → hash; `replicas` is kept in plain, for people.
+pub type Summary = BTreeMap<String, String>;
+
+/// Sums up `Spec` of a service.
+pub fn summarise(spec: &Value) -> Summary {
+    let mut summary = Summary::new();
+    let template = &spec["TaskTemplate"];
+    let container = &template["ContainerSpec"];
+    summary.insert("image".into(), image(spec));
+    if let Some(replicas) = spec["Mode"]["Replicated"]["Replicas"].as_u64() {
+        summary.insert("replicas".into(), replicas.to_string());
+    }
+    let mut add = |name: &str, value: &Value| {
+        let value = without_defaults(value);
+        if !value.is_null() {
+            summary.insert(name.to_owned(), short_hash(&value));
+        }
+    };
+    for (key, value) in parts(container).filter(|(key, _)| *key != "Image") {
+        add(word(key), value);
+    }
+    // Not ForceUpdate: `docker service update --force` is a restart, no edit, and deploys keep it.
+    for (key, value) in parts(template).filter(|(key, _)| !["ContainerSpec", "ForceUpdate"].contains(key)) {
+        let mut value = value.clone();
+        if key == "Placement" {
+            // What the registry said of the image, not what the author wrote.
+            value["Platforms"].take();
+        }
+        add(word(key), &value);
+    }
+    for (key, value) in parts(spec).filter(|(key, _)| !["TaskTemplate", "Name"].contains(key)) {
+        let mut value = value.clone();
+        if key == "Mode" {
+            value["Replicated"]["Replicas"].take();
+        }
+        add(if key == "Labels" { "service labels" } else { word(key) }, &value);
+    }
+    summary
+}
+
+fn parts(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    value.as_object().into_iter().flatten().map(|(key, value)| (key.as_str(), value))
+}
+
+/// The image as the author could have written it: Swarm adds the digest it resolved.
+fn image(spec: &Value) -> String {
+    let image = spec["TaskTemplate"]["ContainerSpec"]["Image"].as_str().unwrap_or_default();
+    let written = spec["Labels"][IMAGE_LABEL].as_str().unwrap_or_default();
+    if written.contains('@') {
+        image.to_owned()
+    } else {
+        image.split('@').next().unwrap_or_default().to_owned()
+    }
+}
+
+/// The words of compose files, which people know.
+fn word(key: &str) -> &str {
+    match key {
+        "Args" => "command",
+        "Command" => "entrypoint",
+        "Env" => "environment",
+        "Mounts" => "volumes",
+        "Labels" => "labels",
+        "EndpointSpec" => "ports",
+        "Networks" => "networks",
+        "UpdateConfig" => "update_config",
+        "RollbackConfig" => "rollback_config",
+        "RestartPolicy" => "restart_policy",
+        "Healthcheck" => "healthcheck",
+        "Resources" => "resources",
+        "Placement" => "placement",
+        "Secrets" => "secrets",
+        "Configs" => "configs",
+        "Mode" => "mode",
+        other => other,
+    }
+}
+
+/// Drops what an engine may print or leave out without a difference: null, empty, false, zero.
+fn without_defaults(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let kept: serde_json::Map<_, _> = map
+                .iter()
+                .map(|(key, value)| (key.clone(), without_defaults(value)))
+                .filter(|(_, v)| !v.is_null())
+                .collect();
+            if kept.is_empty() { Value::Null } else { Value::Object(kept) }
+        }
+        Value::Array(items) if items.is_empty() => Value::Null,
+        Value::Array(items) => Value::Array(items.iter().map(without_defaults).collect()),
+        Value::Bool(false) => Value::Null,
+        Value::String(text) if text.is_empty() => Value::Null,
+        Value::Number(number) if number.as_f64() == Some(0.0) => Value::Null,
+        other => other.clone(),
+    }
+}
+
+fn short_hash(value: &Value) -> String {
+    let digest = Md5::digest(value.to_string().as_bytes());
+    digest.iter().take(8).fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// What differs between two summaries, in words; empty if nothing does.
+pub fn differences(applied: &Summary, live: &Summary) -> Vec<String> {
+    let keys: BTreeSet<_> = applied.keys().chain(live.keys()).collect();
+    keys.into_iter()
+        .filter(|key| applied.get(*key) != live.get(*key))
+        .map(|key| match (key.as_str(), applied.get(key), live.get(key)) {
+            ("replicas", Some(before), Some(now)) => format!("scaled from {before} to {now}"),
+            ("image", Some(before), Some(now)) => format!("image `{before}` became `{now}`"),
+            (key, ..) => format!("`{key}` edited"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn spec() -> Value {
+        json!({
+            "Name": "web_app",
+            "Labels": {"com.docker.stack.image": "app:1", "com.docker.stack.namespace": "web"},
+            "TaskTemplate": {
+                "ContainerSpec": {"Image": "app:1@sha256:aa", "Env": ["A=secret"], "DNSConfig": {}},
+                "Placement": {"Platforms": [{"OS": "linux"}]},
+                "ForceUpdate": 0
+            },
+            "Mode": {"Replicated": {"Replicas": 2}},
+            "EndpointSpec": {"Mode": "vip"}
+        })
+    }
+
+    fn edited(path: &str, value: Value) -> Vec<String> {
+        let mut live = spec();
+        *live.pointer_mut(path).unwrap() = value;
+        differences(&summarise(&spec()), &summarise(&live))
+    }
+
+    #[test]
+    fn what_swarm_changes_by_itself_is_no_difference() {
+        for (path, value) in [
+            ("/TaskTemplate/ContainerSpec/Image", json!("app:1@sha256:bb")),
+            ("/TaskTemplate/ForceUpdate", json!(3)),
+            ("/TaskTemplate/Placement", json!({})),
+            ("/TaskTemplate/ContainerSpec/DNSConfig", json!(null)),
+        ] {
+            assert_eq!(edited(path, value), Vec::<String>::new(), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_a_hand_changed_is_named() {
+        assert_eq!(edited("/Mode/Replicated/Replicas", json!(5)), ["scaled from 2 to 5"]);
+        assert_eq!(
+            edited("/TaskTemplate/ContainerSpec/Image", json!("app:2@sha256:aa")),
+            ["image `app:1` became `app:2`"]
+        );
+        assert_eq!(edited("/TaskTemplate/ContainerSpec/Env", json!(["A=2"])), ["`environment` edited"]);
+        assert_eq!(edited("/Labels/com.docker.stack.namespace", json!("x")), ["`service labels` edited"]);
+    }
+
+    #[test]
+    fn a_pinned_digest_counts() {
+        let pinned = |digest: &str| {
+            let mut spec = spec();
+            spec["Labels"][IMAGE_LABEL] = json!("app@sha256:aa");
+            spec["TaskTemplate"]["ContainerSpec"]["Image"] = json!(format!("app@sha256:{digest}"));
+            summarise(&spec)
+        };
+        assert_eq!(differences(&pinned("aa"), &pinned("bb")).len(), 1);
+    }
+
+    #[test]
+    fn no_value_can_be_read_back() {
+        assert!(!format!("{:?}", summarise(&spec())).contains("secret"));
+    }
+}

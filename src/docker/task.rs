@@ -1,0 +1,170 @@
+//! A live task: one container that Swarm runs, ran or wants to run for a service.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+/// One task.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Its id.
+    pub id: String,
+    /// Its service's id.
+    pub service: String,
+    /// Which of the service's places it fills: a slot, or a node for global services.
+    pub place: String,
+    /// The name of its node, empty while it has none.
+    pub node: String,
+    /// Where it is: `running`, `complete`, `failed`, `rejected`, `pending`, …
+    pub state: String,
+    /// Where Swarm wants it: `running`, `ready`, `complete`, `shutdown`, `remove`.
+    pub desired: String,
+    /// What went wrong, in docker's words; may be empty.
+    pub error: String,
+    /// Since when it is in its state, by its node's clock.
+    pub since: Option<DateTime<Utc>>,
+    /// When it was made.
+    pub created: String,
+    /// For a job: which run of it the task belongs to.
+    pub iteration: u64,
+    /// What it was made from.
+    pub spec: Value,
+}
+
+/// Task id → node name, from `service ps`.
+pub fn nodes(text: &str) -> BTreeMap<String, String> {
+    text.lines()
+        .filter_map(|line| line.split_once(' ').or(Some((line, ""))))
+        .filter(|(id, _)| !id.is_empty())
+        .map(|(id, node)| (id.to_owned(), node.to_owned()))
+        .collect()
+}
+
+/// Reads `inspect`, newest task first.
+pub fn read(inspected: Vec<Value>, nodes: &BTreeMap<String, String>) -> Result<Vec<Task>> {
+    let mut tasks = inspected.into_iter().map(|value| task(value, nodes)).collect::<Result<Vec<_>>>()?;
+    tasks.sort_by(|one, other| other.created.cmp(&one.created));
+    Ok(tasks)
+}
+
+fn task(mut value: Value, nodes: &BTreeMap<String, String>) -> Result<Task> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let id = value["ID"].as_str().context("a task without an id")?.to_owned();
+    let slot = value["Slot"].as_u64().filter(|slot| *slot > 0).map(|slot| slot.to_string());
+    Ok(Task {
+        service: text(&value["ServiceID"]),
+        place: slot.unwrap_or_else(|| text(&value["NodeID"])),
+        node: nodes.get(&id).cloned().unwrap_or_default(),
+        state: text(&value["Status"]["State"]),
+        desired: text(&value["DesiredState"]),
+        error: text(&value["Status"]["Err"]),
+        since: value["Status"]["Timestamp"].as_str().and_then(|time| time.parse().ok()),
+        created: text(&value["CreatedAt"]),
+        iteration: value["JobIteration"]["Index"].as_u64().unwrap_or_default(),
+        spec: value["Spec"].take(),
+        id,
+    })
+}
+
+impl Task {
+    /// Whether it ended badly.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.state.as_str(), "failed" | "rejected" | "orphaned")
+    }
+
+    /// Whether Swarm has given it up for another, or for none.
+    pub fn is_over(&self) -> bool {
+        matches!(self.desired.as_str(), "shutdown" | "remove")
+    }
+
+    /// Its error and node, for people.
+    pub fn complaint(&self) -> Option<String> {
+        let error = self.error.trim();
+        if error.is_empty() {
+            return None;
+        }
+        Some(if self.node.is_empty() { error.to_owned() } else { format!("{error} (on `{}`)", self.node) })
+    }
+
+    /// Whether it was made from `template`. Swarm adds defaults to what `service inspect` shows, and moves
+    /// no task for its placement alone (swarmkit `isTaskDirty`), so both are passed over.
+    pub fn runs(&self, template: &Value) -> bool {
+        let keys: std::collections::BTreeSet<_> = [template, &self.spec]
+            .iter()
+            .filter_map(|value| value.as_object())
+            .flat_map(|map| map.keys())
+            .collect();
+        keys.into_iter()
+            .filter(|key| !["Placement", "Runtime", "ForceUpdate", "RestartPolicy"].contains(&key.as_str()))
+            .all(|key| same(&template[key.as_str()], &self.spec[key.as_str()]))
+            && number(&template["ForceUpdate"]) == number(&self.spec["ForceUpdate"])
+    }
+}
+
+fn number(value: &Value) -> u64 {
+    value.as_u64().unwrap_or_default()
+}
+
+/// Ten seconds: the grace period that `service inspect` fills in.
+const DEFAULT_GRACE: u64 = 10_000_000_000;
+
+/// Whether the service's `wanted` and the task's `had` say the same, defaults apart.
+fn same(wanted: &Value, had: &Value) -> bool {
+    let empty = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::Number(number) => number.as_u64().is_some_and(|number| number == 0 || number == DEFAULT_GRACE),
+        Value::Bool(true) => false,
+    };
+    match (wanted, had) {
+        (Value::Object(one), Value::Object(other)) => {
+            one.keys().chain(other.keys()).all(|key| same(&wanted[key.as_str()], &had[key.as_str()]))
+        }
+        (Value::Object(one), Value::Null) => one.values().all(|value| same(value, &Value::Null)),
+        (one, other) => one == other || (empty(one) && empty(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn with_spec(spec: Value) -> Task {
+        read(vec![json!({"ID": "t", "Slot": 1, "Spec": spec})], &BTreeMap::new()).unwrap().remove(0)
+    }
+
+    #[test]
+    fn defaults_that_inspect_fills_in_make_no_difference() {
+        let template = json!({
+            "ContainerSpec": {"Image": "a", "StopGracePeriod": 10_000_000_000_u64, "DNSConfig": {},
+                "Privileges": {"CredentialSpec": null, "NoNewPrivileges": false}},
+            "RestartPolicy": {"Condition": "any"}, "Placement": {}, "Runtime": "container", "ForceUpdate": 0
+        });
+        let spec = json!({"ContainerSpec": {"Image": "a", "Privileges": {"CredentialSpec": null}},
+            "Placement": {"Platforms": [{"OS": "linux"}]}, "ForceUpdate": 0});
+        assert!(with_spec(spec).runs(&template));
+    }
+
+    #[test]
+    fn an_edit_makes_one() {
+        let template = json!({"ContainerSpec": {"Image": "a", "Env": ["A=1"]}, "ForceUpdate": 1});
+        assert!(!with_spec(json!({"ContainerSpec": {"Image": "a"}, "ForceUpdate": 1})).runs(&template));
+        assert!(!with_spec(json!({"ContainerSpec": {"Image": "a", "Env": ["A=1"]}})).runs(&template));
+        assert!(
+            with_spec(json!({"ContainerSpec": {"Image": "a", "Env": ["A=1"]}, "ForceUpdate": 1}))
+                .runs(&template)
+        );
+    }
+
+    #[test]
+    fn node_names_may_be_missing() {
+        let nodes = nodes("abc node1\ndef \nghi\n");
+        assert_eq!(nodes["abc"], "node1");
+        assert_eq!((&*nodes["def"], &*nodes["ghi"]), ("", ""));
+    }
+}
