@@ -1,0 +1,290 @@
+//! The program under test, run as a user runs it, in an environment that says nothing but what the test says.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::io::Read;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+use std::thread::{JoinHandle, sleep, spawn};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use tempfile::TempDir;
+
+use super::fake_docker::FakeDocker;
+use super::lab::Lab;
+use super::{command, path_with};
+
+/// One machine's DockerOps: its database, its home, its environment. When dropped it removes the stacks
+/// whose names came from `unique`.
+#[derive(Debug)]
+pub struct DockerOps {
+    folder: TempDir,
+    environment: BTreeMap<OsString, OsString>,
+    limit: Duration,
+    lab: Option<&'static Lab>,
+    stacks: RefCell<Vec<String>>,
+}
+
+impl DockerOps {
+    /// Talks to the lab's manager. The database does not exist yet, nor does its folder.
+    pub fn new(lab: &'static Lab) -> Self {
+        let mut new = Self::without_docker();
+        new.lab = Some(lab);
+        new.env("DOCKER_HOST", lab.docker_host())
+    }
+
+    /// Talks to a daemon that is not there, so never to the machine's own.
+    pub fn without_docker() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("home")).unwrap();
+        let new = Self {
+            environment: BTreeMap::new(),
+            limit: Duration::from_secs(180),
+            lab: None,
+            stacks: RefCell::default(),
+            folder,
+        };
+        let (home, database) = (new.home(), new.database());
+        let no_daemon = format!("unix://{}", new.folder.path().join("no-daemon.sock").display());
+        new.env("HOME", home).env("DOCKEROPS_DB_PATH", database).env("DOCKER_HOST", no_daemon)
+    }
+
+    /// Sets a variable of its environment, which else is `PATH`, `HOME`, `DOCKER_HOST`, `DOCKEROPS_DB_PATH`.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.environment.insert(name.into(), value.as_ref().into());
+        self
+    }
+
+    /// Takes a variable out of its environment.
+    pub fn env_remove(mut self, name: &str) -> Self {
+        self.environment.remove(OsStr::new(name));
+        self
+    }
+
+    /// A run that takes longer is killed and fails the test.
+    pub fn limit(mut self, seconds: u64) -> Self {
+        self.limit = Duration::from_secs(seconds);
+        self
+    }
+
+    /// Lets it find the fake as `docker`.
+    pub fn with_fake(self, fake: &FakeDocker) -> Self {
+        self.env("PATH", path_with(&fake.folder()))
+    }
+
+    /// Lets it find this docker CLI as `docker`; see `lab::docker_binaries`.
+    pub fn with_docker(self, program: &Path) -> Self {
+        let folder = self.folder.path().join("bin");
+        std::fs::create_dir(&folder).unwrap();
+        std::os::unix::fs::symlink(program, folder.join("docker")).unwrap();
+        self.env("PATH", path_with(&folder))
+    }
+
+    /// A name for a stack of this test alone, which is removed at the end.
+    pub fn unique(&self, base: &str) -> String {
+        let name = super::unique(base);
+        self.stacks.borrow_mut().push(name.clone());
+        name
+    }
+
+    /// Its `HOME`.
+    pub fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    /// Where its database is, once it has run.
+    pub fn database(&self) -> PathBuf {
+        self.folder.path().join("state/dockerops.db")
+    }
+
+    /// Its database, opened beside it.
+    pub fn db(&self) -> Connection {
+        let path = self.database();
+        assert!(path.exists(), "there is no database at {}", path.display());
+        let connection = Connection::open(path).unwrap();
+        connection.busy_timeout(Duration::from_secs(10)).unwrap();
+        connection
+    }
+
+    /// Runs it to its end.
+    #[track_caller]
+    pub fn run<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Outcome {
+        self.spawn(arguments).wait()
+    }
+
+    /// Starts it, for tests that do something meanwhile.
+    #[track_caller]
+    pub fn spawn<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Running {
+        let mut program = command(env!("CARGO_BIN_EXE_dockerops"));
+        program.args(arguments).envs(&self.environment).current_dir(self.home());
+        program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let mut child = program.spawn().unwrap();
+        Running {
+            what: format!("{:?}", program.get_args().collect::<Vec<_>>()),
+            stdout: Some(read_all(child.stdout.take().unwrap())),
+            stderr: Some(read_all(child.stderr.take().unwrap())),
+            deadline: Instant::now() + self.limit,
+            child,
+        }
+    }
+}
+
+impl Drop for DockerOps {
+    fn drop(&mut self) {
+        let stacks = self.stacks.borrow();
+        if let Some(lab) = self.lab.filter(|_| !stacks.is_empty()) {
+            let names = stacks.iter().map(String::as_str);
+            // The test may have removed them itself, or never deployed them.
+            let _ = lab.try_docker(&["stack", "rm"].into_iter().chain(names).collect::<Vec<_>>());
+        }
+    }
+}
+
+fn read_all(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = pipe.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
+}
+
+/// A run that goes on. Killed when dropped.
+#[derive(Debug)]
+pub struct Running {
+    what: String,
+    child: Child,
+    stdout: Option<JoinHandle<String>>,
+    stderr: Option<JoinHandle<String>>,
+    deadline: Instant,
+}
+
+impl Running {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Sends it a signal, and it alone.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for its end; kills it and fails the test at its time limit.
+    #[track_caller]
+    pub fn wait(mut self) -> Outcome {
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break Some(status);
+            }
+            if Instant::now() >= self.deadline {
+                break None;
+            }
+            sleep(Duration::from_millis(2));
+        };
+        if status.is_none() {
+            self.kill();
+        }
+        let outcome = Outcome {
+            what: self.what.clone(),
+            code: status.map_or(0, code),
+            stdout: self.stdout.take().unwrap().join().unwrap(),
+            stderr: self.stderr.take().unwrap().join().unwrap(),
+        };
+        assert!(status.is_some(), "it took too long and was killed: {outcome}");
+        outcome
+    }
+
+    fn kill(&mut self) {
+        if self.is_running() {
+            let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
+            let _ = self.child.wait();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| -status.signal().unwrap_or_default())
+}
+
+/// What a run left. The checks return it, so they can follow one another.
+#[derive(Debug)]
+pub struct Outcome {
+    what: String,
+    /// The exit code; −n if signal n ended it, rather than it itself with 128+n.
+    pub code: i32,
+    /// What it printed, whole.
+    pub stdout: String,
+    /// What it said beside, whole.
+    pub stderr: String,
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { what, code, stdout, stderr } = self;
+        write!(f, "dockerops {what}\n-- code {code}\n-- stdout\n{stdout}\n-- stderr\n{stderr}")
+    }
+}
+
+impl Outcome {
+    /// It exited with 0.
+    #[track_caller]
+    pub fn success(&self) -> &Self {
+        self.failure(0)
+    }
+
+    /// It exited with `code`.
+    #[track_caller]
+    pub fn failure(&self, code: i32) -> &Self {
+        assert_eq!(self.code, code, "{self}");
+        self
+    }
+
+    /// Its stdout holds `text`.
+    #[track_caller]
+    pub fn stdout_has(&self, text: &str) -> &Self {
+        assert!(self.stdout.contains(text), "no `{text}` on stdout: {self}");
+        self
+    }
+
+    /// Its stdout does not hold `text`.
+    #[track_caller]
+    pub fn stdout_lacks(&self, text: &str) -> &Self {
+        assert!(!self.stdout.contains(text), "`{text}` on stdout: {self}");
+        self
+    }
+
+    /// Its stderr holds `text`.
+    #[track_caller]
+    pub fn stderr_has(&self, text: &str) -> &Self {
+        assert!(self.stderr.contains(text), "no `{text}` on stderr: {self}");
+        self
+    }
+
+    /// Its stderr does not hold `text`.
+    #[track_caller]
+    pub fn stderr_lacks(&self, text: &str) -> &Self {
+        assert!(!self.stderr.contains(text), "`{text}` on stderr: {self}");
+        self
+    }
+
+    /// Its stdout, which is JSON.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no JSON, {error}: {self}"))
+    }
+}

@@ -1,0 +1,135 @@
+//! The two-node Swarm of `tests/lab.sh`: one for all tests of a run.
+//!
+//! Given by `DOCKEROPS_TEST_LAB` or started by the first test that asks, and then taken down when this
+//! process is gone. Without root or the packages a test is skipped; `DOCKEROPS_TEST_STRICT=1` forbids that.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use super::{command, programs, stdout_of, try_stdout_of};
+
+/// Two nodes that are ready, and a registry both can pull from.
+#[derive(Debug)]
+pub struct Lab {
+    folder: PathBuf,
+    values: BTreeMap<String, String>,
+}
+
+/// The lab, or `None` where there can be none; the test then returns. Says so once on stderr.
+pub fn lab() -> Option<&'static Lab> {
+    static LAB: OnceLock<Result<Lab, String>> = OnceLock::new();
+    let strict = std::env::var_os("DOCKEROPS_TEST_STRICT").is_some_and(|value| value == "1");
+    let lab = LAB.get_or_init(|| {
+        Lab::find_or_start().inspect_err(|why| {
+            // Not `eprintln!`: of a test that passes the harness hides what that prints.
+            let _ = writeln!(std::io::stderr(), "skipped: all tests that need a Swarm: {why}");
+        })
+    });
+    match lab {
+        Ok(lab) => Some(lab),
+        Err(why) if strict => panic!("no lab, and DOCKEROPS_TEST_STRICT forbids to skip: {why}"),
+        Err(_) => None,
+    }
+}
+
+impl Lab {
+    fn find_or_start() -> Result<Self, String> {
+        match std::env::var_os("DOCKEROPS_TEST_LAB") {
+            Some(folder) => Self::open(Path::new(&folder)),
+            None => Self::start(),
+        }
+    }
+
+    fn start() -> Result<Self, String> {
+        if !rustix::process::geteuid().is_root() {
+            return Err("starting one takes root: sudo tests/run.sh".into());
+        }
+        // Not below TMPDIR: unix sockets bear no long path.
+        let folder = tempfile::Builder::new().prefix("dockerops-lab.").tempdir_in("/tmp");
+        let folder = folder.map_err(|error| error.to_string())?.keep();
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab.sh");
+        let owner = std::process::id().to_string();
+        try_stdout_of(command(script).arg("up").arg(&folder).args(["--owner", &owner])).inspect_err(
+            |_| {
+                let _ = std::fs::remove_dir(&folder);
+            },
+        )?;
+        Self::open(&folder)
+    }
+
+    fn open(folder: &Path) -> Result<Self, String> {
+        let file = folder.join("env");
+        let text = std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let pairs = text.lines().filter_map(|line| line.split_once('='));
+        let values = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Ok(Self { folder: folder.to_owned(), values })
+    }
+
+    fn value(&self, name: &str) -> &str {
+        &self.values[name]
+    }
+
+    /// Of node 1, the manager.
+    pub fn docker_host(&self) -> &str {
+        self.value("DOCKER_HOST")
+    }
+
+    /// Of node 2, a worker.
+    pub fn docker_host2(&self) -> &str {
+        self.value("LAB_NODE2")
+    }
+
+    /// `host:port`, as the nodes reach it; this machine itself does so only from `network_namespace()`.
+    pub fn registry(&self) -> &str {
+        self.value("LAB_REGISTRY")
+    }
+
+    /// The network namespace that joins the nodes; for `ip netns exec`.
+    pub fn network_namespace(&self) -> &str {
+        self.value("LAB_BRIDGE_NETNS")
+    }
+
+    /// `app:1` as the nodes call it. There are `app:1`, `app:2`, `entry:1`, `user:1`, `noshell:1`, `health:1`.
+    pub fn image(&self, name: &str) -> String {
+        format!("{}/{name}", self.registry())
+    }
+
+    /// A docker call on node 1; its stdout, without the last line end.
+    #[track_caller]
+    pub fn docker(&self, arguments: &[&str]) -> String {
+        stdout_of(self.command(self.docker_host()).args(arguments)).trim_end().to_owned()
+    }
+
+    /// Likewise on node 2.
+    #[track_caller]
+    pub fn docker2(&self, arguments: &[&str]) -> String {
+        stdout_of(self.command(self.docker_host2()).args(arguments)).trim_end().to_owned()
+    }
+
+    /// A docker call on node 1 that may fail: its stderr.
+    pub fn try_docker(&self, arguments: &[&str]) -> Result<String, String> {
+        try_stdout_of(self.command(self.docker_host()).args(arguments)).map(|text| text.trim_end().to_owned())
+    }
+
+    fn command(&self, host: &str) -> Command {
+        let mut command = command("docker");
+        command.env("HOME", &self.folder).env("DOCKER_HOST", host);
+        command
+    }
+}
+
+/// The different docker CLIs of this machine: the first on the `PATH`, and the distribution's.
+pub fn docker_binaries() -> Vec<PathBuf> {
+    let mut found = Vec::<PathBuf>::new();
+    for program in programs("docker").into_iter().take(1).chain([PathBuf::from("/usr/bin/docker")]) {
+        if let Ok(program) = program.canonicalize()
+            && !found.contains(&program)
+        {
+            found.push(program);
+        }
+    }
+    found
+}
