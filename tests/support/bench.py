@@ -1,0 +1,299 @@
+#!/usr/bin/env python3
+"""What tests/bench.sh measures: DockerOps and its floor in turn, on a lab that is up.
+
+The floor of a set of sources and services is: `git ls-remote` of every source, all at once; then one
+`docker service ls`; then one `docker service inspect` of the services. Because git and docker can also be
+asked at the same time, that shorter floor ("at once") is measured too.
+"""
+
+import argparse
+import contextlib
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+COMPOSE = """version: "3.8"
+services:
+  app:
+    image: {image}
+    environment:
+      REVISION: "{revision}"
+    deploy:
+      replicas: 0
+"""
+HERE = Path(__file__).resolve().parent
+
+
+def progress(text):
+    print(f"   {text}", file=sys.stderr, flush=True)
+
+
+class Bench:
+    def __init__(self, options, folder):
+        self.options = options
+        self.folder = folder
+        self.lab = dict(line.split("=", 1) for line in Path(options.lab, "env").read_text().split())
+        self.docker = shutil.which("docker")
+        self.dockerops = str(Path(options.dockerops).resolve())
+        self.home = folder / "home"
+        self.home.mkdir()
+        self.calls = folder / "calls"
+        self.wrapper = self.make_wrapper()
+        self.rows = []
+
+    def make_wrapper(self):
+        """A `docker` that writes down its calls; used for counting only, never while time is taken."""
+        bin_folder = self.folder / "bin"
+        bin_folder.mkdir()
+        script = bin_folder / "docker"
+        script.write_text(f'#!/bin/sh\nprintf "%s\\n" "$*" >>"{self.calls}"\nexec "{self.docker}" "$@"\n')
+        script.chmod(0o755)
+        return bin_folder
+
+    def environment(self, **more):
+        path = os.environ["PATH"]
+        return {"PATH": path, "HOME": str(self.home), "DOCKER_HOST": self.lab["DOCKER_HOST"], **more}
+
+    def run(self, command, **more):
+        """Runs it to its end and returns its stdout; a failure ends the benchmark, for its figures would lie."""
+        done = subprocess.run(command, env=self.environment(**more), stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            sys.exit(f"bench: {command[:4]} failed with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+        return done.stdout
+
+    def start(self, command, **more):
+        return subprocess.Popen(command, env=self.environment(**more), stdin=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def timed(self, action):
+        """Seconds the processes take that `action` starts and returns, or starts and awaits itself."""
+        begin = time.perf_counter()
+        for process in action() or []:
+            if process.wait() != 0:
+                sys.exit(f"bench: {process.args[:4]} failed with {process.returncode}")
+        return time.perf_counter() - begin
+
+    def medians(self, runs, **actions):
+        """Runs the actions in turn, so that what else the machine does hits all alike."""
+        for action in actions.values():
+            self.timed(action)
+        times = {name: [] for name in actions}
+        for _ in range(runs):
+            for name, action in actions.items():
+                times[name].append(self.timed(action))
+        return {name: statistics.median(values) for name, values in times.items()}
+
+    # ---- what is run ----
+
+    def reconcile(self, database):
+        return lambda: [self.start([self.dockerops, "reconcile"], DOCKEROPS_DB_PATH=database)]
+
+    def remotes(self, sources):
+        return [self.start(["git", "ls-remote", source]) for source in sources]
+
+    def floor(self, sources, services):
+        def action():
+            for command in self.remotes(sources):
+                command.wait()
+            self.start(["docker", "service", "ls"]).wait()
+            return [self.start(["docker", "service", "inspect", *services])]
+        return action
+
+    def floor_at_once(self, sources, services):
+        def action():
+            remotes = self.remotes(sources)
+            self.start(["docker", "service", "ls"]).wait()
+            return [self.start(["docker", "service", "inspect", *services]), *remotes]
+        return action
+
+    def counted_reconcile(self, database):
+        """The docker calls of one reconcile."""
+        self.calls.unlink(missing_ok=True)
+        path = f"{self.wrapper}:{os.environ['PATH']}"
+        self.run([self.dockerops, "reconcile"], PATH=path, DOCKEROPS_DB_PATH=database)
+        return self.calls.read_text().splitlines() if self.calls.exists() else []
+
+    def peak_memory(self, database):
+        """Peak resident MiB of one reconcile: of the process alone, and the largest with the docker it runs."""
+        process = self.reconcile(database)()[0]
+        own = 0
+        while process.poll() is None:
+            # The high-water mark never falls, so the last look before the end is close to the truth.
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                status = Path(f"/proc/{process.pid}/status").read_text()
+                own = max(own, int(status.split("VmHWM:")[1].split()[0]))
+            time.sleep(0.0005)
+        report = self.folder / "time"
+        self.run(["/usr/bin/time", "-v", "-o", str(report), self.dockerops, "reconcile"], DOCKEROPS_DB_PATH=database)
+        line = next(line for line in report.read_text().splitlines() if "Maximum resident" in line)
+        return own / 1024, int(line.split(":")[1]) / 1024
+
+    # ---- repositories ----
+
+    def git(self, repository, *arguments):
+        self.run(["git", "-C", str(repository), "-c", "user.name=Bench", "-c", "user.email=bench@example.org",
+                  *arguments], GIT_CONFIG_NOSYSTEM="1")
+
+    def write_stack(self, repository, name, revision):
+        image = f"{self.lab['LAB_REGISTRY']}/app:1"
+        (repository / name).mkdir(exist_ok=True)
+        (repository / name / "docker-compose.yml").write_text(COMPOSE.format(image=image, revision=revision))
+
+    def commit(self, repository, message):
+        self.git(repository, "add", "--all")
+        self.git(repository, "commit", "--quiet", "--message", message)
+
+    def make_repository(self, name, stacks):
+        repository = self.folder / name
+        repository.mkdir()
+        self.git(repository, "init", "--quiet", "--initial-branch=main")
+        (repository / "stacks.yaml").write_text("".join(f"- name: {stack}\n" for stack in stacks))
+        for stack in stacks:
+            self.write_stack(repository, stack, 1)
+        self.commit(repository, "Begin")
+        return repository
+
+    @contextlib.contextmanager
+    def watched(self, name, sources, stacks):
+        """Watches the sources with a database of their own; removes the stacks in the end."""
+        database = str(self.folder / name / "state" / "dockerops.db")
+        begin = time.perf_counter()
+        for source in sources:
+            self.run([self.dockerops, "watch", source], DOCKEROPS_DB_PATH=database)
+        progress(f"deployed {len(stacks)} stacks in {time.perf_counter() - begin:.1f} s")
+        yield database
+        self.run(["docker", "stack", "rm", *stacks])
+        deadline = time.monotonic() + 120
+        while self.run(["docker", "service", "ls", "-q"]).strip() and time.monotonic() < deadline:
+            time.sleep(0.5)
+
+    # ---- what is measured ----
+
+    def idle(self, what, sources, services, database, floor_sources=None):
+        calls = self.counted_reconcile(database)
+        deploys = sum(call.startswith("stack deploy") for call in calls)
+        floor_sources = floor_sources or sources
+        median = self.medians(
+            self.options.runs,
+            dockerops=self.reconcile(database),
+            floor=self.floor(floor_sources, services),
+            at_once=self.floor_at_once(floor_sources, services),
+        )
+        own, with_docker = self.peak_memory(database)
+        self.row(what, median["dockerops"], median["floor"], "time at most 1.5 x floor")
+        self.row("  beside the floor at once", median["dockerops"], median["at_once"], "-")
+        self.plain("  docker processes", len(calls), "at most 3")
+        if deploys:
+            self.plain("  of these `stack deploy`: not idle!", deploys, "0")
+        self.plain("  peak memory, itself", f"{own:.1f} MiB", "at most 40 MiB")
+        self.plain("  peak memory, or that of its docker", f"{with_docker:.1f} MiB", "-")
+
+    def one_source(self, count):
+        progress(f"1 source, {count} stacks")
+        stacks = [f"bench{number}" for number in range(count)]
+        repository = self.make_repository(f"one-{count}", stacks)
+        source, services = f"file://{repository}", [f"{stack}_app" for stack in stacks]
+        with self.watched(f"one-{count}", [source], stacks) as database:
+            self.idle(f"idle, 1 source, {count} stacks", [source], services, database)
+            if count == max(self.options.stacks):
+                self.one_change(repository, stacks, database)
+
+    def one_change(self, repository, stacks, database):
+        self.write_stack(repository, stacks[len(stacks) // 2], 2)
+        self.commit(repository, "Change one stack")
+        calls = self.counted_reconcile(database)
+        deploys = sum(call.startswith("stack deploy") for call in calls)
+        times = []
+        for revision in range(3, 6):
+            self.write_stack(repository, stacks[len(stacks) // 2], revision)
+            self.commit(repository, "Change it again")
+            times.append(self.timed(self.reconcile(database)))
+        self.plain(f"one change among {len(stacks)}: `stack deploy` calls", deploys, "exactly 1")
+        self.plain("  docker processes", len(calls), "-")
+        self.plain("  time", milliseconds(statistics.median(times)), "-")
+
+    def delayed_sources(self, count):
+        progress(f"{count} sources that answer after 200 ms, a stack each")
+        served = self.folder / "served"
+        served.mkdir()
+        stacks = [f"far{number}" for number in range(count)]
+        for stack in stacks:
+            repository = self.make_repository(f"repo-{stack}", [stack])
+            self.git(repository, "clone", "--quiet", "--bare", str(repository), str(served / f"{stack}.git"))
+        server = subprocess.Popen([sys.executable, str(HERE / "git_server.py"), "--root", str(served), "--port", "0",
+                                   "--delay", "0.2"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            port = int(server.stdout.readline())
+            sources = [f"http://127.0.0.1:{port}/{stack}.git" for stack in stacks]
+            services = [f"{stack}_app" for stack in stacks]
+            with self.watched("delayed", sources, stacks) as database:
+                self.idle(f"idle, {count} sources 200 ms away; floor of one", sources, services, database, sources[:1])
+                median = self.medians(self.options.runs, floor=self.floor(sources, services))
+                self.plain(f"  the floor of all {count}, for comparison", milliseconds(median["floor"]), "-")
+        finally:
+            server.kill()
+            server.wait()
+
+    def start_up(self):
+        median = self.medians(
+            max(self.options.runs, 21),
+            dockerops=lambda: [self.start([self.dockerops, "version"])],
+            docker=lambda: [self.start(["docker", "--version"])],
+        )
+        self.row("`version`; floor: `docker --version`", median["dockerops"], median["docker"], "time at most 1.5 x floor")
+
+    # ---- what is printed ----
+
+    def row(self, what, ours, floor, target):
+        self.rows.append((what, milliseconds(ours), milliseconds(floor), f"{ours / floor:.2f}", target))
+
+    def plain(self, what, value, target):
+        self.rows.append((what, str(value), "", "", target))
+
+    def print_table(self):
+        rows = [("what", "dockerops", "floor", "ratio", "target"), *self.rows]
+        widths = [max(len(row[column]) for row in rows) for column in range(5)]
+        for number, row in enumerate(rows):
+            cells = [row[0].ljust(widths[0])]
+            cells += [cell.rjust(width) for cell, width in zip(row[1:4], widths[1:4])]
+            print("  ".join([*cells, row[4]]).rstrip())
+            if number == 0:
+                print("  ".join("-" * width for width in widths))
+
+    def print_conditions(self):
+        version = self.run(["docker", "version", "--format", "client {{.Client.Version}}, engine {{.Server.Version}}"])
+        print(f"\nmedians of {self.options.runs} runs each, in turn; docker {version.strip()}; {os.cpu_count()} CPUs")
+        print("floor: `git ls-remote` of all sources at once, then `docker service ls`, then `docker service inspect`")
+        print('"at once": the same, git and docker at the same time\n')
+
+
+def milliseconds(seconds):
+    return f"{seconds * 1000:.1f} ms"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lab", required=True, help="the folder of a lab that is up")
+    parser.add_argument("--dockerops", required=True, help="the program to measure")
+    parser.add_argument("--runs", type=int, default=9)
+    parser.add_argument("--stacks", type=lambda text: [int(part) for part in text.split(",")], default=[1, 20, 200])
+    parser.add_argument("--sources", type=int, default=20)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="dockerops-bench.") as folder:
+        bench = Bench(options, Path(folder))
+        bench.start_up()
+        for count in options.stacks:
+            bench.one_source(count)
+        bench.delayed_sources(options.sources)
+        bench.print_conditions()
+        bench.print_table()
+
+
+if __name__ == "__main__":
+    main()
