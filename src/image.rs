@@ -46,11 +46,6 @@ impl ImageRef {
         let tag = if tag.is_none() && digest.is_none() { Some("latest".into()) } else { tag };
         Ok(Self { registry: registry.to_owned(), path, tag, digest })
     }
-
-    /// Whether the author pinned a digest.
-    pub fn is_pinned(&self) -> bool {
-        self.digest.is_some()
-    }
 }
 
 /// The familiar name that `docker image ls` shows: `nginx:latest`, `ghcr.io/o/app:1`.

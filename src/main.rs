@@ -1,20 +1,60 @@
 //! DockerOps: makes a Docker Swarm be what a Git repository says, and tells the truth about it.
+//!
+//! Here: parse, run the command, print the one error, exit.
 
-#![allow(dead_code)]
+mod cli;
+mod commands;
 mod compose;
+mod convergence;
+mod deploy;
 mod docker;
+mod drift;
 mod fault;
+mod git;
 mod image;
 mod lock;
 mod manifest;
 mod paths;
+mod plan;
 mod problem;
 mod process;
+mod reconcile;
 mod redact;
+mod report;
 mod settings;
 mod signal;
+mod source;
 mod stack;
 mod state;
 mod yaml;
 
-fn main() {}
+use std::process::ExitCode;
+
+use anyhow::Error;
+use clap::Parser;
+
+use commands::Ending;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let ending = signal::install().and_then(|()| commands::run(cli.command));
+    match ending {
+        Ok(Ending::Done) => ExitCode::SUCCESS,
+        Ok(Ending::Partly) => ExitCode::from(3),
+        Err(error) => {
+            report::print_error(&error);
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}
+
+/// The documented exit code of an error.
+fn exit_code(error: &Error) -> u8 {
+    if error.is::<lock::Held>() {
+        return 4;
+    }
+    match error.downcast_ref::<signal::Interrupted>() {
+        Some(signal::Interrupted(number)) => u8::try_from(128 + number).unwrap_or(1),
+        None => 1,
+    }
+}

@@ -56,12 +56,8 @@ pub fn read_text(path: &Path, most: u64) -> Result<String> {
     file.take(most + 1).read_to_end(&mut bytes).context("cannot be read")?;
     ensure!(bytes.len() as u64 <= most, "is larger than {} KiB", most / 1024);
     String::from_utf8(bytes).map_err(|error| {
-        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count()
-            + 1;
-        anyhow!("is not UTF-8 (line {line})")
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        anyhow!("is not UTF-8 (line {})", String::from_utf8_lossy(valid).split('\n').count())
     })
 }
 

@@ -101,7 +101,7 @@ fn sections(tree: &Node, replace: &mut Replace<'_>) -> Result<Rc<Node>> {
     if let Kind::Mapping(pairs) = &mut tree.kind {
         for (key, value) in pairs {
             if let Some(section) = key.text().filter(|key| SECTIONS.contains(key)) {
-                *value = strings(value, &section.to_owned(), replace)?;
+                *value = strings(value, section, replace)?;
             }
         }
     }

@@ -27,7 +27,7 @@ use crate::stack::StackName;
 use crate::yaml::{self, Node};
 use interpolate::Variables;
 
-pub use labels::{COMMIT, FINGERPRINT, Ownership, REPOSITORY};
+pub use labels::{FINGERPRINT, Ownership, REPOSITORY};
 
 /// The largest compose file taken, in bytes.
 const MOST_BYTES: u64 = 4 * 1024 * 1024;
@@ -48,8 +48,6 @@ pub struct Place<'a> {
 pub struct RenderedStack {
     /// What docker calls it.
     pub name: StackName,
-    /// The compose file's path from the repository's root.
-    pub compose_path: String,
     /// The folder that relative paths in the file start from: docker's working directory.
     pub folder: PathBuf,
     /// What docker's process needs in its environment besides what it inherits.
@@ -130,7 +128,6 @@ fn render(
     let tree = environment::for_docker(tree, variables).map_err(whole)?;
     Ok(RenderedStack {
         name: name.clone(),
-        compose_path: place.path.to_owned(),
         folder: folder.to_path_buf(),
         environment: variables.for_docker(&used),
         services,

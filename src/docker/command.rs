@@ -71,9 +71,9 @@ pub fn service_rm(ids: &[&str]) -> Vec<String> {
     with(&["service", "rm"], ids)
 }
 
-/// The images of this node by familiar name.
+/// The images of this node by familiar name, by tag and by digest.
 pub fn image_ls() -> Vec<String> {
-    words(&["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"])
+    words(&["image", "ls", "--digests", "--format", "{{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}}"])
 }
 
 /// Removes an image of this node, never by force.

@@ -63,6 +63,11 @@ pub struct Deployment<'a> {
 }
 
 impl Docker {
+    /// What docker inherits, and so what `${…}` may see.
+    pub fn environment(&self) -> &BTreeMap<OsString, OsString> {
+        &self.environment
+    }
+
     /// `environment` is what docker inherits; `action` bounds a call that changes something.
     pub fn new(environment: &BTreeMap<OsString, OsString>, action: Duration) -> Self {
         Self { environment: environment.clone(), question: QUESTION.min(action), action }
@@ -165,7 +170,7 @@ impl Docker {
 
     /// The familiar names of the images on this node.
     pub fn local_images(&self) -> Result<BTreeSet<String>> {
-        Ok(self.ask(&command::image_ls())?.stdout.lines().map(str::to_owned).collect())
+        Ok(self.ask(&command::image_ls())?.stdout.split_whitespace().map(str::to_owned).collect())
     }
 
     /// `docker image rm`, never forced; `Err` holds docker's reason to keep it.

@@ -134,7 +134,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn with_spec(spec: Value) -> Task {
+    fn with_spec(spec: &Value) -> Task {
         read(vec![json!({"ID": "t", "Slot": 1, "Spec": spec})], &BTreeMap::new()).unwrap().remove(0)
     }
 
@@ -147,16 +147,16 @@ mod tests {
         });
         let spec = json!({"ContainerSpec": {"Image": "a", "Privileges": {"CredentialSpec": null}},
             "Placement": {"Platforms": [{"OS": "linux"}]}, "ForceUpdate": 0});
-        assert!(with_spec(spec).runs(&template));
+        assert!(with_spec(&spec).runs(&template));
     }
 
     #[test]
     fn an_edit_makes_one() {
         let template = json!({"ContainerSpec": {"Image": "a", "Env": ["A=1"]}, "ForceUpdate": 1});
-        assert!(!with_spec(json!({"ContainerSpec": {"Image": "a"}, "ForceUpdate": 1})).runs(&template));
-        assert!(!with_spec(json!({"ContainerSpec": {"Image": "a", "Env": ["A=1"]}})).runs(&template));
+        assert!(!with_spec(&json!({"ContainerSpec": {"Image": "a"}, "ForceUpdate": 1})).runs(&template));
+        assert!(!with_spec(&json!({"ContainerSpec": {"Image": "a", "Env": ["A=1"]}})).runs(&template));
         assert!(
-            with_spec(json!({"ContainerSpec": {"Image": "a", "Env": ["A=1"]}, "ForceUpdate": 1}))
+            with_spec(&json!({"ContainerSpec": {"Image": "a", "Env": ["A=1"]}, "ForceUpdate": 1}))
                 .runs(&template)
         );
     }

@@ -242,7 +242,7 @@ fn resolve(mut drafts: Vec<Draft>, problems: &mut Collector) -> Vec<StackEntry> 
             match known.iter().find(|(folder, name, _)| *folder == wanted || name.as_str() == wanted) {
                 None => problems.add(line, key, format!("`{wanted}` is no stack of this file")),
                 Some((_, name, _)) if *name == draft.entry.name => {
-                    problems.add(line, key, "a stack cannot depend on itself")
+                    problems.add(line, key, "a stack cannot depend on itself");
                 }
                 Some((_, _, false)) if draft.entry.enabled => {
                     problems.add(line, key, format!("`{wanted}` has `enabled: false`"));

@@ -1,7 +1,7 @@
 //! Watched sources: `repository_cache`, and what was last synced of each.
 
 use anyhow::{Context, Result};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
 use super::{State, now};
 
@@ -69,24 +69,29 @@ impl State {
         transaction.commit().with_context(|| format!("cannot record the sync of `{}`", source.url))
     }
 
+    /// Notes that nothing had changed in these sources, in one transaction.
+    pub fn note_unchanged(&self, sources: &[&SourceRow]) -> Result<()> {
+        let transaction = self.connection.unchecked_transaction()?;
+        let now = now();
+        for source in sources {
+            transaction.execute(
+                "UPDATE repository_cache SET last_watch = ?2 WHERE id = ?1",
+                params![source.id, now],
+            )?;
+            transaction.execute(
+                "UPDATE source_states SET error = NULL WHERE repository_id = ?1",
+                params![source.id],
+            )?;
+        }
+        transaction.commit().context("cannot record the sync")
+    }
+
     /// Forgets a source and the rows of its stacks.
     pub fn forget(&self, source: &SourceRow) -> Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
         transaction.execute("DELETE FROM stacks WHERE repository_url = ?1", params![source.url])?;
         transaction.execute("DELETE FROM repository_cache WHERE id = ?1", params![source.id])?;
         transaction.commit().with_context(|| format!("cannot forget `{}`", source.url))
-    }
-
-    /// The source's row as it is now.
-    pub fn source(&self, id: i64) -> Result<Option<SourceRow>> {
-        let found = self
-            .connection
-            .query_row("SELECT 1 FROM repository_cache WHERE id = ?1", params![id], |_| Ok(()))
-            .optional()?;
-        if found.is_none() {
-            return Ok(None);
-        }
-        Ok(self.sources()?.into_iter().find(|row| row.id == id))
     }
 }
 

@@ -8,7 +8,7 @@ mod print;
 
 use std::rc::Rc;
 
-pub use parse::{SyntaxError, parse};
+pub use parse::parse;
 pub use print::print;
 
 /// One value with the line (from 1) it begins on.

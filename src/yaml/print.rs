@@ -21,7 +21,7 @@ pub fn print(root: &Node) -> String {
 /// What follows `key:` or `-`, line end included; `indent` is where nested lines begin.
 fn value(node: &Node, indent: usize, out: &mut String) {
     let nested = !out.is_empty();
-    let mut begin = |out: &mut String| {
+    let begin = |out: &mut String| {
         if let (true, Some(tag)) = (nested, &node.tag) {
             let _ = write!(out, " !<{tag}>");
         }

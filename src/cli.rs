@@ -1,0 +1,93 @@
+//! The command line, as types; nothing is done here.
+
+use clap::{Args, Parser, Subcommand};
+
+/// Makes a Docker Swarm be what a Git repository says, and tells the truth about it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dockerops",
+    version,
+    propagate_version = true,
+    after_help = "Exit codes: 0 done or nothing to do, 1 failed, 2 usage, 3 some stacks failed and the others \
+                  are fine, 4 another run holds the lock, 128+n ended by signal n."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Deploy a repository's stacks, and remember the repository.
+    #[command(after_help = "A source is URL[#ref[:dir]]:\n  \
+        dockerops watch https://github.com/org/repo\n  \
+        dockerops watch git@host:org/repo.git#v1.2\n  \
+        dockerops watch https://github.com/org/repo#main:environments/prod\n\n\
+        Everything in it is validated first. A source that cannot be fetched or is wrong is not remembered and \
+        nothing of it is deployed; one with a stack that fails is (exit 3), and `reconcile` tries again.\n\
+        Private repositories: GITHUB_TOKEN, DOCKEROPS_GIT_CREDENTIALS, or an ssh key.")]
+    Watch(WatchArgs),
+    /// Sync every watched repository with the Swarm.
+    #[command(
+        after_help = "Idle, it costs one ls-remote a repository and two docker calls: made for cron.\n\
+        Services that were removed, scaled or edited by hand are put back (`drift: correct` in stacks.yaml)."
+    )]
+    Reconcile(ReconcileArgs),
+    /// Remove a repository's stacks, and forget the repository.
+    Unwatch(UnwatchArgs),
+    /// Show what is watched, deployed, drifted and failed, and why; changes nothing.
+    Status(StatusArgs),
+    /// Remove every stack and image that DockerOps manages, and empty its database.
+    #[command(after_help = "Volumes stay, always. Images that were on this node before DockerOps stay too.")]
+    Stop(StopArgs),
+    /// Show the repositories in the cache and when each was last watched.
+    DebugCache,
+    /// Show the version and where DockerOps comes from.
+    Version,
+}
+
+/// `watch`.
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// The repository: `URL[#ref[:dir]]`.
+    pub source: String,
+}
+
+/// `reconcile`.
+#[derive(Debug, Args)]
+pub struct ReconcileArgs {
+    /// Deploy every stack again, also those that failed and are held; tasks restart only where their spec differs.
+    #[arg(long)]
+    pub force: bool,
+    /// Say what would change, and touch nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `unwatch`.
+#[derive(Debug, Args)]
+pub struct UnwatchArgs {
+    /// The repository, as it was watched.
+    pub source: String,
+    /// Forget the repository and leave its stacks running.
+    #[arg(long)]
+    pub keep_stacks: bool,
+}
+
+/// `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Print JSON with stable field names.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `stop`.
+#[derive(Debug, Args)]
+pub struct StopArgs {
+    /// Do not ask.
+    #[arg(long, short)]
+    pub yes: bool,
+}

@@ -1,0 +1,25 @@
+//! `debug-cache`: the repositories in the cache and when each was last watched.
+
+use anyhow::Result;
+
+use super::{Ending, NOTHING_WATCHED};
+use crate::report::{Report, tables};
+use crate::settings::Settings;
+use crate::state::State;
+
+/// Prints the rows of `repository_cache`.
+pub fn run(settings: &Settings) -> Result<Ending> {
+    let report = Report::new();
+    let sources = match State::read(&settings.database)? {
+        Some(state) => state.sources()?,
+        None => Vec::new(),
+    };
+    report.say(&format!("database: {}", settings.database.display()));
+    if sources.is_empty() {
+        report.say(NOTHING_WATCHED);
+        return Ok(Ending::Done);
+    }
+    let rows = sources.into_iter().map(|row| vec![row.url, row.last_watch]);
+    report.say(tables::table(&["REPOSITORY", "LAST WATCH"], rows).trim_end());
+    Ok(Ending::Done)
+}

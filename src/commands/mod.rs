@@ -1,0 +1,142 @@
+//! One file a subcommand; each says in order what it does. Here: what they have in common.
+
+mod debug_cache;
+mod reconcile;
+mod status;
+mod stop;
+mod unwatch;
+mod version;
+mod watch;
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+
+use crate::cli::Command;
+use crate::docker::Docker;
+use crate::fault::fault;
+use crate::git;
+use crate::lock::{self, Lock};
+use crate::reconcile::{Session, Tally};
+use crate::report::Report;
+use crate::settings::Settings;
+use crate::source::Source;
+use crate::state::{self, SourceRow, State};
+
+/// Said wherever nothing is watched.
+const NOTHING_WATCHED: &str = "No repositories found in cache; `sudo dockerops watch <repository>` adds one";
+
+/// How a command that could be done ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Exit 0.
+    Done,
+    /// Exit 3: some stacks failed, the others are fine.
+    Partly,
+}
+
+impl From<Tally> for Ending {
+    fn from(tally: Tally) -> Self {
+        if tally.failed > 0 { Self::Partly } else { Self::Done }
+    }
+}
+
+/// Runs `command`.
+pub fn run(command: Command) -> Result<Ending> {
+    if matches!(command, Command::Version) {
+        version::run();
+        return Ok(Ending::Done);
+    }
+    require_root(&command)?;
+    let settings = Settings::from_environment()?;
+    match command {
+        Command::Watch(arguments) => watch::run(&settings, &arguments),
+        Command::Reconcile(arguments) => reconcile::run(&settings, &arguments),
+        Command::Unwatch(arguments) => unwatch::run(&settings, &arguments),
+        Command::Status(arguments) => status::run(&settings, &arguments),
+        Command::Stop(arguments) => stop::run(&settings, &arguments),
+        Command::DebugCache => debug_cache::run(&settings),
+        Command::Version => Ok(Ending::Done),
+    }
+}
+
+/// The effective uid decides, never `$USER`.
+fn require_root(command: &Command) -> Result<()> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let (name, purpose) = match command {
+        Command::Watch(_) => {
+            ("watch <repository>", "it deploys to the Swarm and keeps a database of its own")
+        }
+        Command::Reconcile(_) => ("reconcile", "it deploys to the Swarm"),
+        Command::Unwatch(_) => ("unwatch <repository>", "it removes stacks from the Swarm"),
+        Command::Status(_) => ("status", "it reads root's database and asks docker"),
+        Command::Stop(_) => ("stop", "it removes stacks and images"),
+        Command::DebugCache => ("debug-cache", "it reads root's database"),
+        Command::Version => return Ok(()),
+    };
+    Err(fault(
+        format!("DockerOps must be run with root privileges: {purpose}"),
+        format!("run `sudo dockerops {name}`"),
+    ))
+}
+
+/// All that a command needs that changes something, the lock included.
+struct Writer {
+    docker: Docker,
+    state: State,
+    report: Report,
+    settings: Settings,
+    checkouts: PathBuf,
+    _lock: Lock,
+}
+
+impl Writer {
+    /// Takes the lock, clears what a killed run left behind, opens the database.
+    fn open(settings: &Settings) -> Result<Self> {
+        state::make_folder(&settings.database)?;
+        let beside = |name: &str| {
+            let mut file = settings.database.clone().into_os_string();
+            file.push(name);
+            PathBuf::from(file)
+        };
+        let lock = lock::take(&beside(".lock"))?;
+        git::configure(&settings.git)?;
+        let checkouts = beside(".checkouts");
+        git::sweep(&checkouts)?;
+        Ok(Self {
+            docker: Docker::new(&settings.docker_environment, settings.deploy_timeout),
+            state: State::open(&settings.database)?,
+            report: Report::new(),
+            settings: settings.clone(),
+            checkouts,
+            _lock: lock,
+        })
+    }
+
+    fn session(&self) -> Session<'_> {
+        Session {
+            docker: &self.docker,
+            state: &self.state,
+            git: &self.settings.git,
+            checkouts: self.checkouts.clone(),
+            deploy_timeout: self.settings.deploy_timeout,
+            report: &self.report,
+        }
+    }
+
+    /// The row of `source`, however it was spelled when it was watched.
+    fn row_of(&self, source: &Source) -> Result<Option<SourceRow>> {
+        let same = |row: &SourceRow| Source::parse(&row.url).is_ok_and(|known| known == *source);
+        Ok(self.state.sources()?.into_iter().find(same))
+    }
+}
+
+/// Ends with an error if stacks of a removal failed.
+fn all_removed(failures: usize) -> Result<Ending> {
+    if failures > 0 {
+        bail!("{failures} stacks could not be removed; run the command again");
+    }
+    Ok(Ending::Done)
+}

@@ -1,0 +1,34 @@
+//! `reconcile`: syncs every watched source.
+
+use anyhow::Result;
+
+use super::{Ending, NOTHING_WATCHED, Writer};
+use crate::cli::ReconcileArgs;
+use crate::reconcile::{Options, Target, reconcile};
+use crate::settings::Settings;
+use crate::source::Source;
+
+/// Shows the state, then syncs. A dry run takes the lock as well: what it says must not be moving.
+pub fn run(settings: &Settings, arguments: &ReconcileArgs) -> Result<Ending> {
+    let writer = Writer::open(settings)?;
+    let mut targets = Vec::new();
+    let mut unreadable = 0;
+    for row in writer.state.sources()? {
+        match Source::parse(&row.url) {
+            Ok(source) => targets.push(Target { source, row: Some(row) }),
+            Err(error) => {
+                unreadable += 1;
+                writer.report.source_failed(&row.url, &error);
+            }
+        }
+    }
+    if targets.is_empty() && unreadable == 0 {
+        writer.report.say(NOTHING_WATCHED);
+        return Ok(Ending::Done);
+    }
+    let options = Options { force: arguments.force, dry_run: arguments.dry_run };
+    let mut tally = reconcile(&writer.session(), targets, options)?;
+    tally.failed += unreadable;
+    writer.report.summary(&tally, arguments.dry_run);
+    Ok(tally.into())
+}

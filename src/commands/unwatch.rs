@@ -1,0 +1,37 @@
+//! `unwatch`: removes a source's stacks and forgets it.
+
+use anyhow::Result;
+
+use super::{Ending, Writer, all_removed};
+use crate::cli::UnwatchArgs;
+use crate::fault::fault;
+use crate::reconcile::{remove_all, watched};
+use crate::settings::Settings;
+use crate::source::Source;
+
+/// Forgets the source only when all its stacks are gone, or are to stay.
+pub fn run(settings: &Settings, arguments: &UnwatchArgs) -> Result<Ending> {
+    let source = Source::parse(&arguments.source)?;
+    let writer = Writer::open(settings)?;
+    let Some(row) = writer.row_of(&source)? else {
+        let known: Vec<_> = writer.state.sources()?.into_iter().map(|row| format!("`{}`", row.url)).collect();
+        let hint = if known.is_empty() {
+            "nothing is watched".to_owned()
+        } else {
+            format!("watched are {}", known.join(", "))
+        };
+        return Err(fault(format!("`{source}` is not being watched"), hint));
+    };
+    if !arguments.keep_stacks {
+        let session = writer.session();
+        let swarm = writer.docker.observe()?;
+        for known in watched(&writer.state)?.iter().filter(|known| known.row.id == row.id) {
+            all_removed(remove_all(&session, known, &swarm)?)?;
+        }
+    }
+    writer.state.forget(&row)?;
+    writer.state.recount_images()?;
+    let stacks = if arguments.keep_stacks { "its stacks run on" } else { "see above for its stacks" };
+    writer.report.say(&format!("`{}` is no longer watched; {stacks}", row.url));
+    Ok(Ending::Done)
+}

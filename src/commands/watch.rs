@@ -1,0 +1,27 @@
+//! `watch`: deploys a source and remembers it.
+
+use anyhow::{Context, Result};
+
+use super::{Ending, Writer};
+use crate::cli::WatchArgs;
+use crate::fault::fault;
+use crate::reconcile::{Options, Target, reconcile};
+use crate::settings::Settings;
+use crate::source::Source;
+
+/// Refuses a source that is watched already; validates everything first.
+pub fn run(settings: &Settings, arguments: &WatchArgs) -> Result<Ending> {
+    let source = Source::parse(&arguments.source)?;
+    let writer = Writer::open(settings)?;
+    if let Some(row) = writer.row_of(&source)? {
+        return Err(fault(
+            format!("Repository is already being watched: `{}`, last synced {}", row.url, row.last_watch),
+            "`sudo dockerops reconcile` syncs it now, `sudo dockerops unwatch` forgets it",
+        ));
+    }
+    let targets = vec![Target { source: source.clone(), row: None }];
+    let tally = reconcile(&writer.session(), targets, Options::default())
+        .with_context(|| format!("cannot watch `{source}`"))?;
+    writer.report.summary(&tally, false);
+    Ok(tally.into())
+}

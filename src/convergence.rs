@@ -1,0 +1,289 @@
+//! Whether a service has become what it was asked to be. Pure, but for the clock it is handed.
+//!
+//! Swarm tells three things: the service's counts, the state of its rolling update, and its tasks. A
+//! task counts only if it was made from the new spec; a new one must also stay up for the service's
+//! monitor period, as docker's own wait has it (docker/cli `service/progress`).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+
+use crate::docker::service::{Mode, Restart, Service};
+use crate::docker::task::Task;
+
+/// What a wait remembers of one service from look to look.
+#[derive(Debug, Default)]
+pub struct Watch {
+    steady: Option<(Instant, BTreeSet<String>)>,
+    dead_looks: u8,
+}
+
+/// How far a service is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// It is what it was asked to be.
+    Done,
+    /// All runs, but not for long enough to trust it.
+    Steadying(String),
+    /// Not yet, and what is missing.
+    Waiting(String),
+    /// It will not become so by itself.
+    Failed {
+        /// Why, with the failing task's own error.
+        why: String,
+        /// Whether Swarm went back to the previous spec.
+        rolled_back: bool,
+    },
+}
+
+/// Tasks that have run this much longer than the monitor period need no second look: no clock of a node
+/// is off by so much.
+const CLOCK_SLACK: Duration = Duration::from_secs(60);
+
+/// Judges `service` by its `tasks` (newest first).
+pub fn judge(service: &Service, tasks: &[&Task], watch: &mut Watch, now: Instant) -> Progress {
+    if let Some(failed) = rolled_back(service, tasks) {
+        return failed;
+    }
+    if service.mode == Mode::Job {
+        return job(service, tasks);
+    }
+    let places = places(service, tasks);
+    let filled: BTreeMap<_, _> =
+        places.iter().filter_map(|(place, tasks)| Some((*place, filling(service, tasks)?))).collect();
+    let enough = filled.len() as u64 >= service.wanted;
+    let updating = service.update.as_ref().map(|update| update.state.as_str());
+    let ended = enough && service.wanted > 0 && filled.values().all(|task| task.state == "complete");
+    if ended {
+        // An update of a one-shot service ends as `paused`: its task terminated early, which it should.
+        return Progress::Done;
+    }
+    if updating == Some("paused") {
+        return Progress::Failed { why: because(&service.update_message(), tasks), rolled_back: false };
+    }
+    if enough && !matches!(updating, Some("updating" | "rollback_started")) {
+        return if service.wanted == 0 || updating == Some("completed") {
+            Progress::Done
+        } else {
+            steady(service, &filled, watch, now)
+        };
+    }
+    watch.steady = None;
+    if let Some(failed) = dead(service, &places, tasks, watch) {
+        return failed;
+    }
+    Progress::Waiting(sentence(service, filled.len(), tasks))
+}
+
+impl Service {
+    fn update_message(&self) -> String {
+        self.update.as_ref().map(|update| update.message.clone()).unwrap_or_default()
+    }
+}
+
+fn rolled_back(service: &Service, tasks: &[&Task]) -> Option<Progress> {
+    let update = service.update.as_ref()?;
+    match update.state.as_str() {
+        "rollback_completed" => {
+            let why = because("Swarm rolled it back to the previous version", tasks);
+            Some(Progress::Failed { why, rolled_back: true })
+        }
+        "rollback_paused" => {
+            let why = because(&format!("Swarm could not roll it back: {}", update.message), tasks);
+            Some(Progress::Failed { why, rolled_back: true })
+        }
+        "rollback_started" => Some(Progress::Waiting("is being rolled back".into())),
+        _ => None,
+    }
+}
+
+fn because(what: &str, tasks: &[&Task]) -> String {
+    match tasks.iter().filter(|task| task.has_failed()).find_map(|task| task.complaint()) {
+        Some(complaint) => format!("{what}: {complaint}"),
+        None => what.to_owned(),
+    }
+}
+
+fn job(service: &Service, tasks: &[&Task]) -> Progress {
+    let (done, wanted) = service.completed.unwrap_or((0, 1));
+    if done >= wanted {
+        return Progress::Done;
+    }
+    let this_run: Vec<_> = tasks.iter().copied().filter(|task| task.iteration == service.iteration).collect();
+    let complaint =
+        this_run.iter().find_map(|task| task.complaint()).map(|text| format!(": {text}")).unwrap_or_default();
+    Progress::Waiting(format!("{done}/{wanted} completed{complaint}"))
+}
+
+/// The tasks of the new spec by the place they fill, newest first.
+fn places<'a>(service: &Service, tasks: &[&'a Task]) -> BTreeMap<&'a str, Vec<&'a Task>> {
+    let updated = service.update.as_ref().is_some_and(|update| update.state == "completed");
+    let mut places: BTreeMap<&str, Vec<&Task>> = BTreeMap::new();
+    for task in tasks {
+        if !service.has_previous || (updated && !task.is_over()) || task.runs(&service.template) {
+            places.entry(&task.place).or_default().push(task);
+        }
+    }
+    places
+}
+
+/// The task that makes a place count as filled: one that runs, or one that did its work and is not to be
+/// started again.
+fn filling<'a>(service: &Service, tasks: &[&'a Task]) -> Option<&'a Task> {
+    let running = tasks.iter().find(|task| task.state == "running" && task.desired == "running");
+    let newest = tasks.first().filter(|task| task.state == "complete" && service.restart != Restart::Any);
+    match service.restart {
+        // A service that never restarts is a one-shot: done when it has completed.
+        Restart::Never => newest.copied(),
+        Restart::Any | Restart::OnFailure => running.or(newest).copied(),
+    }
+}
+
+fn steady(service: &Service, filled: &BTreeMap<&str, &Task>, watch: &mut Watch, now: Instant) -> Progress {
+    let ids: BTreeSet<String> = filled.values().map(|task| task.id.clone()).collect();
+    let settled = service.monitor + CLOCK_SLACK;
+    let long_ago = |task: &&Task| {
+        task.since.is_some_and(|since| (Utc::now() - since).to_std().is_ok_and(|age| age > settled))
+    };
+    if filled.values().all(|task| long_ago(task) || task.state == "complete") {
+        return Progress::Done;
+    }
+    let since = match &watch.steady {
+        Some((since, known)) if *known == ids => *since,
+        _ => now,
+    };
+    watch.steady = Some((since, ids));
+    if now.duration_since(since) >= service.monitor {
+        return Progress::Done;
+    }
+    Progress::Steadying(format!("{}/{} tasks run, watching them stay up", filled.len(), service.wanted))
+}
+
+/// A place whose newest task is over without a successor stays empty for ever. Seen twice, since Swarm
+/// may be about to make one.
+fn dead(
+    service: &Service,
+    places: &BTreeMap<&str, Vec<&Task>>,
+    tasks: &[&Task],
+    watch: &mut Watch,
+) -> Option<Progress> {
+    let over = |tasks: &Vec<&Task>| tasks.first().is_some_and(|task| task.is_over() && task.has_failed());
+    let stuck = service.restart != Restart::Any && places.values().any(over);
+    watch.dead_looks = if stuck { watch.dead_looks.saturating_add(1) } else { 0 };
+    (watch.dead_looks >= 2).then(|| Progress::Failed {
+        why: because("its task failed and is not to be restarted", tasks),
+        rolled_back: false,
+    })
+}
+
+fn sentence(service: &Service, filled: usize, tasks: &[&Task]) -> String {
+    let verb = if service.restart == Restart::Never { "completed" } else { "run" };
+    let complaint =
+        tasks.iter().find_map(|task| task.complaint()).map(|text| format!(", last error: {text}"));
+    format!("{filled}/{} tasks {verb}{}", service.wanted, complaint.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::docker::{service, task};
+    use serde_json::json;
+
+    struct Case {
+        service: Service,
+        tasks: Vec<Task>,
+    }
+
+    fn service(replicas: &str, update: Option<&str>, restart: &str, env: &str) -> Service {
+        let listed = serde_json::from_value(json!({"ID": "s", "Replicas": replicas})).unwrap();
+        let spec = json!({"Name": "web_app", "Labels": {}, "Mode": {"Replicated": {"Replicas": 1}},
+            "TaskTemplate": {"ContainerSpec": {"Env": [env]}, "RestartPolicy": {"Condition": restart}}});
+        let mut value = json!({"ID": "s", "Spec": spec});
+        if let Some(state) = update {
+            value["UpdateStatus"] = json!({"State": state, "Message": "m"});
+            value["PreviousSpec"] = json!({});
+        }
+        service::read(vec![listed], vec![value]).unwrap().remove(0)
+    }
+
+    fn task(id: &str, state: &str, desired: &str, env: &str, error: &str) -> Task {
+        let value = json!({"ID": id, "ServiceID": "s", "Slot": 1, "DesiredState": desired, "CreatedAt": id,
+            "Status": {"State": state, "Err": error}, "Spec": {"ContainerSpec": {"Env": [env]}}});
+        task::read(vec![value], &BTreeMap::new()).unwrap().remove(0)
+    }
+
+    impl Case {
+        fn at(&self, watch: &mut Watch, seconds: u64, begun: Instant) -> Progress {
+            let tasks: Vec<_> = self.tasks.iter().collect();
+            judge(&self.service, &tasks, watch, begun + Duration::from_secs(seconds))
+        }
+
+        fn first(&self) -> Progress {
+            self.at(&mut Watch::default(), 0, Instant::now())
+        }
+    }
+
+    #[test]
+    fn a_new_service_must_stay_up_for_the_monitor_period() {
+        let mut case = Case {
+            service: service("1/1", None, "any", "1"),
+            tasks: vec![task("a", "running", "running", "1", "")],
+        };
+        let (mut watch, begun) = (Watch::default(), Instant::now());
+        assert!(matches!(case.at(&mut watch, 0, begun), Progress::Steadying(_)));
+        assert!(matches!(case.at(&mut watch, 4, begun), Progress::Steadying(_)));
+        case.tasks = vec![task("b", "running", "running", "1", "")];
+        assert!(matches!(case.at(&mut watch, 6, begun), Progress::Steadying(_)), "another task begins anew");
+        assert_eq!(case.at(&mut watch, 12, begun), Progress::Done);
+    }
+
+    #[test]
+    fn a_task_of_the_old_spec_does_not_count() {
+        let mut case = Case {
+            service: service("1/1", None, "any", "2"),
+            tasks: vec![task("a", "running", "running", "1", "")],
+        };
+        case.service.has_previous = true;
+        assert!(matches!(case.first(), Progress::Waiting(_)));
+        case.service.update = service("1/1", Some("updating"), "any", "2").update;
+        assert!(matches!(case.first(), Progress::Waiting(_)));
+        case.tasks.insert(0, task("b", "running", "running", "2", ""));
+        assert!(matches!(case.first(), Progress::Waiting(_)), "the update goes on");
+        case.service.update = service("1/1", Some("completed"), "any", "2").update;
+        assert_eq!(case.first(), Progress::Done);
+    }
+
+    #[test]
+    fn a_rollback_is_a_failure_with_the_tasks_own_error() {
+        let tasks =
+            vec![task("c", "running", "running", "1", ""), task("b", "failed", "shutdown", "2", "exit (1)")];
+        let case = Case { service: service("1/1", Some("rollback_completed"), "any", "1"), tasks };
+        let Progress::Failed { why, rolled_back: true } = case.first() else { panic!() };
+        assert!(why.contains("rolled it back") && why.contains("exit (1)"), "{why}");
+    }
+
+    #[test]
+    fn a_paused_update_is_a_failure_unless_the_one_shot_did_its_work() {
+        let failed = vec![task("b", "failed", "shutdown", "1", "exit (1)")];
+        let case = Case { service: service("0/1", Some("paused"), "any", "1"), tasks: failed };
+        assert!(matches!(case.first(), Progress::Failed { rolled_back: false, .. }));
+        let complete = vec![task("b", "complete", "shutdown", "1", "")];
+        let case = Case { service: service("0/1", Some("paused"), "none", "1"), tasks: complete };
+        assert_eq!(case.first(), Progress::Done);
+    }
+
+    #[test]
+    fn a_one_shot_that_failed_is_dead_at_the_second_look() {
+        let tasks = vec![task("a", "failed", "shutdown", "1", "exit (3)")];
+        let case = Case { service: service("0/1", None, "none", "1"), tasks };
+        let (mut watch, begun) = (Watch::default(), Instant::now());
+        assert!(matches!(case.at(&mut watch, 0, begun), Progress::Waiting(_)));
+        assert!(matches!(case.at(&mut watch, 1, begun), Progress::Failed { .. }));
+    }
+
+    #[test]
+    fn nothing_wanted_is_done() {
+        assert_eq!(Case { service: service("0/0", None, "any", "1"), tasks: vec![] }.first(), Progress::Done);
+    }
+}

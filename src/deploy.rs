@@ -1,0 +1,263 @@
+//! Deploys stacks and waits for them, all together, each after those it depends on.
+//!
+//! In: jobs and what is settled already. Out: an outcome a stack, told as soon as it is known. One that
+//! fails stops nothing but those that depend on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::compose::{Ownership, RenderedStack};
+use crate::convergence::{Progress, Watch, judge};
+use crate::docker::command::ResolveImage;
+use crate::docker::service::Service;
+use crate::docker::task::Task;
+use crate::docker::{Deployment, Docker, Swarm};
+use crate::signal;
+use crate::stack::StackName;
+
+/// Between two looks at the Swarm.
+const PAUSE: Duration = Duration::from_millis(500);
+/// So many looks in a row may fail before the wait is given up.
+const MOST_BLIND_LOOKS: u8 = 5;
+
+/// One stack to deploy and wait for.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// The stack as docker will get it.
+    pub rendered: &'a RenderedStack,
+    /// What its labels will say.
+    pub ownership: Ownership,
+    /// Stacks that must have converged before.
+    pub depends_on: &'a [StackName],
+    /// How to deploy it; `None` where it runs already and is only waited for.
+    pub resolve: Option<ResolveImage>,
+}
+
+/// What became of a job.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Every service has the tasks it asks for; the services as they are now.
+    Converged(Vec<Service>),
+    /// It did not.
+    Failed {
+        /// Why, in docker's or the task's own words.
+        why: String,
+        /// Whether it is not to be tried again until the source changes.
+        held: bool,
+    },
+}
+
+/// What a stack that others may depend on came to: fine, or failed and perhaps held.
+pub type Settled = BTreeMap<StackName, Result<(), bool>>;
+
+/// Who is told how it goes.
+pub trait Observer {
+    /// The stack is being deployed.
+    fn deploying(&mut self, stack: &StackName);
+    /// What the stack is waited for.
+    fn waiting(&mut self, stack: &StackName, what: &str);
+    /// The job with this index came to its end.
+    fn finished(&mut self, job: usize, outcome: &Outcome) -> Result<()>;
+}
+
+struct Wait {
+    job: usize,
+    deadline: Instant,
+    watches: BTreeMap<String, Watch>,
+}
+
+struct Run<'a> {
+    docker: &'a Docker,
+    jobs: &'a [Job<'a>],
+    timeout: Duration,
+    settled: Settled,
+    observer: &'a mut dyn Observer,
+    pending: Vec<usize>,
+    waits: Vec<Wait>,
+}
+
+/// Does all `jobs`; an error only where the run itself must end (a signal, the database).
+pub fn run<'a>(
+    docker: &'a Docker,
+    jobs: &'a [Job<'a>],
+    settled: Settled,
+    timeout: Duration,
+    observer: &'a mut dyn Observer,
+) -> Result<()> {
+    let pending = (0..jobs.len()).collect();
+    let mut run = Run { docker, jobs, timeout, settled, observer, pending, waits: Vec::new() };
+    let mut blind_looks = 0;
+    loop {
+        run.begin_what_can_begin()?;
+        if run.waits.is_empty() && run.pending.is_empty() {
+            return Ok(());
+        }
+        match run.look() {
+            Ok(()) => blind_looks = 0,
+            Err(error) if error.is::<signal::Interrupted>() => return Err(error),
+            Err(error) => {
+                blind_looks += 1;
+                if blind_looks >= MOST_BLIND_LOOKS {
+                    run.give_up(&error)?;
+                }
+            }
+        }
+        if !run.waits.is_empty() {
+            pause(PAUSE)?;
+        }
+    }
+}
+
+/// Sleeps, unless a signal asks the run to end.
+pub fn pause(time: Duration) -> Result<()> {
+    let until = Instant::now() + time;
+    while Instant::now() < until {
+        signal::check()?;
+        thread::sleep(Duration::from_millis(50).min(time));
+    }
+    signal::check()
+}
+
+impl Run<'_> {
+    /// Deploys every pending stack whose dependencies are fine, and fails those whose are not.
+    fn begin_what_can_begin(&mut self) -> Result<()> {
+        loop {
+            let ready = self.pending.iter().position(|job| self.readiness(*job).is_some());
+            let Some(at) = ready else { return Ok(()) };
+            signal::check()?;
+            let job = self.pending.remove(at);
+            if let Some(Err(outcome)) = self.readiness(job) {
+                self.finish(job, &outcome)?;
+                continue;
+            }
+            if let Err(error) = self.deploy(job) {
+                if error.is::<signal::Interrupted>() {
+                    return Err(error);
+                }
+                self.finish(job, &Outcome::Failed { why: format!("{error:#}"), held: false })?;
+                continue;
+            }
+            let deadline = Instant::now() + self.timeout;
+            self.waits.push(Wait { job, deadline, watches: BTreeMap::new() });
+        }
+    }
+
+    /// `None` while a dependency is under way.
+    fn readiness(&self, job: usize) -> Option<Result<(), Outcome>> {
+        for name in self.jobs[job].depends_on {
+            match self.settled.get(name) {
+                Some(Ok(())) => {}
+                Some(Err(held)) => {
+                    let why = format!("not deployed: it depends on `{name}`, which failed");
+                    return Some(Err(Outcome::Failed { why, held: *held }));
+                }
+                None => return None,
+            }
+        }
+        Some(Ok(()))
+    }
+
+    fn deploy(&mut self, job: usize) -> Result<()> {
+        let Job { rendered, ownership, resolve, .. } = &self.jobs[job];
+        let Some(resolve) = *resolve else { return Ok(()) };
+        self.observer.deploying(&rendered.name);
+        self.docker.deploy(Deployment {
+            name: &rendered.name,
+            text: rendered.text(ownership),
+            folder: &rendered.folder,
+            environment: &rendered.environment,
+            resolve,
+        })
+    }
+
+    /// One look at all stacks that are waited for.
+    fn look(&mut self) -> Result<()> {
+        let names: BTreeSet<&StackName> =
+            self.waits.iter().map(|wait| &self.jobs[wait.job].rendered.name).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let (swarm, tasks) = self.docker.observe_tasks(&names)?;
+        let now = Instant::now();
+        for mut wait in std::mem::take(&mut self.waits) {
+            let rendered = self.jobs[wait.job].rendered;
+            match judge_stack(rendered, &swarm, &tasks, &mut wait.watches, now) {
+                Ok(services) => self.finish(wait.job, &Outcome::Converged(services))?,
+                Err(Progress::Failed { why, rolled_back }) => {
+                    self.finish(wait.job, &Outcome::Failed { why, held: rolled_back })?;
+                }
+                Err(Progress::Steadying(_)) if now >= wait.deadline => {
+                    let services = swarm.of_stack(&rendered.name).cloned().collect();
+                    self.finish(wait.job, &Outcome::Converged(services))?;
+                }
+                Err(Progress::Waiting(what)) if now >= wait.deadline => {
+                    let why = format!("did not converge within {} s: {what}", self.timeout.as_secs());
+                    self.finish(wait.job, &Outcome::Failed { why, held: false })?;
+                }
+                Err(Progress::Waiting(what) | Progress::Steadying(what)) => {
+                    self.observer.waiting(&rendered.name, &what);
+                    self.waits.push(wait);
+                }
+                Err(Progress::Done) => self.waits.push(wait),
+            }
+        }
+        Ok(())
+    }
+
+    fn give_up(&mut self, error: &anyhow::Error) -> Result<()> {
+        for wait in std::mem::take(&mut self.waits) {
+            let why = format!("deployed, but the Swarm could not be asked whether it converged: {error:#}");
+            self.finish(wait.job, &Outcome::Failed { why, held: false })?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, job: usize, outcome: &Outcome) -> Result<()> {
+        let settled = match outcome {
+            Outcome::Converged(_) => Ok(()),
+            Outcome::Failed { held, .. } => Err(*held),
+        };
+        self.settled.insert(self.jobs[job].rendered.name.clone(), settled);
+        self.observer.finished(job, outcome)
+    }
+}
+
+/// The stack's services if all are done, else the worst that can be said of it.
+fn judge_stack(
+    rendered: &RenderedStack,
+    swarm: &Swarm,
+    tasks: &[Task],
+    watches: &mut BTreeMap<String, Watch>,
+    now: Instant,
+) -> Result<Vec<Service>, Progress> {
+    let (mut services, mut waiting, mut steadying, mut failed) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut went_back = false;
+    for service in &rendered.services {
+        let name = rendered.name.scope(&service.name);
+        let Some(live) = swarm.of_stack(&rendered.name).find(|live| live.name == name) else {
+            waiting.push(format!("`{name}` is not there"));
+            continue;
+        };
+        let own: Vec<_> = tasks.iter().filter(|task| task.service == live.id).collect();
+        match judge(live, &own, watches.entry(name.clone()).or_default(), now) {
+            Progress::Done => services.push(live.clone()),
+            Progress::Steadying(what) => steadying.push(format!("`{name}` {what}")),
+            Progress::Waiting(what) => waiting.push(format!("`{name}` {what}")),
+            Progress::Failed { why, rolled_back } => {
+                went_back |= rolled_back;
+                failed.push(format!("`{name}`: {why}"));
+            }
+        }
+    }
+    if !failed.is_empty() {
+        return Err(Progress::Failed { why: failed.join("; "), rolled_back: went_back });
+    }
+    if !waiting.is_empty() {
+        return Err(Progress::Waiting(waiting.join("; ")));
+    }
+    if steadying.is_empty() { Ok(services) } else { Err(Progress::Steadying(steadying.join("; "))) }
+}

@@ -1,0 +1,49 @@
+//! Drift: a live service that is not what DockerOps last applied. Pure.
+
+use crate::docker::{Swarm, spec};
+use crate::state::{StackRow, StackStatus};
+
+/// One service that drifted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drift {
+    /// Its full name.
+    pub service: String,
+    /// What is different, in words.
+    pub what: String,
+    /// Whether its image is: docker must ask the registry again to put it back.
+    pub image: bool,
+}
+
+/// What drifted in a stack that was deployed; a failed or stopped one has nothing to compare with.
+pub fn find(row: &StackRow, swarm: &Swarm) -> Vec<Drift> {
+    // A row of the older release holds no services: its source is synced anew anyway.
+    if row.status != StackStatus::Deployed || row.services.is_empty() {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    let mut note = |service: &str, what: String, image| {
+        found.push(Drift { service: service.to_owned(), what, image });
+    };
+    for (name, applied) in &row.services {
+        match swarm.of_stack(&row.name).find(|service| service.name == *name) {
+            None => note(name, "removed by hand".into(), false),
+            Some(live) => {
+                let differences = spec::differences(&applied.spec, &live.summary);
+                if !differences.is_empty() {
+                    let image = applied.spec.get("image") != live.summary.get("image");
+                    note(name, format!("by hand: {}", differences.join(", ")), image);
+                }
+            }
+        }
+    }
+    for live in swarm.of_stack(&row.name).filter(|live| !row.services.contains_key(&live.name)) {
+        note(&live.name, "added by hand".into(), false);
+    }
+    found
+}
+
+/// The drift of a stack in one line.
+pub fn sentence(drifts: &[Drift]) -> String {
+    let parts: Vec<_> = drifts.iter().map(|drift| format!("`{}` {}", drift.service, drift.what)).collect();
+    parts.join("; ")
+}

@@ -1,0 +1,106 @@
+//! The files of one commit, in a private temporary folder that is gone when dropped.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use super::{Commit, explain, fetch, submodules, worker};
+use crate::fault::{OrHint, fault};
+use crate::paths;
+use crate::settings::GitAccess;
+use crate::source::Source;
+
+/// A commit's files, submodules included. They are read, never written.
+#[derive(Debug)]
+pub struct Checkout {
+    root: PathBuf,
+    dir: PathBuf,
+    commit: Commit,
+    _temporary: TempDir,
+}
+
+impl Checkout {
+    /// The whole repository; symlinks in the path itself are resolved.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder that the source names; the root without one.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The commit that lies on disk.
+    pub fn commit(&self) -> &Commit {
+        &self.commit
+    }
+}
+
+/// Fetches `commit` of `source` into a new folder below `folder`, which is made if it is missing.
+pub fn checkout(source: &Source, commit: &Commit, folder: &Path, access: &GitAccess) -> Result<Checkout> {
+    make(source, commit, folder, access).with_context(|| format!("source `{source}`"))
+}
+
+fn make(source: &Source, commit: &Commit, folder: &Path, access: &GitAccess) -> Result<Checkout> {
+    let temporary = private_folder(folder)
+        .with_context(|| format!("cannot make a folder in `{}`", folder.display()))
+        .or_hint("check the permissions and the free space there")?;
+    let root = temporary.path().canonicalize()?;
+    let (url, wanted) = (source.url().to_owned(), commit.oid()?);
+    let (theirs, into) = (access.clone(), root.clone());
+    let patience = worker::patience(access.timeout);
+    let fetched = worker::run(patience, move |pulse| {
+        let (repository, id) = fetch::fetch(&url, wanted, &into, &theirs, pulse)?;
+        submodules::fetch_all(&repository, &url, &theirs, pulse)?;
+        Ok(Commit::from(id))
+    })?;
+    let commit = fetched.ok_or_else(|| explain::silent(source.url(), patience))?;
+    let dir = source
+        .dir()
+        .map_or_else(|| Ok(root.clone()), |dir| inside(&root, dir))?;
+    Ok(Checkout {
+        root,
+        dir,
+        commit,
+        _temporary: temporary,
+    })
+}
+
+fn private_folder(folder: &Path) -> std::io::Result<TempDir> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    tempfile::Builder::new()
+        .prefix("checkout-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir_in(folder)
+}
+
+fn inside(root: &Path, dir: &str) -> Result<PathBuf> {
+    let hint = "after `#ref:` comes a folder of the repository";
+    let path = paths::existing_inside(root, dir).or_hint(hint)?;
+    if !path.is_dir() {
+        return Err(fault(format!("`{dir}` is no folder"), hint));
+    }
+    Ok(path)
+}
+
+/// Removes what killed runs left in `folder`. The caller holds the run's lock, so all there is left over.
+pub fn sweep(folder: &Path) -> Result<()> {
+    let what = || format!("cannot clean `{}`", folder.display());
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        entries => entries.with_context(what)?,
+    };
+    for entry in entries {
+        let entry = entry.with_context(what)?;
+        if entry.file_type().with_context(what)?.is_dir() {
+            fs::remove_dir_all(entry.path()).with_context(what)?;
+        } else {
+            fs::remove_file(entry.path()).with_context(what)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! Brings exactly one commit into a repository, with as little history as the server allows.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use git2::build::CheckoutBuilder;
+use git2::{AutotagOption, Direction, ErrorCode, FetchOptions, ObjectType, Oid, RemoteRedirect, Repository};
+
+use super::credentials::Keyring;
+use super::remote::{self, callbacks, proxy};
+use super::worker::Pulse;
+use crate::fault::fault;
+use crate::settings::GitAccess;
+
+/// Makes `folder` a repository whose work tree is commit `wanted` of `url`; returns the commit's id.
+pub(super) fn fetch(
+    url: &str,
+    wanted: Oid,
+    folder: &Path,
+    access: &GitAccess,
+    pulse: &Pulse,
+) -> Result<(Repository, Oid)> {
+    let repository =
+        Repository::init(folder).with_context(|| format!("cannot write to `{}`", folder.display()))?;
+    remote::forbid_redirects(&mut repository.config()?)?;
+    remote::talk(url, access, |url, keyring| {
+        match lean(&repository, url, wanted, keyring, pulse)? {
+            Err(error) if worth_all(&error) && pulse.beat() => whole(&repository, url, keyring, pulse),
+            result => result,
+        }
+    })?;
+    let id = write_out(&repository, wanted, pulse)?;
+    Ok((repository, id))
+}
+
+/// The one commit, without history: by a ref that points at it, else by its id. The outer failure is
+/// that of the connection, the inner one that of the transfer.
+///
+/// Servers give any advertised commit; one that no ref points at (the branch has moved since) only with
+/// `uploadpack.allowAnySHA1InWant`, as the large forges have it (git-config(1)).
+fn lean(
+    repository: &Repository,
+    url: &str,
+    wanted: Oid,
+    keyring: &Keyring,
+    pulse: &Pulse,
+) -> Result<Result<(), git2::Error>, git2::Error> {
+    let mut remote = repository.remote_anonymous(url)?;
+    let callbacks = callbacks(keyring, Some(pulse));
+    let mut connection = remote.connect_auth(Direction::Fetch, Some(callbacks), Some(proxy()))?;
+    let heads = remote::list(connection.list()?);
+    let tip = heads.into_iter().find(|head| head.id == wanted);
+    let from = tip.map_or_else(
+        || wanted.to_string(),
+        |head| head.name.trim_end_matches("^{}").to_owned(),
+    );
+    let mut options = options(keyring, pulse);
+    // libgit2's local transport refuses a depth ("shallow fetch is not supported by the local transport").
+    if !is_local(url) {
+        options.depth(1);
+    }
+    let spec = format!("+{from}:refs/dockerops/wanted");
+    Ok(connection.remote().download(&[spec], Some(&mut options)))
+}
+
+/// All branches and tags: for servers that give neither less nor other commits.
+fn whole(repository: &Repository, url: &str, keyring: &Keyring, pulse: &Pulse) -> Result<(), git2::Error> {
+    keyring.begin_again();
+    let mut remote = repository.remote_anonymous(url)?;
+    let specs = [
+        "+refs/heads/*:refs/dockerops/heads/*",
+        "+refs/tags/*:refs/dockerops/tags/*",
+    ];
+    remote.download(&specs, Some(&mut options(keyring, pulse)))
+}
+
+fn options<'a>(keyring: &'a Keyring<'_>, pulse: &'a Pulse) -> FetchOptions<'a> {
+    let mut options = FetchOptions::new();
+    options
+        .remote_callbacks(callbacks(keyring, Some(pulse)))
+        .proxy_options(proxy())
+        .follow_redirects(RemoteRedirect::None)
+        .download_tags(AutotagOption::None)
+        .update_fetchhead(false);
+    options
+}
+
+/// Whether a server that was reached may still give the commit if asked for all it has.
+///
+/// The refusals of servers have no code of their own in libgit2: "unexpected packet type" is "not our ref".
+fn worth_all(error: &git2::Error) -> bool {
+    !matches!(
+        error.code(),
+        ErrorCode::Auth | ErrorCode::Certificate | ErrorCode::Timeout | ErrorCode::User
+    )
+}
+
+/// A path or `file://`: read from disk, not over a network.
+pub(super) fn is_local(url: &str) -> bool {
+    url.starts_with('/') || url.starts_with("file://")
+}
+
+fn write_out(repository: &Repository, wanted: Oid, pulse: &Pulse) -> Result<Oid> {
+    let Ok(object) = repository.find_object(wanted, None) else {
+        return Err(fault(
+            format!("the commit `{wanted}` is not in the repository"),
+            "if it was just pushed over, run this again; else name a commit that a branch or tag still holds",
+        ));
+    };
+    let Ok(commit) = object.peel(ObjectType::Commit) else {
+        return Err(fault(
+            format!("`{wanted}` is no commit"),
+            "watch a branch, a tag of a commit, or a commit",
+        ));
+    };
+    repository.set_head_detached(commit.id())?;
+    let mut options = CheckoutBuilder::new();
+    options.force().progress(|_, _, _| {
+        pulse.beat();
+    });
+    repository
+        .checkout_tree(&commit, Some(&mut options))
+        .with_context(|| format!("cannot write the files of commit `{}`", commit.id()))?;
+    Ok(commit.id())
+}

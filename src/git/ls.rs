@@ -1,0 +1,220 @@
+//! Which commit each source names: one `ls-remote` per source, all in parallel.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use git2::Oid;
+
+use super::remote::{self, Head};
+use super::{Commit, explain, worker};
+use crate::fault::fault;
+use crate::settings::GitAccess;
+use crate::signal;
+use crate::source::Source;
+
+/// So many servers are asked at once.
+const AT_ONCE: usize = 64;
+
+/// The answers that are under way.
+#[derive(Debug)]
+pub struct Pending {
+    access: GitAccess,
+    sources: Vec<Source>,
+    answers: Vec<Option<Result<Commit>>>,
+    waiting: VecDeque<usize>,
+    running: Vec<(usize, Instant)>,
+    sender: Sender<(usize, Result<Commit>)>,
+    receiver: Receiver<(usize, Result<Commit>)>,
+}
+
+/// Starts asking every source's remote which commit it names, and returns at once.
+pub fn heads(sources: &[Source], access: &GitAccess) -> Pending {
+    let (sender, receiver) = mpsc::channel();
+    let mut pending = Pending {
+        access: access.clone(),
+        sources: sources.to_vec(),
+        answers: sources.iter().map(|_| None).collect(),
+        waiting: (0..sources.len()).collect(),
+        running: Vec::new(),
+        sender,
+        receiver,
+    };
+    pending.start();
+    pending
+}
+
+impl Pending {
+    /// The answers, in the order of the sources; fails as a whole only when interrupted.
+    pub fn wait(mut self) -> Result<Vec<Result<Commit>>> {
+        let patience = worker::patience(self.access.timeout);
+        while !self.running.is_empty() {
+            signal::check()?;
+            match self.receiver.recv_timeout(worker::TICK) {
+                Ok((index, answer)) => self.settle(index, answer),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            }
+            self.give_up(patience);
+            self.start();
+        }
+        let missing = || Err(anyhow!("git's thread ended without a result"));
+        Ok(self
+            .answers
+            .into_iter()
+            .map(|answer| answer.unwrap_or_else(missing))
+            .collect())
+    }
+
+    fn start(&mut self) {
+        while self.running.len() < AT_ONCE
+            && let Some(index) = self.waiting.pop_front()
+        {
+            let (source, access) = (self.sources[index].clone(), self.access.clone());
+            let sender = self.sender.clone();
+            self.running.push((index, Instant::now()));
+            let started = worker::spawn(move || {
+                let _ = sender.send((index, head(&source, &access)));
+            });
+            if let Err(error) = started {
+                self.settle(index, Err(error));
+            }
+        }
+    }
+
+    fn give_up(&mut self, patience: Duration) {
+        let late: Vec<usize> = self
+            .running
+            .iter()
+            .filter(|(_, since)| since.elapsed() > patience)
+            .map(|(index, _)| *index)
+            .collect();
+        for index in late {
+            let error = explain::silent(self.sources[index].url(), patience);
+            self.settle(index, Err(error));
+        }
+    }
+
+    /// An answer that comes after its source was given up changes nothing.
+    fn settle(&mut self, index: usize, answer: Result<Commit>) {
+        let running = self.running.len();
+        self.running.retain(|(other, _)| *other != index);
+        if self.running.len() < running {
+            let what = || format!("source `{}`", self.sources[index]);
+            self.answers[index] = Some(answer.with_context(what));
+        }
+    }
+}
+
+fn head(source: &Source, access: &GitAccess) -> Result<Commit> {
+    if let Some(Ok(commit)) = source.reference().map(Commit::parse) {
+        return Ok(commit);
+    }
+    let heads = remote::ls(source.url(), access)?;
+    resolve(&heads, source.reference()).map(Commit::from)
+}
+
+/// A branch goes before a tag of the same name; an annotated tag is peeled to its commit.
+fn resolve(heads: &[Head], reference: Option<&str>) -> Result<Oid> {
+    let find = |name: &str| heads.iter().find(|head| head.name == name).map(|head| head.id);
+    let peeled = |name: &str| find(&format!("{name}^{{}}")).or_else(|| find(name));
+    let branches = || branches(heads);
+    if !heads.iter().any(|head| head.name.starts_with("refs/")) {
+        return Err(fault(
+            "there is no commit in the repository",
+            "push a first commit, then run this again",
+        ));
+    }
+    let Some(reference) = reference else {
+        return find("HEAD").ok_or_else(|| {
+            fault(
+                "the repository's HEAD points at no commit",
+                format!("name a branch, as in `URL#main`; {}", branches()),
+            )
+        });
+    };
+    let full = |reference: &str| reference.starts_with("refs/") || reference == "HEAD";
+    find(&format!("refs/heads/{reference}"))
+        .or_else(|| peeled(&format!("refs/tags/{reference}")))
+        .or_else(|| full(reference).then(|| peeled(reference)).flatten())
+        .ok_or_else(|| {
+            fault(
+                format!("there is no branch or tag `{reference}` in the repository"),
+                format!("{}; a commit is given by all its 40 digits", branches()),
+            )
+        })
+}
+
+fn branches(heads: &[Head]) -> String {
+    const SHOWN: usize = 5;
+    let names: Vec<String> = heads
+        .iter()
+        .filter_map(|head| head.name.strip_prefix("refs/heads/"))
+        .map(|name| format!("`{}`", name.escape_debug()))
+        .collect();
+    match names.len() {
+        0 => "it has no branch".into(),
+        count if count > SHOWN => {
+            format!(
+                "its branches are {} and {} more",
+                names[..SHOWN].join(", "),
+                count - SHOWN
+            )
+        }
+        _ => format!("its branches are {}", names.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fault::hint_of;
+
+    fn advertised(names: &[&str]) -> Vec<Head> {
+        (1_u8..)
+            .zip(names)
+            .map(|(number, name)| Head {
+                name: (*name).to_owned(),
+                id: Oid::from_bytes(&[number; 20]).unwrap(),
+            })
+            .collect()
+    }
+
+    fn resolved(names: &[&str], reference: Option<&str>) -> u8 {
+        resolve(&advertised(names), reference).unwrap().as_bytes()[0]
+    }
+
+    #[test]
+    fn head_then_branch_then_tag_then_full_name() {
+        let names = [
+            "HEAD",
+            "refs/heads/a",
+            "refs/tags/a",
+            "refs/tags/b",
+            "refs/tags/b^{}",
+            "refs/pull/1/head",
+        ];
+        assert_eq!(resolved(&names, None), 1);
+        assert_eq!(resolved(&names, Some("HEAD")), 1);
+        assert_eq!(resolved(&names, Some("a")), 2);
+        assert_eq!(resolved(&names, Some("b")), 5);
+        assert_eq!(resolved(&names, Some("refs/tags/a")), 3);
+        assert_eq!(resolved(&names, Some("refs/tags/b")), 5);
+        assert_eq!(resolved(&names, Some("refs/pull/1/head")), 6);
+    }
+
+    #[test]
+    fn a_missing_ref_lists_a_few_branches() {
+        let names: Vec<String> = (0..7).map(|number| format!("refs/heads/b{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let error = resolve(&advertised(&names), Some("nope")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "there is no branch or tag `nope` in the repository"
+        );
+        let hint = hint_of(&error).unwrap();
+        assert!(hint.contains("`b0`, `b1`, `b2`, `b3`, `b4` and 2 more"), "{hint}");
+        let error = resolve(&advertised(&names), None).unwrap_err();
+        assert!(error.to_string().contains("HEAD"), "{error}");
+    }
+}

@@ -1,0 +1,103 @@
+//! How a source is fetched: one `ls-remote` decides, a shallow fetch brings one commit.
+//!
+//! In: a `Source` and how git is reached. Out: the commit it names, or that commit's files in a private
+//! temporary folder. Errors name the source and say the way out; no credential is in any of them.
+
+mod checkout;
+mod credentials;
+mod explain;
+mod fetch;
+mod ls;
+mod redirect;
+mod remote;
+mod submodules;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+use std::ffi::c_int;
+use std::fmt;
+
+use anyhow::Result;
+use git2::{ConfigLevel, Oid};
+
+pub use checkout::{Checkout, checkout, sweep};
+pub use ls::{Pending, heads};
+
+use crate::fault::fault;
+use crate::settings::GitAccess;
+
+/// A commit's id: 40 lower-case hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Commit(String);
+
+impl Commit {
+    /// Reads a whole id; an abbreviated one is an error.
+    pub fn parse(text: &str) -> Result<Self> {
+        if text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(Self(text.to_ascii_lowercase()));
+        }
+        Err(fault(
+            format!("`{}` is no commit id", text.escape_debug()),
+            "a commit is given by all its 40 digits",
+        ))
+    }
+
+    /// All 40 digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first 12 digits, for people.
+    pub fn short(&self) -> &str {
+        &self.0[..12]
+    }
+
+    fn oid(&self) -> Result<Oid> {
+        Ok(Oid::from_str(&self.0)?)
+    }
+}
+
+impl From<Oid> for Commit {
+    fn from(oid: Oid) -> Self {
+        Self(oid.to_string())
+    }
+}
+
+impl fmt::Display for Commit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Sets libgit2 up; call it once, before any thread is started.
+pub fn configure(access: &GitAccess) -> Result<()> {
+    let milliseconds = c_int::try_from(access.timeout.as_millis()).unwrap_or(c_int::MAX);
+    set_options(milliseconds)?;
+    Ok(())
+}
+
+#[expect(
+    unsafe_code,
+    reason = "libgit2's options are global and unsynchronised: they are set before any thread is started"
+)]
+fn set_options(milliseconds: c_int) -> Result<(), git2::Error> {
+    // SAFETY: `configure` is called once, by a process that has one thread.
+    unsafe {
+        git2::opts::set_server_connect_timeout_in_milliseconds(milliseconds)?;
+        git2::opts::set_server_timeout_in_milliseconds(milliseconds)?;
+        // Root may watch a user's repository by its path. The check guards against that repository's
+        // hooks and configured programs; libgit2 runs neither.
+        git2::opts::set_verify_owner_validation(false)?;
+        // A commit must be the same files on every manager: nobody's `core.autocrlf` or `insteadOf`.
+        for level in [
+            ConfigLevel::ProgramData,
+            ConfigLevel::System,
+            ConfigLevel::XDG,
+            ConfigLevel::Global,
+        ] {
+            git2::opts::set_search_path(level, "")?;
+        }
+    }
+    Ok(())
+}

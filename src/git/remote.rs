@@ -1,0 +1,92 @@
+//! One conversation with a remote: callbacks, proxy, and a redirect followed without credentials.
+
+use anyhow::Result;
+use git2::{Config, ConfigLevel, Direction, Odb, Oid, ProxyOptions, RemoteCallbacks, Repository};
+
+use super::credentials::Keyring;
+use super::worker::Pulse;
+use super::{explain, redirect};
+use crate::settings::GitAccess;
+
+/// What a remote advertises: a name, and what it points at.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    pub(super) name: String,
+    pub(super) id: Oid,
+}
+
+/// Lets `act` talk to `url`, and once more to where `url` redirects; errors come explained.
+///
+/// libgit2 would carry the first host's credentials along, so it is never let redirect by itself.
+pub(super) fn talk<T>(
+    url: &str,
+    access: &GitAccess,
+    act: impl Fn(&str, &Keyring) -> Result<T, git2::Error>,
+) -> Result<T> {
+    let keyring = Keyring::new(access);
+    match act(url, &keyring) {
+        Err(error) if redirect::was_refused(&error) => {
+            let target = redirect::resolve(url, access.timeout)?;
+            let keyring = Keyring::new(access);
+            act(&target, &keyring).map_err(|error| explain::failure(&error, &target, access, &keyring))
+        }
+        result => result.map_err(|error| explain::failure(&error, url, access, &keyring)),
+    }
+}
+
+/// Asks what the remote has: the `ls-remote`.
+pub(super) fn ls(url: &str, access: &GitAccess) -> Result<Vec<Head>> {
+    talk(url, access, |url, keyring| {
+        let repository = bare()?;
+        let mut remote = repository.remote_anonymous(url)?;
+        let callbacks = callbacks(keyring, None);
+        let connection = remote.connect_auth(Direction::Fetch, Some(callbacks), Some(proxy()))?;
+        Ok(list(connection.list()?))
+    })
+}
+
+pub(super) fn list(heads: &[git2::RemoteHead<'_>]) -> Vec<Head> {
+    heads
+        .iter()
+        .map(|head| Head {
+            name: head.name().to_owned(),
+            id: head.oid(),
+        })
+        .collect()
+}
+
+pub(super) fn callbacks<'a>(keyring: &'a Keyring<'_>, pulse: Option<&'a Pulse>) -> RemoteCallbacks<'a> {
+    let mut callbacks = RemoteCallbacks::new();
+    callbacks.credentials(|url, user, allowed| keyring.answer(url, user, allowed));
+    callbacks.certificate_check(|certificate, _| Ok(keyring.look_at(certificate)));
+    if let Some(pulse) = pulse {
+        callbacks.transfer_progress(|_| pulse.beat());
+        callbacks.sideband_progress(|_| pulse.beat());
+    }
+    callbacks
+}
+
+/// The proxy variables decide.
+pub(super) fn proxy<'a>() -> ProxyOptions<'a> {
+    let mut proxy = ProxyOptions::new();
+    proxy.auto();
+    proxy
+}
+
+/// Forbids libgit2 to redirect to another host. The API has no other way for a mere `connect`.
+pub(super) fn forbid_redirects(config: &mut Config) -> Result<(), git2::Error> {
+    config.set_bool("http.followRedirects", false)
+}
+
+/// A repository without files, for a remote that is only asked.
+fn bare() -> Result<Repository, git2::Error> {
+    let failed = |error: std::io::Error| git2::Error::from_str(&format!("no temporary file: {error}"));
+    let file = tempfile::NamedTempFile::new().map_err(failed)?;
+    let mut config = Config::new()?;
+    config.add_file(file.path(), ConfigLevel::Local, true)?;
+    forbid_redirects(&mut config)?;
+    let repository = Repository::from_odb(Odb::new()?)?;
+    // The snapshot lives in memory, so the file may go.
+    repository.set_config(&config.snapshot()?)?;
+    Ok(repository)
+}

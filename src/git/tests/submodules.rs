@@ -1,0 +1,111 @@
+//! Submodules come along, and a hostile one reads nothing of this machine.
+
+use std::fs;
+
+use super::Lab;
+use super::lab::{Origin, told};
+
+/// Pins `commit` at `path` in `outer`, with this `.gitmodules` or none.
+fn pin(outer: &Origin, path: &str, commit: &str, url: Option<&str>) {
+    let link = format!("160000,{commit},{path}");
+    if let Some(url) = url {
+        let text = format!("[submodule \"{path}\"]\n\tpath = {path}\n\turl = {url}\n");
+        fs::write(outer.work().join(".gitmodules"), text).unwrap();
+        outer.git(&["add", ".gitmodules"]);
+    }
+    outer.git(&["update-index", "--add", "--cacheinfo", &link]);
+    outer.git(&["commit", "-q", "-m", "pin"]);
+    outer.git(&["push", "-q", "--force", "origin", "HEAD"]);
+}
+
+#[test]
+fn submodules_are_checked_out_at_their_pinned_commits_and_theirs_too() {
+    let lab = Lab::new();
+    let inner = lab.origin("inner");
+    let old = inner.git(&["rev-parse", "HEAD~1"]);
+    let middle = lab.origin("middle");
+    pin(&middle, "in/ner", &old, Some("../inner.git"));
+    let outer = lab.origin("outer");
+    pin(&outer, "mid", &middle.head(), Some("./../middle.git"));
+    for arguments in [&[][..], &["--tips-only"]] {
+        let server = lab.server(arguments);
+        for base in [server.url("outer"), outer.path().to_owned()] {
+            let made = lab.fetch(&base, &lab.access()).unwrap();
+            assert_eq!(fs::read_to_string(made.root().join("mid/a")).unwrap(), "2");
+            assert_eq!(fs::read_to_string(made.root().join("mid/in/ner/a")).unwrap(), "1");
+        }
+    }
+    assert_eq!(lab.leftovers(), 0);
+}
+
+#[test]
+fn each_submodule_gets_its_own_hosts_credential() {
+    let lab = Lab::new();
+    let inner = lab.origin("inner");
+    let outer = lab.origin("outer");
+    let private = lab.server(&["--user", "bob", "--password", "hunter2"]);
+    let open = lab.server(&[]);
+    pin(&outer, "sub", &inner.head(), Some(&private.url("inner")));
+    let lines = format!("http://bob:hunter2@127.0.0.1:{}\n", private.port);
+    lab.fetch(&open.url("outer"), &lab.access_with(&lines)).unwrap();
+    assert_eq!(open.authorized(), 0);
+    let (error, _) = told(lab.fetch(&open.url("outer"), &lab.access()));
+    assert!(
+        error.contains("submodule `sub`: remote authentication required"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_network_source_cannot_name_local_files() {
+    let lab = Lab::new();
+    let inner = lab.origin("inner");
+    let server = lab.server(&[]);
+    for url in [inner.path().to_owned(), format!("file://{}", inner.path())] {
+        let outer = lab.origin("outer");
+        pin(&outer, "sub", &inner.head(), Some(&url));
+        let (error, hint) = told(lab.fetch(&server.url("outer"), &lab.access()));
+        assert!(
+            error.contains("submodule `sub`") && error.contains("refused"),
+            "{error}"
+        );
+        assert!(hint.contains(".gitmodules"), "{hint}");
+        fs::remove_dir_all(&outer.bare).unwrap();
+        fs::remove_dir_all(outer.work()).unwrap();
+    }
+}
+
+#[test]
+fn a_missing_entry_a_missing_commit_and_a_circle_are_errors() {
+    let lab = Lab::new();
+    let outer = lab.origin("outer");
+    let commit = outer.head();
+    pin(&outer, "sub", &commit, None);
+    let (error, hint) = told(lab.fetch(outer.path(), &lab.access()));
+    assert!(
+        error.contains("submodule `sub`") && error.contains("`.gitmodules`"),
+        "{error}"
+    );
+    assert!(hint.contains("git submodule add"), "{hint}");
+
+    let unknown = "0123456789".repeat(4);
+    let lost = lab.origin("lost");
+    pin(&lost, "sub", &unknown, Some("../outer.git"));
+    let (error, _) = told(lab.fetch(lost.path(), &lab.access()));
+    assert!(
+        error.contains("submodule `sub`") && error.contains(&unknown),
+        "{error}"
+    );
+
+    // A chain of repositories, each holding the one before: as deep as a circle would go.
+    let mut before = lab.origin("c0").head();
+    for number in 1..=9 {
+        let next = lab.origin(&format!("c{number}"));
+        pin(&next, "sub", &before, Some(&format!("../c{}.git", number - 1)));
+        before = next.head();
+    }
+    lab.fetch(&lab.path("c8.git").display().to_string(), &lab.access())
+        .unwrap();
+    let (error, _) = told(lab.fetch(&lab.path("c9.git").display().to_string(), &lab.access()));
+    assert!(error.contains("nested more than 8 deep"), "{error}");
+}

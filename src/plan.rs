@@ -1,0 +1,259 @@
+//! Decides what is to be done about each stack; touches nothing.
+//!
+//! In: what a source wants, what the database knows, what is live, who claims which name. Out: one
+//! action a stack, with its reason in words.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Error;
+
+use crate::compose::{self, RenderedStack};
+use crate::docker::Swarm;
+use crate::docker::command::ResolveImage;
+use crate::docker::service::Service;
+use crate::drift::{self, Drift};
+use crate::manifest::StackEntry;
+use crate::stack::{DriftPolicy, StackName};
+use crate::state::{StackRow, StackStatus};
+
+/// What a source wants of one stack.
+#[derive(Debug)]
+pub struct Desired {
+    /// Its entry in the manifest.
+    pub entry: StackEntry,
+    /// What docker would get, or why this stack alone cannot be rendered; `None` where it is disabled.
+    pub rendered: Option<Result<RenderedStack, Error>>,
+}
+
+/// Who owns which name: folded stack name → source identity.
+pub type Claims = BTreeMap<String, String>;
+
+/// One stack's action.
+#[derive(Debug)]
+pub struct Step {
+    /// The stack.
+    pub name: StackName,
+    /// What is to be done.
+    pub action: Action,
+}
+
+/// What is to be done about a stack.
+#[derive(Debug)]
+pub enum Action {
+    /// `docker stack deploy`, then wait.
+    Deploy {
+        /// Why, in words.
+        reason: String,
+        /// Which images docker asks for.
+        resolve: ResolveImage,
+    },
+    /// It runs as wanted, by its labels: wait for it and remember it.
+    Adopt,
+    /// Nothing.
+    Unchanged,
+    /// It drifted, and the manifest says to report that only.
+    Report(Vec<Drift>),
+    /// It failed before and waits for the source to change.
+    Held(String),
+    /// It cannot be deployed, and why.
+    Refuse(String),
+    /// It is to go: disabled, or no longer listed.
+    Remove {
+        /// Why, in words.
+        reason: String,
+        /// Whether the manifest still lists it, as disabled.
+        disabled: bool,
+    },
+}
+
+/// How a source's stacks are planned.
+#[derive(Debug)]
+pub struct Input<'a> {
+    /// The source's identity.
+    pub source: &'a str,
+    /// The commit that is to be deployed.
+    pub commit: &'a str,
+    /// What it wants.
+    pub desired: &'a [Desired],
+    /// What the database knows of its stacks.
+    pub rows: &'a [StackRow],
+    /// What is live.
+    pub swarm: &'a Swarm,
+    /// Whether every stack is deployed again.
+    pub force: bool,
+}
+
+/// Who owns the names that are taken: by the labels of live services, then by the rows of deployed stacks.
+pub fn claims(watched: &[(String, Vec<StackRow>)], swarm: &Swarm) -> Claims {
+    let mut claims = Claims::new();
+    for (source, rows) in watched {
+        for row in rows.iter().filter(|row| row.status == StackStatus::Deployed) {
+            claims.entry(fold(&row.name)).or_insert_with(|| source.clone());
+        }
+    }
+    for service in &swarm.services {
+        if let Some(owner) = owner(service).filter(|owner| watched.iter().any(|(source, _)| source == owner))
+        {
+            claims.insert(fold(&service.stack), owner.to_owned());
+        }
+    }
+    claims
+}
+
+/// Swarm compares names without case.
+fn fold(name: &StackName) -> String {
+    name.as_str().to_ascii_lowercase()
+}
+
+/// The source that a service's label names.
+pub fn owner(service: &Service) -> Option<&str> {
+    service.labels.get(compose::REPOSITORY).map(String::as_str)
+}
+
+/// Plans one source; names it takes are added to `claims`.
+pub fn plan(input: &Input<'_>, claims: &mut Claims) -> Vec<Step> {
+    let mut steps: Vec<Step> = leftovers(input);
+    for desired in input.desired {
+        let name = desired.entry.name.clone();
+        let action = match claims.get(&fold(&name)) {
+            Some(other) if other != input.source && desired.entry.enabled => {
+                Action::Refuse(format!("the stack `{name}` belongs to `{other}`, which is watched as well"))
+            }
+            _ => {
+                if desired.entry.enabled {
+                    claims.insert(fold(&name), input.source.to_owned());
+                }
+                decide(input, desired)
+            }
+        };
+        steps.push(Step { name, action });
+    }
+    steps
+}
+
+/// Stacks of this source that it no longer lists: by its rows, or by labels where the rows were lost.
+fn leftovers(input: &Input<'_>) -> Vec<Step> {
+    let listed: BTreeSet<_> = input.desired.iter().map(|desired| &desired.entry.name).collect();
+    let labelled = input.swarm.services.iter().filter(|service| owner(service) == Some(input.source));
+    let known: BTreeSet<_> =
+        input.rows.iter().map(|row| &row.name).chain(labelled.map(|service| &service.stack)).collect();
+    let gone = known.difference(&listed);
+    gone.map(|name| {
+        let reason = "it is no longer listed in `stacks.yaml`".to_owned();
+        Step { name: (*name).clone(), action: Action::Remove { reason, disabled: false } }
+    })
+    .collect()
+}
+
+fn decide(input: &Input<'_>, desired: &Desired) -> Action {
+    let name = &desired.entry.name;
+    let row = input.rows.iter().find(|row| row.name == *name);
+    let rendered = match &desired.rendered {
+        Some(Ok(rendered)) => rendered,
+        Some(Err(error)) => return Action::Refuse(format!("{error:#}")),
+        None => return disabled(input, name, row),
+    };
+    let live: Vec<_> = input.swarm.of_stack(name).collect();
+    let deploy = |reason: String| Action::Deploy { reason, resolve: ResolveImage::Changed };
+    if input.force {
+        return Action::Deploy { reason: "forced".into(), resolve: ResolveImage::Always };
+    }
+    let Some(row) = row.filter(|row| row.status != StackStatus::Stopped) else {
+        return if runs_as_rendered(rendered, &live, input.source) {
+            Action::Adopt
+        } else {
+            deploy(first_reason(&live, input.source))
+        };
+    };
+    if row.status == StackStatus::Error {
+        return match &row.error {
+            Some(error) if row.held && row.commit.as_deref() == Some(input.commit) => {
+                Action::Held(error.clone())
+            }
+            _ => deploy("the last attempt failed".into()),
+        };
+    }
+    if row.hash != rendered.fingerprint {
+        return if runs_as_rendered(rendered, &live, input.source) {
+            Action::Adopt
+        } else {
+            deploy("changed".into())
+        };
+    }
+    match (drift::find(row, input.swarm), desired.entry.drift) {
+        (drifts, _) if drifts.is_empty() => Action::Unchanged,
+        (_, DriftPolicy::Ignore) => Action::Unchanged,
+        (drifts, DriftPolicy::Report) => Action::Report(drifts),
+        (drifts, DriftPolicy::Correct) => {
+            let image = drifts.iter().any(|drift| drift.image);
+            let resolve = if image { ResolveImage::Always } else { ResolveImage::Changed };
+            Action::Deploy { reason: format!("drifted: {}", drift::sentence(&drifts)), resolve }
+        }
+    }
+}
+
+fn disabled(input: &Input<'_>, name: &StackName, row: Option<&StackRow>) -> Action {
+    let ours = input.swarm.of_stack(name).any(|service| owner(service) == Some(input.source));
+    if row.is_some_and(|row| row.status == StackStatus::Stopped) && !ours {
+        return Action::Unchanged;
+    }
+    Action::Remove { reason: "`enabled: false`".into(), disabled: true }
+}
+
+/// Whether the labels of all its services, and of no other, say that exactly this was deployed.
+fn runs_as_rendered(rendered: &RenderedStack, live: &[&Service], source: &str) -> bool {
+    let wanted: BTreeSet<_> =
+        rendered.services.iter().map(|service| rendered.name.scope(&service.name)).collect();
+    let found: BTreeSet<_> = live.iter().map(|service| service.name.clone()).collect();
+    wanted == found
+        && live.iter().all(|service| {
+            owner(service) == Some(source)
+                && service.labels.get(compose::FINGERPRINT) == Some(&rendered.fingerprint)
+        })
+}
+
+fn first_reason(live: &[&Service], source: &str) -> String {
+    match live.first().map(|service| owner(service)) {
+        None => "new".into(),
+        Some(None) => "adopted: it was deployed by hand before".into(),
+        Some(Some(owner)) if owner == source => "changed".into(),
+        Some(Some(owner)) => format!("adopted from `{owner}`, which is not watched"),
+    }
+}
+
+/// What of a live stack DockerOps may remove.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Evidence<'a> {
+    /// All of it: every service is ours, or the database says we deployed it and nothing runs.
+    Whole,
+    /// These services are ours, others were added by hand.
+    Services(Vec<&'a str>),
+    /// Nothing: it is somebody else's.
+    None,
+}
+
+/// What proves that the stack `name` is `source`'s.
+pub fn evidence<'a>(
+    name: &'a StackName,
+    source: &str,
+    row: Option<&StackRow>,
+    swarm: &'a Swarm,
+) -> Evidence<'a> {
+    let live: Vec<_> = swarm.of_stack(name).collect();
+    let ours: Vec<_> =
+        live.iter().filter(|service| owner(service) == Some(source)).map(|service| &*service.id).collect();
+    // The older release deployed without labels: its row is the evidence.
+    let by_older_release = row.is_some_and(|row| row.commit.is_none() && !row.hash.is_empty());
+    if live.is_empty() || (by_older_release && live.iter().all(|service| owner(service).is_none())) {
+        return if row.is_some_and(|row| !row.services.is_empty() || !row.hash.is_empty()) {
+            Evidence::Whole
+        } else {
+            Evidence::None
+        };
+    }
+    match ours.len() {
+        0 => Evidence::None,
+        all if all == live.len() => Evidence::Whole,
+        _ => Evidence::Services(ours),
+    }
+}

@@ -1,0 +1,97 @@
+//! THE PIPELINE: makes the Swarm be what the watched sources say. Read this file and you know the product.
+//!
+//! source → checkout → manifest → rendered stacks → plan → docker → rows. Each stage has a room of its own;
+//! this file only says what follows what.
+
+mod apply;
+mod fetch;
+mod remove;
+mod survey;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::docker::Docker;
+use crate::git;
+use crate::report::Report;
+use crate::settings::GitAccess;
+use crate::source::Source;
+use crate::state::{SourceRow, State};
+
+pub use remove::remove_all;
+pub use survey::{Watched, watched};
+
+/// What a run works with.
+#[derive(Debug)]
+pub struct Session<'a> {
+    /// How docker is called.
+    pub docker: &'a Docker,
+    /// What is remembered.
+    pub state: &'a State,
+    /// How git is reached.
+    pub git: &'a GitAccess,
+    /// Where checkouts may lie.
+    pub checkouts: PathBuf,
+    /// How long a stack may take to converge.
+    pub deploy_timeout: Duration,
+    /// Who is told.
+    pub report: &'a Report,
+}
+
+/// A source to sync.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The source.
+    pub source: Source,
+    /// Its row; `None` where it is to be remembered once its manifest proved valid.
+    pub row: Option<SourceRow>,
+}
+
+/// How to sync.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Deploy every stack again.
+    pub force: bool,
+    /// Say what would change, and touch nothing.
+    pub dry_run: bool,
+}
+
+/// How many stacks (and sources, where one failed whole) came to what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Deployed and converged.
+    pub deployed: usize,
+    /// Left as they were.
+    pub unchanged: usize,
+    /// Removed.
+    pub removed: usize,
+    /// Drifted, and only reported.
+    pub drifted: usize,
+    /// Failed.
+    pub failed: usize,
+}
+
+/// Syncs `targets`. An error means that the run as a whole could not be done; what failed in it is counted.
+pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: Options) -> Result<Tally> {
+    // One ls-remote a source, all under way while docker is asked twice.
+    let sources: Vec<_> = targets.iter().map(|target| target.source.clone()).collect();
+    let heads = git::heads(&sources, session.git);
+    let swarm = session.docker.observe()?;
+    let watched = watched(session.state)?;
+    session.report.state(&watched, &session.state.images()?, &swarm);
+    let surveyed = survey::survey(targets, heads.wait()?, &watched, &swarm, options);
+
+    // Only what changed, drifted or failed before is fetched and read.
+    let fetched = fetch::fetch(session, surveyed)?;
+    let planned = apply::plan(session, fetched, &watched, &swarm, options)?;
+    if options.dry_run {
+        return Ok(planned.describe(session.report));
+    }
+    let mut tally = Tally::default();
+    planned.remove(session, &swarm, &mut tally)?;
+    planned.deploy(session, &mut tally)?;
+    planned.record(session)?;
+    Ok(tally)
+}

@@ -1,0 +1,130 @@
+//! Checkouts, manifests and rendered stacks of the sources that have work.
+
+use std::thread;
+
+use anyhow::{Context, Result};
+
+use super::Session;
+use super::survey::{Finding, Surveyed};
+use crate::compose::{self, Place, Unrenderable};
+use crate::docker::Docker;
+use crate::fault::OrHint;
+use crate::git::{self, Checkout};
+use crate::manifest::{self, StackEntry};
+use crate::plan::Desired;
+use crate::problem::{Problem, Problems};
+use crate::signal;
+
+/// How many sources are fetched at a time.
+const AT_ONCE: usize = 8;
+
+/// A source with all that is needed to plan it.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The source and its row.
+    pub target: super::Target,
+    /// What became of it.
+    pub content: Content,
+}
+
+/// What is known of a source.
+#[derive(Debug)]
+pub enum Content {
+    /// Nothing to do.
+    Idle,
+    /// What it declares, whole and valid.
+    Read(Read),
+    /// It could not be fetched, or it is wrong: nothing of it is deployed, and nothing removed.
+    Failed(anyhow::Error),
+}
+
+/// A checkout, read.
+#[derive(Debug)]
+pub struct Read {
+    /// Holds the files until docker has read them.
+    pub checkout: Checkout,
+    /// What it wants.
+    pub desired: Vec<Desired>,
+}
+
+/// Fetches and reads every source that has work; fails only where the run is to end.
+pub fn fetch(session: &Session<'_>, surveyed: Vec<Surveyed>) -> Result<Vec<Fetched>> {
+    // Threads share the way to git, not the database.
+    let (folder, access) = (&*session.checkouts, session.git);
+    let mut fetched = Vec::new();
+    let mut left = surveyed.into_iter().peekable();
+    while left.peek().is_some() {
+        signal::check()?;
+        let batch: Vec<_> = left.by_ref().take(AT_ONCE).collect();
+        let checkouts: Vec<_> = thread::scope(|scope| {
+            let started: Vec<_> = batch
+                .iter()
+                .map(|surveyed| match &surveyed.finding {
+                    Finding::Work(commit) => {
+                        session.report.progress(&format!(
+                            "fetching `{}` at {}",
+                            surveyed.target.source,
+                            commit.short()
+                        ));
+                        let source = &surveyed.target.source;
+                        Some(scope.spawn(move || git::checkout(source, commit, folder, access)))
+                    }
+                    _ => None,
+                })
+                .collect();
+            started.into_iter().map(|thread| thread.map(join)).collect()
+        });
+        for (surveyed, checkout) in batch.into_iter().zip(checkouts) {
+            let content = match (surveyed.finding, checkout) {
+                (Finding::Failed(error), _) => Content::Failed(error),
+                (_, None) => Content::Idle,
+                (_, Some(checkout)) => match checkout.and_then(|checkout| read(session.docker, checkout)) {
+                    Ok(read) => Content::Read(read),
+                    Err(error) if error.is::<signal::Interrupted>() => return Err(error),
+                    Err(error) => Content::Failed(error),
+                },
+            };
+            fetched.push(Fetched { target: surveyed.target, content });
+        }
+    }
+    Ok(fetched)
+}
+
+fn join(thread: thread::ScopedJoinHandle<'_, Result<Checkout>>) -> Result<Checkout> {
+    thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the fetch came to an unexpected end")))
+}
+
+/// Reads the manifest and renders its stacks; all mistakes of all files together.
+fn read(docker: &Docker, checkout: Checkout) -> Result<Read> {
+    let mut problems = Vec::new();
+    let mut desired = Vec::new();
+    match manifest::read(checkout.root(), checkout.dir()) {
+        Err(found) => problems.extend(found),
+        Ok(manifest) => {
+            for entry in manifest.stacks {
+                match render(docker, &checkout, &entry) {
+                    Ok(rendered) => desired.push(Desired { entry, rendered }),
+                    Err(found) => problems.extend(found),
+                }
+            }
+        }
+    }
+    if problems.is_empty() {
+        return Ok(Read { checkout, desired });
+    }
+    Err(Problems(problems))
+        .with_context(|| format!("at {}", checkout.commit().short()))
+        .or_hint("mend the files and push; until then this source stays as it was deployed last")
+}
+
+type Rendered = Option<Result<compose::RenderedStack>>;
+
+fn render(docker: &Docker, checkout: &Checkout, entry: &StackEntry) -> Result<Rendered, Vec<Problem>> {
+    let Some(file) = entry.compose_file.as_ref().filter(|_| entry.enabled) else { return Ok(None) };
+    let place = Place { root: checkout.root(), file, path: &entry.compose_path };
+    match compose::load(&entry.name, place, docker.environment()) {
+        Ok(rendered) => Ok(Some(Ok(rendered))),
+        Err(Unrenderable::Stack(error)) => Ok(Some(Err(error))),
+        Err(Unrenderable::Invalid(problems)) => Err(problems),
+    }
+}

@@ -1,0 +1,99 @@
+//! Which sources have work: decided from one `ls-remote`, the rows, and what is live.
+
+use anyhow::{Error, Result};
+
+use super::{Options, Target};
+use crate::docker::Swarm;
+use crate::drift;
+use crate::git::Commit;
+use crate::plan;
+use crate::source::Source;
+use crate::stack::{DriftPolicy, StackName};
+use crate::state::{SourceRow, StackRow, StackStatus, State};
+
+/// A watched source with its stacks.
+#[derive(Debug)]
+pub struct Watched {
+    /// Its row.
+    pub row: SourceRow,
+    /// Its identity, as labels have it.
+    pub identity: String,
+    /// Its stacks.
+    pub stacks: Vec<StackRow>,
+}
+
+/// A source after the first look.
+#[derive(Debug)]
+pub struct Surveyed {
+    /// The source and its row.
+    pub target: Target,
+    /// What is to be done with it.
+    pub finding: Finding,
+}
+
+/// What the first look at a source found.
+#[derive(Debug)]
+pub enum Finding {
+    /// Nothing to do; no clone, no call.
+    Idle,
+    /// It must be fetched at this commit.
+    Work(Commit),
+    /// It could not be asked.
+    Failed(Error),
+}
+
+/// All watched sources with their stacks.
+pub fn watched(state: &State) -> Result<Vec<Watched>> {
+    let stacks = state.stacks()?;
+    let with_stacks = |row: SourceRow| {
+        let identity =
+            Source::parse(&row.url).map_or_else(|_| row.url.clone(), |source| source.id().to_owned());
+        let stacks = stacks.iter().filter(|stack| stack.repository_url == row.url).cloned().collect();
+        Watched { row, identity, stacks }
+    };
+    Ok(state.sources()?.into_iter().map(with_stacks).collect())
+}
+
+/// Pairs each target with what was found of it.
+pub fn survey(
+    targets: Vec<Target>,
+    heads: Vec<Result<Commit>>,
+    watched: &[Watched],
+    swarm: &Swarm,
+    options: Options,
+) -> Vec<Surveyed> {
+    let find = |target: &Target, head: Result<Commit>| match head {
+        Err(error) => Finding::Failed(error),
+        Ok(head) => {
+            let known = watched.iter().find(|known| Some(&known.row) == target.row.as_ref());
+            match known {
+                Some(known) if !options.force && !has_work(known, &head, swarm) => Finding::Idle,
+                _ => Finding::Work(head),
+            }
+        }
+    };
+    targets
+        .into_iter()
+        .zip(heads)
+        .map(|(target, head)| {
+            let finding = find(&target, head);
+            Surveyed { target, finding }
+        })
+        .collect()
+}
+
+fn has_work(known: &Watched, head: &Commit, swarm: &Swarm) -> bool {
+    let moved = known.row.commit.as_deref() != Some(head.as_str());
+    let to_retry = |stack: &StackRow| stack.status == StackStatus::Error && !stack.held;
+    let to_correct =
+        |stack: &StackRow| stack.drift == DriftPolicy::Correct && !drift::find(stack, swarm).is_empty();
+    let expected = |name: &StackName| {
+        known.stacks.iter().any(|stack| stack.name == *name && stack.status != StackStatus::Stopped)
+    };
+    moved
+        || known.stacks.iter().any(|stack| to_retry(stack) || to_correct(stack))
+        || swarm
+            .services
+            .iter()
+            .any(|service| plan::owner(service) == Some(&known.identity) && !expected(&service.stack))
+}

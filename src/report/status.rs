@@ -1,0 +1,161 @@
+//! The truth about every stack, as values: one story for the tables and for `--json`.
+
+use serde::Serialize;
+
+use crate::docker::Swarm;
+use crate::docker::service::Service;
+use crate::drift;
+use crate::plan;
+use crate::reconcile::Watched;
+use crate::state::{ImageRow, StackRow, StackStatus};
+
+/// Everything `status --json` prints; the README documents the fields.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// The watched sources.
+    pub repositories: Vec<Repository>,
+    /// Their stacks.
+    pub stacks: Vec<Stack>,
+    /// The tracked images.
+    pub images: Vec<Image>,
+}
+
+/// One watched source.
+#[derive(Debug, Serialize)]
+pub struct Repository {
+    /// As it was watched.
+    pub url: String,
+    /// The commit whose stacks were dealt with.
+    pub commit: Option<String>,
+    /// When it was last synced.
+    pub last_watch: String,
+    /// Why the last sync failed as a whole.
+    pub error: Option<String>,
+}
+
+/// One stack.
+#[derive(Debug, Serialize)]
+pub struct Stack {
+    /// Its name.
+    pub name: String,
+    /// Its source.
+    pub repository: String,
+    /// Its compose file.
+    pub compose_path: String,
+    /// `deployed`, `stopped` or `error`.
+    pub status: &'static str,
+    /// The fingerprint that converged; empty if none did.
+    pub hash: String,
+    /// The commit it was last dealt with at.
+    pub commit: Option<String>,
+    /// Why the last attempt failed.
+    pub error: Option<String>,
+    /// Whether it is not tried again until the source changes.
+    pub held: bool,
+    /// `correct`, `report` or `ignore`.
+    pub drift_policy: &'static str,
+    /// What is not as it was applied.
+    pub drift: Vec<DriftedService>,
+    /// Its live services.
+    pub services: Vec<LiveService>,
+}
+
+/// One service that drifted.
+#[derive(Debug, Serialize)]
+pub struct DriftedService {
+    /// Its full name.
+    pub service: String,
+    /// What is different.
+    pub what: String,
+}
+
+/// One live service.
+#[derive(Debug, Serialize)]
+pub struct LiveService {
+    /// Its full name.
+    pub name: String,
+    /// The image it runs.
+    pub image: String,
+    /// Tasks that run (a job: that completed).
+    pub running: u64,
+    /// Tasks that should.
+    pub wanted: u64,
+    /// The newest error of its tasks, where it has fewer than it wants.
+    pub error: Option<String>,
+}
+
+/// One tracked image.
+#[derive(Debug, Serialize)]
+pub struct Image {
+    /// Its reference.
+    pub name: String,
+    /// How many services use it.
+    pub reference_count: i64,
+}
+
+/// Puts rows and what is live together. `errors` gives a service's newest task error by its id.
+pub fn gather(
+    watched: &[Watched],
+    images: &[ImageRow],
+    swarm: &Swarm,
+    errors: &dyn Fn(&Service) -> Option<String>,
+) -> Status {
+    Status {
+        repositories: watched
+            .iter()
+            .map(|known| Repository {
+                url: known.row.url.clone(),
+                commit: known.row.commit.clone(),
+                last_watch: known.row.last_watch.clone(),
+                error: known.row.error.clone(),
+            })
+            .collect(),
+        stacks: watched
+            .iter()
+            .flat_map(|known| known.stacks.iter().map(|row| stack(known, row, swarm, errors)))
+            .collect(),
+        images: images
+            .iter()
+            .map(|image| Image { name: image.name.clone(), reference_count: image.reference_count })
+            .collect(),
+    }
+}
+
+fn stack(
+    known: &Watched,
+    row: &StackRow,
+    swarm: &Swarm,
+    errors: &dyn Fn(&Service) -> Option<String>,
+) -> Stack {
+    let drifted = |drift: drift::Drift| DriftedService { service: drift.service, what: drift.what };
+    // A refused stack's name is somebody else's: his services are not its own.
+    let others = |service: &&Service| plan::owner(service).is_some_and(|owner| owner != known.identity);
+    let foreign =
+        row.status == StackStatus::Error && swarm.of_stack(&row.name).any(|service| others(&service));
+    let services =
+        swarm.of_stack(&row.name).filter(|_| !foreign).map(|service| live(service, errors)).collect();
+    Stack {
+        name: row.name.to_string(),
+        repository: row.repository_url.clone(),
+        compose_path: row.compose_path.clone(),
+        status: row.status.as_str(),
+        hash: row.hash.clone(),
+        commit: row.commit.clone(),
+        error: row.error.clone(),
+        held: row.held,
+        drift_policy: row.drift.as_str(),
+        drift: drift::find(row, swarm).into_iter().map(drifted).collect(),
+        services,
+    }
+}
+
+fn live(service: &Service, errors: &dyn Fn(&Service) -> Option<String>) -> LiveService {
+    let (running, wanted) = service.completed.unwrap_or((service.running, service.wanted));
+    LiveService {
+        name: service.name.clone(),
+        image: service.summary.get("image").cloned().unwrap_or_default(),
+        running,
+        wanted,
+        error: if running < wanted { errors(service) } else { None },
+    }
+}
