@@ -29,9 +29,7 @@ impl Source {
     /// Reads any of the documented forms; the error never repeats credentials.
     pub fn parse(text: &str) -> Result<Self> {
         let what = || format!("the source `{}` cannot be used", shown(text));
-        Self::read(text)
-            .or_hint(FORMS)
-            .map_err(|error| error.context(what()))
+        Self::read(text).or_hint(FORMS).map_err(|error| error.context(what()))
     }
 
     fn read(text: &str) -> Result<Self> {
@@ -50,12 +48,7 @@ impl Source {
         }
         let (url, mut id) = locate(location)?;
         id.push_str(&suffix(reference.as_deref(), dir.as_deref()));
-        Ok(Self {
-            url,
-            reference,
-            dir,
-            id,
-        })
+        Ok(Self { url, reference, dir, id })
     }
 
     /// The canonical identity: two sources with the same one are the same. It can be parsed again.
@@ -121,9 +114,7 @@ impl<'a> Parts<'a> {
         let (scheme, rest) = url.split_once("://")?;
         let scheme = scheme.to_ascii_lowercase();
         if !scheme.starts_with(|c: char| c.is_ascii_lowercase())
-            || !scheme
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "+.-".contains(c))
+            || !scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+.-".contains(c))
         {
             return None;
         }
@@ -148,8 +139,7 @@ impl<'a> Parts<'a> {
 
     /// `host` or `host:port`.
     pub fn address(&self) -> String {
-        self.port
-            .map_or_else(|| self.host.clone(), |port| format!("{}:{port}", self.host))
+        self.port.map_or_else(|| self.host.clone(), |port| format!("{}:{port}", self.host))
     }
 }
 
@@ -213,9 +203,7 @@ fn check_reference(name: &str) -> Result<()> {
         || name == "@"
         || name.contains("..")
         || name.contains("@{")
-        || name
-            .chars()
-            .any(|c| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c))
+        || name.chars().any(|c| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c))
         || name
             .split('/')
             .any(|part| part.is_empty() || part.starts_with('.') || part.strip_suffix(".lock").is_some());
@@ -303,7 +291,8 @@ fn locate_url(url: &str) -> Result<(String, String)> {
 
 fn locate_path(path: &str) -> Result<(String, String)> {
     let path = checked_path(path)?;
-    Ok((path.to_owned(), bare_path(path).to_owned()))
+    // The same repository as by its `file://` URL.
+    Ok((path.to_owned(), format!("file://{}", bare_path(path))))
 }
 
 /// `[user@]host:path`, git's short form of ssh. The path may be relative to the user's home, so this
@@ -321,15 +310,11 @@ fn locate_scp(host: &str, path: &str) -> Result<(String, String)> {
         bail!("`{first}` looks like a port, which needs a scheme before it");
     }
     checked_path(path)?;
-    let (user, name) = host
-        .rsplit_once('@')
-        .map_or((String::new(), host), |(user, name)| (format!("{user}@"), name));
+    let (user, name) =
+        host.rsplit_once('@').map_or((String::new(), host), |(user, name)| (format!("{user}@"), name));
     let name = name.to_ascii_lowercase();
     check_host(&name)?;
-    Ok((
-        format!("{host}:{path}"),
-        format!("{user}{name}:{}", bare_path(path)),
-    ))
+    Ok((format!("{host}:{path}"), format!("{user}{name}:{}", bare_path(path))))
 }
 
 fn check_host(host: &str) -> Result<()> {
@@ -370,34 +355,14 @@ mod tests {
     #[test]
     fn every_documented_form_is_read() {
         for (text, url, id) in [
-            (
-                "https://github.com/org/repo",
-                "https://github.com/org/repo",
-                "https://github.com/org/repo",
-            ),
-            (
-                "github.com/org/repo",
-                "https://github.com/org/repo",
-                "https://github.com/org/repo",
-            ),
-            (
-                "git@host:org/repo.git",
-                "git@host:org/repo.git",
-                "git@host:org/repo",
-            ),
-            (
-                "ssh://git@host:2222/o/r.git",
-                "ssh://git@host:2222/o/r.git",
-                "ssh://git@host:2222/o/r",
-            ),
+            ("https://github.com/org/repo", "https://github.com/org/repo", "https://github.com/org/repo"),
+            ("github.com/org/repo", "https://github.com/org/repo", "https://github.com/org/repo"),
+            ("git@host:org/repo.git", "git@host:org/repo.git", "git@host:org/repo"),
+            ("ssh://git@host:2222/o/r.git", "ssh://git@host:2222/o/r.git", "ssh://git@host:2222/o/r"),
             ("http://h:8080/o/r", "http://h:8080/o/r", "http://h:8080/o/r"),
             ("file:///srv/r.git", "file:///srv/r.git", "file:///srv/r"),
-            ("/srv/r", "/srv/r", "/srv/r"),
-            (
-                "https://[::1]:8443/r",
-                "https://[::1]:8443/r",
-                "https://[::1]:8443/r",
-            ),
+            ("/srv/r", "/srv/r", "file:///srv/r"),
+            ("https://[::1]:8443/r", "https://[::1]:8443/r", "https://[::1]:8443/r"),
         ] {
             let source = Source::parse(text).unwrap();
             assert_eq!((source.url(), source.id()), (url, id), "{text}");
@@ -432,17 +397,10 @@ mod tests {
             (own(source.reference()), own(source.dir()), source.to_string())
         };
         let some = |text: &str| Some(text.to_owned());
-        assert_eq!(
-            parts("h.io/r.git#v1"),
-            (some("v1"), None, "https://h.io/r.git#v1".into())
-        );
+        assert_eq!(parts("h.io/r.git#v1"), (some("v1"), None, "https://h.io/r.git#v1".into()));
         assert_eq!(
             parts("h.io/r#feature/x:a/b/"),
-            (
-                some("feature/x"),
-                some("a/b"),
-                "https://h.io/r#feature/x:a/b".into()
-            )
+            (some("feature/x"), some("a/b"), "https://h.io/r#feature/x:a/b".into())
         );
         assert_eq!(parts("h.io/r#:a"), (None, some("a"), "https://h.io/r#:a".into()));
         assert_eq!(parts("h.io/r#"), (None, None, "https://h.io/r".into()));
@@ -451,13 +409,7 @@ mod tests {
 
     #[test]
     fn an_id_can_be_parsed_and_is_its_own() {
-        for text in [
-            "github.com/o/r#:d",
-            "git@h:o/r.git#v1",
-            "/srv/r.git",
-            "file:///x",
-            "ssh://u@h:1/p",
-        ] {
+        for text in ["github.com/o/r#:d", "git@h:o/r.git#v1", "/srv/r.git", "file:///x", "ssh://u@h:1/p"] {
             assert_eq!(id(&id(text)), id(text));
         }
     }
@@ -534,10 +486,7 @@ mod tests {
             "-x", "a..b", "a~1", "a^", "a?", "a*", "a[", "a\\b", "a@{1}", "@", "/a", "a/", "a//b", ".a",
             "a.lock", "a.",
         ] {
-            assert!(
-                Source::parse(&format!("h.io/r#{reference}")).is_err(),
-                "{reference}"
-            );
+            assert!(Source::parse(&format!("h.io/r#{reference}")).is_err(), "{reference}");
         }
         for dir in ["/etc", "/", "..", "a/../b", ".", "./a", "a//b", ".git", "a/.GIT"] {
             assert!(Source::parse(&format!("h.io/r#main:{dir}")).is_err(), "{dir}");

@@ -6,5 +6,6 @@
 )]
 
 mod lab;
+mod readme;
 #[allow(dead_code, reason = "made for all the tests, also those to come")]
 mod support;

@@ -18,7 +18,7 @@ pub fn run(settings: &Settings, arguments: &ReconcileArgs) -> Result<Ending> {
             Ok(source) => targets.push(Target { source, row: Some(row) }),
             Err(error) => {
                 unreadable += 1;
-                writer.report.source_failed(&row.url, &error);
+                writer.report.source_failed(&error);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! `watch`: deploys a source and remembers it.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{Ending, Writer};
 use crate::cli::WatchArgs;
@@ -20,8 +20,7 @@ pub fn run(settings: &Settings, arguments: &WatchArgs) -> Result<Ending> {
         ));
     }
     let targets = vec![Target { source: source.clone(), row: None }];
-    let tally = reconcile(&writer.session(), targets, Options::default())
-        .with_context(|| format!("cannot watch `{source}`"))?;
+    let tally = reconcile(&writer.session(), targets, Options::default())?;
     writer.report.summary(&tally, false);
     Ok(tally.into())
 }

@@ -59,23 +59,13 @@ fn make(source: &Source, commit: &Commit, folder: &Path, access: &GitAccess) -> 
         Ok(Commit::from(id))
     })?;
     let commit = fetched.ok_or_else(|| explain::silent(source.url(), patience))?;
-    let dir = source
-        .dir()
-        .map_or_else(|| Ok(root.clone()), |dir| inside(&root, dir))?;
-    Ok(Checkout {
-        root,
-        dir,
-        commit,
-        _temporary: temporary,
-    })
+    let dir = source.dir().map_or_else(|| Ok(root.clone()), |dir| inside(&root, dir))?;
+    Ok(Checkout { root, dir, commit, _temporary: temporary })
 }
 
 fn private_folder(folder: &Path) -> std::io::Result<TempDir> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    tempfile::Builder::new()
-        .prefix("checkout-")
-        .permissions(Permissions::from_mode(0o700))
-        .tempdir_in(folder)
+    tempfile::Builder::new().prefix("checkout-").permissions(Permissions::from_mode(0o700)).tempdir_in(folder)
 }
 
 fn inside(root: &Path, dir: &str) -> Result<PathBuf> {

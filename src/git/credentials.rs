@@ -47,10 +47,7 @@ enum Kind {
 
 impl<'a> Keyring<'a> {
     pub(super) fn new(access: &'a GitAccess) -> Self {
-        Self {
-            access,
-            story: RefCell::default(),
-        }
+        Self { access, story: RefCell::default() }
     }
 
     /// The next connection starts with all credentials again.
@@ -107,9 +104,7 @@ impl<'a> Keyring<'a> {
             Vec::new()
         };
         let mut story = self.story.borrow_mut();
-        let next = offers
-            .into_iter()
-            .find(|offer| !story.offered.contains(&offer.name));
+        let next = offers.into_iter().find(|offer| !story.offered.contains(&offer.name));
         let offer = next.ok_or_else(refused)?;
         story.offered.push(offer.name);
         let user = user.unwrap_or("git");
@@ -125,26 +120,15 @@ impl<'a> Keyring<'a> {
         let Some(asking) = Parts::of(url) else {
             return Ok(offers);
         };
-        if let Some(token) = self
-            .access
-            .github_token
-            .as_ref()
-            .filter(|_| takes_token(&asking, self.access))
-        {
+        if let Some(token) = self.access.github_token.as_ref().filter(|_| takes_token(&asking, self.access)) {
             offers.push(Offer {
                 name: format!("`GITHUB_TOKEN` for {}", asking.address()),
-                kind: Kind::Password {
-                    user: "x-access-token".into(),
-                    password: token.clone(),
-                },
+                kind: Kind::Password { user: "x-access-token".into(), password: token.clone() },
             });
         }
         if let Some(path) = &self.access.credentials_file {
             let text = std::fs::read_to_string(path).with_context(|| {
-                format!(
-                    "cannot read `{}`, which `DOCKEROPS_GIT_CREDENTIALS` names",
-                    path.display()
-                )
+                format!("cannot read `{}`, which `DOCKEROPS_GIT_CREDENTIALS` names", path.display())
             })?;
             for (number, kind) in matching(&text, &asking) {
                 let name = format!("line {number} of `{}`", path.display());
@@ -155,10 +139,7 @@ impl<'a> Keyring<'a> {
     }
 
     fn keys(&self) -> Vec<Offer> {
-        let mut offers = vec![Offer {
-            name: "ssh-agent".into(),
-            kind: Kind::Agent,
-        }];
+        let mut offers = vec![Offer { name: "ssh-agent".into(), kind: Kind::Agent }];
         let Some(home) = &self.access.home else {
             return offers;
         };
@@ -177,10 +158,7 @@ impl<'a> Keyring<'a> {
                 }
                 continue;
             }
-            offers.push(Offer {
-                name: format!("`{path}`"),
-                kind: Kind::Key(path),
-            });
+            offers.push(Offer { name: format!("`{path}`"), kind: Kind::Key(path) });
         }
         offers
     }
@@ -206,10 +184,7 @@ fn matching(text: &str, asking: &Parts<'_>) -> Vec<(usize, Kind)> {
         if parts.scheme != asking.scheme || parts.address() != asking.address() {
             continue;
         }
-        let kind = Kind::Password {
-            user: decode(user),
-            password: Secret::new(decode(password)),
-        };
+        let kind = Kind::Password { user: decode(user), password: Secret::new(decode(password)) };
         if bare_path(parts.path).is_empty() {
             general.push((number, kind));
         } else if decode(bare_path(parts.path)) == decode(bare_path(asking.path)) {
@@ -226,9 +201,7 @@ fn decode(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
         let digit = |at: usize| after.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-        let code = digit(0)
-            .zip(digit(1))
-            .and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
+        let code = digit(0).zip(digit(1)).and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
         if let Some(byte) = code.filter(|_| first == b'%') {
             bytes.push(byte);
             rest = &after[2..];
@@ -241,11 +214,7 @@ fn decode(text: &str) -> String {
 }
 
 fn refused() -> Error {
-    Error::new(
-        ErrorCode::Auth,
-        ErrorClass::Callback,
-        "no credential is left to offer",
-    )
+    Error::new(ErrorCode::Auth, ErrorClass::Callback, "no credential is left to offer")
 }
 
 #[cfg(test)]
@@ -276,10 +245,7 @@ mod tests {
 
     #[test]
     fn percent_encoding_is_undone() {
-        assert_eq!(
-            users("https://a%40b:p%3a%2Fw%25@h", "https://h/x"),
-            ["1 a@b p:/w%"]
-        );
+        assert_eq!(users("https://a%40b:p%3a%2Fw%25@h", "https://h/x"), ["1 a@b p:/w%"]);
         assert_eq!(decode("100%"), "100%");
         assert_eq!(decode("%zz%4"), "%zz%4");
     }
@@ -305,11 +271,7 @@ mod tests {
             ("http://ghe.example.org/o/r", false),
         ] {
             assert_eq!(takes_token(&Parts::of(url).unwrap(), &access), wanted, "{url}");
-            assert_eq!(
-                Keyring::new(&access).passwords(url).unwrap().len(),
-                usize::from(wanted),
-                "{url}"
-            );
+            assert_eq!(Keyring::new(&access).passwords(url).unwrap().len(), usize::from(wanted), "{url}");
         }
     }
 }

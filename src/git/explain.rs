@@ -19,10 +19,7 @@ const NOT_GIT: &str = "check the address: in a browser it may open a page, git n
 /// Explains libgit2's `error` about `url`.
 pub(super) fn failure(error: &git2::Error, url: &str, access: &GitAccess, keyring: &Keyring<'_>) -> Error {
     if let Some(trouble) = keyring.trouble() {
-        return fault(
-            trouble,
-            "name a readable file in `DOCKEROPS_GIT_CREDENTIALS`, or unset it",
-        );
+        return fault(trouble, "name a readable file in `DOCKEROPS_GIT_CREDENTIALS`, or unset it");
     }
     let text = plain(error.message());
     let says = |part: &str| text.contains(part);
@@ -57,10 +54,7 @@ pub(super) fn failure(error: &git2::Error, url: &str, access: &GitAccess, keyrin
             missing(url, &text)
         }
         _ if says("not appear to be a git") || says("ot found") || says("No such") => missing(url, &text),
-        _ => fault(
-            format!("`{url}` cannot be read: {text}"),
-            format!("`git ls-remote {url}` may tell more"),
-        ),
+        _ => fault(format!("`{url}` cannot be read: {text}"), format!("`git ls-remote {url}` may tell more")),
     }
 }
 
@@ -153,10 +147,8 @@ fn ssh_folder(access: &GitAccess) -> PathBuf {
 
 /// The remote's own words in one line without control characters.
 fn plain(text: &str) -> String {
-    let words: Vec<&str> = text
-        .split(|c: char| c.is_control() || c.is_whitespace())
-        .filter(|word| !word.is_empty())
-        .collect();
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|word| !word.is_empty()).collect();
     words.join(" ").chars().take(300).collect()
 }
 
@@ -165,9 +157,7 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
-        let value = (0..3).fold(0, |value, at| {
-            value << 8 | usize::from(*chunk.get(at).unwrap_or(&0))
-        });
+        let value = (0..3).fold(0, |value, at| value << 8 | usize::from(*chunk.get(at).unwrap_or(&0)));
         for digit in 0..=chunk.len() {
             text.push(char::from(DIGITS[value >> (18 - 6 * digit) & 63]));
         }
@@ -181,13 +171,7 @@ mod tests {
 
     #[test]
     fn fingerprints_are_written_as_ssh_does() {
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg"),
-            ("fo", "Zm8"),
-            ("foo", "Zm9v"),
-            ("foobar", "Zm9vYmFy"),
-        ] {
+        for (bytes, text) in [("", ""), ("f", "Zg"), ("fo", "Zm8"), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
             assert_eq!(base64(bytes.as_bytes()), text);
         }
     }

@@ -23,11 +23,9 @@ pub(super) fn fetch(
     let repository =
         Repository::init(folder).with_context(|| format!("cannot write to `{}`", folder.display()))?;
     remote::forbid_redirects(&mut repository.config()?)?;
-    remote::talk(url, access, |url, keyring| {
-        match lean(&repository, url, wanted, keyring, pulse)? {
-            Err(error) if worth_all(&error) && pulse.beat() => whole(&repository, url, keyring, pulse),
-            result => result,
-        }
+    remote::talk(url, access, |url, keyring| match lean(&repository, url, wanted, keyring, pulse)? {
+        Err(error) if worth_all(&error) && pulse.beat() => whole(&repository, url, keyring, pulse),
+        result => result,
     })?;
     let id = write_out(&repository, wanted, pulse)?;
     Ok((repository, id))
@@ -50,10 +48,7 @@ fn lean(
     let mut connection = remote.connect_auth(Direction::Fetch, Some(callbacks), Some(proxy()))?;
     let heads = remote::list(connection.list()?);
     let tip = heads.into_iter().find(|head| head.id == wanted);
-    let from = tip.map_or_else(
-        || wanted.to_string(),
-        |head| head.name.trim_end_matches("^{}").to_owned(),
-    );
+    let from = tip.map_or_else(|| wanted.to_string(), |head| head.name.trim_end_matches("^{}").to_owned());
     let mut options = options(keyring, pulse);
     // libgit2's local transport refuses a depth ("shallow fetch is not supported by the local transport").
     if !is_local(url) {
@@ -67,10 +62,7 @@ fn lean(
 fn whole(repository: &Repository, url: &str, keyring: &Keyring, pulse: &Pulse) -> Result<(), git2::Error> {
     keyring.begin_again();
     let mut remote = repository.remote_anonymous(url)?;
-    let specs = [
-        "+refs/heads/*:refs/dockerops/heads/*",
-        "+refs/tags/*:refs/dockerops/tags/*",
-    ];
+    let specs = ["+refs/heads/*:refs/dockerops/heads/*", "+refs/tags/*:refs/dockerops/tags/*"];
     remote.download(&specs, Some(&mut options(keyring, pulse)))
 }
 
@@ -89,10 +81,7 @@ fn options<'a>(keyring: &'a Keyring<'_>, pulse: &'a Pulse) -> FetchOptions<'a> {
 ///
 /// The refusals of servers have no code of their own in libgit2: "unexpected packet type" is "not our ref".
 fn worth_all(error: &git2::Error) -> bool {
-    !matches!(
-        error.code(),
-        ErrorCode::Auth | ErrorCode::Certificate | ErrorCode::Timeout | ErrorCode::User
-    )
+    !matches!(error.code(), ErrorCode::Auth | ErrorCode::Certificate | ErrorCode::Timeout | ErrorCode::User)
 }
 
 /// A path or `file://`: read from disk, not over a network.

@@ -59,11 +59,7 @@ impl Pending {
             self.start();
         }
         let missing = || Err(anyhow!("git's thread ended without a result"));
-        Ok(self
-            .answers
-            .into_iter()
-            .map(|answer| answer.unwrap_or_else(missing))
-            .collect())
+        Ok(self.answers.into_iter().map(|answer| answer.unwrap_or_else(missing)).collect())
     }
 
     fn start(&mut self) {
@@ -155,11 +151,7 @@ fn branches(heads: &[Head]) -> String {
     match names.len() {
         0 => "it has no branch".into(),
         count if count > SHOWN => {
-            format!(
-                "its branches are {} and {} more",
-                names[..SHOWN].join(", "),
-                count - SHOWN
-            )
+            format!("its branches are {} and {} more", names[..SHOWN].join(", "), count - SHOWN)
         }
         _ => format!("its branches are {}", names.join(", ")),
     }
@@ -186,14 +178,8 @@ mod tests {
 
     #[test]
     fn head_then_branch_then_tag_then_full_name() {
-        let names = [
-            "HEAD",
-            "refs/heads/a",
-            "refs/tags/a",
-            "refs/tags/b",
-            "refs/tags/b^{}",
-            "refs/pull/1/head",
-        ];
+        let names =
+            ["HEAD", "refs/heads/a", "refs/tags/a", "refs/tags/b", "refs/tags/b^{}", "refs/pull/1/head"];
         assert_eq!(resolved(&names, None), 1);
         assert_eq!(resolved(&names, Some("HEAD")), 1);
         assert_eq!(resolved(&names, Some("a")), 2);
@@ -208,10 +194,7 @@ mod tests {
         let names: Vec<String> = (0..7).map(|number| format!("refs/heads/b{number}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let error = resolve(&advertised(&names), Some("nope")).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "there is no branch or tag `nope` in the repository"
-        );
+        assert_eq!(error.to_string(), "there is no branch or tag `nope` in the repository");
         let hint = hint_of(&error).unwrap();
         assert!(hint.contains("`b0`, `b1`, `b2`, `b3`, `b4` and 2 more"), "{hint}");
         let error = resolve(&advertised(&names), None).unwrap_err();

@@ -22,7 +22,7 @@ use anyhow::Result;
 use git2::{ConfigLevel, Oid};
 
 pub use checkout::{Checkout, checkout, sweep};
-pub use ls::{Pending, heads};
+pub use ls::heads;
 
 use crate::fault::fault;
 use crate::settings::GitAccess;
@@ -90,12 +90,7 @@ fn set_options(milliseconds: c_int) -> Result<(), git2::Error> {
         // hooks and configured programs; libgit2 runs neither.
         git2::opts::set_verify_owner_validation(false)?;
         // A commit must be the same files on every manager: nobody's `core.autocrlf` or `insteadOf`.
-        for level in [
-            ConfigLevel::ProgramData,
-            ConfigLevel::System,
-            ConfigLevel::XDG,
-            ConfigLevel::Global,
-        ] {
+        for level in [ConfigLevel::ProgramData, ConfigLevel::System, ConfigLevel::XDG, ConfigLevel::Global] {
             git2::opts::set_search_path(level, "")?;
         }
     }

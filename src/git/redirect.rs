@@ -40,10 +40,7 @@ pub(super) fn resolve(url: &str, timeout: Duration) -> Result<String> {
                 .map(str::to_owned)
                 .ok_or_else(|| fault(format!("`{url}` redirects to what is no git repository"), hint));
         }
-        let location = response
-            .headers()
-            .get(LOCATION)
-            .and_then(|value| value.to_str().ok());
+        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         asked = location
             .and_then(|location| join(&asked, location))
             .with_context(|| format!("`{url}` redirects to nowhere"))
@@ -54,9 +51,7 @@ pub(super) fn resolve(url: &str, timeout: Duration) -> Result<String> {
 }
 
 fn agent(timeout: Duration) -> Agent {
-    let tls = TlsConfig::builder()
-        .root_certs(RootCerts::PlatformVerifier)
-        .build();
+    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
     Agent::config_builder()
         .tls_config(tls)
         .max_redirects(0)
@@ -77,9 +72,7 @@ fn join(base: &str, location: &str) -> Option<String> {
         return Some(format!("{scheme}://{rest}"));
     }
     let authority = rest.split('/').next()?;
-    location
-        .starts_with('/')
-        .then(|| format!("{scheme}://{authority}{location}"))
+    location.starts_with('/').then(|| format!("{scheme}://{authority}{location}"))
 }
 
 /// `next` may be asked after `base`: http or https, not from https to http, and without credentials.
@@ -89,7 +82,7 @@ fn checked(base: &str, next: String) -> Result<String> {
     let source = Source::parse(repository).context("it redirects")?;
     match Parts::of(source.url()).map(|parts| parts.scheme).as_deref() {
         Some("https") => Ok(next),
-        Some("http") => Ok(next),
+        Some("http") if base.starts_with("http://") => Ok(next),
         Some("http") => Err(anyhow!("it redirects from https to http, which is refused")),
         _ => Err(anyhow!("it redirects to another protocol, which is refused")),
     }
@@ -101,11 +94,9 @@ mod tests {
 
     #[test]
     fn locations_are_joined_as_a_browser_does() {
-        for (location, wanted) in [
-            ("https://b/x", "https://b/x"),
-            ("//b/x", "https://b/x"),
-            ("/x", "https://a:1/x"),
-        ] {
+        for (location, wanted) in
+            [("https://b/x", "https://b/x"), ("//b/x", "https://b/x"), ("/x", "https://a:1/x")]
+        {
             assert_eq!(join("https://a:1/r/info/refs", location).unwrap(), wanted);
         }
         assert_eq!(join("https://a/r", "x"), None);

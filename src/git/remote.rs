@@ -46,13 +46,7 @@ pub(super) fn ls(url: &str, access: &GitAccess) -> Result<Vec<Head>> {
 }
 
 pub(super) fn list(heads: &[git2::RemoteHead<'_>]) -> Vec<Head> {
-    heads
-        .iter()
-        .map(|head| Head {
-            name: head.name().to_owned(),
-            id: head.oid(),
-        })
-        .collect()
+    heads.iter().map(|head| Head { name: head.name().to_owned(), id: head.oid() }).collect()
 }
 
 pub(super) fn callbacks<'a>(keyring: &'a Keyring<'_>, pulse: Option<&'a Pulse>) -> RemoteCallbacks<'a> {

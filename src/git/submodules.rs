@@ -58,9 +58,7 @@ fn descend(
     let root = repository.workdir().context("the checkout has no work tree")?;
     for (path, wanted) in links {
         let what = || format!("submodule `{}`", path.escape_debug());
-        let entry = entries
-            .iter()
-            .find(|entry| entry.path == path && !entry.url.is_empty());
+        let entry = entries.iter().find(|entry| entry.path == path && !entry.url.is_empty());
         let entry = entry
             .ok_or_else(|| {
                 fault(
@@ -86,9 +84,7 @@ fn entries(repository: &Repository) -> Result<Vec<Entry>> {
         return Ok(Vec::new());
     };
     let object = item.to_object(repository)?;
-    let text = object
-        .as_blob()
-        .map(|blob| String::from_utf8_lossy(blob.content()));
+    let text = object.as_blob().map(|blob| String::from_utf8_lossy(blob.content()));
     Ok(text.map(|text| parse(&text)).unwrap_or_default())
 }
 
@@ -142,10 +138,7 @@ fn resolve(parent: &str, url: &str) -> Result<String> {
     } else if url.contains("://") || url.starts_with('/') || url.contains(':') {
         url.to_owned()
     } else {
-        return Err(fault(
-            "its `url` in `.gitmodules` is neither a URL nor relative",
-            hint,
-        ));
+        return Err(fault("its `url` in `.gitmodules` is neither a URL nor relative", hint));
     };
     let source = Source::parse(&joined).or_hint(hint)?;
     if source.reference().is_some() || source.dir().is_some() {

@@ -39,10 +39,7 @@ pub(super) fn patience(timeout: Duration) -> Duration {
 
 /// Starts `work` in a thread that may be abandoned.
 pub(super) fn spawn(work: impl FnOnce() + Send + 'static) -> Result<()> {
-    std::thread::Builder::new()
-        .name("git".into())
-        .spawn(work)
-        .context("cannot start a thread")?;
+    std::thread::Builder::new().name("git".into()).spawn(work).context("cannot start a thread")?;
     Ok(())
 }
 

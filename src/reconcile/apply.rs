@@ -140,7 +140,7 @@ impl Planned {
         let mut tally = Tally::default();
         for source in &self.sources {
             if let Content::Failed(error) = &source.content {
-                report.source_failed(source.row.as_ref().map_or(&source.identity, |row| &row.url), error);
+                report.source_failed(error);
                 tally.failed += 1;
             }
             for step in &source.steps {
@@ -182,9 +182,7 @@ impl Planned {
         let mut settled = Settled::new();
         for source in &self.sources {
             if let Content::Failed(error) = &source.content {
-                session
-                    .report
-                    .source_failed(source.row.as_ref().map_or(&source.identity, |row| &row.url), error);
+                session.report.source_failed(error);
                 tally.failed += 1;
             }
             for step in &source.steps {

@@ -14,6 +14,7 @@ use crate::manifest::{self, StackEntry};
 use crate::plan::Desired;
 use crate::problem::{Problem, Problems};
 use crate::signal;
+use crate::source::Source;
 
 /// How many sources are fetched at a time.
 const AT_ONCE: usize = 8;
@@ -78,7 +79,9 @@ pub fn fetch(session: &Session<'_>, surveyed: Vec<Surveyed>) -> Result<Vec<Fetch
             let content = match (surveyed.finding, checkout) {
                 (Finding::Failed(error), _) => Content::Failed(error),
                 (_, None) => Content::Idle,
-                (_, Some(checkout)) => match checkout.and_then(|checkout| read(session.docker, checkout)) {
+                (_, Some(checkout)) => match checkout
+                    .and_then(|checkout| read(session.docker, &surveyed.target.source, checkout))
+                {
                     Ok(read) => Content::Read(read),
                     Err(error) if error.is::<signal::Interrupted>() => return Err(error),
                     Err(error) => Content::Failed(error),
@@ -95,7 +98,7 @@ fn join(thread: thread::ScopedJoinHandle<'_, Result<Checkout>>) -> Result<Checko
 }
 
 /// Reads the manifest and renders its stacks; all mistakes of all files together.
-fn read(docker: &Docker, checkout: Checkout) -> Result<Read> {
+fn read(docker: &Docker, source: &Source, checkout: Checkout) -> Result<Read> {
     let mut problems = Vec::new();
     let mut desired = Vec::new();
     match manifest::read(checkout.root(), checkout.dir()) {
@@ -113,7 +116,7 @@ fn read(docker: &Docker, checkout: Checkout) -> Result<Read> {
         return Ok(Read { checkout, desired });
     }
     Err(Problems(problems))
-        .with_context(|| format!("at {}", checkout.commit().short()))
+        .with_context(|| format!("source `{source}` at {}", checkout.commit().short()))
         .or_hint("mend the files and push; until then this source stays as it was deployed last")
 }
 

@@ -77,9 +77,9 @@ impl Report {
         self.line(NOTE, "would", stack, text);
     }
 
-    /// A source failed as a whole.
-    pub fn source_failed(&self, source: &str, error: &Error) {
-        self.line(BAD, "failed", source, &format!("{error:#}"));
+    /// A source failed as a whole; the error names it.
+    pub fn source_failed(&self, error: &Error) {
+        self.stdout(&format!("{BAD}failed   {BAD:#} {}", clean(&format!("{error:#}"))));
         if let Some(hint) = hint_of(error) {
             self.stdout(&format!("hint: {}", clean(hint)));
         }

@@ -44,7 +44,7 @@ fn wrongs(status: &Status) -> String {
     let mut out = String::new();
     for repository in &status.repositories {
         if let Some(error) = &repository.error {
-            let _ = write!(out, "\n{}: {}", repository.url, super::clean(error));
+            let _ = write!(out, "\n{}", super::clean(error));
         }
     }
     for stack in &status.stacks {

@@ -15,18 +15,12 @@ fn nothing_to_fetch() {
     let server = lab.server(&[]);
     for base in [lab.path("empty.git").display().to_string(), server.url("empty")] {
         let (error, hint) = told(head(&base, &lab.access()));
-        assert!(
-            error.contains(&base) && error.contains("no commit in the repository"),
-            "{error}"
-        );
+        assert!(error.contains(&base) && error.contains("no commit in the repository"), "{error}");
         assert!(hint.contains("push"), "{hint}");
     }
     let source = format!("{}#nope", server.url("r"));
     let (error, hint) = told(head(&source, &lab.access()));
-    assert!(
-        error.contains(&source) && error.contains("no branch or tag `nope`"),
-        "{error}"
-    );
+    assert!(error.contains(&source) && error.contains("no branch or tag `nope`"), "{error}");
     assert!(hint.contains("`main`"), "{hint}");
 }
 
@@ -41,10 +35,7 @@ fn not_found_not_git_refused() {
     for (source, wanted) in [
         (server.url("missing"), "was not found"),
         (lab.path("missing").display().to_string(), "was not found"),
-        (
-            format!("file://{}", lab.path("missing").display()),
-            "was not found",
-        ),
+        (format!("file://{}", lab.path("missing").display()), "was not found"),
         (page.url("r"), "is not a git repository"),
         (refused, "connection refused"),
         ("http://no-such-host.invalid/r".into(), "cannot be reached"),
@@ -61,10 +52,7 @@ fn a_folder_that_cannot_be_made_is_named() {
     let origin = lab.origin("r");
     std::fs::write(lab.path("checkouts"), "a file").unwrap();
     let (error, _) = told(lab.fetch(origin.path(), &lab.access()));
-    assert!(
-        error.contains("checkouts") && error.contains(origin.path()),
-        "{error}"
-    );
+    assert!(error.contains("checkouts") && error.contains(origin.path()), "{error}");
 }
 
 #[test]
@@ -75,10 +63,7 @@ fn a_server_that_hangs_is_given_up() {
         let server = lab.server(&["--hang-after", after]);
         let begin = Instant::now();
         let told = lab.probe(&server.url("r"), &[("PROBE_TIMEOUT", "1")]);
-        assert!(
-            told.contains("timed out") && told.contains(&server.url("r")),
-            "{told}"
-        );
+        assert!(told.contains("timed out") && told.contains(&server.url("r")), "{told}");
         assert!(told.contains("hint check the server"), "{told}");
         assert!(begin.elapsed() < Duration::from_secs(15), "{after}");
         assert_eq!(lab.leftovers(), 0);
@@ -97,13 +82,12 @@ fn a_signal_ends_a_stalled_fetch_and_leaves_nothing() {
             std::thread::sleep(Duration::from_millis(50));
         }
         let begin = Instant::now();
-        let pid = i32::try_from(probe.id())
-            .ok()
-            .and_then(rustix::process::Pid::from_raw);
+        let pid = i32::try_from(probe.id()).ok().and_then(rustix::process::Pid::from_raw);
         rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::TERM).unwrap();
         let output = probe.wait_with_output().unwrap();
         let told = String::from_utf8_lossy(&output.stdout);
-        assert!(told.contains("ended by SIGTERM"), "{told}");
+        assert!(told.contains("ended by SIGTERM"), "{after}: {told}");
+        assert!(output.status.success(), "{:?}", output.status);
         assert!(begin.elapsed() < Duration::from_secs(8));
         assert_eq!(lab.leftovers(), 0);
     }
@@ -113,19 +97,14 @@ fn a_signal_ends_a_stalled_fetch_and_leaves_nothing() {
 fn many_slow_servers_take_as_long_as_one_and_keep_their_order() {
     let lab = Lab::new();
     let origin = lab.origin("r");
-    let server = lab.server(&["--delay", "0.5"]);
-    let mut sources: Vec<Source> = (0..20)
-        .map(|_| Source::parse(&server.url("r")).unwrap())
-        .collect();
+    let server = lab.server(&["--delay", "1"]);
+    let mut sources: Vec<Source> = (0..20).map(|_| Source::parse(&server.url("r")).unwrap()).collect();
     sources.insert(7, Source::parse(&server.url("missing")).unwrap());
     let begin = Instant::now();
     let answers = heads(&sources, &lab.access()).wait().unwrap();
-    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
     for (index, answer) in answers.into_iter().enumerate() {
-        assert_eq!(
-            answer.ok().map(|commit| commit.to_string()),
-            (index != 7).then(|| origin.head())
-        );
+        assert_eq!(answer.ok().map(|commit| commit.to_string()), (index != 7).then(|| origin.head()));
     }
     assert_eq!(server.log().len(), 21);
 }
@@ -155,10 +134,7 @@ fn the_configuration_of_the_user_changes_nothing() {
 fn another_users_repository_may_be_watched() {
     let lab = Lab::new();
     let origin = lab.origin("r");
-    let status = std::process::Command::new("chown")
-        .args(["-R", "65534", origin.path()])
-        .status()
-        .unwrap();
+    let status = std::process::Command::new("chown").args(["-R", "65534", origin.path()]).status().unwrap();
     if status.success() {
         git(lab.dir.path(), &["-C", origin.path(), "rev-parse", "HEAD"]);
         lab.fetch(origin.path(), &lab.access()).unwrap();

@@ -31,10 +31,7 @@ fn a_path_and_a_file_url_are_fetched_into_a_private_folder_that_goes_away() {
         assert_eq!(fs::read_to_string(made.root().join("crlf")).unwrap(), "x\r\ny\n");
         assert_eq!(mode(&made.root().join("run")), 0o755);
         assert_eq!(mode(&made.root().join("a")), 0o644);
-        assert_eq!(
-            fs::read_link(made.root().join("link")).unwrap(),
-            std::path::Path::new("a")
-        );
+        assert_eq!(fs::read_link(made.root().join("link")).unwrap(), std::path::Path::new("a"));
         drop(made);
         assert_eq!(lab.leftovers(), 0);
     }
@@ -50,11 +47,7 @@ fn http_fetches_one_commit_without_history() {
     let repository = git2::Repository::open(made.root()).unwrap();
     assert!(repository.is_shallow());
     let parent = origin.git(&["rev-parse", "HEAD~1"]);
-    assert!(
-        repository
-            .find_commit(git2::Oid::from_str(&parent).unwrap())
-            .is_err()
-    );
+    assert!(repository.find_commit(git2::Oid::from_str(&parent).unwrap()).is_err());
 }
 
 #[test]
@@ -62,14 +55,8 @@ fn one_request_decides() {
     let lab = Lab::new();
     let origin = lab.origin("r");
     let server = lab.server(&[]);
-    assert_eq!(
-        head(&server.url("r"), &lab.access()).unwrap().to_string(),
-        origin.head()
-    );
-    let wanted = format!(
-        "GET /r.git/info/refs?service=git-upload-pack anon 127.0.0.1:{}",
-        server.port
-    );
+    assert_eq!(head(&server.url("r"), &lab.access()).unwrap().to_string(), origin.head());
+    let wanted = format!("GET /r.git/info/refs?service=git-upload-pack anon 127.0.0.1:{}", server.port);
     assert_eq!(server.log(), [wanted]);
 }
 
@@ -124,15 +111,8 @@ fn what_was_decided_is_fetched_though_the_branch_has_moved() {
         let made = checkout(&source, &decided, &lab.path("checkouts"), &lab.access()).unwrap();
         assert_eq!(made.commit(), &decided);
         let on_disk = git2::Repository::open(made.root()).unwrap();
-        assert_eq!(
-            on_disk.head().unwrap().target().unwrap().to_string(),
-            decided.to_string()
-        );
-        assert_ne!(
-            fs::read_to_string(made.root().join("a")).unwrap(),
-            "moved on",
-            "{arguments:?}"
-        );
+        assert_eq!(on_disk.head().unwrap().target().unwrap().to_string(), decided.to_string());
+        assert_ne!(fs::read_to_string(made.root().join("a")).unwrap(), "moved on", "{arguments:?}");
     }
 }
 
@@ -146,10 +126,7 @@ fn a_whole_commit_id_needs_no_ls_remote_and_an_unknown_one_is_an_error() {
         let server = lab.server(arguments);
         let url = server.url("r");
         let source = format!("{url}#{old}");
-        assert_eq!(
-            head(&source, &lab.access()).unwrap(),
-            Commit::parse(&old).unwrap()
-        );
+        assert_eq!(head(&source, &lab.access()).unwrap(), Commit::parse(&old).unwrap());
         assert!(server.log().is_empty());
         let made = lab.fetch(&source, &lab.access()).unwrap();
         assert_eq!(fs::read_to_string(made.root().join("a")).unwrap(), "1");
@@ -157,9 +134,7 @@ fn a_whole_commit_id_needs_no_ls_remote_and_an_unknown_one_is_an_error() {
         assert!(error.contains(&unknown) && error.contains(&url), "{error}");
         assert!(hint.contains("branch or tag"), "{error} / {hint}");
     }
-    let made = lab
-        .fetch(&format!("{}#{old}", origin.path()), &lab.access())
-        .unwrap();
+    let made = lab.fetch(&format!("{}#{old}", origin.path()), &lab.access()).unwrap();
     assert_eq!(made.commit().to_string(), old);
     assert!(Commit::parse("abc123").is_err());
 }

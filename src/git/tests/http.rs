@@ -20,10 +20,7 @@ fn the_server_is_asked_anonymously_first_and_then_with_its_own_line() {
     let server = lab.server(PASSWORD);
     let lines = credential("bob", "hunter2", "127.0.0.1", server.port);
     let access = lab.access_with(&lines);
-    assert_eq!(
-        head(&server.url("r"), &access).unwrap().to_string(),
-        origin.head()
-    );
+    assert_eq!(head(&server.url("r"), &access).unwrap().to_string(), origin.head());
     let kinds: Vec<bool> = server.log().iter().map(|line| line.contains(" auth ")).collect();
     assert_eq!(kinds, [false, true]);
     lab.fetch(&server.url("r"), &access).unwrap();
@@ -37,10 +34,7 @@ fn a_refused_credential_is_offered_once_and_never_printed() {
     let access = lab.access_with(&credential("bob", "wrong-secret", "127.0.0.1", server.port));
     let (error, hint) = told(head(&server.url("r"), &access));
     assert!(error.contains("remote authentication required"), "{error}");
-    assert!(
-        error.contains("line 1 of") && error.contains(&server.url("r")),
-        "{error}"
-    );
+    assert!(error.contains("line 1 of") && error.contains(&server.url("r")), "{error}");
     assert!(hint.contains("DOCKEROPS_GIT_CREDENTIALS"), "{hint}");
     assert!(!format!("{error}{hint}").contains("wrong-secret"));
     assert_eq!(server.authorized(), 1);
@@ -57,10 +51,7 @@ fn without_a_credential_the_error_says_what_to_set() {
     let mut access = lab.access();
     access.credentials_file = Some(lab.path("nope"));
     let (error, hint) = told(head(&server.url("r"), &access));
-    assert!(
-        error.contains("nope") && error.contains("DOCKEROPS_GIT_CREDENTIALS"),
-        "{error}"
-    );
+    assert!(error.contains("nope") && error.contains("DOCKEROPS_GIT_CREDENTIALS"), "{error}");
     assert!(hint.contains("readable"), "{hint}");
 }
 
@@ -90,12 +81,7 @@ fn a_redirect_to_another_host_is_followed_without_credentials() {
     let made = lab.fetch(&entry.url("r"), &lab.access_with(&lines)).unwrap();
     assert_eq!(made.commit().to_string(), origin.head());
     assert_eq!((entry.authorized(), target.authorized()), (0, 0));
-    assert!(
-        target
-            .log()
-            .iter()
-            .all(|line| line.ends_with(&format!("localhost:{}", target.port)))
-    );
+    assert!(target.log().iter().all(|line| line.ends_with(&format!("localhost:{}", target.port))));
 }
 
 #[test]
@@ -169,36 +155,25 @@ fn tls_is_verified_against_the_ca_store_and_the_token_goes_to_gh_host() {
     let token = [("PROBE_TOKEN", "hunter2"), ("PROBE_GH_HOST", host.as_str())];
 
     let untrusted = lab.probe(&source, &token);
-    assert!(
-        untrusted.contains("TLS certificate") && untrusted.contains("SSL_CERT_FILE"),
-        "{untrusted}"
-    );
+    assert!(untrusted.contains("TLS certificate") && untrusted.contains("SSL_CERT_FILE"), "{untrusted}");
     assert_eq!(server.authorized(), 0);
 
     let trusted = lab.probe(&source, &[&token[..], &[("SSL_CERT_FILE", ca.as_str())]].concat());
-    assert!(
-        trusted.contains(&format!("fetched {}", origin.head())),
-        "{trusted}"
-    );
+    assert!(trusted.contains(&format!("fetched {}", origin.head())), "{trusted}");
 
     let other = [("PROBE_TOKEN", "hunter2"), ("SSL_CERT_FILE", ca.as_str())];
     let sent = server.authorized();
     let refused = lab.probe(&source, &other);
     assert!(refused.contains("remote authentication required"), "{refused}");
-    assert!(
-        refused.contains("`GITHUB_TOKEN` is sent over https to github.com"),
-        "{refused}"
-    );
+    assert!(refused.contains("`GITHUB_TOKEN` is sent over https to github.com"), "{refused}");
     assert_eq!(server.authorized(), sent);
 
     // The same CA store holds for the look-up of a redirect, and https never becomes http.
     let plain = lab.server(&[]);
     let down = format!("http://127.0.0.1:{}", plain.port);
     let entry = lab.server(&[&tls[..], &["--redirect-to", &down]].concat());
-    let told = lab.probe(
-        &format!("https://localhost:{}/r.git", entry.port),
-        &[("SSL_CERT_FILE", ca.as_str())],
-    );
+    let told =
+        lab.probe(&format!("https://localhost:{}/r.git", entry.port), &[("SSL_CERT_FILE", ca.as_str())]);
     assert!(told.contains("from https to http"), "{told}");
     assert!(plain.log().is_empty());
 }
@@ -227,16 +202,8 @@ fn certificates(lab: &Lab) -> (String, String, String) {
         openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout s.key -out s.csr\n\
         printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\\nextendedKeyUsage=serverAuth\\n' > ext\n\
         openssl x509 -req -in s.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out s.pem\n";
-    let output = Command::new("sh")
-        .args(["-c", script])
-        .current_dir(lab.dir.path())
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = Command::new("sh").args(["-c", script]).current_dir(lab.dir.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let path = |name: &str| lab.path(name).display().to_string();
     (path("ca.pem"), path("s.pem"), path("s.key"))
 }

@@ -32,9 +32,7 @@ pub(super) struct Server {
 impl Lab {
     pub(super) fn new() -> Self {
         static ONCE: Once = Once::new();
-        let lab = Self {
-            dir: tempfile::tempdir().unwrap(),
-        };
+        let lab = Self { dir: tempfile::tempdir().unwrap() };
         ONCE.call_once(|| configure(&lab.access()).unwrap());
         fs::create_dir(lab.path("home")).unwrap();
         lab
@@ -57,26 +55,14 @@ impl Lab {
     /// Like `access`, with a credentials file of these lines.
     pub(super) fn access_with(&self, lines: &str) -> GitAccess {
         fs::write(self.path("credentials"), lines).unwrap();
-        GitAccess {
-            credentials_file: Some(self.path("credentials")),
-            ..self.access()
-        }
+        GitAccess { credentials_file: Some(self.path("credentials")), ..self.access() }
     }
 
     /// `NAME.git` with no commit.
     pub(super) fn empty(&self, name: &str) -> Origin {
-        let (bare, work) = (
-            self.path(&format!("{name}.git")),
-            self.path(&format!("{name}-work")),
-        );
-        git(
-            self.dir.path(),
-            &["init", "-q", "--bare", "-b", "main", bare.to_str().unwrap()],
-        );
-        git(
-            self.dir.path(),
-            &["init", "-q", "-b", "main", work.to_str().unwrap()],
-        );
+        let (bare, work) = (self.path(&format!("{name}.git")), self.path(&format!("{name}-work")));
+        git(self.dir.path(), &["init", "-q", "--bare", "-b", "main", bare.to_str().unwrap()]);
+        git(self.dir.path(), &["init", "-q", "-b", "main", work.to_str().unwrap()]);
         git(&work, &["remote", "add", "origin", bare.to_str().unwrap()]);
         Origin { bare, work }
     }
@@ -90,11 +76,7 @@ impl Lab {
     }
 
     pub(super) fn server(&self, arguments: &[&str]) -> Server {
-        let log = tempfile::NamedTempFile::new_in(&self.dir)
-            .unwrap()
-            .into_temp_path()
-            .keep()
-            .unwrap();
+        let log = tempfile::NamedTempFile::new_in(&self.dir).unwrap().into_temp_path().keep().unwrap();
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/git_server.py");
         let mut child = Command::new("python3")
             .args([script, "--root"])
@@ -108,9 +90,7 @@ impl Lab {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let port = line.trim().parse().unwrap();
         Server { child, port, log }
     }
@@ -185,11 +165,7 @@ impl Server {
 
     /// One line per request so far.
     pub(super) fn log(&self) -> Vec<String> {
-        fs::read_to_string(&self.log)
-            .unwrap()
-            .lines()
-            .map(str::to_owned)
-            .collect()
+        fs::read_to_string(&self.log).unwrap().lines().map(str::to_owned).collect()
     }
 
     pub(super) fn authorized(&self) -> usize {
@@ -216,27 +192,18 @@ pub(super) fn git(dir: &Path, arguments: &[&str]) -> String {
         .envs(["AUTHOR", "COMMITTER"].map(|who| (format!("GIT_{who}_EMAIL"), "test@localhost")))
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "git {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 /// The commit that `source` names.
 pub(super) fn head(source: &str, access: &GitAccess) -> anyhow::Result<Commit> {
-    heads(&[Source::parse(source).unwrap()], access)
-        .wait()
-        .unwrap()
-        .remove(0)
+    heads(&[Source::parse(source).unwrap()], access).wait().unwrap().remove(0)
 }
 
 /// The message and the hint of a failure.
 pub(super) fn told<T>(result: anyhow::Result<T>) -> (String, String) {
     let error = result.err().expect("it should fail");
-    let hint = crate::fault::hint_of(&error)
-        .expect("it should have a hint")
-        .to_owned();
+    let hint = crate::fault::hint_of(&error).expect("it should have a hint").to_owned();
     (format!("{error:#}"), hint)
 }

@@ -22,32 +22,13 @@ impl Drop for Sshd {
 }
 
 fn run(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{program}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn keygen(path: &Path, passphrase: &str) {
-    run(
-        "ssh-keygen",
-        &[
-            "-q",
-            "-t",
-            "ed25519",
-            "-N",
-            passphrase,
-            "-f",
-            path.to_str().unwrap(),
-        ],
-    );
+    run("ssh-keygen", &["-q", "-t", "ed25519", "-N", passphrase, "-f", path.to_str().unwrap()]);
 }
 
 /// Starts sshd with its own host key; the user's public key is that of `~/.ssh/id_ed25519`.
@@ -58,11 +39,7 @@ fn sshd(lab: &Lab) -> Sshd {
     keygen(&ssh.join("id_ed25519"), "");
     fs::copy(ssh.join("id_ed25519.pub"), lab.path("authorized_keys")).unwrap();
     fs::set_permissions(lab.path("authorized_keys"), fs::Permissions::from_mode(0o600)).unwrap();
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let path = |name: &str| lab.path(name).display().to_string();
     let config = format!(
         "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\n\
@@ -110,25 +87,16 @@ fn a_known_host_is_served_and_an_unknown_or_changed_one_never() {
     let source = format!("ssh://{}@127.0.0.1:{}{}", me(), server.port, origin.path());
 
     let unknown = lab.probe(&source, &[]);
-    assert!(
-        unknown.contains("host key") && unknown.contains("SHA256:"),
-        "{unknown}"
-    );
+    assert!(unknown.contains("host key") && unknown.contains("SHA256:"), "{unknown}");
     let scan = format!("ssh-keyscan -p {} 127.0.0.1", server.port);
     assert!(unknown.contains(&scan), "{unknown}");
     let shown = run("ssh-keygen", &["-lf", lab.path("host_key.pub").to_str().unwrap()]);
-    assert!(
-        unknown.contains(shown.split(' ').nth(1).unwrap()),
-        "{unknown} {shown}"
-    );
+    assert!(unknown.contains(shown.split(' ').nth(1).unwrap()), "{unknown} {shown}");
 
     keygen(&lab.path("other_key"), "");
     trust(&lab, server.port, &lab.path("other_key.pub"));
     let changed = lab.probe(&source, &[]);
-    assert!(
-        changed.contains("host key") && changed.contains("has changed"),
-        "{changed}"
-    );
+    assert!(changed.contains("host key") && changed.contains("has changed"), "{changed}");
 
     trust(&lab, server.port, &lab.path("host_key.pub"));
     let known = lab.probe(&source, &[]);
@@ -149,34 +117,20 @@ fn keys_then_the_agent_and_else_an_error_that_says_what_to_do() {
 
     // The agent alone holds the key; the file has a passphrase now.
     let agent = lab.path("agent").display().to_string();
-    let mut agent_process = Command::new("ssh-agent")
-        .args(["-D", "-a", &agent])
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut agent_process =
+        Command::new("ssh-agent").args(["-D", "-a", &agent]).stdout(Stdio::null()).spawn().unwrap();
     while !lab.path("agent").exists() {
         std::thread::sleep(Duration::from_millis(20));
     }
     let key = lab.path("home/.ssh/id_ed25519").display().to_string();
-    let added = Command::new("ssh-add")
-        .arg(&key)
-        .env("SSH_AUTH_SOCK", &agent)
-        .output()
-        .unwrap();
-    assert!(
-        added.status.success(),
-        "{}",
-        String::from_utf8_lossy(&added.stderr)
-    );
+    let added = Command::new("ssh-add").arg(&key).env("SSH_AUTH_SOCK", &agent).output().unwrap();
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
     run("ssh-keygen", &["-q", "-p", "-N", "secret", "-f", &key]);
     let through = lab.probe(&source, &[("SSH_AUTH_SOCK", agent.as_str())]);
     let without = lab.probe(&source, &[]);
     let _ = agent_process.kill();
     let _ = agent_process.wait();
-    assert!(
-        through.contains(&format!("fetched {}", origin.head())),
-        "{through}"
-    );
+    assert!(through.contains(&format!("fetched {}", origin.head())), "{through}");
     assert!(without.contains("remote authentication required"), "{without}");
     assert!(without.contains("only ssh-agent can use `"), "{without}");
 

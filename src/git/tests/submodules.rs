@@ -50,10 +50,7 @@ fn each_submodule_gets_its_own_hosts_credential() {
     lab.fetch(&open.url("outer"), &lab.access_with(&lines)).unwrap();
     assert_eq!(open.authorized(), 0);
     let (error, _) = told(lab.fetch(&open.url("outer"), &lab.access()));
-    assert!(
-        error.contains("submodule `sub`: remote authentication required"),
-        "{error}"
-    );
+    assert!(error.contains("submodule `sub`: remote authentication required"), "{error}");
 }
 
 #[test]
@@ -65,10 +62,7 @@ fn a_network_source_cannot_name_local_files() {
         let outer = lab.origin("outer");
         pin(&outer, "sub", &inner.head(), Some(&url));
         let (error, hint) = told(lab.fetch(&server.url("outer"), &lab.access()));
-        assert!(
-            error.contains("submodule `sub`") && error.contains("refused"),
-            "{error}"
-        );
+        assert!(error.contains("submodule `sub`") && error.contains("refused"), "{error}");
         assert!(hint.contains(".gitmodules"), "{hint}");
         fs::remove_dir_all(&outer.bare).unwrap();
         fs::remove_dir_all(outer.work()).unwrap();
@@ -82,20 +76,14 @@ fn a_missing_entry_a_missing_commit_and_a_circle_are_errors() {
     let commit = outer.head();
     pin(&outer, "sub", &commit, None);
     let (error, hint) = told(lab.fetch(outer.path(), &lab.access()));
-    assert!(
-        error.contains("submodule `sub`") && error.contains("`.gitmodules`"),
-        "{error}"
-    );
+    assert!(error.contains("submodule `sub`") && error.contains("`.gitmodules`"), "{error}");
     assert!(hint.contains("git submodule add"), "{hint}");
 
     let unknown = "0123456789".repeat(4);
     let lost = lab.origin("lost");
     pin(&lost, "sub", &unknown, Some("../outer.git"));
     let (error, _) = told(lab.fetch(lost.path(), &lab.access()));
-    assert!(
-        error.contains("submodule `sub`") && error.contains(&unknown),
-        "{error}"
-    );
+    assert!(error.contains("submodule `sub`") && error.contains(&unknown), "{error}");
 
     // A chain of repositories, each holding the one before: as deep as a circle would go.
     let mut before = lab.origin("c0").head();
@@ -104,8 +92,7 @@ fn a_missing_entry_a_missing_commit_and_a_circle_are_errors() {
         pin(&next, "sub", &before, Some(&format!("../c{}.git", number - 1)));
         before = next.head();
     }
-    lab.fetch(&lab.path("c8.git").display().to_string(), &lab.access())
-        .unwrap();
+    lab.fetch(&lab.path("c8.git").display().to_string(), &lab.access()).unwrap();
     let (error, _) = told(lab.fetch(&lab.path("c9.git").display().to_string(), &lab.access()));
     assert!(error.contains("nested more than 8 deep"), "{error}");
 }

@@ -1,0 +1,200 @@
+//! The README is a product: every block of it is run or parsed here.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use crate::support::dockerops::DockerOps;
+use crate::support::lab::lab;
+use crate::support::repo::Repo;
+use crate::support::{command, path_with, try_stdout_of};
+
+const README: &str = include_str!("../README.md");
+const SETTINGS: &str = include_str!("../src/settings.rs");
+
+struct Block {
+    info: String,
+    text: String,
+}
+
+fn blocks() -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    let mut inside = false;
+    for line in README.lines() {
+        match line.strip_prefix("```") {
+            Some(info) if !inside => blocks.push(Block { info: info.to_owned(), text: String::new() }),
+            Some(_) => {}
+            None if inside => {
+                let block = blocks.last_mut().unwrap();
+                block.text += line;
+                block.text.push('\n');
+            }
+            None => {}
+        }
+        inside ^= line.starts_with("```");
+    }
+    assert!(!inside, "a block does not end");
+    blocks
+}
+
+fn block(info: &str) -> String {
+    blocks().into_iter().find(|block| block.info == info).unwrap_or_else(|| panic!("no block `{info}`")).text
+}
+
+#[test]
+fn every_kind_of_block_has_a_test_here() {
+    let kinds: BTreeSet<_> = blocks().into_iter().map(|block| block.info).collect();
+    let tested = ["sh", "sh tour", "cron", "text", "yaml stacks.yaml", "yaml compose", "json status"];
+    assert_eq!(kinds, tested.map(str::to_owned).into());
+}
+
+#[test]
+fn the_tour_runs_word_for_word() {
+    let Some(lab) = lab() else { return };
+    let (ops, place) = (DockerOps::new(lab), tempfile::tempdir().unwrap());
+    let stack = ops.unique("web");
+    // The lab has no public registry, and its Swarm serves other tests too.
+    let tour: String =
+        blocks().into_iter().filter(|block| block.info == "sh tour").map(|block| block.text).collect();
+    let tour =
+        tour.replace("nginx:1.29-alpine", &lab.image("app:1")).replace("web_app", &format!("{stack}_app"));
+    let tour =
+        tour.replace("name: web", &format!("name: {stack}")).replace("shop/web", &format!("shop/{stack}"));
+    let tour = tour.replace("> web/", &format!("> {stack}/")).replace(" web/", &format!(" {stack}/"));
+    let bin = place.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    fs::write(bin.join("sudo"), "#!/bin/sh\nexec \"$@\"\n").unwrap();
+    command("chmod").arg("+x").arg(bin.join("sudo")).status().unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_dockerops"), bin.join("dockerops")).unwrap();
+    let mut shell = command("bash");
+    shell.current_dir(place.path()).env("PATH", path_with(&bin)).env("HOME", ops.home());
+    shell.env("DOCKER_HOST", lab.docker_host()).env("DOCKEROPS_DB_PATH", ops.database());
+    for (name, value) in [("NAME", "Reader"), ("EMAIL", "reader@example.org")] {
+        shell.env(format!("GIT_AUTHOR_{name}"), value).env(format!("GIT_COMMITTER_{name}"), value);
+    }
+    let said = try_stdout_of(shell.args(["-e", "-u", "-o", "pipefail", "-c", &tour])).unwrap();
+    let expected = ["1 deployed", "deployed  2/2", "scaled from 3 to 1", "would", "is no longer watched"];
+    for text in expected {
+        assert!(said.contains(text), "{text}\n{said}");
+    }
+    let left = lab.docker(&["service", "ls", "-q", "--filter", &format!("name={stack}")]);
+    assert_eq!(left.trim(), "", "the tour cleans up");
+}
+
+#[test]
+fn commands_outside_the_tour_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for line in blocks().iter().filter(|block| block.info == "sh").flat_map(|block| block.text.lines()) {
+        let words: Vec<_> =
+            line.split('#').next().unwrap().split_whitespace().filter(|word| *word != "sudo").collect();
+        match words.as_slice() {
+            ["cargo", "build", "--release", "--locked"] => assert!(root.join("Cargo.lock").is_file()),
+            ["install", "-m", "755", from, to] => {
+                assert_eq!((*from, *to), ("target/release/dockerops", "/usr/local/bin/dockerops"));
+            }
+            [script] => assert!(root.join(script).is_file(), "{script}"),
+            other => panic!("nothing runs `{}`", other.join(" ")),
+        }
+    }
+}
+
+#[test]
+fn the_cron_line_is_one_and_names_a_command_that_works() {
+    let line = block("cron");
+    let words: Vec<_> = line.split_whitespace().collect();
+    assert_eq!(words.len(), 8, "{line}");
+    assert_eq!(words[5..], ["root", "/usr/local/bin/dockerops", "reconcile"]);
+    let output = DockerOps::without_docker().run([words[7]]);
+    output.success().stdout_has("No repositories found in cache");
+}
+
+#[test]
+fn the_manifest_and_the_compose_file_are_taken() {
+    let Some(lab) = lab() else { return };
+    let (ops, repo) = (DockerOps::new(lab), Repo::new());
+    let compose = block("yaml compose");
+    repo.write("stacks.yaml", block("yaml stacks.yaml"));
+    for folder in ["db", "web", "Metrics and Logs"] {
+        repo.write(&format!("{folder}/compose.yml"), &compose).write(&format!("{folder}/app.env"), "A=1\n");
+    }
+    repo.write("shared/site.conf", "x").commit("As the README has it");
+    // Watched once with everything disabled, then only looked at: these names are not this test's alone.
+    let enabled = block("yaml stacks.yaml");
+    repo.write("stacks.yaml", "- {name: db, enabled: false}\n").commit("Nothing runs");
+    ops.run(["watch", &repo.url()]).success();
+    repo.write("stacks.yaml", enabled).commit("Everything runs");
+    let plan = ops.run(["reconcile", "--dry-run"]);
+    for stack in ["db", "web", "metrics-and-logs"] {
+        plan.success().stdout_has(&format!("{stack}  deploy: new"));
+    }
+    plan.stdout_has("3 to deploy");
+}
+
+#[test]
+fn the_sources_are_taken() {
+    let text = blocks()
+        .into_iter()
+        .find(|block| block.text.starts_with("https://github.com/org/repo "))
+        .unwrap()
+        .text;
+    let forms = text.lines().flat_map(|line| {
+        let first = line.split("  ").next().unwrap();
+        let second = line.split_whitespace().nth(1).filter(|word| word.starts_with('/'));
+        [Some(first), second].into_iter().flatten()
+    });
+    let ops = DockerOps::without_docker();
+    let mut count = 0;
+    for form in forms {
+        count += 1;
+        // A source that can be read is one that is not watched; one that cannot is a wrong one.
+        ops.run(["unwatch", form]).failure(1).stderr_has("is not being watched");
+    }
+    assert_eq!(count, 8);
+}
+
+#[test]
+fn the_json_has_the_documented_fields() {
+    let Some(lab) = lab() else { return };
+    let (ops, repo) = (DockerOps::new(lab), Repo::new());
+    let stack = ops.unique("json");
+    repo.stack(&stack, &crate::support::repo::one_service(&lab.image("app:1"), 0)).commit("One");
+    ops.run(["watch", &repo.url()]).success();
+    let printed = ops.run(["status", "--json"]).json();
+    let documented: serde_json::Value = serde_json::from_str(&block("json status")).unwrap();
+    let fields = |value: &serde_json::Value| -> BTreeSet<String> {
+        value.as_object().unwrap().keys().cloned().collect()
+    };
+    assert_eq!(fields(&documented), fields(&printed));
+    for list in ["repositories", "stacks", "images"] {
+        assert_eq!(fields(&documented[list][0]), fields(&printed[list][0]), "{list}");
+    }
+    let service = |value: &serde_json::Value| fields(&value["stacks"][0]["services"][0]);
+    assert_eq!(service(&documented), service(&printed));
+}
+
+#[test]
+fn every_variable_is_documented_and_every_documented_one_is_read() {
+    let quoted = |text: &str, mark: char| -> BTreeSet<String> {
+        let name = |word: &str| word.len() > 3 && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+        text.split(mark).filter(|word| name(word)).map(str::to_owned).collect()
+    };
+    let code = SETTINGS.split("#[cfg(test)]").next().unwrap();
+    let table = README
+        .split("## Environment")
+        .nth(1)
+        .unwrap()
+        .split("`DOCKER_HOST`, docker contexts")
+        .next()
+        .unwrap();
+    let mut read = quoted(code, '"');
+    // The one that is made of another's name, and those that are only kept from docker.
+    read.insert("GITHUB_TOKEN_FILE".into());
+    for kept_away in ["GH_TOKEN", "GH_ENTERPRISE_TOKEN", "DOCKEROPS_"] {
+        read.remove(kept_away);
+    }
+    let documented: BTreeSet<_> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next().map(str::to_owned))
+        .collect();
+    assert_eq!(documented, read);
+}
