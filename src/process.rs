@@ -7,11 +7,15 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::signal;
 
@@ -115,7 +119,7 @@ fn joined(reader: Option<JoinHandle<Vec<u8>>>) -> String {
 fn wait(child: &mut Child, limit: Duration) -> Result<bool, Failure> {
     let begun = Instant::now();
     let mut asked_to_end: Option<Instant> = None;
-    let mut pause = Duration::from_millis(1);
+    let ended = Ended::of(child);
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status.success());
@@ -128,16 +132,32 @@ fn wait(child: &mut Child, limit: Duration) -> Result<bool, Failure> {
             end(child);
             return Err(Failure::TimedOut(begun.elapsed()));
         }
-        thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(10));
+        ended.wait(TICK.min(limit.saturating_sub(begun.elapsed())));
+    }
+}
+
+/// How often a wait looks for signals.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Wakes when a child ends, where the kernel has pidfds (Linux 5.3); ticks elsewhere.
+struct Ended(Option<OwnedFd>);
+
+impl Ended {
+    fn of(child: &Child) -> Self {
+        Self(pidfd_open(Pid::from_child(child), PidfdFlags::empty()).ok())
+    }
+
+    fn wait(&self, time: Duration) {
+        match (&self.0, Timespec::try_from(time)) {
+            (Some(pidfd), Ok(time)) => drop(poll(&mut [PollFd::new(pidfd, PollFlags::IN)], Some(&time))),
+            _ => thread::sleep(time.min(Duration::from_millis(5))),
+        }
     }
 }
 
 /// Ends the whole group, so that no helper of the program lives on.
 fn end(child: &mut Child) {
-    if let Some(group) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-    }
+    let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
     let _ = child.wait();
 }
 

@@ -23,13 +23,12 @@ fn blocks() -> Vec<Block> {
     for line in README.lines() {
         match line.strip_prefix("```") {
             Some(info) if !inside => blocks.push(Block { info: info.to_owned(), text: String::new() }),
-            Some(_) => {}
             None if inside => {
                 let block = blocks.last_mut().unwrap();
                 block.text += line;
                 block.text.push('\n');
             }
-            None => {}
+            _ => {}
         }
         inside ^= line.starts_with("```");
     }

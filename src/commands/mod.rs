@@ -102,7 +102,6 @@ impl Writer {
             PathBuf::from(file)
         };
         let lock = lock::take(&beside(".lock"))?;
-        git::configure(&settings.git)?;
         let checkouts = beside(".checkouts");
         git::sweep(&checkouts)?;
         Ok(Self {

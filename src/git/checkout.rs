@@ -54,6 +54,7 @@ fn make(source: &Source, commit: &Commit, folder: &Path, access: &GitAccess) -> 
     let (theirs, into) = (access.clone(), root.clone());
     let patience = worker::patience(access.timeout);
     let fetched = worker::run(patience, move |pulse| {
+        super::configure(&theirs)?;
         let (repository, id) = fetch::fetch(&url, wanted, &into, &theirs, pulse)?;
         submodules::fetch_all(&repository, &url, &theirs, pulse)?;
         Ok(Commit::from(id))

@@ -106,6 +106,7 @@ fn head(source: &Source, access: &GitAccess) -> Result<Commit> {
     if let Some(Ok(commit)) = source.reference().map(Commit::parse) {
         return Ok(commit);
     }
+    super::configure(access)?;
     let heads = remote::ls(source.url(), access)?;
     resolve(&heads, source.reference()).map(Commit::from)
 }

@@ -17,8 +17,9 @@ mod worker;
 
 use std::ffi::c_int;
 use std::fmt;
+use std::sync::OnceLock;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use git2::{ConfigLevel, Oid};
 
 pub use checkout::{Checkout, checkout, sweep};
@@ -70,19 +71,21 @@ impl fmt::Display for Commit {
     }
 }
 
-/// Sets libgit2 up; call it once, before any thread is started.
-pub fn configure(access: &GitAccess) -> Result<()> {
+/// Sets libgit2 up, once in a process. Every thread begins with it: reading the system's certificates
+/// takes longer than asking docker, which is done meanwhile.
+fn configure(access: &GitAccess) -> Result<()> {
+    static DONE: OnceLock<Result<(), String>> = OnceLock::new();
     let milliseconds = c_int::try_from(access.timeout.as_millis()).unwrap_or(c_int::MAX);
-    set_options(milliseconds)?;
-    Ok(())
+    let set = || set_options(milliseconds).map_err(|error| error.message().to_owned());
+    DONE.get_or_init(set).clone().map_err(|error| anyhow!("libgit2 cannot be set up: {error}"))
 }
 
 #[expect(
     unsafe_code,
-    reason = "libgit2's options are global and unsynchronised: they are set before any thread is started"
+    reason = "libgit2's options are global and unsynchronised: nothing uses it before they are set"
 )]
 fn set_options(milliseconds: c_int) -> Result<(), git2::Error> {
-    // SAFETY: `configure` is called once, by a process that has one thread.
+    // SAFETY: `configure` does this once, and every thread that uses libgit2 waits for it first.
     unsafe {
         git2::opts::set_server_connect_timeout_in_milliseconds(milliseconds)?;
         git2::opts::set_server_timeout_in_milliseconds(milliseconds)?;
