@@ -26,6 +26,7 @@ mod signal;
 mod source;
 mod stack;
 mod state;
+mod watched;
 mod yaml;
 
 use std::process::ExitCode;

@@ -15,13 +15,13 @@ use anyhow::Result;
 
 use crate::docker::Docker;
 use crate::git;
-use crate::report::Report;
+use crate::report::{Report, Tally};
 use crate::settings::GitAccess;
 use crate::source::Source;
 use crate::state::{SourceRow, State};
+use crate::watched::watched;
 
 pub use remove::remove_all;
-pub use survey::{Watched, watched};
 
 /// What a run works with.
 #[derive(Debug)]
@@ -56,21 +56,6 @@ pub struct Options {
     pub force: bool,
     /// Say what would change, and touch nothing.
     pub dry_run: bool,
-}
-
-/// How many stacks (and sources, where one failed whole) came to what.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Deployed and converged.
-    pub deployed: usize,
-    /// Left as they were.
-    pub unchanged: usize,
-    /// Removed.
-    pub removed: usize,
-    /// Drifted, and only reported.
-    pub drifted: usize,
-    /// Failed.
-    pub failed: usize,
 }
 
 /// Syncs `targets`. An error means that the run as a whole could not be done; what failed in it is counted.

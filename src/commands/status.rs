@@ -7,11 +7,11 @@ use crate::cli::StatusArgs;
 use crate::docker::Docker;
 use crate::docker::service::Service;
 use crate::docker::task::Task;
-use crate::reconcile::watched;
 use crate::report::status::{Status, gather};
 use crate::report::{Report, tables};
 use crate::settings::Settings;
 use crate::state::State;
+use crate::watched::watched;
 
 /// Prints tables, or JSON.
 pub fn run(settings: &Settings, arguments: &StatusArgs) -> Result<Ending> {

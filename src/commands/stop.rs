@@ -9,8 +9,9 @@ use super::{Ending, NOTHING_WATCHED, Writer, all_removed};
 use crate::cli::StopArgs;
 use crate::deploy::pause;
 use crate::fault::fault;
-use crate::reconcile::{Watched, remove_all, watched};
+use crate::reconcile::remove_all;
 use crate::settings::Settings;
+use crate::watched::{Watched, watched};
 
 /// Containers that are told to stop have so long to let go of their image.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -5,9 +5,10 @@ use anyhow::Result;
 use super::{Ending, Writer, all_removed};
 use crate::cli::UnwatchArgs;
 use crate::fault::fault;
-use crate::reconcile::{remove_all, watched};
+use crate::reconcile::remove_all;
 use crate::settings::Settings;
 use crate::source::Source;
+use crate::watched::watched;
 
 /// Forgets the source only when all its stacks are gone, or are to stay.
 pub fn run(settings: &Settings, arguments: &UnwatchArgs) -> Result<Ending> {

@@ -7,18 +7,18 @@ use anyhow::Result;
 
 use super::fetch::{Content, Fetched};
 use super::remove::{self, Removal};
-use super::survey::Watched;
-use super::{Options, Session, Tally};
+use super::{Options, Session};
 use crate::compose::{Ownership, RenderedStack};
 use crate::deploy::{self, Job, Observer, Outcome, Settled};
 use crate::docker::Swarm;
 use crate::docker::service::Service;
 use crate::drift;
 use crate::plan::{self, Action, Claims, Desired, Input, Step};
-use crate::report::Report;
+use crate::report::{Report, Tally};
 use crate::signal;
 use crate::stack::{DriftPolicy, StackName};
 use crate::state::{AppliedService, Record, SourceRow, StackRow, StackStatus};
+use crate::watched::Watched;
 
 /// All sources with their plan.
 pub struct Planned {

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::Session;
-use super::survey::Watched;
 use crate::deploy::pause;
 use crate::docker::Swarm;
 use crate::plan::{self, Evidence};
 use crate::signal;
 use crate::stack::StackName;
 use crate::state::{StackRow, StackStatus};
+use crate::watched::Watched;
 
 /// Networks go only after the last container has left them.
 const PATIENCE: Duration = Duration::from_secs(60);

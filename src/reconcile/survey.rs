@@ -7,20 +7,9 @@ use crate::docker::Swarm;
 use crate::drift;
 use crate::git::Commit;
 use crate::plan;
-use crate::source::Source;
 use crate::stack::{DriftPolicy, StackName};
-use crate::state::{SourceRow, StackRow, StackStatus, State};
-
-/// A watched source with its stacks.
-#[derive(Debug)]
-pub struct Watched {
-    /// Its row.
-    pub row: SourceRow,
-    /// Its identity, as labels have it.
-    pub identity: String,
-    /// Its stacks.
-    pub stacks: Vec<StackRow>,
-}
+use crate::state::{StackRow, StackStatus};
+use crate::watched::Watched;
 
 /// A source after the first look.
 #[derive(Debug)]
@@ -40,18 +29,6 @@ pub enum Finding {
     Work(Commit),
     /// It could not be asked.
     Failed(Error),
-}
-
-/// All watched sources with their stacks.
-pub fn watched(state: &State) -> Result<Vec<Watched>> {
-    let stacks = state.stacks()?;
-    let with_stacks = |row: SourceRow| {
-        let identity =
-            Source::parse(&row.url).map_or_else(|_| row.url.clone(), |source| source.id().to_owned());
-        let stacks = stacks.iter().filter(|stack| stack.repository_url == row.url).cloned().collect();
-        Watched { row, identity, stacks }
-    };
-    Ok(state.sources()?.into_iter().map(with_stacks).collect())
 }
 
 /// Pairs each target with what was found of it.

@@ -6,6 +6,7 @@
 mod live;
 pub mod status;
 pub mod tables;
+mod tally;
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
@@ -15,9 +16,11 @@ use anyhow::Error;
 
 use crate::docker::Swarm;
 use crate::fault::hint_of;
-use crate::reconcile::{Tally, Watched};
 use crate::state::ImageRow;
+use crate::watched::Watched;
 use live::Live;
+
+pub use tally::Tally;
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();

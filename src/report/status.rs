@@ -6,8 +6,8 @@ use crate::docker::Swarm;
 use crate::docker::service::Service;
 use crate::drift;
 use crate::plan;
-use crate::reconcile::Watched;
 use crate::state::{ImageRow, StackRow, StackStatus};
+use crate::watched::Watched;
 
 /// Everything `status --json` prints; the README documents the fields.
 #[derive(Debug, Serialize)]

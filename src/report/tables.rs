@@ -8,8 +8,8 @@ use comfy_table::TableStyle;
 use super::one_line;
 use super::status::{self, Stack, Status};
 use crate::docker::Swarm;
-use crate::reconcile::Watched;
 use crate::state::ImageRow;
+use crate::watched::Watched;
 
 /// The state as `reconcile` shows it before it works.
 pub fn state(watched: &[Watched], images: &[ImageRow], swarm: &Swarm) -> String {
