@@ -1,6 +1,6 @@
 //! What a checkout declares: `stacks.yaml`, validated whole.
 //!
-//! In: the checkout's folders. Out: a `Manifest`, or every mistake with file, line and key; it knows
+//! In: the checkout's folders. Out: a `Manifest`, and every mistake with file, line and key; it knows
 //! neither docker nor what is deployed.
 
 mod stacks;
@@ -16,7 +16,7 @@ const MOST_BYTES: u64 = 1024 * 1024;
 /// Everything a checkout declares.
 #[derive(Debug)]
 pub struct Manifest {
-    /// In the order of `stacks.yaml`; never empty.
+    /// In the order of `stacks.yaml`; never empty where there is no mistake.
     pub stacks: Vec<StackEntry>,
 }
 
@@ -37,7 +37,9 @@ pub struct StackEntry {
     pub compose_path: String,
 }
 
-/// Reads the manifest in `dir`, a folder of the checkout at `root`.
-pub fn read(root: &Path, dir: &Path) -> Result<Manifest, Vec<Problem>> {
-    stacks::read(root, dir).map(|stacks| Manifest { stacks })
+/// Reads the manifest in `dir`, a folder of the checkout at `root`. Where there are mistakes, the manifest
+/// holds what is right all the same, so that the mistakes in its files can be told too.
+pub fn read(root: &Path, dir: &Path) -> (Manifest, Vec<Problem>) {
+    let (stacks, problems) = stacks::read(root, dir);
+    (Manifest { stacks }, problems)
 }

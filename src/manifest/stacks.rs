@@ -24,15 +24,15 @@ struct Draft {
     depends_on: Vec<(usize, String)>,
 }
 
-pub fn read(root: &Path, dir: &Path) -> Result<Vec<StackEntry>, Vec<Problem>> {
+/// The entries that are right, and all mistakes.
+pub fn read(root: &Path, dir: &Path) -> (Vec<StackEntry>, Vec<Problem>) {
     let file = display(root, dir, FILE);
     let mut problems = Collector::new(file);
     let drafts = document(root, dir, &mut problems)
         .map(|list| drafts(root, dir, &list, &mut problems))
         .unwrap_or_default();
     let stacks = resolve(drafts, &mut problems);
-    let problems = problems.into_problems();
-    if problems.is_empty() { Ok(stacks) } else { Err(problems) }
+    (stacks, problems.into_problems())
 }
 
 /// The path of `name` in `dir` from the repository's root.
@@ -293,6 +293,11 @@ mod tests {
             fs::write(dir.path().join(folder).join("compose.yml"), "services: {}").unwrap();
         }
         dir
+    }
+
+    fn read(root: &Path, dir: &Path) -> Result<Vec<StackEntry>, Vec<Problem>> {
+        let (stacks, problems) = super::read(root, dir);
+        if problems.is_empty() { Ok(stacks) } else { Err(problems) }
     }
 
     fn mistakes(stacks: &str, folders: &[&str]) -> Vec<String> {

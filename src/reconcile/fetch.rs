@@ -99,17 +99,12 @@ fn join(thread: thread::ScopedJoinHandle<'_, Result<Checkout>>) -> Result<Checko
 
 /// Reads the manifest and renders its stacks; all mistakes of all files together.
 fn read(docker: &Docker, source: &Source, checkout: Checkout) -> Result<Read> {
-    let mut problems = Vec::new();
     let mut desired = Vec::new();
-    match manifest::read(checkout.root(), checkout.dir()) {
-        Err(found) => problems.extend(found),
-        Ok(manifest) => {
-            for entry in manifest.stacks {
-                match render(docker, &checkout, &entry) {
-                    Ok(rendered) => desired.push(Desired { entry, rendered }),
-                    Err(found) => problems.extend(found),
-                }
-            }
+    let (manifest, mut problems) = manifest::read(checkout.root(), checkout.dir());
+    for entry in manifest.stacks {
+        match render(docker, &checkout, &entry) {
+            Ok(rendered) => desired.push(Desired { entry, rendered }),
+            Err(found) => problems.extend(found),
         }
     }
     if problems.is_empty() {
