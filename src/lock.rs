@@ -12,6 +12,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use chrono::{Local, SecondsFormat};
 
+use crate::fault::{OrHint, fault};
+
+const WRITABLE: &str =
+    "the folder must be writable and have room; `DOCKEROPS_DB_PATH` says where the database and its lock lie";
+
 /// Held until dropped.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "holding the file is holding the lock")] File);
@@ -19,39 +24,36 @@ pub struct Lock(#[expect(dead_code, reason = "holding the file is holding the lo
 /// Another run holds the lock. `main` turns it into exit code 4.
 #[derive(Debug)]
 pub struct Held {
-    holder: String,
     path: PathBuf,
 }
 
 impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "another run holds the lock `{}`: {}", self.path.display(), self.holder)
+        write!(f, "another run holds the lock `{}`", self.path.display())
     }
 }
-
-impl std::error::Error for Held {}
 
 /// Takes the lock at `path` or fails at once with `Held`.
 pub fn take(path: &Path) -> Result<Lock> {
     let what = || format!("cannot lock `{}`", path.display());
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let mut file = options.open(path).with_context(what)?;
+    let mut file = options.open(path).with_context(what).or_hint(WRITABLE)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut text = String::new();
             let _ = file.read_to_string(&mut text);
-            let holder =
-                if text.trim().is_empty() { "a run that has just begun".into() } else { text.trim().into() };
-            return Err(Held { holder, path: path.into() }.into());
+            let holder = if text.trim().is_empty() { "a run that has just begun" } else { text.trim() };
+            let hint = "run again when it has ended; `dockerops status` works meanwhile";
+            return Err(fault(holder, hint).context(Held { path: path.into() }));
         }
         Err(TryLockError::Error(error)) => return Err(error).with_context(what),
     }
     let since = Local::now().to_rfc3339_opts(SecondsFormat::Secs, false);
-    file.set_len(0).with_context(what)?;
-    file.rewind().with_context(what)?;
-    writeln!(file, "pid {} since {since}", std::process::id()).with_context(what)?;
+    let text = format!("pid {} since {since}\n", std::process::id());
+    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
+    written.with_context(what).or_hint(WRITABLE)?;
     Ok(Lock(file))
 }
 
@@ -66,7 +68,7 @@ mod tests {
         let lock = take(&path).unwrap();
         let error = take(&path).unwrap_err();
         assert!(error.downcast_ref::<Held>().is_some());
-        assert!(error.to_string().contains(&format!("pid {} since 2", std::process::id())), "{error}");
+        assert!(format!("{error:#}").contains(&format!("pid {} since 2", std::process::id())), "{error}");
         drop(lock);
         take(&path).unwrap();
     }

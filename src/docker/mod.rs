@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use serde::de::DeserializeOwned;
 
-use crate::fault::fault;
+use crate::fault::{OrHint, fault};
 use crate::process::{self, Call, Failure, Output};
 use crate::stack::StackName;
 use service::{Listed, Service};
@@ -24,6 +24,9 @@ use task::Task;
 
 /// How long docker may take to answer a question.
 const QUESTION: Duration = Duration::from_secs(60);
+
+const UNWELL: &str = "is the docker daemon well? `docker info` and its log tell";
+const ANOTHER: &str = "is the `docker` on the PATH Docker's own CLI? `docker version` tells";
 
 /// How docker is called.
 #[derive(Debug, Clone)]
@@ -91,13 +94,14 @@ impl Docker {
         for _ in 0..3 {
             let output = self.ask(list)?;
             let listed = output.stdout.lines().map(parse_line).collect::<Result<Vec<Listed>>>();
-            let listed = listed.with_context(|| garbage(list, &output.stdout))?;
+            let listed = listed.with_context(|| garbage(list, &output.stdout)).or_hint(ANOTHER)?;
             if listed.is_empty() {
                 return Ok(Swarm::default());
             }
             let ids: Vec<_> = listed.iter().map(|service| service.id.as_str()).collect();
             if let Some(inspected) = self.inspect(&command::service_inspect(&ids))? {
-                let mut services = service::read(listed, inspected).context("`docker service inspect`")?;
+                let services = service::read(listed, inspected).context("`docker service inspect`");
+                let mut services = services.or_hint(ANOTHER)?;
                 services.sort_by(|one, other| one.name.cmp(&other.name));
                 return Ok(Swarm { services });
             }
@@ -118,7 +122,7 @@ impl Docker {
             let call = command::service_ps(&ids);
             let output = self.raw(&call, self.question, None, None)?;
             if !output.success && !output.stderr.to_lowercase().contains("no such service") {
-                return Err(refused(&call, &output));
+                return Err(refused(&call, &output)).or_hint(UNWELL);
             }
             let nodes = task::nodes(&output.stdout);
             if nodes.is_empty() {
@@ -126,7 +130,7 @@ impl Docker {
             }
             let ids: Vec<_> = nodes.keys().map(String::as_str).collect();
             if let Some(inspected) = self.inspect(&command::task_inspect(&ids))? {
-                return task::read(inspected, &nodes).context("`docker inspect --type task`");
+                return task::read(inspected, &nodes).context("`docker inspect --type task`").or_hint(ANOTHER);
             }
         }
         Ok(Vec::new())
@@ -139,9 +143,10 @@ impl Docker {
             if output.stderr.to_lowercase().contains("no such") {
                 return Ok(None);
             }
-            return Err(refused(call, &output));
+            return Err(refused(call, &output)).or_hint(UNWELL);
         }
-        serde_json::from_str(&output.stdout).map(Some).with_context(|| garbage(call, &output.stdout))
+        let read = serde_json::from_str(&output.stdout).map(Some);
+        read.with_context(|| garbage(call, &output.stdout)).or_hint(ANOTHER)
     }
 
     /// `docker stack deploy`, with the compose text on standard input.
@@ -182,7 +187,7 @@ impl Docker {
 
     fn ask(&self, call: &[String]) -> Result<Output> {
         let output = self.raw(call, self.question, None, None)?;
-        if output.success { Ok(output) } else { Err(refused(call, &output)) }
+        if output.success { Ok(output) } else { Err(refused(call, &output)).or_hint(UNWELL) }
     }
 
     fn raw(
@@ -209,7 +214,7 @@ impl Docker {
                 Some(interrupted) => interrupted.into(),
                 None => fault(
                     format!("`docker {}` {failure}", shown(&call.arguments)),
-                    "is the docker daemon well? `docker info` and its log tell",
+                    UNWELL,
                 ),
             },
         })
