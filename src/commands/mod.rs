@@ -49,7 +49,7 @@ pub fn run(command: Command) -> Result<Ending> {
     }
     require_root(&command)?;
     let settings = Settings::from_environment()?;
-    match command {
+    let ending = match command {
         Command::Watch(arguments) => watch::run(&settings, &arguments),
         Command::Reconcile(arguments) => reconcile::run(&settings, &arguments),
         Command::Unwatch(arguments) => unwatch::run(&settings, &arguments),
@@ -57,7 +57,8 @@ pub fn run(command: Command) -> Result<Ending> {
         Command::Stop(arguments) => stop::run(&settings, &arguments),
         Command::DebugCache => debug_cache::run(&settings),
         Command::Version => Ok(Ending::Done),
-    }
+    };
+    ending.map_err(|error| state::explain(error, &settings.database))
 }
 
 /// The effective uid decides, never `$USER`.

@@ -130,7 +130,9 @@ impl Docker {
             }
             let ids: Vec<_> = nodes.keys().map(String::as_str).collect();
             if let Some(inspected) = self.inspect(&command::task_inspect(&ids))? {
-                return task::read(inspected, &nodes).context("`docker inspect --type task`").or_hint(ANOTHER);
+                return task::read(inspected, &nodes)
+                    .context("`docker inspect --type task`")
+                    .or_hint(ANOTHER);
             }
         }
         Ok(Vec::new())
@@ -212,10 +214,7 @@ impl Docker {
             ),
             failure => match crate::signal::received() {
                 Some(interrupted) => interrupted.into(),
-                None => fault(
-                    format!("`docker {}` {failure}", shown(&call.arguments)),
-                    UNWELL,
-                ),
+                None => fault(format!("`docker {}` {failure}", shown(&call.arguments)), UNWELL),
             },
         })
     }

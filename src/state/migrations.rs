@@ -3,8 +3,10 @@
 //! Rules: never edit an entry that was released, append one; each runs in one transaction with its
 //! version. A database of a newer release is refused, unharmed.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use rusqlite::Connection;
+
+use crate::fault::fault;
 
 const MIGRATIONS: [&str; 2] = [
     // The older release's tables, which it made without a version.
@@ -57,11 +59,15 @@ fn version(connection: &Connection) -> Result<usize> {
 /// Whether the database has this release's version; fails on a newer one.
 pub fn is_current(connection: &Connection) -> Result<bool> {
     let version = version(connection)?;
-    ensure!(
-        version <= MIGRATIONS.len(),
-        "was made by a newer release (version {version}, this release knows {})",
-        MIGRATIONS.len()
-    );
+    if version > MIGRATIONS.len() {
+        return Err(fault(
+            format!(
+                "was made by a newer release (version {version}, this release knows {})",
+                MIGRATIONS.len()
+            ),
+            "update DockerOps to that release; nothing was changed",
+        ));
+    }
     Ok(version == MIGRATIONS.len())
 }
 

@@ -13,11 +13,11 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use chrono::{Local, SecondsFormat};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::fault::OrHint;
+use crate::fault::{OrHint, fault, hint_of};
 
 pub use images::ImageRow;
 pub use sources::SourceRow;
@@ -32,11 +32,7 @@ pub struct State {
 impl State {
     /// Opens the database at `path` for writing; makes it (folder 0700, file 0600) and migrates it.
     pub fn open(path: &Path) -> Result<Self> {
-        Self::open_inner(path).with_context(|| format!("the database `{}`", path.display())).or_hint(format!(
-            "nothing was changed; if the file is damaged, move it away: `dockerops watch` adopts running stacks \
-             by their labels (`{}`)",
-            path.display()
-        ))
+        Self::open_inner(path).map_err(|error| trouble(error, path))
     }
 
     fn open_inner(path: &Path) -> Result<Self> {
@@ -51,12 +47,8 @@ impl State {
     /// Opens the database at `path` for reading, `None` where there is none. An older one is migrated in
     /// memory: looking changes nothing.
     pub fn read(path: &Path) -> Result<Option<Self>> {
-        if !path.try_exists().with_context(|| format!("the database `{}`", path.display()))? {
-            return Ok(None);
-        }
-        Self::read_inner(path).map(Some).with_context(|| format!("the database `{}`", path.display())).or_hint(
-            "if the file is damaged, move it away: `dockerops watch` adopts running stacks by their labels",
-        )
+        let read = || if path.try_exists()? { Self::read_inner(path).map(Some) } else { Ok(None) };
+        read().map_err(|error| trouble(error, path))
     }
 
     fn read_inner(path: &Path) -> Result<Self> {
@@ -92,6 +84,34 @@ impl State {
         migrations::migrate(&connection).unwrap();
         Self { connection }
     }
+}
+
+/// Names the database, and the way out, in an error that came from it, wherever that was; leaves others alone.
+pub fn explain(error: Error, database: &Path) -> Error {
+    let from_database = cause(&error).is_some() && hint_of(&error).is_none();
+    if from_database { trouble(error, database) } else { error }
+}
+
+fn cause(error: &Error) -> Option<&rusqlite::Error> {
+    error.chain().find_map(|cause| cause.downcast_ref())
+}
+
+fn trouble(error: Error, database: &Path) -> Error {
+    let named = error.context(format!("the database `{}`", database.display()));
+    if hint_of(&named).is_some() {
+        return named;
+    }
+    let hint = match cause(&named).and_then(rusqlite::Error::sqlite_error_code) {
+        Some(ErrorCode::DiskFull) => "make room on its disk and run again: the next run goes on from there",
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "another program has it open; end that one and run again"
+        }
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            "the file and its folder must be writable; `DOCKEROPS_DB_PATH` says where it lies"
+        }
+        _ => "if the file is damaged, move it away: `dockerops watch` adopts running stacks by their labels",
+    };
+    fault(format!("{named:#}"), hint)
 }
 
 /// Makes the folder of the database, for root alone.
