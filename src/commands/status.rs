@@ -21,7 +21,7 @@ pub fn run(settings: &Settings, arguments: &StatusArgs) -> Result<Ending> {
         None => Status { repositories: vec![], stacks: vec![], images: vec![] },
     };
     if arguments.json {
-        report.say(&serde_json::to_string_pretty(&status).context("cannot print the status")?);
+        report.json(&serde_json::to_string_pretty(&status).context("cannot print the status")?);
     } else if status.repositories.is_empty() {
         report.say(NOTHING_WATCHED);
     } else {

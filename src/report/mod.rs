@@ -93,6 +93,19 @@ impl Report {
         self.stdout(&clean(text));
     }
 
+    /// A JSON text, as JSON: what `clean` spells out is spelled out so that a parser reads it back.
+    pub fn json(&self, text: &str) {
+        let mut out = String::with_capacity(text.len());
+        for letter in text.chars() {
+            if letter != '\n' && is_hostile(letter) {
+                let _ = write!(out, "\\u{:04x}", u32::from(letter));
+            } else {
+                out.push(letter);
+            }
+        }
+        self.stdout(&out);
+    }
+
     /// The state before a sync: sources, stacks, images.
     pub fn state(&self, watched: &[Watched], images: &[ImageRow], swarm: &Swarm) {
         if !watched.is_empty() {
@@ -144,9 +157,7 @@ pub fn print_error(error: &Error) {
 pub fn clean(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
-        let bidi =
-            matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if letter == '\n' || !(letter.is_control() || bidi) {
+        if letter == '\n' || !is_hostile(letter) {
             out.push(letter);
         } else if letter == '\t' {
             out.push(' ');
@@ -155,6 +166,12 @@ pub fn clean(text: &str) -> String {
         }
     }
     out
+}
+
+/// Controls, and the marks that turn the reading direction; all of them below U+10000.
+fn is_hostile(letter: char) -> bool {
+    let bidi = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    letter.is_control() || bidi
 }
 
 /// `clean`, on one line.
