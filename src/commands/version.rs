@@ -1,7 +1,10 @@
 //! `version`: needs neither root, docker nor a database.
 
+use crate::report::Report;
+
 /// Prints version and repository.
 pub fn run() {
-    println!("dockerops {}", env!("CARGO_PKG_VERSION"));
-    println!("{}", env!("CARGO_PKG_REPOSITORY"));
+    let report = Report::new();
+    report.say(concat!("dockerops ", env!("CARGO_PKG_VERSION")));
+    report.say(env!("CARGO_PKG_REPOSITORY"));
 }
