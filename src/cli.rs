@@ -8,7 +8,10 @@ use clap::{Args, Parser, Subcommand};
     name = "dockerops",
     version,
     propagate_version = true,
-    after_help = "Exit codes: 0 done or nothing to do, 1 failed, 2 usage, 3 some stacks failed and the others \
+    after_help = "Begin with:\n  \
+                  sudo dockerops watch https://github.com/org/repo\n  \
+                  sudo dockerops reconcile\n\n\
+                  Exit codes: 0 done or nothing to do, 1 failed, 2 usage, 3 some stacks failed and the others \
                   are fine, 4 another run holds the lock, 128+n ended by signal n."
 )]
 pub struct Cli {
@@ -22,29 +25,42 @@ pub struct Cli {
 pub enum Command {
     /// Deploy a repository's stacks, and remember the repository.
     #[command(after_help = "A source is URL[#ref[:dir]]:\n  \
-        dockerops watch https://github.com/org/repo\n  \
-        dockerops watch git@host:org/repo.git#v1.2\n  \
-        dockerops watch https://github.com/org/repo#main:environments/prod\n\n\
+        sudo dockerops watch https://github.com/org/repo\n  \
+        sudo dockerops watch git@host:org/repo.git#v1.2\n  \
+        sudo dockerops watch https://github.com/org/repo#main:environments/prod\n\n\
         Everything in it is validated first. A source that cannot be fetched or is wrong is not remembered and \
         nothing of it is deployed; one with a stack that fails is (exit 3), and `reconcile` tries again.\n\
         Private repositories: GITHUB_TOKEN, DOCKEROPS_GIT_CREDENTIALS, or an ssh key.")]
     Watch(WatchArgs),
     /// Sync every watched repository with the Swarm.
-    #[command(
-        after_help = "Idle, it costs one ls-remote a repository and two docker calls: made for cron.\n\
-        Services that were removed, scaled or edited by hand are put back (`drift: correct` in stacks.yaml)."
-    )]
+    #[command(after_help = "From cron, every five minutes:\n  \
+        */5 * * * *  root  dockerops reconcile\n\
+        What it would do, and all again from scratch:\n  \
+        sudo dockerops reconcile --dry-run\n  \
+        sudo dockerops reconcile --force\n\n\
+        Idle, it costs one ls-remote a repository and two docker calls. It exits with 3 if a stack or a source \
+        failed.\n\
+        Services that were removed, scaled or edited by hand are put back (`drift: correct` in stacks.yaml).")]
     Reconcile(ReconcileArgs),
     /// Remove a repository's stacks, and forget the repository.
+    #[command(after_help = "Volumes stay, always. To hand the stacks over and leave them running:\n  \
+        sudo dockerops unwatch --keep-stacks https://github.com/org/repo")]
     Unwatch(UnwatchArgs),
     /// Show what is watched, deployed, drifted and failed, and why; changes nothing.
+    #[command(after_help = "It reads while another run works. For scripts:\n  \
+        sudo dockerops status --json | jq '.stacks[] | select(.status == \"error\")'")]
     Status(StatusArgs),
     /// Remove every stack and image that DockerOps manages, and empty its database.
-    #[command(after_help = "Volumes stay, always. Images that were on this node before DockerOps stay too.")]
+    #[command(after_help = "It asks first on a terminal; elsewhere:\n  \
+        sudo dockerops stop --yes\n\n\
+        Volumes stay, always. Images that were on this node before DockerOps stay too.")]
     Stop(StopArgs),
     /// Show the repositories in the cache and when each was last watched.
+    #[command(after_help = "It asks neither docker nor git, and works while another run does:\n  \
+        sudo dockerops debug-cache")]
     DebugCache,
     /// Show the version and where DockerOps comes from.
+    #[command(after_help = "It needs neither root, docker nor a database:\n  dockerops version")]
     Version,
 }
 

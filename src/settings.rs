@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::fault::fault;
+use crate::fault::{OrHint, fault};
 use crate::redact::Secret;
 
 /// All that the environment decides.
@@ -107,7 +107,8 @@ fn secret(environment: &Environment, name: &str) -> Result<Option<Secret>> {
         return Ok(None);
     };
     let content = std::fs::read_to_string(&path)
-        .with_context(|| format!("cannot read `{path}`, which `{variable}` names"))?;
+        .with_context(|| format!("cannot read `{path}`, which `{variable}` names"))
+        .or_hint(format!("name a readable file in `{variable}`, or unset it"))?;
     if content.trim().is_empty() {
         return Err(fault(
             format!("`{path}`, which `{variable}` names, is empty"),
