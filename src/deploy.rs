@@ -34,6 +34,8 @@ pub struct Job<'a> {
     pub depends_on: &'a [StackName],
     /// How to deploy it; `None` where it runs already and is only waited for.
     pub resolve: Option<ResolveImage>,
+    /// Why, in words.
+    pub reason: &'a str,
 }
 
 /// What became of a job.

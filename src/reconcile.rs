@@ -5,6 +5,8 @@
 
 mod apply;
 mod fetch;
+mod planned;
+mod recorder;
 mod remove;
 mod survey;
 
@@ -70,7 +72,7 @@ pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: Options) 
 
     // Only what changed, drifted or failed before is fetched and read.
     let fetched = fetch::fetch(session, surveyed)?;
-    let planned = apply::plan(session, fetched, &watched, &swarm, options)?;
+    let planned = planned::plan(session, fetched, &watched, &swarm, options)?;
     if options.dry_run {
         return Ok(planned.describe(session.report));
     }

@@ -1,0 +1,189 @@
+//! The plan of all sources together, and how it reads before anything is done.
+
+use anyhow::Result;
+
+use super::fetch::{Content, Fetched};
+use super::{Options, Session};
+use crate::docker::Swarm;
+use crate::drift;
+use crate::plan::{self, Action, Claims, Desired, Input, Step};
+use crate::report::{Report, Tally};
+use crate::stack::{DriftPolicy, StackName};
+use crate::state::{Record, SourceRow, StackRow, StackStatus};
+use crate::watched::Watched;
+
+/// All sources with their plan.
+#[derive(Debug)]
+pub struct Planned {
+    /// In the order they were watched.
+    pub sources: Vec<PlannedSource>,
+}
+
+/// One source with its plan.
+#[derive(Debug)]
+pub struct PlannedSource {
+    /// As labels have it.
+    pub identity: String,
+    /// `None` only in a dry run of a source that is not watched.
+    pub row: Option<SourceRow>,
+    /// What the database knows of its stacks.
+    pub rows: Vec<StackRow>,
+    /// What was read of it.
+    pub content: Content,
+    /// One step a stack.
+    pub steps: Vec<Step>,
+}
+
+impl PlannedSource {
+    /// What it wants of a stack; `None` where it was not read or does not list it.
+    pub fn desired(&self, name: &StackName) -> Option<&Desired> {
+        let Content::Read(read) = &self.content else { return None };
+        read.desired.iter().find(|desired| desired.entry.name == *name)
+    }
+
+    /// What the database knows of a stack.
+    pub fn stack(&self, name: &StackName) -> Option<&StackRow> {
+        self.rows.iter().find(|row| row.name == *name)
+    }
+
+    /// The commit that was read.
+    pub fn commit(&self) -> Option<&str> {
+        let Content::Read(read) = &self.content else { return None };
+        Some(read.checkout.commit().as_str())
+    }
+
+    /// A record of one of its stacks: the error status unless the caller says better.
+    pub fn record<'a>(&'a self, name: &'a StackName, error: Option<&'a str>) -> Option<Record<'a>> {
+        let entry = self.desired(name).map(|desired| &desired.entry);
+        let row = self.stack(name);
+        Some(Record {
+            name,
+            repository_url: &self.row.as_ref()?.url,
+            compose_path: entry
+                .map(|entry| &*entry.compose_path)
+                .or(row.map(|row| &*row.compose_path))
+                .unwrap_or_default(),
+            status: StackStatus::Error,
+            hash: None,
+            commit: self.commit()?,
+            drift: entry.map(|entry| entry.drift).or(row.map(|row| row.drift)).unwrap_or_default(),
+            error,
+            held: false,
+            services: None,
+        })
+    }
+}
+
+/// Plans every source; a new one is remembered here, its manifest being valid.
+pub fn plan(
+    session: &Session<'_>,
+    fetched: Vec<Fetched>,
+    watched: &[Watched],
+    swarm: &Swarm,
+    options: Options,
+) -> Result<Planned> {
+    let known: Vec<_> = watched.iter().map(|known| (known.identity.clone(), known.stacks.clone())).collect();
+    let mut claims = plan::claims(&known, swarm);
+    let mut sources = Vec::new();
+    for Fetched { target, content } in fetched {
+        let identity = target.source.id().to_owned();
+        let rows = watched
+            .iter()
+            .find(|known| known.identity == identity)
+            .map(|known| known.stacks.clone())
+            .unwrap_or_default();
+        let mut row = target.row;
+        if row.is_none() {
+            match content {
+                Content::Failed(error) => return Err(error),
+                _ if !options.dry_run => row = Some(session.state.remember(&target.source.to_string())?),
+                _ => {}
+            }
+        }
+        let mut source = PlannedSource { identity, row, rows, content, steps: Vec::new() };
+        source.steps = steps(&source, swarm, options, &mut claims);
+        sources.push(source);
+    }
+    Ok(Planned { sources })
+}
+
+fn steps(source: &PlannedSource, swarm: &Swarm, options: Options, claims: &mut Claims) -> Vec<Step> {
+    match &source.content {
+        Content::Read(read) => {
+            let input = Input {
+                source: &source.identity,
+                commit: read.checkout.commit().as_str(),
+                desired: &read.desired,
+                rows: &source.rows,
+                swarm,
+                force: options.force,
+            };
+            plan::plan(&input, claims)
+        }
+        Content::Idle | Content::Failed(_) => source
+            .rows
+            .iter()
+            .map(|row| Step { name: row.name.clone(), action: without_checkout(row, swarm) })
+            .collect(),
+    }
+}
+
+/// What can be said of a stack whose source was not read.
+fn without_checkout(row: &StackRow, swarm: &Swarm) -> Action {
+    let drifts = drift::find(row, swarm);
+    match &row.error {
+        Some(error) if row.held => Action::Held(error.clone()),
+        _ if drifts.is_empty() || row.drift == DriftPolicy::Ignore => Action::Unchanged,
+        _ => Action::Report(drifts),
+    }
+}
+
+impl Planned {
+    /// Says what would be done.
+    pub fn describe(&self, report: &Report) -> Tally {
+        let mut tally = Tally::default();
+        for source in &self.sources {
+            if let Content::Failed(error) = &source.content {
+                report.source_failed(error);
+                tally.failed += 1;
+            }
+            for step in &source.steps {
+                let name = step.name.as_str();
+                match &step.action {
+                    Action::Deploy { reason, .. } => {
+                        report.would(name, &format!("deploy: {reason}"), &mut tally.deployed);
+                    }
+                    Action::Adopt => {
+                        report.would(name, "adopt: it runs as the source says", &mut tally.deployed);
+                    }
+                    Action::Remove { reason, .. } => {
+                        report.would(name, &format!("remove: {reason}"), &mut tally.removed);
+                    }
+                    other => say(report, name, other, &mut tally),
+                }
+            }
+        }
+        tally
+    }
+}
+
+/// Says and counts what needs no docker call.
+pub fn say(report: &Report, name: &str, action: &Action, tally: &mut Tally) {
+    match action {
+        Action::Unchanged => tally.unchanged += 1,
+        Action::Report(drifts) => {
+            report.note(name, &format!("drifted, left as it is: {}", drift::sentence(drifts)));
+            tally.drifted += 1;
+        }
+        Action::Held(why) => {
+            report
+                .failed(name, &format!("{why} (held until the repository changes, or `reconcile --force`)"));
+            tally.failed += 1;
+        }
+        Action::Refuse(why) => {
+            report.failed(name, why);
+            tally.failed += 1;
+        }
+        Action::Deploy { .. } | Action::Adopt | Action::Remove { .. } => {}
+    }
+}

@@ -1,0 +1,91 @@
+//! Outcomes become rows and lines.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::Result;
+
+use super::Session;
+use super::planned::PlannedSource;
+use crate::compose::{self, RenderedStack};
+use crate::deploy::{Job, Observer, Outcome};
+use crate::docker::service::Service;
+use crate::report::Tally;
+use crate::stack::StackName;
+use crate::state::{AppliedService, Record, StackStatus};
+
+/// Writes each outcome when it is known, so that a run that is cut off loses none.
+#[derive(Debug)]
+pub struct Recorder<'a> {
+    session: &'a Session<'a>,
+    jobs: &'a [Job<'a>],
+    sources: &'a [&'a PlannedSource],
+    tally: &'a mut Tally,
+    begun: BTreeMap<StackName, Instant>,
+}
+
+impl<'a> Recorder<'a> {
+    /// `sources` holds the source of each job.
+    pub fn new(
+        session: &'a Session<'a>,
+        jobs: &'a [Job<'a>],
+        sources: &'a [&'a PlannedSource],
+        tally: &'a mut Tally,
+    ) -> Self {
+        Self { session, jobs, sources, tally, begun: BTreeMap::new() }
+    }
+
+    /// The seconds since its deploy began.
+    fn took(&self, stack: &StackName) -> String {
+        self.begun
+            .get(stack)
+            .map(|begun| format!("; converged in {} s", begun.elapsed().as_secs()))
+            .unwrap_or_default()
+    }
+}
+
+impl Observer for Recorder<'_> {
+    fn deploying(&mut self, stack: &StackName) {
+        self.begun.insert(stack.clone(), Instant::now());
+        self.session.report.waiting(stack.as_str(), "is being deployed");
+    }
+
+    fn waiting(&mut self, stack: &StackName, what: &str) {
+        self.session.report.waiting(stack.as_str(), what);
+    }
+
+    fn finished(&mut self, job: usize, outcome: &Outcome) -> Result<()> {
+        let (source, Job { rendered, reason, .. }) = (self.sources[job], &self.jobs[job]);
+        let (name, report) = (&rendered.name, self.session.report);
+        report.settle(name.as_str());
+        match outcome {
+            Outcome::Converged(live) => {
+                self.tally.deployed += 1;
+                report.deployed(name.as_str(), &format!("{reason}{}", self.took(name)));
+                let Some(record) = source.record(name, None) else { return Ok(()) };
+                let services = Some(applied(rendered, live));
+                let hash = Some(&*rendered.fingerprint);
+                self.session.state.record(&Record { status: StackStatus::Deployed, hash, services, ..record })
+            }
+            Outcome::Failed { why, held } => {
+                self.tally.failed += 1;
+                report.failed(name.as_str(), why);
+                let Some(record) = source.record(name, Some(why)) else { return Ok(()) };
+                // Of a first attempt at least the images are known; later ones keep what had converged.
+                let first = source.stack(name).is_none_or(|row| row.services.is_empty());
+                let services = first.then(|| applied(rendered, &[]));
+                self.session.state.record(&Record { held: *held, services, ..record })
+            }
+        }
+    }
+}
+
+fn applied(rendered: &RenderedStack, live: &[Service]) -> BTreeMap<String, AppliedService> {
+    let service = |service: &compose::Service| {
+        let name = rendered.name.scope(&service.name);
+        let spec =
+            live.iter().find(|live| live.name == name).map(|live| live.summary.clone()).unwrap_or_default();
+        (name, AppliedService { image: service.image.as_ref().map(ToString::to_string), spec })
+    };
+    rendered.services.iter().map(service).collect()
+}
