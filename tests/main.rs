@@ -5,7 +5,18 @@
     reason = "tests start programs and are told of their lab by the environment"
 )]
 
+mod bad_manifests;
+mod bad_sources;
+mod commands;
+mod crash;
+mod database;
+mod faulty_docker;
 mod lab;
+mod layers;
+mod lock;
+mod output;
 mod readme;
+mod secrets_stay_secret;
 #[allow(dead_code, reason = "made for all the tests, also those to come")]
 mod support;
+mod terminal;

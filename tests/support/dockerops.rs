@@ -18,12 +18,31 @@ use super::fake_docker::FakeDocker;
 use super::lab::Lab;
 use super::{command, path_with};
 
+/// The program under test.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_dockerops");
+
+/// Runs its arguments on a terminal and passes on what they print.
+const TERMINAL: &str = "
+import fcntl, os, pty, struct, sys, termios
+pid, fd = pty.fork()
+if pid == 0:
+    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack('HHHH', 40, 120, 0, 0))
+    os.execvp(sys.argv[1], sys.argv[1:])
+try:
+    while data := os.read(fd, 65536):
+        os.write(1, data)
+except OSError:
+    pass
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+";
+
 /// One machine's DockerOps: its database, its home, its environment. When dropped it removes the stacks
 /// whose names came from `unique`.
 #[derive(Debug)]
 pub struct DockerOps {
     folder: TempDir,
     environment: BTreeMap<OsString, OsString>,
+    wrapper: Vec<OsString>,
     limit: Duration,
     lab: Option<&'static Lab>,
     stacks: RefCell<Vec<String>>,
@@ -43,6 +62,7 @@ impl DockerOps {
         std::fs::create_dir(folder.path().join("home")).unwrap();
         let new = Self {
             environment: BTreeMap::new(),
+            wrapper: Vec::new(),
             limit: Duration::from_secs(180),
             lab: None,
             stacks: RefCell::default(),
@@ -63,6 +83,24 @@ impl DockerOps {
     pub fn env_remove(mut self, name: &str) -> Self {
         self.environment.remove(OsStr::new(name));
         self
+    }
+
+    /// Starts it by another program, which gets its path and arguments behind `words`.
+    pub fn through<A: Into<OsString>>(mut self, words: impl IntoIterator<Item = A>) -> Self {
+        self.wrapper = words.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Starts it on a terminal of 120 columns, whose every byte becomes its stdout.
+    pub fn on_a_terminal(self) -> Self {
+        self.env("TERM", "xterm-256color").through(["python3", "-c", TERMINAL])
+    }
+
+    /// Starts it in a mount namespace of its own, behind `script`; `$state` is the database's folder.
+    pub fn with_mounts(self, script: &str) -> Self {
+        let state = self.database().parent().unwrap().display().to_string();
+        let script = format!("set -e; state='{state}'; {script}");
+        self.through(["unshare", "--mount", "bash", "-c", &script, "bash"])
     }
 
     /// A run that takes longer is killed and fails the test.
@@ -101,6 +139,20 @@ impl DockerOps {
         self.folder.path().join("state/dockerops.db")
     }
 
+    /// The checkouts that lie beside its database now.
+    pub fn checkouts(&self) -> Vec<PathBuf> {
+        let folder = self.database().with_file_name("dockerops.db.checkouts");
+        let entries = std::fs::read_dir(folder).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    }
+
+    /// It watches no repository, and left no checkout behind.
+    #[track_caller]
+    pub fn remembers_nothing(&self) {
+        self.run(["debug-cache"]).success().stdout_has("No repositories found in cache");
+        assert_eq!(self.checkouts(), Vec::<PathBuf>::new());
+    }
+
     /// Its database, opened beside it.
     pub fn db(&self) -> Connection {
         let path = self.database();
@@ -119,8 +171,9 @@ impl DockerOps {
     /// Starts it, for tests that do something meanwhile.
     #[track_caller]
     pub fn spawn<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Running {
-        let mut program = command(env!("CARGO_BIN_EXE_dockerops"));
-        program.args(arguments).envs(&self.environment).current_dir(self.home());
+        let mut words = self.wrapper.iter().map(OsString::as_os_str).chain([OsStr::new(PROGRAM)]);
+        let mut program = command(words.next().unwrap());
+        program.args(words).args(arguments).envs(&self.environment).current_dir(self.home());
         program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = program.spawn().unwrap();
         Running {
@@ -273,6 +326,14 @@ impl Outcome {
     pub fn stderr_has(&self, text: &str) -> &Self {
         assert!(self.stderr.contains(text), "no `{text}` on stderr: {self}");
         self
+    }
+
+    /// Its stderr says `what` as its one error, and what to do next.
+    #[track_caller]
+    pub fn error_has(&self, what: &str) -> &Self {
+        assert_eq!(self.stderr.matches("error: ").count(), 1, "not one error: {self}");
+        assert!(self.stderr.contains("\nhint: "), "no hint: {self}");
+        self.stderr_has(what)
     }
 
     /// Its stderr does not hold `text`.

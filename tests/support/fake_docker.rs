@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{command, programs, stdout_of};
+use super::{command, programs, stdout_of, wait_for};
 
 /// Gone when dropped.
 #[derive(Debug)]
@@ -42,6 +42,27 @@ impl FakeDocker {
     /// The folder to put on the `PATH`; `DockerOps::with_fake` does.
     pub fn folder(&self) -> PathBuf {
         self.folder.path().join("bin")
+    }
+
+    /// A Swarm without services, on nodes without images; whatever else docker is asked fails.
+    pub fn of_an_empty_swarm() -> Self {
+        Self::before("/bin/false".as_ref()).prints("service ls", "").prints("image ls", "")
+    }
+
+    /// Calls whose arguments contain `part` wait for `release`; they end with who called them.
+    pub fn waits(self, part: &str) -> Self {
+        self.does(part, "until [[ -e $folder/go ]]; do kill -0 $PPID || exit 1; sleep 0.05; done 2>/dev/null")
+    }
+
+    /// Lets go the calls that wait, and all later ones.
+    pub fn release(&self) {
+        fs::write(self.folder.path().join("go"), "").unwrap();
+    }
+
+    /// Waits until there was a call whose arguments contain `part`.
+    #[track_caller]
+    pub fn wait_for_call(&self, part: &str) {
+        wait_for(part, 60, || !self.calls_with(part).is_empty());
     }
 
     /// Calls whose arguments contain `part` print `text` and succeed.

@@ -1,0 +1,170 @@
+//! The command line: help that teaches, exit codes, root, messages people search for.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use crate::support::dockerops::{DockerOps, Outcome, PROGRAM};
+use crate::support::fake_docker::FakeDocker;
+use crate::support::repo::Repo;
+use crate::support::{command, stdout_of};
+
+const COMMANDS: [&str; 7] = ["watch", "reconcile", "unwatch", "status", "stop", "debug-cache", "version"];
+
+fn idle() -> (DockerOps, FakeDocker) {
+    let fake = FakeDocker::of_an_empty_swarm();
+    (DockerOps::without_docker().with_fake(&fake), fake)
+}
+
+#[test]
+fn help_teaches_every_command_with_an_example() {
+    let (ops, _) = idle();
+    let all = ops.run(["--help"]);
+    all.success().stdout_has("Exit codes: 0 done or nothing to do, 1 failed, 2 usage, 3 some stacks failed");
+    all.stdout_has("4 another run holds the lock, 128+n ended by signal n")
+        .stdout_has("dockerops watch https://");
+    for command in COMMANDS {
+        all.stdout_has(&format!("  {command} "));
+        let help = ops.run([command, "--help"]);
+        help.success().stdout_has(&format!("Usage: dockerops {command}"));
+        let example =
+            help.stdout.lines().any(|line| line.trim().starts_with(&format!("dockerops {command}")));
+        let run_as_root = help.stdout.contains(&format!("  sudo dockerops {command}"));
+        assert!(example || run_as_root, "no example: {help}");
+    }
+    let watch = ops.run(["watch", "--help"]);
+    watch.stdout_has("URL[#ref[:dir]]").stdout_has("GITHUB_TOKEN").stdout_has("DOCKEROPS_GIT_CREDENTIALS");
+    ops.run(["reconcile", "--help"]).stdout_has("--force").stdout_has("--dry-run");
+    assert!(!ops.database().exists());
+}
+
+#[test]
+fn what_is_no_command_line_exits_2_and_shows_the_usage() {
+    let (ops, _) = idle();
+    let wrong: [&[&str]; 8] = [
+        &[],
+        &["deploy"],
+        &["watch"],
+        &["watch", "/a", "/b"],
+        &["unwatch"],
+        &["reconcile", "--hard"],
+        &["status", "extra"],
+        &["version", "--json"],
+    ];
+    for arguments in wrong {
+        ops.run(arguments).failure(2).stderr_has("Usage: dockerops");
+    }
+    assert!(!ops.database().exists());
+}
+
+/// Nobody, who can reach the program wherever it was built.
+fn as_nobody(ops: DockerOps) -> (TempDir, DockerOps) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let copy: PathBuf = folder.path().join("dockerops");
+    stdout_of(command("install").args(["-m", "755", PROGRAM]).arg(&copy));
+    let script =
+        format!("shift; exec setpriv --reuid 65534 --regid 65534 --clear-groups {} \"$@\"", copy.display());
+    (folder, ops.through(["bash", "-c", &script, "bash"]))
+}
+
+#[test]
+fn version_needs_neither_root_nor_docker_nor_a_database_nor_a_home() {
+    let ops = DockerOps::without_docker().env_remove("HOME").env_remove("DOCKEROPS_DB_PATH");
+    let bare = |outcome: Outcome| {
+        outcome.success().stdout_has(&format!("dockerops {}\n", env!("CARGO_PKG_VERSION")));
+        outcome.stdout_has(env!("CARGO_PKG_REPOSITORY")).stderr_lacks(" ");
+    };
+    let (_folder, nobody) = as_nobody(ops);
+    bare(nobody.run(["version"]));
+    let ops = DockerOps::without_docker().env("PATH", "/nonexistent").env("DOCKEROPS_DB_PATH", "/proc/x");
+    bare(ops.env("DOCKEROPS_DEPLOY_TIMEOUT", "nonsense").run(["version"]));
+    DockerOps::without_docker().run(["--version"]).success().stdout_has(env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn without_root_every_other_command_says_so_whatever_the_user_variable_claims() {
+    let (_folder, nobody) = as_nobody(DockerOps::without_docker().env("USER", "root").env("SUDO_USER", "x"));
+    for name in COMMANDS.into_iter().filter(|name| *name != "version") {
+        let arguments: &[&str] = if name.ends_with("watch") { &[name, "/repo"] } else { &[name] };
+        let outcome = nobody.run(arguments);
+        outcome.failure(1).error_has("DockerOps must be run with root privileges");
+        outcome.stderr_has(&format!("`sudo dockerops {name}"));
+    }
+    nobody.run(["--help"]).success();
+}
+
+#[test]
+fn root_by_another_name_is_root() {
+    let (ops, _) = idle();
+    ops.env("USER", "nobody").run(["reconcile"]).success();
+}
+
+#[test]
+fn a_source_is_watched_once_however_it_is_spelled() {
+    let (ops, fake) = idle();
+    let repo = Repo::new();
+    repo.stack("web", "services: {app: {image: app}}").commit("first");
+    ops.run(["watch", &repo.url()]).failure(3);
+    fake.forget();
+    let url = repo.url();
+    for spelling in [url.clone(), format!("{url}/"), format!("{url}.git"), format!("{url}.git/")] {
+        let outcome = ops.run(["watch", &*spelling]);
+        outcome.failure(1).error_has("Repository is already being watched").stderr_has("reconcile");
+    }
+    assert_eq!(fake.calls(), [""; 0]);
+    ops.run(["watch", &format!("{url}#main")]).failure(3).stderr_lacks("already being watched");
+}
+
+#[test]
+fn where_nothing_is_watched_that_is_said_and_is_no_failure() {
+    let (ops, fake) = idle();
+    for arguments in
+        [&["status"][..], &["debug-cache"], &["reconcile"], &["reconcile", "--dry-run"], &["stop", "--yes"]]
+    {
+        ops.run(arguments)
+            .success()
+            .stdout_has("No repositories found in cache")
+            .stdout_has("dockerops watch");
+    }
+    ops.run(["unwatch", "/repo"]).failure(1).error_has("`/repo` is not being watched");
+    assert_eq!(fake.calls(), [""; 0]);
+}
+
+#[test]
+fn looking_makes_no_database() {
+    let (ops, _) = idle();
+    ops.run(["status"]).success();
+    ops.run(["status", "--json"]).success().json();
+    ops.run(["debug-cache"]).success();
+    assert!(!ops.database().parent().unwrap().exists());
+}
+
+#[test]
+fn wrong_variables_are_named_before_anything_is_done() {
+    for (name, value) in [
+        ("DOCKEROPS_DEPLOY_TIMEOUT", "soon"),
+        ("DOCKEROPS_GIT_TIMEOUT", "-1"),
+        ("DOCKEROPS_IMAGE_PULL_POLICY", "never"),
+        ("GITHUB_TOKEN_FILE", "/nonexistent"),
+    ] {
+        let (ops, fake) = idle();
+        let ops = ops.env(name, value);
+        ops.run(["reconcile"]).failure(1).error_has(name);
+        assert!(!ops.database().exists() && fake.calls().is_empty());
+    }
+    let (ops, _) = idle();
+    let outcome = ops.env("DOCKEROPS_IMAGE_PULL_POLICY", "never").run(["reconcile"]);
+    outcome.stderr_has("`ifnotpresent`").stderr_has("`always`");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_crash() {
+    let (ops, _) = idle();
+    let ops = ops.through(["bash", "-c", "set -o pipefail; \"$@\" 2>&1 >&- | cat; \"$@\" | true", "bash"]);
+    for arguments in [&["reconcile"][..], &["status"], &["version"], &["debug-cache"]] {
+        let outcome = ops.run(arguments);
+        outcome.stdout_lacks("panicked").stderr_lacks("panicked");
+    }
+}

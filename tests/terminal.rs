@@ -1,0 +1,38 @@
+//! On a terminal: colour, and one live line for every stack that is waited for.
+
+use crate::support::dockerops::DockerOps;
+use crate::support::lab::lab;
+use crate::support::repo::{Repo, one_service};
+
+#[test]
+fn on_a_terminal_each_awaited_stack_has_a_live_line_that_is_gone_in_the_end() {
+    let Some(lab) = lab() else { return };
+    let (ops, repo) = (DockerOps::new(lab).on_a_terminal().env("DOCKEROPS_DEPLOY_TIMEOUT", "4"), Repo::new());
+    let [up, never] = ["up", "never"].map(|base| ops.unique(base));
+    let compose = one_service(&lab.image("app:1"), 1);
+    let nowhere = format!("{compose}      placement: {{constraints: [node.labels.x == y]}}\n");
+    repo.stack(&up, &compose).stack(&never, &nowhere).commit("first");
+    let outcome = ops.run(["watch", &repo.url()]);
+    outcome.failure(3).stdout_has("\u{1b}[32mdeployed").stdout_has("\u{1b}[1m\u{1b}[31mfailed");
+    for stack in [&up, &never] {
+        outcome.stdout_has(&format!("{stack}  is being deployed"));
+    }
+    outcome.stdout_has(&format!("{never}  `{never}_app` 0/1")).stdout_has("no suitable node");
+    // Lines are cleared, and what stays is whole.
+    let last = outcome.stdout.rsplit("\u{1b}[2K").next().unwrap();
+    assert!(last.ends_with("1 deployed, 1 failed\r\n") && last.lines().count() == 2, "{last:?}");
+}
+
+#[test]
+fn no_color_is_honoured_on_a_terminal() {
+    let ops = DockerOps::without_docker().on_a_terminal();
+    let wrong = ["watch", "/nonexistent"];
+    ops.run(wrong).failure(1).stdout_has("\u{1b}[31merror:").stdout_has("hint:");
+    ops.env("NO_COLOR", "1").run(wrong).failure(1).stdout_has("error: ").stdout_lacks("\u{1b}");
+}
+
+#[test]
+fn a_dumb_terminal_gets_no_colour() {
+    let ops = DockerOps::without_docker().on_a_terminal().env("TERM", "dumb");
+    ops.run(["watch", "/nonexistent"]).failure(1).stdout_has("error: ").stdout_lacks("\u{1b}");
+}
