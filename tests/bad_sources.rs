@@ -122,7 +122,7 @@ fn reconcile_leaves_what_a_broken_source_had_deployed_and_goes_on_with_the_other
         assert!(image.contains(if *kind == "fine" { "app:2" } else { "app:1" }), "{kind}: {image}");
         assert_eq!(
             *kind == "fine",
-            !outcome.stdout.contains(&format!("failed    {}", repo.url())),
+            !outcome.stdout.contains(&format!("failed    source `{}", repo.url())),
             "{outcome}"
         );
     }
