@@ -204,6 +204,29 @@ fn folder_and_files_are_for_root_alone_whatever_the_umask() {
 }
 
 #[test]
+fn a_database_that_others_could_read_is_closed_to_them() {
+    let ops = DockerOps::without_docker();
+    make_older(&ops, "/repo", "web");
+    fs::set_permissions(ops.database(), PermissionsExt::from_mode(0o644)).unwrap();
+    ops.run(["unwatch", "/other"]).failure(1);
+    assert_eq!(ops.database().metadata().unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_database_that_another_program_holds_is_waited_for_then_said_to_be_held() {
+    let ops = DockerOps::without_docker().limit(40);
+    ops.run(["reconcile"]).success();
+    let other = ops.db();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    ops.run(["reconcile"])
+        .failure(1)
+        .error_has("database is locked")
+        .stderr_has("another program has it open");
+    other.execute_batch("ROLLBACK").unwrap();
+    ops.run(["reconcile"]).success();
+}
+
+#[test]
 fn checkouts_are_for_root_alone() {
     let (ops, repo) = (DockerOps::without_docker(), Repo::new());
     repo.stack("web", "services: {app: {image: app}}").commit("first");

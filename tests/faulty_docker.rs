@@ -46,6 +46,12 @@ fn a_docker_that_prints_garbage_is_not_believed() {
         let fake = FakeDocker::before("/bin/false".as_ref()).prints("service ls", garbage);
         fails_with(|ops| ops.with_fake(&fake), "`docker service ls");
     }
+    for garbage in ["<html>", "{}", "[7]", "[{}]", "[{\"ID\":\"i\"}]"] {
+        let fake = FakeDocker::before("/bin/false".as_ref());
+        let fake = fake.prints("service ls", "{\"ID\":\"i\",\"Replicas\":\"1/1\"}\n");
+        let fake = fake.prints("service inspect", garbage);
+        fails_with(|ops| ops.with_fake(&fake), "`docker service inspect");
+    }
 }
 
 #[test]
