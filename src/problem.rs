@@ -63,8 +63,9 @@ impl Collector {
         self.found.push(Problem { file: self.file.clone(), line, key: key.into(), what: what.into() });
     }
 
-    /// What was gathered.
-    pub fn into_problems(self) -> Vec<Problem> {
+    /// What was gathered, from the top of the file down.
+    pub fn into_problems(mut self) -> Vec<Problem> {
+        self.found.sort_by_key(|problem| problem.line);
         self.found
     }
 }

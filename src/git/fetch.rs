@@ -9,7 +9,7 @@ use git2::{AutotagOption, Direction, ErrorCode, FetchOptions, ObjectType, Oid, R
 use super::credentials::Keyring;
 use super::remote::{self, callbacks, proxy};
 use super::worker::Pulse;
-use crate::fault::fault;
+use crate::fault::{OrHint, fault};
 use crate::settings::GitAccess;
 
 /// Makes `folder` a repository whose work tree is commit `wanted` of `url`; returns the commit's id.
@@ -20,8 +20,9 @@ pub(super) fn fetch(
     access: &GitAccess,
     pulse: &Pulse,
 ) -> Result<(Repository, Oid)> {
-    let repository =
-        Repository::init(folder).with_context(|| format!("cannot write to `{}`", folder.display()))?;
+    let repository = Repository::init(folder)
+        .with_context(|| format!("cannot write to `{}`", folder.display()))
+        .or_hint("check the free space there")?;
     remote::forbid_redirects(&mut repository.config()?)?;
     remote::talk(url, access, |url, keyring| match lean(&repository, url, wanted, keyring, pulse)? {
         Err(error) if worth_all(&error) && pulse.beat() => whole(&repository, url, keyring, pulse),
@@ -109,6 +110,7 @@ fn write_out(repository: &Repository, wanted: Oid, pulse: &Pulse) -> Result<Oid>
     });
     repository
         .checkout_tree(&commit, Some(&mut options))
-        .with_context(|| format!("cannot write the files of commit `{}`", commit.id()))?;
+        .with_context(|| format!("cannot write the files of commit `{}`", commit.id()))
+        .or_hint("check the free space beside the database")?;
     Ok(commit.id())
 }
