@@ -66,7 +66,7 @@ pub fn judge(service: &Service, tasks: &[&Task], watch: &mut Watch, now: Instant
         return if service.wanted == 0 || updating == Some("completed") {
             Progress::Done
         } else {
-            steady(service, &filled, watch, now)
+            steady(service, &places, &filled, watch, now)
         };
     }
     watch.steady = None;
@@ -140,7 +140,13 @@ fn filling<'a>(service: &Service, tasks: &[&'a Task]) -> Option<&'a Task> {
     }
 }
 
-fn steady(service: &Service, filled: &BTreeMap<&str, &Task>, watch: &mut Watch, now: Instant) -> Progress {
+fn steady(
+    service: &Service,
+    places: &BTreeMap<&str, Vec<&Task>>,
+    filled: &BTreeMap<&str, &Task>,
+    watch: &mut Watch,
+    now: Instant,
+) -> Progress {
     let ids: BTreeSet<String> = filled.values().map(|task| task.id.clone()).collect();
     let settled = service.monitor + CLOCK_SLACK;
     let long_ago = |task: &&Task| {
@@ -157,7 +163,13 @@ fn steady(service: &Service, filled: &BTreeMap<&str, &Task>, watch: &mut Watch, 
     if now.duration_since(since) >= service.monitor {
         return Progress::Done;
     }
-    Progress::Steadying(format!("{}/{} tasks run, watching them stay up", filled.len(), service.wanted))
+    let what = format!("{}/{} tasks run, watching them stay up", filled.len(), service.wanted);
+    // One that died before may do so again: at the deadline it is not given the benefit of the doubt.
+    let died = places.values().flatten().filter(|task| task.has_failed()).find_map(|task| task.complaint());
+    match died {
+        Some(complaint) => Progress::Waiting(format!("{what}, last error: {complaint}")),
+        None => Progress::Steadying(what),
+    }
 }
 
 /// A place whose newest task is over without a successor stays empty for ever. Seen twice, since Swarm
@@ -236,6 +248,17 @@ mod tests {
         case.tasks = vec![task("b", "running", "running", "1", "")];
         assert!(matches!(case.at(&mut watch, 6, begun), Progress::Steadying(_)), "another task begins anew");
         assert_eq!(case.at(&mut watch, 12, begun), Progress::Done);
+    }
+
+    #[test]
+    fn one_that_died_before_is_not_trusted_until_the_monitor_period_is_over() {
+        let tasks =
+            vec![task("b", "running", "running", "1", ""), task("a", "failed", "shutdown", "1", "exit (1)")];
+        let case = Case { service: service("1/1", None, "any", "1"), tasks };
+        let (mut watch, begun) = (Watch::default(), Instant::now());
+        let Progress::Waiting(what) = case.at(&mut watch, 0, begun) else { panic!() };
+        assert!(what.contains("exit (1)"), "{what}");
+        assert_eq!(case.at(&mut watch, 6, begun), Progress::Done);
     }
 
     #[test]
