@@ -52,8 +52,9 @@ pub enum Outcome {
     },
 }
 
-/// What a stack that others may depend on came to: fine, or failed and perhaps held.
-pub type Settled = BTreeMap<StackName, Result<(), bool>>;
+/// What a stack that others of its source may depend on came to: fine, or failed and perhaps held. By the
+/// source's identity and the name: another source may list the same name, in vain.
+pub type Settled = BTreeMap<(String, StackName), Result<(), bool>>;
 
 /// Who is told how it goes.
 pub trait Observer {
@@ -149,8 +150,9 @@ impl Run<'_> {
 
     /// `None` while a dependency is under way.
     fn readiness(&self, job: usize) -> Option<Result<(), Outcome>> {
-        for name in self.jobs[job].depends_on {
-            match self.settled.get(name) {
+        let Job { ownership, depends_on, .. } = &self.jobs[job];
+        for name in *depends_on {
+            match self.settled.get(&(ownership.repository.clone(), name.clone())) {
                 Some(Ok(())) => {}
                 Some(Err(held)) => {
                     let why = format!("not deployed: it depends on `{name}`, which failed");
@@ -222,7 +224,8 @@ impl Run<'_> {
             Outcome::Converged(_) => Ok(()),
             Outcome::Failed { held, .. } => Err(*held),
         };
-        self.settled.insert(self.jobs[job].rendered.name.clone(), settled);
+        let Job { rendered, ownership, .. } = &self.jobs[job];
+        self.settled.insert((ownership.repository.clone(), rendered.name.clone()), settled);
         self.observer.finished(job, outcome)
     }
 }

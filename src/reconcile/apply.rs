@@ -143,16 +143,17 @@ fn settle_without_job(
     settled: &mut Settled,
     tally: &mut Tally,
 ) -> Result<()> {
+    let key = (source.identity.clone(), name.clone());
     match action {
         Action::Unchanged | Action::Report(_) => {
-            settled.insert(name.clone(), Ok(()));
+            settled.insert(key, Ok(()));
             refresh(session, source, name)?;
         }
         Action::Held(_) => {
-            settled.insert(name.clone(), Err(true));
+            settled.insert(key, Err(true));
         }
         Action::Refuse(why) => {
-            settled.insert(name.clone(), Err(false));
+            settled.insert(key, Err(false));
             if let Some(record) = source.record(name, Some(why)) {
                 session.state.record(&record)?;
             }
