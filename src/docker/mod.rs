@@ -90,26 +90,18 @@ impl Docker {
     }
 
     fn services(&self, list: &[String]) -> Result<Swarm> {
-        // A service may go between the two calls: then the list is read again.
-        for _ in 0..3 {
-            let output = self.ask(list)?;
-            let listed = output.stdout.lines().map(parse_line).collect::<Result<Vec<Listed>>>();
-            let listed = listed.with_context(|| garbage(list, &output.stdout)).or_hint(ANOTHER)?;
-            if listed.is_empty() {
-                return Ok(Swarm::default());
-            }
-            let ids: Vec<_> = listed.iter().map(|service| service.id.as_str()).collect();
-            if let Some(inspected) = self.inspect(&command::service_inspect(&ids))? {
-                let services = service::read(listed, inspected).context("`docker service inspect`");
-                let mut services = services.or_hint(ANOTHER)?;
-                services.sort_by(|one, other| one.name.cmp(&other.name));
-                return Ok(Swarm { services });
-            }
+        let output = self.ask(list)?;
+        let listed = output.stdout.lines().map(parse_line).collect::<Result<Vec<Listed>>>();
+        let listed = listed.with_context(|| garbage(list, &output.stdout)).or_hint(ANOTHER)?;
+        if listed.is_empty() {
+            return Ok(Swarm::default());
         }
-        Err(fault(
-            "services come and go while `docker service inspect` looks at them",
-            "run again in a moment",
-        ))
+        let ids: Vec<_> = listed.iter().map(|service| service.id.as_str()).collect();
+        let inspected = self.inspect(&command::service_inspect(&ids))?;
+        let services = service::read(listed, inspected).context("`docker service inspect`");
+        let mut services = services.or_hint(ANOTHER)?;
+        services.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(Swarm { services })
     }
 
     /// The tasks of `services`, old ones included; three calls at most.
@@ -118,37 +110,27 @@ impl Docker {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        for _ in 0..3 {
-            let call = command::service_ps(&ids);
-            let output = self.raw(&call, self.question, None, None)?;
-            if !output.success && !output.stderr.to_lowercase().contains("no such service") {
-                return Err(refused(&call, &output)).or_hint(UNWELL);
-            }
-            let nodes = task::nodes(&output.stdout);
-            if nodes.is_empty() {
-                return Ok(Vec::new());
-            }
-            let ids: Vec<_> = nodes.keys().map(String::as_str).collect();
-            if let Some(inspected) = self.inspect(&command::task_inspect(&ids))? {
-                return task::read(inspected, &nodes)
-                    .context("`docker inspect --type task`")
-                    .or_hint(ANOTHER);
-            }
+        let call = command::service_ps(&ids);
+        let output = self.raw(&call, self.question, None, None)?;
+        if !output.success && !some_are_gone(&output) {
+            return Err(refused(&call, &output)).or_hint(UNWELL);
         }
-        Ok(Vec::new())
+        let nodes = task::nodes(&output.stdout);
+        if nodes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<_> = nodes.keys().map(String::as_str).collect();
+        let inspected = self.inspect(&command::task_inspect(&ids))?;
+        task::read(inspected, &nodes).context("`docker inspect --type task`").or_hint(ANOTHER)
     }
 
-    /// An inspect's JSON, or `None` where something it was asked for is gone by now.
-    fn inspect(&self, call: &[String]) -> Result<Option<Vec<serde_json::Value>>> {
+    /// An inspect's JSON. What went since it was listed is missing: docker prints the rest all the same.
+    fn inspect(&self, call: &[String]) -> Result<Vec<serde_json::Value>> {
         let output = self.raw(call, self.question, None, None)?;
-        if !output.success {
-            if output.stderr.to_lowercase().contains("no such") {
-                return Ok(None);
-            }
+        if !output.success && !some_are_gone(&output) {
             return Err(refused(call, &output)).or_hint(UNWELL);
         }
-        let read = serde_json::from_str(&output.stdout).map(Some);
-        read.with_context(|| garbage(call, &output.stdout)).or_hint(ANOTHER)
+        serde_json::from_str(&output.stdout).with_context(|| garbage(call, &output.stdout)).or_hint(ANOTHER)
     }
 
     /// `docker stack deploy`, with the compose text on standard input.
@@ -222,6 +204,13 @@ impl Docker {
 
 fn parse_line<T: DeserializeOwned>(line: &str) -> Result<T> {
     Ok(serde_json::from_str(line)?)
+}
+
+/// Whether all that docker complains of is that something it was asked for is not there any more.
+fn some_are_gone(output: &Output) -> bool {
+    let complaints = output.stderr.to_lowercase();
+    let mut lines = complaints.lines().filter(|line| !line.trim().is_empty()).peekable();
+    lines.peek().is_some() && lines.all(|line| line.contains("no such") || line.ends_with(" not found"))
 }
 
 /// The call without the long lists of ids that inspects carry.
