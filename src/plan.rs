@@ -51,6 +51,8 @@ pub enum Action {
     Adopt,
     /// Nothing.
     Unchanged,
+    /// Nothing but to remember it as stopped: it is disabled, and never was deployed from here.
+    Off,
     /// It drifted, and the manifest says to report that only.
     Report(Vec<Drift>),
     /// It failed before and waits for the source to change.
@@ -194,10 +196,11 @@ fn decide(input: &Input<'_>, desired: &Desired) -> Action {
 
 fn disabled(input: &Input<'_>, name: &StackName, row: Option<&StackRow>) -> Action {
     let ours = input.swarm.of_stack(name).any(|service| owner(service) == Some(input.source));
-    if row.is_some_and(|row| row.status == StackStatus::Stopped) && !ours {
-        return Action::Unchanged;
+    match row {
+        Some(row) if row.status == StackStatus::Stopped && !ours => Action::Unchanged,
+        None if !ours => Action::Off,
+        _ => Action::Remove { reason: "`enabled: false`".into(), disabled: true },
     }
-    Action::Remove { reason: "`enabled: false`".into(), disabled: true }
 }
 
 /// Whether the labels of all its services, and of no other, say that exactly this was deployed.

@@ -116,14 +116,7 @@ fn remove_one(
             if !disabled {
                 return session.state.forget_stack(name, &row.url);
             }
-            let Some(record) = source.record(name, None) else { return Ok(()) };
-            let stopped = Record {
-                status: StackStatus::Stopped,
-                hash: Some(""),
-                services: Some(BTreeMap::new()),
-                ..record
-            };
-            session.state.record(&stopped)
+            record_stopped(session, source, name)
         }
         Err(error) if error.is::<signal::Interrupted>() => Err(error),
         Err(error) => {
@@ -132,6 +125,12 @@ fn remove_one(
             source.record(name, Some(&why)).map_or(Ok(()), |record| session.state.record(&record))
         }
     }
+}
+
+fn record_stopped(session: &Session<'_>, source: &PlannedSource, name: &StackName) -> Result<()> {
+    let Some(record) = source.record(name, None) else { return Ok(()) };
+    let services = Some(BTreeMap::new());
+    session.state.record(&Record { status: StackStatus::Stopped, hash: Some(""), services, ..record })
 }
 
 /// Stacks that need no job: said, recorded, and known to those that depend on them.
@@ -149,6 +148,7 @@ fn settle_without_job(
             settled.insert(key, Ok(()));
             refresh(session, source, name)?;
         }
+        Action::Off => record_stopped(session, source, name)?,
         Action::Held(_) => {
             settled.insert(key, Err(true));
         }

@@ -170,7 +170,7 @@ impl Planned {
 /// Says and counts what needs no docker call.
 pub fn say(report: &Report, name: &str, action: &Action, tally: &mut Tally) {
     match action {
-        Action::Unchanged => tally.unchanged += 1,
+        Action::Unchanged | Action::Off => tally.unchanged += 1,
         Action::Report(drifts) => {
             report.note(name, &format!("drifted, left as it is: {}", drift::sentence(drifts)));
             tally.drifted += 1;
