@@ -10,8 +10,6 @@ pub struct Drift {
     pub service: String,
     /// What is different, in words.
     pub what: String,
-    /// Whether its image is: docker must ask the registry again to put it back.
-    pub image: bool,
 }
 
 /// What drifted in a stack that was deployed; a failed or stopped one has nothing to compare with.
@@ -21,23 +19,20 @@ pub fn find(row: &StackRow, swarm: &Swarm) -> Vec<Drift> {
         return Vec::new();
     }
     let mut found = Vec::new();
-    let mut note = |service: &str, what: String, image| {
-        found.push(Drift { service: service.to_owned(), what, image });
-    };
+    let mut note = |service: &str, what: String| found.push(Drift { service: service.to_owned(), what });
     for (name, applied) in &row.services {
         match swarm.of_stack(&row.name).find(|service| service.name == *name) {
-            None => note(name, "removed by hand".into(), false),
+            None => note(name, "removed by hand".into()),
             Some(live) => {
                 let differences = spec::differences(&applied.spec, &live.summary);
                 if !differences.is_empty() {
-                    let image = applied.spec.get("image") != live.summary.get("image");
-                    note(name, format!("by hand: {}", differences.join(", ")), image);
+                    note(name, format!("by hand: {}", differences.join(", ")));
                 }
             }
         }
     }
     for live in swarm.of_stack(&row.name).filter(|live| !row.services.contains_key(&live.name)) {
-        note(&live.name, "added by hand".into(), false);
+        note(&live.name, "added by hand".into());
     }
     found
 }

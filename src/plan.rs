@@ -11,7 +11,9 @@ use crate::compose::{self, RenderedStack};
 use crate::docker::Swarm;
 use crate::docker::command::ResolveImage;
 use crate::docker::service::Service;
+use crate::docker::spec::IMAGE_LABEL;
 use crate::drift::{self, Drift};
+use crate::image::ImageRef;
 use crate::manifest::StackEntry;
 use crate::stack::{DriftPolicy, StackName};
 use crate::state::{StackRow, StackStatus};
@@ -156,7 +158,10 @@ fn decide(input: &Input<'_>, desired: &Desired) -> Action {
         None => return disabled(input, name, row),
     };
     let live: Vec<_> = input.swarm.of_stack(name).collect();
-    let deploy = |reason: String| Action::Deploy { reason, resolve: ResolveImage::Changed };
+    // docker leaves an image that a hand edited as it is, unless it asks the registry for all of them.
+    let edited = live.iter().any(|service| image_edited(service));
+    let resolve = if edited { ResolveImage::Always } else { ResolveImage::Changed };
+    let deploy = |reason: String| Action::Deploy { reason, resolve };
     if input.force {
         return Action::Deploy { reason: "forced".into(), resolve: ResolveImage::Always };
     }
@@ -186,12 +191,15 @@ fn decide(input: &Input<'_>, desired: &Desired) -> Action {
         (drifts, _) if drifts.is_empty() => Action::Unchanged,
         (_, DriftPolicy::Ignore) => Action::Unchanged,
         (drifts, DriftPolicy::Report) => Action::Report(drifts),
-        (drifts, DriftPolicy::Correct) => {
-            let image = drifts.iter().any(|drift| drift.image);
-            let resolve = if image { ResolveImage::Always } else { ResolveImage::Changed };
-            Action::Deploy { reason: format!("drifted: {}", drift::sentence(&drifts)), resolve }
-        }
+        (drifts, DriftPolicy::Correct) => deploy(format!("drifted: {}", drift::sentence(&drifts))),
     }
+}
+
+/// Whether it runs another image than the one docker noted when the stack was deployed.
+fn image_edited(service: &Service) -> bool {
+    let parsed = |text: Option<&String>| ImageRef::parse(text?).ok();
+    let (noted, live) = (parsed(service.labels.get(IMAGE_LABEL)), parsed(service.summary.get("image")));
+    noted.zip(live).is_some_and(|(noted, live)| noted != live)
 }
 
 fn disabled(input: &Input<'_>, name: &StackName, row: Option<&StackRow>) -> Action {
@@ -203,7 +211,8 @@ fn disabled(input: &Input<'_>, name: &StackName, row: Option<&StackRow>) -> Acti
     }
 }
 
-/// Whether the labels of all its services, and of no other, say that exactly this was deployed.
+/// Whether the labels of all its services, and of no other, say that exactly this was deployed. What else a
+/// hand edited since does not show: labels do not tell.
 fn runs_as_rendered(rendered: &RenderedStack, live: &[&Service], source: &str) -> bool {
     let wanted: BTreeSet<_> =
         rendered.services.iter().map(|service| rendered.name.scope(&service.name)).collect();
@@ -211,6 +220,7 @@ fn runs_as_rendered(rendered: &RenderedStack, live: &[&Service], source: &str) -
     wanted == found
         && live.iter().all(|service| {
             owner(service) == Some(source)
+                && !image_edited(service)
                 && service.labels.get(compose::FINGERPRINT) == Some(&rendered.fingerprint)
         })
 }

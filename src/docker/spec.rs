@@ -9,7 +9,7 @@ use md5::{Digest, Md5};
 use serde_json::Value;
 
 /// docker/cli keeps the author's image here (`convert.LabelImage`).
-const IMAGE_LABEL: &str = "com.docker.stack.image";
+pub const IMAGE_LABEL: &str = "com.docker.stack.image";
 
 /// Part → hash; `replicas` is kept in plain, for people.
 pub type Summary = BTreeMap<String, String>;
