@@ -46,6 +46,16 @@ impl ImageRef {
         let tag = if tag.is_none() && digest.is_none() { Some("latest".into()) } else { tag };
         Ok(Self { registry: registry.to_owned(), path, tag, digest })
     }
+
+    /// Its name without tag and digest.
+    pub fn repository(&self) -> Self {
+        Self { tag: None, digest: None, ..self.clone() }
+    }
+
+    /// What a node has after Swarm pulled it: the digest without the tag. `None` where there is no digest.
+    pub fn pulled(&self) -> Option<Self> {
+        self.digest.as_ref().map(|_| Self { tag: None, ..self.clone() })
+    }
 }
 
 /// The familiar name that `docker image ls` shows: `nginx:latest`, `ghcr.io/o/app:1`.
@@ -156,6 +166,15 @@ mod tests {
                 Ok(name)
             );
         }
+    }
+
+    #[test]
+    fn swarm_pulls_the_digest_without_the_tag() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let image = ImageRef::parse(&format!("host:5000/app:1@{digest}")).unwrap();
+        assert_eq!(image.pulled().unwrap().to_string(), format!("host:5000/app@{digest}"));
+        assert_eq!(image.repository().to_string(), "host:5000/app");
+        assert_eq!(image.repository().pulled(), None);
     }
 
     #[test]

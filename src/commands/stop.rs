@@ -1,5 +1,6 @@
 //! `stop`: removes every stack and image that DockerOps manages, and empties its database.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{IsTerminal, Write, stdin};
 use std::time::{Duration, Instant};
 
@@ -8,13 +9,17 @@ use anyhow::Result;
 use super::{Ending, NOTHING_WATCHED, Writer, all_removed};
 use crate::cli::StopArgs;
 use crate::deploy::pause;
+use crate::docker::service::Service;
+use crate::docker::{ImageRemoval, Swarm};
 use crate::fault::fault;
+use crate::image::ImageRef;
+use crate::plan;
 use crate::reconcile::remove_all;
 use crate::settings::Settings;
 use crate::watched::{Watched, watched};
 
 /// Containers that are told to stop have so long to let go of their image.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Asks first; keeps the database if a stack could not be removed.
 pub fn run(settings: &Settings, arguments: &StopArgs) -> Result<Ending> {
@@ -29,12 +34,13 @@ pub fn run(settings: &Settings, arguments: &StopArgs) -> Result<Ending> {
     }
     let session = writer.session();
     let swarm = writer.docker.observe()?;
+    let digests = digests(&watched, &swarm);
     let mut failures = 0;
     for known in &watched {
         failures += remove_all(&session, known, &swarm)?;
     }
     all_removed(failures)?;
-    remove_images(&writer)?;
+    remove_images(&writer, digests)?;
     writer.state.clear()?;
     writer.report.say("everything DockerOps managed is removed; volumes stay");
     Ok(Ending::Done)
@@ -65,33 +71,60 @@ fn confirm(watched: &[Watched]) -> Result<()> {
     }
 }
 
+/// Swarm pulls by digest and gives no tag: the digests that run, by the name they are tracked under.
+fn digests(watched: &[Watched], swarm: &Swarm) -> BTreeMap<String, BTreeSet<String>> {
+    let mut digests: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let ours = |service: &&Service| watched.iter().any(|known| plan::owner(service) == Some(&known.identity));
+    for service in swarm.services.iter().filter(ours) {
+        let image = service.template["ContainerSpec"]["Image"].as_str().unwrap_or_default();
+        let name = service.summary.get("image").and_then(|image| ImageRef::parse(image).ok());
+        if let (Some(name), Some(pulled)) =
+            (name, ImageRef::parse(image).ok().and_then(|image| image.pulled()))
+        {
+            digests.entry(name.to_string()).or_default().insert(pulled.to_string());
+        }
+    }
+    digests
+}
+
 /// Removes tracked images that were not here before; never by force.
-fn remove_images(writer: &Writer) -> Result<()> {
-    let images = writer.state.images()?;
-    let mut left: Vec<_> =
-        images.iter().filter(|image| !image.foreign).map(|image| (&image.name, String::new())).collect();
+fn remove_images(writer: &Writer, mut digests: BTreeMap<String, BTreeSet<String>>) -> Result<()> {
+    let foreign = writer.state.foreign_images()?;
     let until = Instant::now() + PATIENCE;
-    loop {
-        let mut kept = Vec::new();
-        for (name, _) in left {
-            match writer.docker.remove_image(name)? {
-                Ok(()) => writer.report.removed(name, "the image is removed from this node"),
-                Err(why) => kept.push((name, why)),
-            }
+    for image in writer.state.images()? {
+        let name = &image.name;
+        let names: BTreeSet<_> =
+            digests.remove(name).unwrap_or_default().into_iter().chain([name.clone()]).collect();
+        let removals: Vec<_> = names
+            .difference(&foreign)
+            .map(|name| remove_image(writer, name, until))
+            .collect::<Result<_>>()?;
+        let kept = removals.iter().find_map(|removal| match removal {
+            ImageRemoval::Kept(why) => Some(why),
+            _ => None,
+        });
+        if let Some(why) = kept {
+            writer.report.note(name, &format!("the image stays: {why}"));
+        } else if removals.contains(&ImageRemoval::Removed) {
+            writer.report.removed(name, "the image is removed from this node");
+        } else if names.intersection(&foreign).next().is_some() {
+            writer.report.note(name, "the image stays: it was here before DockerOps");
         }
-        left = kept;
-        // A container that is stopping still holds its image.
-        let stopping = left.iter().any(|(_, why)| why.contains("being used by") || why.contains("is using"));
-        if !stopping || Instant::now() >= until {
-            break;
-        }
-        pause(Duration::from_millis(500))?;
-    }
-    for (name, why) in left {
-        writer.report.note(name, &format!("the image stays: {why}"));
-    }
-    for image in images.iter().filter(|image| image.foreign) {
-        writer.report.note(&image.name, "the image stays: it was here before DockerOps");
     }
     Ok(())
+}
+
+/// A container that is stopping still holds its image.
+fn remove_image(writer: &Writer, name: &str, until: Instant) -> Result<ImageRemoval> {
+    loop {
+        let removal = writer.docker.remove_image(name)?;
+        match &removal {
+            ImageRemoval::Kept(why)
+                if (why.contains("being used by") || why.contains("is using")) && Instant::now() < until =>
+            {
+                pause(Duration::from_millis(500))?;
+            }
+            _ => return Ok(removal),
+        }
+    }
 }

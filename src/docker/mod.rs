@@ -50,6 +50,17 @@ impl Swarm {
     }
 }
 
+/// What came of removing an image from this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageRemoval {
+    /// It is gone.
+    Removed,
+    /// It was not on this node.
+    NotHere,
+    /// It stays, and docker's reason.
+    Kept(String),
+}
+
 /// What `stack deploy` needs.
 #[derive(Debug)]
 pub struct Deployment<'a> {
@@ -162,11 +173,14 @@ impl Docker {
         Ok(self.ask(&command::image_ls())?.stdout.split_whitespace().map(str::to_owned).collect())
     }
 
-    /// `docker image rm`, never forced; `Err` holds docker's reason to keep it.
-    pub fn remove_image(&self, name: &str) -> Result<Result<(), String>> {
+    /// `docker image rm`, never forced.
+    pub fn remove_image(&self, name: &str) -> Result<ImageRemoval> {
         let output = self.raw(&command::image_rm(name), self.action, None, None)?;
-        let gone = output.success || output.stderr.to_lowercase().contains("no such image");
-        Ok(if gone { Ok(()) } else { Err(words(&output)) })
+        Ok(match output.success {
+            true => ImageRemoval::Removed,
+            false if output.stderr.to_lowercase().contains("no such image") => ImageRemoval::NotHere,
+            false => ImageRemoval::Kept(words(&output)),
+        })
     }
 
     fn ask(&self, call: &[String]) -> Result<Output> {

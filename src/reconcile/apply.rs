@@ -13,6 +13,7 @@ use crate::compose::Ownership;
 use crate::deploy::{self, Job, Settled};
 use crate::docker::Swarm;
 use crate::docker::command::ResolveImage;
+use crate::image::ImageRef;
 use crate::plan::Action;
 use crate::report::Tally;
 use crate::signal;
@@ -188,6 +189,19 @@ fn note_foreign_images(session: &Session<'_>, jobs: &[Job<'_>]) -> Result<()> {
     if new.is_empty() {
         return Ok(());
     }
-    let local = session.docker.local_images()?;
-    session.state.note_foreign_images(&new.intersection(&local).cloned().collect())
+    // Of a repository that is tracked already, the digests on this node may be our own.
+    let repositories = |names: &BTreeSet<String>| -> BTreeSet<_> {
+        names.iter().filter_map(|name| Some(ImageRef::parse(name).ok()?.repository())).collect()
+    };
+    let (known, first) = (repositories(&tracked), repositories(&new));
+    let is_foreign = |name: &String| {
+        let pulled = ImageRef::parse(name).ok().and_then(|image| image.pulled());
+        let repository = pulled.map(|image| image.repository());
+        new.contains(name)
+            || repository
+                .is_some_and(|repository| first.contains(&repository) && !known.contains(&repository))
+    };
+    session
+        .state
+        .note_foreign_images(&session.docker.local_images()?.into_iter().filter(is_foreign).collect())
 }

@@ -30,6 +30,13 @@ impl State {
         rows.collect::<rusqlite::Result<_>>().context("cannot read the images")
     }
 
+    /// All that lay on this node before DockerOps tracked it, by tag and by digest.
+    pub fn foreign_images(&self) -> Result<BTreeSet<String>> {
+        let mut query = self.connection.prepare("SELECT name FROM foreign_images")?;
+        let rows = query.query_map([], |row| row.get(0))?;
+        rows.collect::<rusqlite::Result<_>>().context("cannot read the images that were there before")
+    }
+
     /// Counts anew, from the services of all stacks. An image that no service uses keeps its row with 0.
     pub fn recount_images(&self) -> Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
