@@ -13,6 +13,7 @@ pub mod fake_docker;
 pub mod git_server;
 pub mod lab;
 pub mod repo;
+pub mod scene;
 
 /// A name no other test uses, also none of another run on the same lab: `web` becomes `web-4711-1`.
 pub fn unique(base: &str) -> String {

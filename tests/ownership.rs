@@ -1,0 +1,146 @@
+//! Ownership: labels say whose a stack is; the database may be lost, names are not taken from others.
+
+use std::fs;
+
+use crate::support::repo::Repo;
+use crate::support::scene::{Scene, compose};
+
+fn lose_database(scene: &Scene) {
+    fs::remove_dir_all(scene.ops.database().parent().unwrap()).unwrap();
+}
+
+#[test]
+fn a_stack_of_another_watched_source_is_refused_and_untouched() {
+    let Some(scene) = Scene::new() else { return };
+    let (stack, other) = (scene.stack("web", &scene.off()), Repo::new());
+    scene.watch().success();
+    let before = scene.lab.specs(&stack);
+    let free = scene.ops.unique("free");
+    other.stack(&stack, &compose([("app", &scene.off().with("environment: {A: '2'}"))]));
+    other.stack(&free, &compose([("app", &scene.off())]));
+    other.commit("first");
+    let refused = scene.run(&["watch", &other.url()]);
+    refused
+        .failure(3)
+        .stdout_has("1 deployed, 1 failed")
+        .stdout_has(&format!("the stack `{stack}` belongs to"));
+    refused.stdout_has(scene.repo.path().to_str().unwrap());
+    assert_eq!(scene.deploys(), [&*free]);
+    scene.reconcile().failure(3).stdout_has("2 unchanged, 1 failed");
+    scene.run(&["unwatch", &other.url()]).success().stdout_has("left alone");
+    assert_eq!(scene.lab.services(&free), [""; 0]);
+    assert_eq!(scene.lab.specs(&stack), before);
+    scene.reconcile().success().stdout_has("1 unchanged");
+}
+
+#[test]
+fn a_name_is_free_again_when_its_owner_is_unwatched() {
+    let Some(scene) = Scene::new() else { return };
+    let (stack, other) = (scene.stack("web", &scene.off()), Repo::new());
+    scene.watch().success();
+    other.stack(&stack, &compose([("app", &scene.off())])).commit("first");
+    scene.run(&["watch", &other.url()]).failure(3);
+    scene.run(&["unwatch", &scene.repo.url()]).success();
+    scene.reconcile().success().stdout_has("1 deployed");
+    let owner = scene.lab.label(&format!("{stack}_app"), "dockerops.repository");
+    assert!(owner.contains(other.path().to_str().unwrap()), "{owner}");
+}
+
+#[test]
+fn a_stack_deployed_by_hand_is_adopted_in_place_and_it_is_said() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = scene.stack("hand", &scene.on());
+    let file = scene.repo.path().join(&stack).join("docker-compose.yml");
+    scene.lab.docker(&[
+        "stack",
+        "deploy",
+        "--with-registry-auth",
+        "--compose-file",
+        file.to_str().unwrap(),
+        &stack,
+    ]);
+    crate::support::wait_for("its task", 30, || !scene.lab.tasks(&stack).is_empty());
+    let tasks = scene.lab.tasks(&stack);
+    let outcome = scene.watch();
+    outcome
+        .success()
+        .stderr_has(&format!("`{stack}` is to be deployed: adopted: it was deployed by hand before"));
+    assert_eq!(scene.lab.tasks(&stack), tasks);
+    assert_eq!(scene.lab.label(&format!("{stack}_app"), "dockerops.commit"), scene.repo.head());
+}
+
+#[test]
+fn a_lost_database_is_rebuilt_from_labels_without_a_deploy_or_a_restart() {
+    let Some(scene) = Scene::new() else { return };
+    let (one, two) = (scene.stack("one", &scene.on()), scene.stack("two", &scene.off()));
+    scene.watch().success();
+    let live = || [&one, &two].map(|stack| (scene.lab.tasks(stack), scene.lab.specs(stack)));
+    let (before, row) = (live(), scene.row(&one));
+    lose_database(&scene);
+    scene.watch().success().stdout_has("adopted");
+    assert_eq!(scene.deploys(), [""; 0]);
+    assert_eq!(live(), before);
+    assert_eq!(scene.row(&one), row);
+    scene.reconcile().success().stdout_has("2 unchanged");
+    assert_eq!(scene.docker.calls().len(), 2);
+    scene.lab.edit(&format!("{two}_app"), &["--env-add", "B=1"]);
+    scene.reconcile().success().stdout_has("1 deployed, 1 unchanged");
+}
+
+#[test]
+fn what_changed_while_the_database_was_lost_is_deployed_in_place() {
+    let Some(scene) = Scene::new() else { return };
+    let stacks = ["same", "changed", "gone"].map(|name| scene.stack(name, &scene.off()));
+    let [same, changed, gone] = stacks.each_ref().map(String::as_str);
+    scene.watch().success();
+    let created = scene.lab.spec(&format!("{changed}_app"), ".CreatedAt");
+    lose_database(&scene);
+    scene.change(changed, &scene.off().with("environment: {A: '2'}"));
+    scene.repo.write("stacks.yaml", format!("- name: {same}\n- name: {changed}\n"));
+    scene.watch().success().stdout_has("2 deployed, 1 removed");
+    assert_eq!(scene.deploys(), [changed]);
+    assert_eq!(scene.lab.spec(&format!("{changed}_app"), ".CreatedAt"), created);
+    assert!(scene.lab.spec(&format!("{changed}_app"), "json .Spec.TaskTemplate").contains("A=2"));
+    assert_eq!(scene.lab.services(gone), [""; 0]);
+}
+
+#[test]
+fn a_stack_edited_by_hand_while_the_database_was_lost_is_what_the_source_says() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = scene.stack("edited", &scene.off());
+    scene.watch().success();
+    let service = format!("{stack}_app");
+    lose_database(&scene);
+    scene.lab.edit(&service, &["--image", &scene.lab.image("app:2")]);
+    scene.watch().success();
+    let runs = scene.lab.spec(&service, ".Spec.TaskTemplate.ContainerSpec.Image");
+    assert!(runs.starts_with(&scene.lab.image("app:1")), "{runs}");
+}
+
+#[test]
+fn a_second_spelling_of_a_source_is_the_same_owner() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = scene.stack("spelled", &scene.off());
+    scene.watch().success();
+    for spelling in [scene.repo.url() + "/", scene.repo.path().display().to_string()] {
+        scene.run(&["watch", &spelling]).failure(1).stderr_has("Repository is already being watched");
+    }
+    lose_database(&scene);
+    scene.run(&["watch", &(scene.repo.url() + "/")]).success().stdout_has("adopted");
+    assert_eq!(scene.deploys(), [""; 0]);
+    assert_eq!(scene.lab.services(&stack).len(), 1);
+}
+
+#[test]
+fn a_name_refused_to_one_source_fails_nothing_of_its_owner() {
+    let Some(scene) = Scene::new() else { return };
+    let (web, api) = (scene.stack("web", &scene.off()), scene.ops.unique("api"));
+    scene.watch().success();
+    let other = Repo::new();
+    other.stack(&web, &compose([("app", &scene.off())])).commit("first");
+    scene.run(&["watch", &other.url()]).failure(3);
+    scene.change(&api, &scene.off()).change(&web, &scene.off().with("environment: {A: '2'}"));
+    scene.repo.write("stacks.yaml", format!("- name: {web}\n- name: {api}\n  depends_on: [{web}]\n"));
+    scene.push().failure(3).stdout_has("2 deployed, 1 failed");
+    assert_eq!(scene.deploys(), [web, api]);
+}
