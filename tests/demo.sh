@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# sudo tests/demo.sh [--keep]
+# sudo tests/demo.sh [--keep] [--binary FILE]
 #
 # Shows what DockerOps does, on a Swarm made for it: watch a repository, commit a change, break a service.
 # Installs what is missing and builds first; the machine's own docker is not used. Afterwards all is removed,
-# unless --keep asks for a Swarm to play with.
+# unless --keep asks for a Swarm to play with. --binary takes a built `dockerops` instead of building one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tests/support/common.sh
@@ -59,9 +59,13 @@ clean_up() {
 set_up() {
     say "install what is missing"
     tests/install.sh
-    find_cargo
-    say "build"
-    cargo build --locked --release
+    if [[ -z $binary ]]; then
+        find_cargo
+        say "build"
+        cargo build --locked --release
+        binary=${CARGO_TARGET_DIR:-target}/release/dockerops
+    fi
+    binaries=$(dirname "$(realpath "$binary")")
     say "start a Swarm of two nodes, apart from any this machine has"
     folder=$(mktemp -d /tmp/dockerops-demo.XXXXXX)
     tests/lab.sh up "$folder/lab" "${owner[@]}"
@@ -71,7 +75,7 @@ set_up() {
     # shellcheck disable=SC1091 # written by lab.sh
     source "$folder/lab/env"
     DOCKEROPS_DB_PATH=$folder/dockerops.db
-    PATH=$(realpath "${CARGO_TARGET_DIR:-target}")/release:$PATH
+    PATH=$binaries:$PATH
     set +a
     repository=$folder/shop
     make_repository
@@ -112,7 +116,7 @@ The Swarm is still up. To play with it, as root:
 
     export DOCKER_HOST=$DOCKER_HOST
     export DOCKEROPS_DB_PATH=$DOCKEROPS_DB_PATH
-    export PATH=$(realpath "${CARGO_TARGET_DIR:-target}")/release:\$PATH
+    export PATH=$binaries:\$PATH
     cd $repository      # edit, git commit, then: dockerops reconcile
 
 Images to use there: $LAB_REGISTRY/ app:1 app:2 entry:1 user:1 noshell:1 health:1
@@ -124,15 +128,19 @@ TEXT
 
 main() {
     owner=(--owner $$)
+    binary=
     local keep=
-    case ${1-} in
-    '') ;;
-    --keep) keep=yes owner=() ;;
-    *)
-        echo "usage: sudo $0 [--keep]" >&2
-        exit 2
-        ;;
-    esac
+    while (($#)); do
+        case $1 in
+        --keep) keep=yes owner=() ;;
+        --binary) binary=${2?} && shift ;;
+        *)
+            echo "usage: sudo $0 [--keep] [--binary FILE]" >&2
+            exit 2
+            ;;
+        esac
+        shift
+    done
     need_root
     trap clean_up EXIT
     trap 'exit 130' INT

@@ -10,6 +10,7 @@ mod bad_sources;
 mod commands;
 mod crash;
 mod database;
+mod demo;
 mod depends_on;
 mod deploy;
 mod drift;
