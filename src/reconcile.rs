@@ -8,6 +8,7 @@ mod fetch;
 mod planned;
 mod recorder;
 mod remove;
+mod retire;
 mod survey;
 
 use std::path::PathBuf;

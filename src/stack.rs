@@ -83,6 +83,36 @@ fn mangle(folder: &str) -> String {
     name.trim_matches(['-', '_']).to_owned()
 }
 
+/// What Swarm stores for containers to read and never changes: a config or a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Payload {
+    /// `docker config`.
+    Config,
+    /// `docker secret`.
+    Secret,
+}
+
+impl Payload {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Config, Self::Secret];
+
+    /// docker's word for one.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Secret => "secret",
+        }
+    }
+
+    /// The section of a compose file that declares them.
+    pub fn section(self) -> &'static str {
+        match self {
+            Self::Config => "configs",
+            Self::Secret => "secrets",
+        }
+    }
+}
+
 /// What to do about a service that is not what was last applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DriftPolicy {

@@ -1,7 +1,9 @@
 //! What must hold of a compose file before docker sees it; docker checks the rest, in its own words.
 
+use std::rc::Rc;
+
 use crate::problem::Collector;
-use crate::stack::{StackName, is_dns_label};
+use crate::stack::{Payload, StackName, is_dns_label};
 use crate::yaml::Node;
 
 /// Notes what is wrong with `tree`, the compose file of the stack `name`.
@@ -37,19 +39,26 @@ pub fn check(tree: &Node, name: &StackName, problems: &mut Collector) {
                 format!("must be a mapping, not {}", service.what()),
             );
         } else {
-            refuse_reserved_labels(service, word, problems);
+            let labels = service.get("deploy").and_then(|deploy| deploy.get("labels"));
+            refuse_reserved_labels(labels, &format!("services.{word}.deploy.labels"), problems);
+        }
+    }
+    for section in Payload::ALL.map(Payload::section) {
+        for (key, entry) in tree.get(section).map(|entries| entries.merged_pairs()).unwrap_or_default() {
+            let path = format!("{section}.{}.labels", key.text().unwrap_or_default());
+            refuse_reserved_labels(entry.get("labels"), &path, problems);
         }
     }
 }
 
-fn refuse_reserved_labels(service: &Node, word: &str, problems: &mut Collector) {
-    let Some(labels) = service.get("deploy").and_then(|deploy| deploy.get("labels")) else { return };
+fn refuse_reserved_labels(labels: Option<Rc<Node>>, path: &str, problems: &mut Collector) {
+    let Some(labels) = labels else { return };
     let keys: Vec<_> = match labels.items() {
         Some(items) => items.to_vec(),
         None => labels.merged_pairs().into_iter().map(|(key, _)| key).collect(),
     };
     for key in keys.iter().filter(|key| key.text().is_some_and(|text| text.starts_with("dockerops."))) {
         let what = "labels that begin with `dockerops.` say what DockerOps deployed; choose another name";
-        problems.add(key.line, format!("services.{word}.deploy.labels"), what);
+        problems.add(key.line, path, what);
     }
 }

@@ -30,32 +30,36 @@ pub fn label(tree: &Rc<Node>, ownership: &Ownership, fingerprint: &str) -> Rc<No
     let services = child(&mut tree, "services");
     for (key, _) in services.merged_pairs() {
         let Some(name) = key.text() else { continue };
-        let target = child(child(child(services, name), "deploy"), "labels");
-        match &mut Rc::make_mut(target).kind {
-            Kind::Sequence(items) => {
-                items.extend(
-                    labels.iter().map(|(label, value)| Node::string(format!("{label}={}", literal(value)))),
-                );
-            }
-            Kind::Mapping(pairs) => {
-                pairs.extend(
-                    labels.iter().map(|(label, value)| (Node::string(*label), Node::string(literal(value)))),
-                );
-            }
-            Kind::Scalar { .. } => {} // neither null nor a collection: docker refuses the file in its own words
-        }
+        add(child(child(child(services, name), "deploy"), "labels"), &labels);
     }
     tree
 }
 
-/// docker interpolates label values.
-fn literal(value: &str) -> String {
+/// Adds `labels` to a list or mapping of labels.
+pub(super) fn add(target: &mut Rc<Node>, labels: &[(&str, &str)]) {
+    match &mut Rc::make_mut(target).kind {
+        Kind::Sequence(items) => {
+            items.extend(
+                labels.iter().map(|(label, value)| Node::string(format!("{label}={}", literal(value)))),
+            );
+        }
+        Kind::Mapping(pairs) => {
+            pairs.extend(
+                labels.iter().map(|(label, value)| (Node::string(*label), Node::string(literal(value)))),
+            );
+        }
+        Kind::Scalar { .. } => {} // neither null nor a collection: docker refuses the file in its own words
+    }
+}
+
+/// docker interpolates values.
+pub(super) fn literal(value: &str) -> String {
     value.replace('$', "$$")
 }
 
 /// The value of `key` in `node`, to be edited: a merged one becomes the node's own, a missing or empty
 /// one an empty mapping.
-fn child<'a>(node: &'a mut Rc<Node>, key: &str) -> &'a mut Rc<Node> {
+pub(super) fn child<'a>(node: &'a mut Rc<Node>, key: &str) -> &'a mut Rc<Node> {
     let inherited = node.get(key);
     let node = Rc::make_mut(node);
     if !matches!(node.kind, Kind::Mapping(_)) {

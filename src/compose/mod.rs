@@ -2,7 +2,8 @@
 //!
 //! In: one stack's compose file in a checkout and the variables it may see. Out: a `RenderedStack` with
 //! its images and fingerprint, or what is wrong with it. What docker reads means what the author wrote;
-//! only ownership labels are added. It knows nothing of what is deployed.
+//! only ownership labels and the names of configs and secrets that rotate are added. It knows nothing of
+//! what is deployed.
 
 mod checks;
 mod dotenv;
@@ -11,6 +12,7 @@ mod fingerprint;
 mod interpolate;
 mod labels;
 mod references;
+mod rotate;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +30,7 @@ use crate::yaml::{self, Node};
 use interpolate::Variables;
 
 pub use labels::{FINGERPRINT, Ownership, REPOSITORY};
+pub use rotate::Rotated;
 
 /// The largest compose file taken, in bytes.
 const MOST_BYTES: u64 = 4 * 1024 * 1024;
@@ -56,6 +59,8 @@ pub struct RenderedStack {
     pub services: Vec<Service>,
     /// MD5 over all that decides what runs, in hex.
     pub fingerprint: String,
+    /// Its configs and secrets whose names follow their content.
+    pub rotated: Vec<Rotated>,
     tree: Rc<Node>,
 }
 
@@ -78,9 +83,11 @@ pub enum Unrenderable {
 }
 
 impl RenderedStack {
-    /// The text docker reads: the author's file with ownership labels on every service.
+    /// The text docker reads: the author's file with ownership labels on every service, and on configs and
+    /// secrets that rotate.
     pub fn text(&self, ownership: &Ownership) -> String {
-        yaml::print(&labels::label(&self.tree, ownership, &self.fingerprint))
+        let labelled = labels::label(&self.tree, ownership, &self.fingerprint);
+        yaml::print(&rotate::label(&labelled, &self.rotated, ownership))
     }
 }
 
@@ -126,12 +133,15 @@ fn render(
     let fingerprint =
         fingerprint::fingerprint(&yaml::print(tree), &used, variables, &files).map_err(whole)?;
     let tree = environment::for_docker(tree, variables).map_err(whole)?;
+    let rotated = rotate::find(name, &effective, &files).map_err(whole)?;
+    let tree = rotate::rename(&tree, &rotated);
     Ok(RenderedStack {
         name: name.clone(),
         folder: folder.to_path_buf(),
         environment: variables.for_docker(&used),
         services,
         fingerprint,
+        rotated,
         tree,
     })
 }

@@ -154,6 +154,10 @@ fn mistakes_name_file_line_and_key() {
         ("services: {a: {image: x}}\nconfigs: {c: {file: nope}}", "`configs.c.file`: `nope` does not exist"),
         ("services: {a: {image: x}}\nsecrets: {s: {file: .}}", "`.` is not a file"),
         ("services: {a: {image: x, volumes: ['./c:/c']}}", "`./c` is relative to a checkout"),
+        (
+            "services: {a: {image: x}}\nsecrets: {s: {file: ../c, labels: {dockerops.repository: x}}}",
+            "web/compose.yml:2: `secrets.s.labels`: labels that begin",
+        ),
         ("services: {a: {image: x, image: y}}", "is not YAML: "),
     ] {
         let found = Stack::new(compose).mistakes();
@@ -161,4 +165,72 @@ fn mistakes_name_file_line_and_key() {
     }
     let found = Stack::new("services: {a: {image: x}}").with("web/.env", "A=1\n?\n").mistakes();
     assert_eq!(found, ["web/.env:2: is not `NAME=value`"]);
+}
+
+fn name_of(text: &str, section: &str, key: &str) -> Option<String> {
+    let entry = yaml::parse(text).unwrap().unwrap().get(section).unwrap().get(key).unwrap();
+    entry.get("name").map(|name| name.text().unwrap().to_owned())
+}
+
+#[test]
+fn names_follow_the_content_the_stack_and_the_template_driver_and_nothing_else() {
+    let of = |entry: &str, content: &str| {
+        let compose = format!("services: {{a: {{image: x}}}}\nconfigs: {{c: {{{entry}}}}}\n");
+        let stack = Stack::new(&compose).with("web/f", content).with("web/.env", "N=own\n");
+        name_of(&stack.load().text(&ownership()), "configs", "c").unwrap_or_default()
+    };
+    let base = of("file: f", "1");
+    assert!(base.starts_with("web_c_") && base.len() == "web_c_".len() + 12, "{base}");
+    assert_ne!(of("file: f", "2"), base);
+    assert_ne!(of("file: f, template_driver: golang", "1"), base);
+    assert_eq!(of("file: ./f, labels: {l: m}", "1"), base);
+    assert_eq!(of("file: f, external: false, driver: ", "1"), base);
+    assert_eq!(of("file: f, name: '${N}'", "1"), base.replace("web_c", "own"));
+    for (kept, name) in [
+        ("external: true", ""),
+        ("external: true, name: n", "n"),
+        ("external: {name: n}", ""),
+        ("file: f, external: true", ""),
+        ("file: f, driver: d, name: n", "n"),
+        ("driver: d", ""),
+    ] {
+        assert_eq!(of(kept, "1"), name, "{kept}");
+    }
+}
+
+#[test]
+fn entries_that_rotate_are_marked_in_every_form_of_labels() {
+    let stack = Stack::new(concat!(
+        "version: '3.3'\nx-e: &e {file: f, labels: {a: b}}\nservices: {a: {image: x}}\n",
+        "configs:\n  map: *e\n  list: {file: f, labels: [a=b]}\n  merged: {<<: *e}\n  none: {file: f}\n",
+        "secrets:\n  empty:\n    file: f\n    labels:\n  other: {external: true}\n",
+    ));
+    let stack = stack.with("web/f", "1");
+    let text = stack.load().text(&Ownership { repository: "$x".into(), ..ownership() });
+    let tree = yaml::parse(&text).unwrap().unwrap();
+    let labels = |section: &str, key: &str| tree.get(section).unwrap().get(key).unwrap().get("labels");
+    for (key, count) in [("map", 2), ("merged", 2), ("none", 1)] {
+        let labels = labels("configs", key).unwrap();
+        assert_eq!(labels.merged_pairs().len(), count, "{key}: {text}");
+        assert_eq!(labels.get(REPOSITORY).unwrap().text(), Some("$$x"), "{key}: {text}");
+    }
+    assert_eq!(
+        labels("configs", "list").unwrap().items().unwrap()[1].text(),
+        Some("dockerops.repository=$$x")
+    );
+    assert_eq!(labels("secrets", "empty").unwrap().merged_pairs().len(), 1);
+    assert_eq!(labels("secrets", "other"), None);
+    assert_eq!(tree.get("version").unwrap().text(), Some("3.5"), "from there on entries have names");
+}
+
+#[test]
+fn a_version_stays_where_names_are_known_or_none_is_added() {
+    for (version, entry) in
+        [("'3'", "file: f"), ("'3.8'", "file: f"), ("3.3", "file: f"), ("'3.3'", "external: true")]
+    {
+        let compose =
+            format!("version: {version}\nservices: {{a: {{image: x}}}}\nconfigs: {{c: {{{entry}}}}}\n");
+        let text = Stack::new(&compose).with("web/f", "1").load().text(&ownership());
+        assert!(text.contains(&format!("version: {}\n", version.replace('\'', "\""))), "{text}");
+    }
 }

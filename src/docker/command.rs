@@ -1,6 +1,7 @@
 //! Commands are values: each function returns arguments and runs nothing.
 
-use crate::stack::StackName;
+use super::payload;
+use crate::stack::{Payload, StackName};
 
 /// The label docker gives every service of a stack.
 pub const NAMESPACE: &str = "com.docker.stack.namespace";
@@ -79,6 +80,22 @@ pub fn image_ls() -> Vec<String> {
 /// Removes an image of this node, never by force.
 pub fn image_rm(name: &str) -> Vec<String> {
     words(&["image", "rm", name])
+}
+
+/// The ids of all services, those of no stack included.
+pub fn service_ids() -> Vec<String> {
+    words(&["service", "ls", "--quiet"])
+}
+
+/// The configs or secrets of all stacks, a JSON array a line.
+pub fn payload_ls(payload: Payload, mark: &str) -> Vec<String> {
+    let filter = format!("label={NAMESPACE}");
+    words(&[payload.word(), "ls", "--filter", &filter, "--format", &payload::format(mark)])
+}
+
+/// Removes a config or secret; docker refuses while a service uses it.
+pub fn payload_rm(payload: Payload, id: &str) -> Vec<String> {
+    words(&[payload.word(), "rm", id])
 }
 
 #[cfg(test)]

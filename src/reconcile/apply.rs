@@ -9,6 +9,7 @@ use super::fetch::Content;
 use super::planned::{Planned, PlannedSource, say};
 use super::recorder::Recorder;
 use super::remove::{self, Removal};
+use super::retire;
 use crate::compose::Ownership;
 use crate::deploy::{self, Job, Settled};
 use crate::docker::Swarm;
@@ -64,7 +65,9 @@ impl Planned {
         }
         note_foreign_images(session, &jobs)?;
         let mut recorder = Recorder::new(session, &jobs, &owners, tally);
-        deploy::run(session.docker, &jobs, settled, session.deploy_timeout, &mut recorder)
+        deploy::run(session.docker, &jobs, settled, session.deploy_timeout, &mut recorder)?;
+        let converged: Vec<_> = recorder.converged.iter().map(|job| &jobs[*job]).collect();
+        retire::retire(session, &converged)
     }
 
     /// Writes what is now true of the sources as a whole.

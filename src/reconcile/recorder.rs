@@ -22,6 +22,8 @@ pub struct Recorder<'a> {
     sources: &'a [&'a PlannedSource],
     tally: &'a mut Tally,
     begun: BTreeMap<StackName, Instant>,
+    /// The jobs that converged.
+    pub converged: Vec<usize>,
 }
 
 impl<'a> Recorder<'a> {
@@ -32,7 +34,7 @@ impl<'a> Recorder<'a> {
         sources: &'a [&'a PlannedSource],
         tally: &'a mut Tally,
     ) -> Self {
-        Self { session, jobs, sources, tally, begun: BTreeMap::new() }
+        Self { session, jobs, sources, tally, begun: BTreeMap::new(), converged: Vec::new() }
     }
 
     /// The seconds since its deploy began.
@@ -61,6 +63,7 @@ impl Observer for Recorder<'_> {
         match outcome {
             Outcome::Converged(live) => {
                 self.tally.deployed += 1;
+                self.converged.push(job);
                 report.deployed(name.as_str(), &format!("{reason}{}", self.took(name)));
                 let Some(record) = source.record(name, None) else { return Ok(()) };
                 let services = Some(applied(rendered, live));

@@ -1,0 +1,146 @@
+//! Configs and secrets with `file:` get names that follow their content.
+//!
+//! Swarm never changes a config or secret in place ("only updates to Labels are allowed"). Under a new name
+//! a changed file is a new one, and the services that use it, only those, roll. In: the interpolated tree
+//! and the files it names. Out: the new names, and the tree with them. Services refer to an entry by its
+//! key and docker takes the default mount target from the key as well, so nothing else changes.
+
+use std::fmt::Write;
+use std::rc::Rc;
+
+use anyhow::{Context, Result};
+use md5::{Digest, Md5};
+
+use super::labels::{self, Ownership, REPOSITORY, child, literal};
+use super::references::FileReference;
+use crate::stack::{Payload, StackName};
+use crate::yaml::Node;
+
+/// The longest name Swarm takes.
+const MOST_LETTERS: usize = 64;
+/// Letters of the hash.
+const HASH: usize = 12;
+/// The first Compose version in which such an entry has `name`.
+const NAMED: &str = "3.5";
+
+/// An entry of `configs` or `secrets` whose name follows its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rotated {
+    /// Which of both.
+    pub payload: Payload,
+    /// Its key in the compose file.
+    pub key: String,
+    /// The name docker would give it, which releases that did not rotate used.
+    pub plain: String,
+    /// Its name with the hash.
+    pub name: String,
+}
+
+/// Every entry of `effective` that has `file`. Not those that docker refuses for also having `external` or
+/// `driver`: its words fit the author's file.
+pub fn find(stack: &StackName, effective: &Node, files: &[FileReference]) -> Result<Vec<Rotated>> {
+    let mut found = Vec::new();
+    for payload in Payload::ALL {
+        let section = effective.get(payload.section());
+        for (key, entry) in section.map(|section| section.merged_pairs()).unwrap_or_default() {
+            let Some(key) = key.text() else { continue };
+            let path = format!("{}.{key}.file", payload.section());
+            let Some(file) = files.iter().find(|file| file.key == path) else { continue };
+            if is_external(&entry) || entry.get("driver").is_some_and(|driver| !driver.is_null()) {
+                continue;
+            }
+            let text = |key: &str| {
+                let text = entry.get(key).filter(|value| !value.is_null())?.text()?.to_owned();
+                (!text.is_empty()).then_some(text)
+            };
+            let plain = text("name").unwrap_or_else(|| stack.scope(key));
+            let hash = hash(stack, text("template_driver"), file)?;
+            found.push(Rotated { payload, key: key.to_owned(), name: join(&plain, &hash), plain });
+        }
+    }
+    Ok(found)
+}
+
+fn is_external(entry: &Node) -> bool {
+    let Some(external) = entry.get("external") else { return false };
+    !(external.is_null() || external.as_bool() == Some(false) || external.text() == Some("false"))
+}
+
+/// Over what docker cannot change in place: the content, and the template driver, whose change it would
+/// silently drop. The stack is in it so that no two stacks ever share, and remove, one config.
+fn hash(stack: &StackName, template_driver: Option<String>, file: &FileReference) -> Result<String> {
+    let content = std::fs::read(&file.path);
+    let content =
+        content.with_context(|| format!("`{}`: cannot read `{}`", file.key, file.path.display()))?;
+    let mut hash = Md5::new();
+    for part in [stack.as_str().as_bytes(), template_driver.unwrap_or_default().as_bytes(), &content] {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let mut hex = hash.finalize().iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
+    hex.truncate(HASH);
+    Ok(hex)
+}
+
+/// `{plain}_{hash}`; a long `plain` loses its middle.
+fn join(plain: &str, hash: &str) -> String {
+    let letters: Vec<char> = plain.chars().collect();
+    let room = MOST_LETTERS - HASH - 1;
+    if letters.len() <= room {
+        return format!("{plain}_{hash}");
+    }
+    let head: String = letters[..room / 2].iter().collect();
+    let tail: String = letters[letters.len() - (room - room / 2 - 1)..].iter().collect();
+    format!("{head}-{tail}_{hash}")
+}
+
+/// `tree` with the new names.
+pub fn rename(tree: &Rc<Node>, rotated: &[Rotated]) -> Rc<Node> {
+    let mut tree = Rc::clone(tree);
+    for Rotated { payload, key, name, .. } in rotated {
+        let entry = child(child(&mut tree, payload.section()), key);
+        *child(entry, "name") = Node::string(literal(name));
+    }
+    if !rotated.is_empty() && tree.get("version").is_some_and(|version| knows_no_name(&version)) {
+        *child(&mut tree, "version") = Node::string(NAMED);
+    }
+    tree
+}
+
+/// From 3.1 (3.3 for configs) on there are such entries, from 3.5 on they have a `name`. What 3.5 knows
+/// more it refuses in the older ones, and means the same by all that they know.
+fn knows_no_name(version: &Node) -> bool {
+    // A plain 3.3 is a number: docker refuses it as one.
+    let written = version.as_bool().is_none() && version.what() == "a string";
+    written && version.text().is_some_and(|text| ["3.1", "3.2", "3.3", "3.4"].contains(&text))
+}
+
+/// `tree` with the mark that proves whose the entries are.
+pub fn label(tree: &Rc<Node>, rotated: &[Rotated], ownership: &Ownership) -> Rc<Node> {
+    let mut tree = Rc::clone(tree);
+    for Rotated { payload, key, .. } in rotated {
+        let target = child(child(child(&mut tree, payload.section()), key), "labels");
+        labels::add(target, &[(REPOSITORY, &ownership.repository)]);
+    }
+    tree
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fit_and_keep_both_ends_and_the_hash() {
+        assert_eq!(join("web_site", "0123456789ab"), "web_site_0123456789ab");
+        let room = "x".repeat(51);
+        assert_eq!(join(&room, "0123456789ab"), format!("{room}_0123456789ab"));
+        for long in [format!("web_{}_end", "x".repeat(60)), format!("web_{}_end", "é".repeat(60))] {
+            let name = join(&long, "0123456789ab");
+            assert_eq!(name.chars().count(), 64, "{name}");
+            assert!(name.starts_with("web_") && name.ends_with("_end_0123456789ab"), "{name}");
+        }
+    }
+}
