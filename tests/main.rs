@@ -24,6 +24,7 @@ mod output;
 mod ownership;
 mod prune;
 mod readme;
+mod rotation;
 mod secrets_stay_secret;
 mod stop;
 #[allow(dead_code, reason = "made for all the tests, also those to come")]
