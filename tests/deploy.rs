@@ -181,7 +181,7 @@ fn a_failed_stack_keeps_its_fingerprint_back_and_is_tried_again() {
 #[test]
 fn a_later_failure_leaves_the_fingerprint_that_converged() {
     let Some(scene) = Scene::new() else { return };
-    let scene = scene.timeout(5);
+    let scene = scene.timeout(60);
     let stack = scene.stack("late", &scene.on());
     scene.watch().success();
     let (hash, _) = scene.row(&stack).unwrap();

@@ -44,24 +44,18 @@ impl Docker {
     /// Those of `ids` that a service uses, of a stack or not, or would after `docker service rollback`: two
     /// calls. docker itself refuses to remove only the former.
     pub fn in_use<'a>(&self, ids: &BTreeSet<&'a str>) -> Result<BTreeSet<&'a str>> {
-        for _ in 0..3 {
-            let listed = self.ask(&command::service_ids())?.stdout;
-            let services: Vec<_> = listed.split_whitespace().collect();
-            if services.is_empty() {
-                return Ok(BTreeSet::new());
-            }
-            if let Some(inspected) = self.inspect(&command::service_inspect(&services))? {
-                let mut used = BTreeSet::new();
-                for service in &inspected {
-                    for spec in [&service["Spec"], &service["PreviousSpec"]] {
-                        gather(spec, ids, &mut used);
-                    }
-                }
-                return Ok(used);
+        let listed = self.ask(&command::service_ids())?.stdout;
+        let services: Vec<_> = listed.split_whitespace().collect();
+        let mut used = BTreeSet::new();
+        if services.is_empty() {
+            return Ok(used);
+        }
+        for service in &self.inspect(&command::service_inspect(&services))? {
+            for spec in [&service["Spec"], &service["PreviousSpec"]] {
+                gather(spec, ids, &mut used);
             }
         }
-        // Services come and go: whatever is asked for may be in use.
-        Ok(ids.clone())
+        Ok(used)
     }
 
     /// Removes one, never by force; `Err` holds docker's reason to keep it.
