@@ -16,6 +16,7 @@ mod deploy;
 mod drift;
 mod dry_run;
 mod faulty_docker;
+mod fidelity;
 mod images;
 mod lab;
 mod layers;

@@ -8,9 +8,6 @@ use anyhow::{Context, Result};
 use super::interpolate::{Variables, interpolate, rename_dotenv};
 use crate::yaml::{Kind, Node};
 
-/// The sections that docker interpolates (docker/cli `loader.go`), values only, never keys.
-const SECTIONS: [&str; 5] = ["services", "volumes", "networks", "secrets", "configs"];
-
 /// The tree with every variable replaced; `used` gathers the names, those that `environment:` passes
 /// through without a value included.
 pub fn interpolated(tree: &Node, variables: &Variables, used: &mut BTreeSet<String>) -> Result<Rc<Node>> {
@@ -96,13 +93,12 @@ fn replace(node: &mut Node, key: &str, value: Rc<Node>) {
 
 type Replace<'a> = dyn FnMut(&str) -> Result<String> + 'a;
 
+/// Values, never keys, and those of `x-` fields too (docker/cli `interpolateConfig`).
 fn sections(tree: &Node, replace: &mut Replace<'_>) -> Result<Rc<Node>> {
     let mut tree = tree.clone();
     if let Kind::Mapping(pairs) = &mut tree.kind {
         for (key, value) in pairs {
-            if let Some(section) = key.text().filter(|key| SECTIONS.contains(key)) {
-                *value = strings(value, section, replace)?;
-            }
+            *value = strings(value, key.text().unwrap_or("…"), replace)?;
         }
     }
     Ok(Rc::new(tree))

@@ -36,8 +36,8 @@ pub struct Rotated {
     pub name: String,
 }
 
-/// Every entry of `effective` that has `file`. Not those that docker refuses for also having `external` or
-/// `driver`: its words fit the author's file.
+/// Every entry of `effective` that has `file`. Not those with `external`, where docker passes over the file,
+/// nor with `driver`, which docker refuses beside `file` in words that fit the author's.
 pub fn find(stack: &StackName, effective: &Node, files: &[FileReference]) -> Result<Vec<Rotated>> {
     let mut found = Vec::new();
     for payload in Payload::ALL {

@@ -73,7 +73,9 @@ fn scalar(node: &Node, out: &mut String) {
     match &node.kind {
         Kind::Mapping(_) => out.push_str("{}"),
         Kind::Sequence(_) => out.push_str("[]"),
-        Kind::Scalar { text, plain: true } => out.push_str(if text.is_empty() { "~" } else { text }),
+        // Behind a tag nothing is nothing: `!!str ~` is the text `~`.
+        Kind::Scalar { text, plain: true } if text.is_empty() && node.tag.is_none() => out.push('~'),
+        Kind::Scalar { text, plain: true } => out.push_str(text),
         Kind::Scalar { text, .. } => quoted(text, out),
     }
 }
@@ -145,7 +147,7 @@ mod tests {
             "lit: |\n  one\n   two\n\nfold: >-\n  a\n  b\n\n  c\nkeep: |+\n  x\n\n\nplain: a\n  b\n",
             "dq: \"tab\\t nul\\0 \\u263a é\"\nsq: 'it''s # no comment'\nempty: ''\n",
             "flow: {a: [1, {b: c}], d: {}, e: [], \"f g\": h}\nseq:\n- - 1\n  - 2\n-\n- {a: 1}\n- k: v\n  l: w\n",
-            "tagged: !!str 123\nx: &x {a: 1}\ny: *x\nz: {<<: *x, b: 2}\n\"quoted: key\": 1\n? long key\n: v\n",
+            "tagged: !!str 123\nnothing: !!str\nx: &x {a: 1}\ny: *x\nz: {<<: *x, b: 2}\n\"quoted: key\": 1\n? long key\n: v\n",
         ));
     }
 
