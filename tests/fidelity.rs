@@ -97,7 +97,7 @@ fn docker_reads_every_file_of_the_corpus_as_its_author_wrote_it() {
             (Err(_), Err(_)) => {
                 let [ours, authors] =
                     ["ours-error", "authors-error"].map(|what| kept(what).unwrap_or_default());
-                let same = ours == authors && !ours.is_empty();
+                let same = ours == authors && !ours.is_empty() && name.starts_with("refused-");
                 (!same).then(|| format!("refused as\n{ours}instead of\n{authors}"))
             }
             (Ok(_), Err(_)) => {
