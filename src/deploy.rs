@@ -3,6 +3,8 @@
 //! In: jobs and what is settled already. Out: an outcome a stack, told as soon as it is known. One that
 //! fails stops nothing but those that depend on it.
 
+mod secrets;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +17,7 @@ use crate::docker::command::ResolveImage;
 use crate::docker::service::Service;
 use crate::docker::task::Task;
 use crate::docker::{Deployment, Docker, Swarm};
+use crate::image::ImageCommand;
 use crate::signal;
 use crate::stack::StackName;
 
@@ -80,6 +83,8 @@ struct Run<'a> {
     observer: &'a mut dyn Observer,
     pending: Vec<usize>,
     waits: Vec<Wait>,
+    /// Of the images that were read in this run.
+    images: BTreeMap<String, ImageCommand>,
 }
 
 /// Does all `jobs`; an error only where the run itself must end (a signal, the database).
@@ -91,7 +96,8 @@ pub fn run<'a>(
     observer: &'a mut dyn Observer,
 ) -> Result<()> {
     let pending = (0..jobs.len()).collect();
-    let mut run = Run { docker, jobs, timeout, settled, observer, pending, waits: Vec::new() };
+    let (waits, images) = (Vec::new(), BTreeMap::new());
+    let mut run = Run { docker, jobs, timeout, settled, observer, pending, waits, images };
     let mut blind_looks = 0;
     loop {
         run.begin_what_can_begin()?;
@@ -168,6 +174,7 @@ impl Run<'_> {
         let Job { rendered, ownership, resolve, .. } = &self.jobs[job];
         let Some(resolve) = *resolve else { return Ok(()) };
         self.observer.deploying(&rendered.name);
+        let rendered = &self.with_secrets(rendered, ownership, resolve)?;
         self.docker.deploy(Deployment {
             name: &rendered.name,
             text: rendered.text(ownership),

@@ -17,6 +17,17 @@ pub struct ImageRef {
     digest: Option<String>,
 }
 
+/// What an image runs by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ImageCommand {
+    /// `ENTRYPOINT`, in shell form with its shell.
+    pub entrypoint: Vec<String>,
+    /// `CMD`.
+    pub command: Vec<String>,
+    /// Whether it has a `/bin/sh`.
+    pub has_shell: bool,
+}
+
 impl ImageRef {
     /// Parses and normalises: `nginx` is `docker.io/library/nginx:latest`.
     pub fn parse(text: &str) -> Result<Self> {

@@ -9,6 +9,7 @@ mod planned;
 mod recorder;
 mod remove;
 mod retire;
+mod secrets;
 mod survey;
 
 use std::path::PathBuf;
@@ -73,7 +74,8 @@ pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: Options) 
 
     // Only what changed, drifted or failed before is fetched and read.
     let fetched = fetch::fetch(session, surveyed)?;
-    let planned = planned::plan(session, fetched, &watched, &swarm, options)?;
+    let mut planned = planned::plan(session, fetched, &watched, &swarm, options)?;
+    secrets::refuse_missing(session.docker, &mut planned)?;
     if options.dry_run {
         return Ok(planned.describe(session.report));
     }

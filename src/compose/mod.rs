@@ -2,8 +2,8 @@
 //!
 //! In: one stack's compose file in a checkout and the variables it may see. Out: a `RenderedStack` with
 //! its images and fingerprint, or what is wrong with it. What docker reads means what the author wrote;
-//! only ownership labels and the names of configs and secrets that rotate are added. It knows nothing of
-//! what is deployed.
+//! only ownership labels, the names of configs and secrets that rotate, and what secrets as variables take
+//! are added. It knows nothing of what is deployed.
 
 mod checks;
 mod dotenv;
@@ -13,6 +13,7 @@ mod interpolate;
 mod labels;
 mod references;
 mod rotate;
+mod secrets;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +23,7 @@ use std::rc::Rc;
 
 use anyhow::Context;
 
-use crate::image::ImageRef;
+use crate::image::{ImageCommand, ImageRef};
 use crate::paths;
 use crate::problem::{Collector, Problem};
 use crate::stack::StackName;
@@ -31,6 +32,7 @@ use interpolate::Variables;
 
 pub use labels::{FINGERPRINT, Ownership, REPOSITORY};
 pub use rotate::Rotated;
+pub use secrets::Script;
 
 /// The largest compose file taken, in bytes.
 const MOST_BYTES: u64 = 4 * 1024 * 1024;
@@ -47,7 +49,7 @@ pub struct Place<'a> {
 }
 
 /// A stack as docker will get it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RenderedStack {
     /// What docker calls it.
     pub name: StackName,
@@ -62,6 +64,7 @@ pub struct RenderedStack {
     /// Its configs and secrets whose names follow their content.
     pub rotated: Vec<Rotated>,
     tree: Rc<Node>,
+    secrets: secrets::Plan,
 }
 
 /// One service of a compose file.
@@ -89,6 +92,26 @@ impl RenderedStack {
         let labelled = labels::label(&self.tree, ownership, &self.fingerprint);
         yaml::print(&rotate::label(&labelled, &self.rotated, ownership))
     }
+
+    /// Secrets that must exist in the Swarm before it is deployed.
+    pub fn secrets(&self) -> &BTreeSet<String> {
+        self.secrets.needed()
+    }
+
+    /// Scripts that must lie in the Swarm as configs before it is deployed.
+    pub fn scripts(&self) -> Vec<&Script> {
+        self.secrets.scripts()
+    }
+
+    /// Images whose commands its text needs; where there are none, it is complete.
+    pub fn images_to_read(&self) -> BTreeSet<&str> {
+        self.secrets.images()
+    }
+
+    /// The stack with the commands of services that get secrets as variables written out.
+    pub fn complete(&self, images: &BTreeMap<String, ImageCommand>) -> anyhow::Result<Self> {
+        Ok(Self { tree: self.secrets.complete(Rc::clone(&self.tree), images)?, ..self.clone() })
+    }
 }
 
 /// Reads and renders the compose file at `place` as the stack `name`.
@@ -105,11 +128,13 @@ pub fn load(
     let variables = variables(place, &folder, inherited).map_err(Unrenderable::Invalid)?;
     verify::same_meaning(&text, &yaml::print(&tree), &mut problems);
     checks::check(&tree, name, &mut problems);
-    let problems = problems.into_problems();
+    let (entries, wrong_entries) = secrets::read(place, &folder, &tree);
+    let mut problems = problems.into_problems();
+    problems.extend(wrong_entries);
     if !problems.is_empty() {
         return Err(Unrenderable::Invalid(problems));
     }
-    render(name, place, &folder, &tree, &variables)
+    render(name, place, &folder, &tree, &variables, &entries)
 }
 
 fn render(
@@ -118,6 +143,7 @@ fn render(
     folder: &Path,
     tree: &Rc<Node>,
     variables: &Variables,
+    entries: &[secrets::Entry],
 ) -> Result<RenderedStack, Unrenderable> {
     let whole = |error: anyhow::Error| Unrenderable::Stack(error.context(format!("`{}`", place.path)));
     let mut used = BTreeSet::new();
@@ -126,15 +152,17 @@ fn render(
     let mut problems = Collector::new(place.path);
     let files = references::files(&effective, place.root, folder, &mut problems);
     references::refuse_relative_binds(&effective, &mut problems);
+    let secrets = secrets::plan(name, entries, &effective, &services, &mut problems);
     let problems = problems.into_problems();
     if !problems.is_empty() {
         return Err(Unrenderable::Invalid(problems));
     }
     let fingerprint =
-        fingerprint::fingerprint(&yaml::print(tree), &used, variables, &files).map_err(whole)?;
-    let tree = environment::for_docker(tree, variables).map_err(whole)?;
+        fingerprint::fingerprint(&(yaml::print(tree) + &secrets.decides()), &used, variables, &files)
+            .map_err(whole)?;
     let rotated = rotate::find(name, &effective, &files).map_err(whole)?;
-    let tree = rotate::rename(&tree, &rotated);
+    let tree = environment::for_docker(tree, variables).map_err(whole)?;
+    let tree = secrets.inject(rotate::rename(&tree, &rotated));
     Ok(RenderedStack {
         name: name.clone(),
         folder: folder.to_path_buf(),
@@ -143,6 +171,7 @@ fn render(
         fingerprint,
         rotated,
         tree,
+        secrets,
     })
 }
 

@@ -98,6 +98,55 @@ pub fn payload_rm(payload: Payload, id: &str) -> Vec<String> {
     words(&[payload.word(), "rm", id])
 }
 
+/// An image of this node, in full.
+pub fn image_inspect(image: &str) -> Vec<String> {
+    words(&["image", "inspect", image])
+}
+
+/// Brings an image to this node.
+pub fn pull(image: &str) -> Vec<String> {
+    words(&["pull", "--quiet", image])
+}
+
+/// The label of containers that are made to look into an image.
+const PROBE: &str = "dockerops.probe";
+
+/// Makes a container that is not to be started; an image without a command needs one to be given.
+pub fn create_probe(image: &str) -> Vec<String> {
+    words(&["create", "--label", PROBE, "--network", "none", image, "/bin/sh"])
+}
+
+/// The shell of a container as a tar archive, a symlink as such.
+pub fn copy_shell(container: &str) -> Vec<String> {
+    words(&["cp", &format!("{container}:/bin/sh"), "-"])
+}
+
+/// Removes a container.
+pub fn container_rm(container: &str) -> Vec<String> {
+    words(&["container", "rm", "--force", "--volumes", container])
+}
+
+/// Removes what killed runs left; no run looks into an image for so long.
+pub fn prune_probes() -> Vec<String> {
+    let label = format!("label={PROBE}");
+    words(&["container", "prune", "--force", "--filter", &label, "--filter", "until=10m"])
+}
+
+/// The names of all secrets.
+pub fn secret_ls() -> Vec<String> {
+    words(&["secret", "ls", "--format", "{{.Name}}"])
+}
+
+/// Makes a config of standard input.
+pub fn config_create(name: &str, labels: &[(&str, &str)]) -> Vec<String> {
+    let mut call = words(&["config", "create"]);
+    for (label, value) in labels {
+        call.extend(["--label".to_owned(), format!("{label}={value}")]);
+    }
+    call.extend([name.to_owned(), "-".to_owned()]);
+    call
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

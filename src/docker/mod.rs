@@ -4,6 +4,7 @@
 //! nothing of sources, manifests or the database.
 
 pub mod command;
+mod image;
 pub mod payload;
 pub mod service;
 pub mod spec;

@@ -59,7 +59,9 @@ fn remove(session: &Session<'_>, converged: &[&Job<'_>]) -> Result<()> {
 fn is_earlier(stored: &Stored, job: &Job<'_>) -> bool {
     let rendered = job.rendered;
     let mut of_kind = rendered.rotated.iter().filter(|rotated| rotated.payload == stored.payload);
+    let is_script = rendered.scripts().iter().any(|script| script.name == stored.name);
     stored.stack == rendered.name
+        && !is_script
         && !of_kind.clone().any(|rotated| rotated.name == stored.name)
         && (stored.mark == job.ownership.repository
             || (stored.mark.is_empty() && of_kind.any(|rotated| rotated.plain == stored.name)))
