@@ -26,7 +26,8 @@ fn both_nodes_pull_every_image_and_the_two_apps_differ() {
         lab.docker(&["pull", "--quiet", &image]);
         lab.docker(&["image", "inspect", "--format", "{{index .RepoDigests 0}}", &image])
     };
-    let digests: Vec<_> = ["app:1", "app:2", "entry:1", "user:1", "noshell:1", "health:1"].map(digest).into();
+    let digests: Vec<_> =
+        ["app:1", "app:2", "entry:1", "user:1", "shellform:1", "noshell:1", "health:1"].map(digest).into();
     assert_ne!(digests[0], digests[1]);
 }
 

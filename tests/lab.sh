@@ -250,6 +250,7 @@ make_image_folders() {
     image user:1 "$(from_base)" 'USER 1000' 'CMD ["/bin/sleep","100000"]'
     image health:1 "$(from_base)" 'HEALTHCHECK --interval=1s --timeout=1s --retries=3 CMD ["/bin/true"]' \
         'CMD ["/bin/sleep","100000"]'
+    image shellform:1 "$(from_base)" 'ENTRYPOINT exec /bin/sleep 100000'
     image noshell:1 'FROM scratch' 'COPY sleep /sleep' 'STOPSIGNAL SIGKILL' 'CMD ["/sleep","100000"]'
     cp "$root/bin/busybox" "$dir/images/noshell:1/sleep"
 }
@@ -263,12 +264,12 @@ image() {
 
 push_images() {
     local name
-    for name in base app:1 app:2 entry:1 user:1 health:1 noshell:1; do
+    for name in base app:1 app:2 entry:1 user:1 health:1 shellform:1 noshell:1; do
         # The classic builder needs no plugin beside the docker CLI.
         DOCKER_BUILDKIT=0 node_docker 1 build --quiet --tag "$REGISTRY/$name" "$dir/images/$name" \
             >>"$dir/build.log" 2>&1 || fail "cannot build $name: $(cat "$dir/build.log")"
     done
-    for name in app:1 app:2 entry:1 user:1 health:1 noshell:1; do
+    for name in app:1 app:2 entry:1 user:1 health:1 shellform:1 noshell:1; do
         node_docker 1 push --quiet "$REGISTRY/$name" >>"$dir/build.log" 2>&1 ||
             fail "cannot push $name: $(cat "$dir/build.log")"
     done

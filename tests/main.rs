@@ -26,6 +26,7 @@ mod ownership;
 mod prune;
 mod readme;
 mod rotation;
+mod secrets;
 mod secrets_stay_secret;
 mod stop;
 #[allow(dead_code, reason = "made for all the tests, also those to come")]

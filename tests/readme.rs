@@ -43,7 +43,16 @@ fn block(info: &str) -> String {
 #[test]
 fn every_kind_of_block_has_a_test_here() {
     let kinds: BTreeSet<_> = blocks().into_iter().map(|block| block.info).collect();
-    let tested = ["sh", "sh tour", "cron", "text", "yaml stacks.yaml", "yaml compose", "json status"];
+    let tested = [
+        "sh",
+        "sh tour",
+        "cron",
+        "text",
+        "yaml stacks.yaml",
+        "yaml compose",
+        "yaml secrets.yaml",
+        "json status",
+    ];
     assert_eq!(kinds, tested.map(str::to_owned).into());
 }
 
@@ -116,6 +125,7 @@ fn the_manifest_and_the_compose_file_are_taken() {
     for folder in ["db", "web", "Metrics and Logs"] {
         repo.write(&format!("{folder}/compose.yml"), &compose).write(&format!("{folder}/app.env"), "A=1\n");
     }
+    repo.write("web/secrets.yaml", block("yaml secrets.yaml"));
     repo.write("shared/site.conf", "x").commit("As the README has it");
     // Watched once with everything disabled, then only looked at: these names are not this test's alone.
     let enabled = block("yaml stacks.yaml");
@@ -123,10 +133,12 @@ fn the_manifest_and_the_compose_file_are_taken() {
     ops.run(["watch", &repo.url()]).success();
     repo.write("stacks.yaml", enabled).commit("Everything runs");
     let plan = ops.run(["reconcile", "--dry-run"]);
-    for stack in ["db", "web", "metrics-and-logs"] {
-        plan.success().stdout_has(&format!("{stack}  deploy: new"));
+    for stack in ["db", "metrics-and-logs"] {
+        plan.failure(3).stdout_has(&format!("{stack}  deploy: new"));
     }
-    plan.stdout_has("3 to deploy");
+    // The secrets of the README are none of the lab's.
+    plan.stdout_has("web  not deployed: `secrets.yaml` names secrets that do not exist")
+        .stdout_has("2 to deploy");
 }
 
 #[test]

@@ -1,4 +1,7 @@
-//! What an image runs by itself, and whether it has a shell: read without ever running it.
+//! What an image runs by itself, and whether it has a shell: read without ever running it; and what else
+//! of the Swarm secrets as variables take. It knows nothing of compose files.
+
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -6,15 +9,17 @@ use serde_json::Value;
 use super::{ANOTHER, Docker, UNWELL, command, refused, words};
 use crate::fault::OrHint;
 use crate::image::ImageCommand;
+use crate::signal::Interrupted;
 
 impl Docker {
     /// Of the image on this node; one that is not here is pulled, and one that is `moving` is as well, for
     /// its tag may name another by now.
     pub fn image_command(&self, image: &str, moving: bool) -> Result<ImageCommand> {
-        let mut pulled = Ok(());
-        if moving {
-            pulled = self.pull(image);
-        }
+        let pulled = match if moving { self.pull(image) } else { Ok(()) } {
+            Err(error) if error.is::<Interrupted>() => return Err(error),
+            pulled => pulled,
+        };
+        // A registry that is down is no reason to fail where the image is here.
         let mut inspected = self.inspect(&command::image_inspect(image))?;
         if inspected.is_empty() {
             // The first refusal says it all where there was one.
@@ -64,7 +69,7 @@ impl Docker {
     }
 
     /// The names of all secrets of the Swarm.
-    pub fn secret_names(&self) -> Result<std::collections::BTreeSet<String>> {
+    pub fn secret_names(&self) -> Result<BTreeSet<String>> {
         Ok(self.ask(&command::secret_ls())?.stdout.split_whitespace().map(str::to_owned).collect())
     }
 

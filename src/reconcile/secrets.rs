@@ -1,5 +1,7 @@
 //! Stacks whose secrets are not in the Swarm are not deployed.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 
 use super::planned::{Planned, PlannedSource};
@@ -32,7 +34,7 @@ pub fn refuse_missing(docker: &Docker, planned: &mut Planned) -> Result<()> {
 }
 
 /// The secrets that a step's deploy needs.
-fn needed<'a>(source: &'a PlannedSource, step: &Step) -> Option<&'a std::collections::BTreeSet<String>> {
+fn needed<'a>(source: &'a PlannedSource, step: &Step) -> Option<&'a BTreeSet<String>> {
     if !matches!(step.action, Action::Deploy { .. }) {
         return None;
     }

@@ -92,7 +92,8 @@ impl Lab {
         self.value("LAB_BRIDGE_NETNS")
     }
 
-    /// `app:1` as the nodes call it. There are `app:1`, `app:2`, `entry:1`, `user:1`, `noshell:1`, `health:1`.
+    /// `app:1` as the nodes call it. There are `app:1`, `app:2`, `entry:1`, `user:1`, `shellform:1`,
+    /// `noshell:1`, `health:1`; on node 1 alone `base`, which has neither entrypoint nor command.
     pub fn image(&self, name: &str) -> String {
         format!("{}/{name}", self.registry())
     }

@@ -73,7 +73,9 @@ fn what_cannot_be_injected_says_what_to_do() {
     let error = |images| format!("{:#}", stack.complete(&images).unwrap_err());
     assert!(error(image(&[], &[])).contains("neither the compose file nor `x:latest` has an entrypoint"));
     let mut images = image(&["e"], &[]);
-    images.values_mut().for_each(|image| image.has_shell = false);
+    for image in images.values_mut() {
+        image.has_shell = false;
+    }
     assert!(error(images).contains("has no `/bin/sh`") && error(image(&[""], &[])).contains("neither"));
     let reset = rendered("services: {a: {image: x, entrypoint: ['']}}", "- {secret: s, env: S}");
     assert!(reset.complete(&image(&["e"], &["c"])).is_err(), "it drops the image's command as well");
