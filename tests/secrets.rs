@@ -192,7 +192,7 @@ fn images_that_cannot_be_started_by_a_shell_say_so_and_leave_no_container() {
     lab.docker(&["push", "--quiet", &pulled]);
     lab.docker(&["image", "rm", &pulled]);
     for (stack, image) in
-        [(&no_shell, lab.image("noshell:1")), (&neither, lab.image("base")), (&fine, pulled)]
+        [(&no_shell, lab.image("noshell:1")), (&neither, lab.image("base")), (&fine, pulled.clone())]
     {
         repo.stack(stack, &one_service(&image, 0));
         repo.write(&format!("{stack}/secrets.yaml"), format!("- {{secret: {}, env: A}}\n", secret.name));
@@ -204,6 +204,13 @@ fn images_that_cannot_be_started_by_a_shell_say_so_and_leave_no_container() {
     let format = "{{json .Spec.TaskTemplate.ContainerSpec}}";
     let spec = lab.docker(&["service", "inspect", &format!("{fine}_app"), "--format", format]);
     assert!(spec.contains(r#""Args":["/bin/sleep","100000"]"#), "{spec}");
+    // Where docker asks the registry again, the command is that of the image it will find there.
+    lab.docker(&["tag", &lab.image("entry:1"), &pulled]);
+    lab.docker(&["push", "--quiet", &pulled]);
+    lab.docker(&["tag", &lab.image("app:1"), &pulled]);
+    ops.run(["reconcile", "--force"]).failure(3);
+    let spec = lab.docker(&["service", "inspect", &format!("{fine}_app"), "--format", format]);
+    assert!(spec.contains(r#""Args":["/bin/busybox","sleep","100000"]"#), "{spec}");
     assert_eq!((configs(lab, &no_shell), configs(lab, &neither)), (String::new(), String::new()));
     // Those of a test beside this one go by themselves.
     wait_for("no container that was made to look into an image", 20, || {
