@@ -174,6 +174,7 @@ fn a_failed_stack_keeps_its_fingerprint_back_and_is_tried_again() {
     scene.reconcile().failure(3).stdout_has("No such image");
     assert_eq!(scene.deploys(), [&*bad]);
     assert_eq!(scene.lab.specs(&good), untouched);
+    let scene = scene.timeout(60);
     scene.change(&bad, &scene.on()).push().success().stdout_has("1 deployed, 1 unchanged");
     assert_eq!(scene.row(&bad).unwrap().1, "deployed");
 }

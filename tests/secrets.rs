@@ -168,7 +168,7 @@ fn a_stack_without_its_secrets_is_not_deployed_and_others_are() {
         outcome.stdout_has(&format!("docker secret create {name} -\n"));
     }
     outcome.stdout_lacks(&there.name);
-    assert_eq!(fake.calls_with("secret ls").len(), 1);
+    assert_eq!(fake.calls_with("secret ls --format").len(), 1);
     let services = |stack: &str| {
         lab.docker(&["service", "ls", "-q", "--filter", &format!("label=com.docker.stack.namespace={stack}")])
     };
