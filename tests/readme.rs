@@ -110,8 +110,8 @@ fn commands_outside_the_tour_exist() {
 fn the_cron_line_is_one_and_names_a_command_that_works() {
     let line = block("cron");
     let words: Vec<_> = line.split_whitespace().collect();
-    assert_eq!(words.len(), 8, "{line}");
-    assert_eq!(words[5..], ["root", "/usr/local/bin/dockerops", "reconcile"]);
+    assert_eq!(words[5..8], ["root", "/usr/local/bin/dockerops", "reconcile"], "{line}");
+    assert_eq!(words[8..].join(" "), "> /var/log/dockerops.log 2>&1 || cat /var/log/dockerops.log");
     let output = DockerOps::without_docker().run([words[7]]);
     output.success().stdout_has("No repositories found in cache");
 }
