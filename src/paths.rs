@@ -20,6 +20,7 @@ pub fn existing_inside(root: &Path, path: &str) -> Result<PathBuf> {
 /// up to `root`. A leading `..` is how compose files reach shared files of their repository.
 pub fn resolve_inside(root: &Path, base: &Path, path: &str) -> Result<PathBuf> {
     ensure!(!path.is_empty(), "the path is empty");
+    ensure!(!path.starts_with('~'), "the path `{path}` begins with `~`, which may stand for a home folder");
     ensure!(!path.contains('\0'), "the path `{}` holds a NUL byte", path.escape_debug());
     let mut depth = base.strip_prefix(root).map_or(0, |below| below.components().count());
     let climbing = base != root;
@@ -91,9 +92,19 @@ mod tests {
     #[test]
     fn every_way_out_is_refused() {
         let dir = tree();
-        for path in
-            ["", "/etc/passwd", "../x", "web/../../x", "out", "out/passwd", ".git/config", "g/config", "a\0b"]
-        {
+        for path in [
+            "",
+            "~/x",
+            "~root/x",
+            "/etc/passwd",
+            "../x",
+            "web/../../x",
+            "out",
+            "out/passwd",
+            ".git/config",
+            "g/config",
+            "a\0b",
+        ] {
             assert!(existing_inside(dir.path(), path).is_err(), "{path:?}");
         }
         for path in ["../../etc/passwd", "../../x", "/etc/passwd", "../out/passwd"] {

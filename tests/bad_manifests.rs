@@ -215,3 +215,23 @@ fn what_docker_refuses_is_said_in_its_own_words_and_stops_no_other_stack() {
     outcome.failure(3).stdout_has("Additional property colour is not allowed");
     outcome.stdout_has(&format!("failed    {bad} ")).stdout_has(&format!("deployed  {good} "));
 }
+
+#[test]
+fn no_docker_lets_a_merge_read_a_file_outside_the_checkout() {
+    let Some(lab) = lab() else { return };
+    let outside = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(outside.path(), "stolen").unwrap();
+    for docker in crate::support::lab::docker_binaries() {
+        let (ops, repo) = (DockerOps::new(lab).with_docker(&docker), Repo::new());
+        let stack = ops.unique("merge");
+        let merge = format!("{{file: ./mine, <<: {{file: {}}}}}", outside.path().display());
+        repo.stack(&stack, &format!("{}configs: {{c: {merge}}}\n", one_service(&lab.image("app:1"), 0)));
+        repo.write(&format!("{stack}/mine"), "mine").commit("first");
+        ops.run(["watch", &repo.url()]).success();
+        let filter = format!("label=com.docker.stack.namespace={stack}");
+        let config = lab.docker(&["config", "ls", "--quiet", "--filter", &filter]);
+        let data = lab.docker(&["config", "inspect", config.trim(), "--format", "{{json .Spec.Data}}"]);
+        // "mine" in base64.
+        assert_eq!(data.trim(), "\"bWluZQ==\"", "{}", docker.display());
+    }
+}

@@ -6,8 +6,13 @@ use crate::problem::Collector;
 use crate::stack::{Payload, StackName, is_dns_label};
 use crate::yaml::Node;
 
+/// Tags that leave a text what it is. Another one, `!!binary` or `!!merge`, would let docker read a path that
+/// was never checked.
+const TAGS: [&str; 8] = ["str", "int", "float", "bool", "null", "timestamp", "seq", "map"];
+
 /// Notes what is wrong with `tree`, the compose file of the stack `name`.
 pub fn check(tree: &Node, name: &StackName, problems: &mut Collector) {
+    refuse_tags(tree, problems);
     let Some(section) = tree.get("services") else {
         problems.add(tree.line, "services", "is missing: a stack needs at least one service");
         return;
@@ -48,6 +53,23 @@ pub fn check(tree: &Node, name: &StackName, problems: &mut Collector) {
             let path = format!("{section}.{}.labels", key.text().unwrap_or_default());
             refuse_reserved_labels(entry.get("labels"), &path, problems);
         }
+    }
+}
+
+fn refuse_tags(node: &Node, problems: &mut Collector) {
+    if let Some(tag) = &node.tag {
+        let known = tag.strip_prefix("tag:yaml.org,2002:").is_some_and(|word| TAGS.contains(&word));
+        if !known {
+            let what = format!("the tag is not taken; known are `!!{}`", TAGS.join("`, `!!"));
+            problems.add(node.line, tag.clone(), what);
+        }
+    }
+    for item in node.items().unwrap_or_default() {
+        refuse_tags(item, problems);
+    }
+    for (key, value) in node.pairs().unwrap_or_default() {
+        refuse_tags(key, problems);
+        refuse_tags(value, problems);
     }
 }
 

@@ -161,7 +161,7 @@ fn render(
         fingerprint::fingerprint(&(yaml::print(tree) + &secrets.decides()), &used, variables, &files)
             .map_err(whole)?;
     let rotated = rotate::find(name, &effective, &files).map_err(whole)?;
-    let tree = environment::for_docker(tree, variables).map_err(whole)?;
+    let tree = environment::for_docker(&tree.without_merges(), variables).map_err(whole)?;
     let tree = secrets.inject(rotate::rename(&tree, &rotated));
     Ok(RenderedStack {
         name: name.clone(),

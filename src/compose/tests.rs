@@ -159,6 +159,16 @@ fn mistakes_name_file_line_and_key() {
             "web/compose.yml:2: `secrets.s.labels`: labels that begin",
         ),
         ("services: {a: {image: x, image: y}}", "is not YAML: "),
+        (
+            "services: {a: {image: x}}\nconfigs: {c: {file: !!binary L2V0Yy9zaGFkb3c=}}",
+            "2002:binary`: the tag is not taken",
+        ),
+        (
+            "services: {a: {image: x}}\nconfigs: {c: {!!merge \"<<\": {file: /etc/shadow}}}",
+            "2002:merge`: the tag is not",
+        ),
+        ("services: {a: {image: x}}\nx-a: {!reset b: c}", "`!reset`: the tag is not taken"),
+        ("services: {a: {image: x, env_file: ~/.ssh/id_rsa}}", "begins with `~`"),
     ] {
         let found = Stack::new(compose).mistakes();
         assert!(found.iter().any(|line| line.contains(expected)), "{expected}: {found:?}");
@@ -233,4 +243,20 @@ fn a_version_stays_where_names_are_known_or_none_is_added() {
         let text = Stack::new(&compose).with("web/f", "1").load().text(&ownership());
         assert!(text.contains(&format!("version: {}\n", version.replace('\'', "\""))), "{text}");
     }
+}
+
+#[test]
+fn docker_finds_no_merge_that_could_win_over_what_was_checked() {
+    let compose = concat!(
+        "services:\n  a: {image: x, <<: {image: y, hostname: h}}\n",
+        "configs: {c: {file: ./ok, <<: [{file: /etc/shadow}, {labels: {k: v}}]}}\n",
+    );
+    let text = Stack::new(compose).with("web/ok", "1").load().text(&ownership());
+    assert!(!text.contains("<<") && !text.contains("shadow"), "{text}");
+    let tree = yaml::parse(&text).unwrap().unwrap();
+    let service = tree.get("services").unwrap().get("a").unwrap();
+    assert_eq!(service.get("image").unwrap().text(), Some("x"));
+    assert_eq!(service.get("hostname").unwrap().text(), Some("h"));
+    let config = tree.get("configs").unwrap().get("c").unwrap();
+    assert_eq!(config.get("file").unwrap().text(), Some("./ok"));
 }

@@ -118,6 +118,28 @@ impl Node {
         merged
     }
 
+    /// The tree with every `<<` written out, so that all readers find the same values. docker 20.10 (yaml.v2)
+    /// lets a merge win over a key before it, which the YAML specification does not. A `<<` that is no merge
+    /// at all stays for docker to refuse.
+    pub fn without_merges(&self) -> Rc<Self> {
+        let kind = match &self.kind {
+            Kind::Scalar { .. } => self.kind.clone(),
+            Kind::Sequence(items) => Kind::Sequence(items.iter().map(|item| item.without_merges()).collect()),
+            Kind::Mapping(pairs) => {
+                let sound =
+                    pairs.iter().filter(|(key, _)| is_merge(key)).all(|(_, value)| can_be_merged(value));
+                let pairs = if sound { self.merged_pairs() } else { pairs.clone() };
+                Kind::Mapping(
+                    pairs
+                        .into_iter()
+                        .map(|(key, value)| (key.without_merges(), value.without_merges()))
+                        .collect(),
+                )
+            }
+        };
+        Rc::new(Self { line: self.line, tag: self.tag.clone(), kind })
+    }
+
     /// The value of `key`, merges included.
     pub fn get(&self, key: &str) -> Option<Rc<Node>> {
         self.merged_pairs().into_iter().find(|(known, _)| known.text() == Some(key)).map(|(_, value)| value)
@@ -134,6 +156,12 @@ impl Node {
             Kind::Mapping(_) => "a mapping",
         }
     }
+}
+
+/// A mapping, or a list of mappings.
+fn can_be_merged(value: &Node) -> bool {
+    let is_mapping = |node: &Node| matches!(node.kind, Kind::Mapping(_));
+    is_mapping(value) || value.items().is_some_and(|items| items.iter().all(|item| is_mapping(item)))
 }
 
 fn is_merge(key: &Node) -> bool {
