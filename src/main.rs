@@ -2,6 +2,7 @@
 //!
 //! Here: parse, run the command, print the one error, exit.
 
+mod bindings;
 mod cli;
 mod commands;
 mod compose;

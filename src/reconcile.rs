@@ -4,6 +4,7 @@
 //! this file only says what follows what.
 
 mod apply;
+mod bindings;
 mod fetch;
 mod planned;
 mod recorder;
@@ -25,6 +26,7 @@ use crate::source::Source;
 use crate::state::{SourceRow, State};
 use crate::watched::watched;
 
+pub use bindings::remove_bindings;
 pub use remove::remove_all;
 
 /// What a run works with.
@@ -73,15 +75,18 @@ pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: Options) 
     let surveyed = survey::survey(targets, heads.wait()?, &watched, &swarm, options);
 
     // Only what changed, drifted or failed before is fetched and read.
-    let fetched = fetch::fetch(session, surveyed)?;
+    let fetched = fetch::fetch(session, surveyed, options)?;
     let mut planned = planned::plan(session, fetched, &watched, &swarm, options)?;
     secrets::refuse_missing(session.docker, &mut planned)?;
+    bindings::refuse_conflicts(session.state, &mut planned)?;
     if options.dry_run {
         return Ok(planned.describe(session.report));
     }
     let mut tally = Tally::default();
     planned.remove(session, &swarm, &mut tally)?;
+    bindings::copy(session, &mut planned)?;
     planned.deploy(session, &mut tally)?;
+    bindings::clean(session, &planned)?;
     planned.record(session)?;
     Ok(tally)
 }

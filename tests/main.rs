@@ -7,6 +7,7 @@
 
 mod bad_manifests;
 mod bad_sources;
+mod bindings;
 mod commands;
 mod crash;
 mod database;

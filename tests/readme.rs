@@ -49,6 +49,8 @@ fn every_kind_of_block_has_a_test_here() {
         "cron",
         "text",
         "yaml stacks.yaml",
+        "yaml volumes.yaml",
+        "yaml nfs.yaml",
         "yaml compose",
         "yaml secrets.yaml",
         "json status",
@@ -139,6 +141,23 @@ fn the_manifest_and_the_compose_file_are_taken() {
     // The secrets of the README are none of the lab's.
     plan.stdout_has("web  not deployed: `secrets.yaml` names secrets that do not exist")
         .stdout_has("2 to deploy");
+}
+
+#[test]
+fn the_volumes_and_the_folder_they_go_to_are_taken() {
+    let Some(lab) = lab() else { return };
+    let (ops, repo, nfs) = (DockerOps::new(lab), Repo::new(), tempfile::tempdir().unwrap());
+    let stack = ops.unique("volumes");
+    let compose = format!(
+        "version: '3.8'\nservices: {{app: {{image: {}, volumes: ['data:/var/lib/app', 'conf:/etc/app:ro'], deploy: {{replicas: 0}}}}}}\n",
+        lab.image("app:1")
+    );
+    let place = nfs.path().display().to_string();
+    repo.write("volumes.yaml", block("yaml volumes.yaml")).write("web/conf/app.ini", "x");
+    repo.write("nfs.yaml", block("yaml nfs.yaml").replace("/mnt/nfs", &place));
+    repo.stack(&stack, &compose).commit("As the README has it");
+    ops.run(["watch", &repo.url()]).success();
+    assert_eq!(fs::read_to_string(nfs.path().join("web/conf/app.ini")).unwrap(), "x");
 }
 
 #[test]

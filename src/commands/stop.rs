@@ -14,7 +14,7 @@ use crate::docker::{ImageRemoval, Swarm};
 use crate::fault::fault;
 use crate::image::ImageRef;
 use crate::plan;
-use crate::reconcile::remove_all;
+use crate::reconcile::{remove_all, remove_bindings};
 use crate::settings::Settings;
 use crate::watched::{Watched, watched};
 
@@ -40,6 +40,9 @@ pub fn run(settings: &Settings, arguments: &StopArgs) -> Result<Ending> {
         failures += remove_all(&session, known, &swarm)?;
     }
     all_removed(failures)?;
+    for known in &watched {
+        remove_bindings(&session, &known.row.url)?;
+    }
     remove_images(&writer, digests)?;
     writer.state.clear()?;
     writer.report.say("everything DockerOps managed is removed; volumes stay");

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::{Ending, Writer, all_removed};
 use crate::cli::UnwatchArgs;
 use crate::fault::fault;
-use crate::reconcile::remove_all;
+use crate::reconcile::{remove_all, remove_bindings};
 use crate::settings::Settings;
 use crate::source::Source;
 use crate::watched::watched;
@@ -28,6 +28,7 @@ pub fn run(settings: &Settings, arguments: &UnwatchArgs) -> Result<Ending> {
         let swarm = writer.docker.observe()?;
         for known in watched(&writer.state)?.iter().filter(|known| known.row.id == row.id) {
             all_removed(remove_all(&session, known, &swarm)?)?;
+            remove_bindings(&session, &row.url)?;
         }
     }
     writer.state.forget(&row)?;

@@ -2,8 +2,8 @@
 //!
 //! In: one stack's compose file in a checkout and the variables it may see. Out: a `RenderedStack` with
 //! its images and fingerprint, or what is wrong with it. What docker reads means what the author wrote;
-//! only ownership labels, the names of configs and secrets that rotate, and what secrets as variables take
-//! are added. It knows nothing of what is deployed.
+//! only ownership labels, the names of configs and secrets that rotate, what secrets as variables take, and
+//! what stands for ids of `volumes.yaml` are added. It knows nothing of what is deployed.
 
 mod checks;
 mod dotenv;
@@ -15,6 +15,7 @@ mod references;
 mod rotate;
 mod secrets;
 mod verify;
+mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -33,6 +34,7 @@ use interpolate::Variables;
 pub use labels::{FINGERPRINT, Ownership, REPOSITORY};
 pub use rotate::Rotated;
 pub use secrets::Script;
+pub use volumes::{Mount, Volumes};
 
 /// The largest compose file taken, in bytes.
 const MOST_BYTES: u64 = 4 * 1024 * 1024;
@@ -63,6 +65,10 @@ pub struct RenderedStack {
     pub fingerprint: String,
     /// Its configs and secrets whose names follow their content.
     pub rotated: Vec<Rotated>,
+    /// The bindings it mounts, by id.
+    pub bindings: BTreeSet<String>,
+    /// What its author should know.
+    pub notes: Vec<String>,
     tree: Rc<Node>,
     secrets: secrets::Plan,
 }
@@ -119,6 +125,7 @@ pub fn load(
     name: &StackName,
     place: Place<'_>,
     inherited: &BTreeMap<OsString, OsString>,
+    volumes: &Volumes,
 ) -> Result<RenderedStack, Unrenderable> {
     let mut problems = Collector::new(place.path);
     let Some((text, tree)) = read(place, &mut problems) else {
@@ -134,7 +141,7 @@ pub fn load(
     if !problems.is_empty() {
         return Err(Unrenderable::Invalid(problems));
     }
-    render(name, place, &folder, &tree, &variables, &entries)
+    render(name, place, &folder, &tree, &variables, &entries, volumes)
 }
 
 fn render(
@@ -144,6 +151,7 @@ fn render(
     tree: &Rc<Node>,
     variables: &Variables,
     entries: &[secrets::Entry],
+    volumes: &Volumes,
 ) -> Result<RenderedStack, Unrenderable> {
     let whole = |error: anyhow::Error| Unrenderable::Stack(error.context(format!("`{}`", place.path)));
     let mut used = BTreeSet::new();
@@ -151,12 +159,14 @@ fn render(
     let services = services(&effective).map_err(whole)?;
     let mut problems = Collector::new(place.path);
     let files = references::files(&effective, place.root, folder, &mut problems);
-    references::refuse_relative_binds(&effective, &mut problems);
+    references::refuse_relative_binds(&effective, place.root, folder, &mut problems);
     let secrets = secrets::plan(name, entries, &effective, &services, &mut problems);
     let problems = problems.into_problems();
     if !problems.is_empty() {
         return Err(Unrenderable::Invalid(problems));
     }
+    let rewritten = volumes::rewrite(tree, &effective, volumes);
+    let tree = &rewritten.tree;
     let fingerprint =
         fingerprint::fingerprint(&(yaml::print(tree) + &secrets.decides()), &used, variables, &files)
             .map_err(whole)?;
@@ -170,6 +180,8 @@ fn render(
         services,
         fingerprint,
         rotated,
+        bindings: rewritten.bindings,
+        notes: rewritten.notes,
         tree,
         secrets,
     })

@@ -64,7 +64,7 @@ fn resolve(
 
 /// A bind mount of a checkout's file cannot work: the checkout is gone after the run, and other nodes
 /// never had it.
-pub fn refuse_relative_binds(tree: &Node, problems: &mut Collector) {
+pub fn refuse_relative_binds(tree: &Node, root: &Path, folder: &Path, problems: &mut Collector) {
     for (key, service) in section(tree, "services") {
         let Some(volumes) = service.get("volumes") else { continue };
         for volume in volumes.items().unwrap_or_default() {
@@ -81,12 +81,31 @@ pub fn refuse_relative_binds(tree: &Node, problems: &mut Collector) {
             if let Some(source) = source {
                 let what = format!(
                     "`{source}` is relative to a checkout that is gone after the run and never was on other nodes; \
-                     use a `configs` entry with `file: {source}` for a file, or an absolute path that every node has"
+                     bind it: write `{}` into `volumes.yaml`, say in `nfs.yaml` where it is copied to, and mount \
+                     `{}:…` here",
+                    entry(&source, root, folder),
+                    id(&source),
                 );
                 problems.add(volume.line, format!("services.{key}.volumes"), what);
             }
         }
     }
+}
+
+/// The entry of `volumes.yaml` that would make a binding of `source`; in the root, where most keep it.
+fn entry(source: &str, root: &Path, folder: &Path) -> String {
+    let path = paths::resolve_inside(root, folder, source).ok();
+    let path = path.as_deref().and_then(|path| path.strip_prefix(root).ok());
+    let path = path.filter(|path| !path.as_os_str().is_empty()).map(|path| path.display().to_string());
+    format!("- {{id: {}, type: binding, path: {}}}", id(source), path.as_deref().unwrap_or("…"))
+}
+
+/// An id made of the last part of a path.
+fn id(source: &str) -> String {
+    let name = Path::new(source).file_name().map(|name| name.to_string_lossy().into_owned());
+    let letter = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '-' };
+    let id: String = name.unwrap_or_default().trim_start_matches('.').chars().map(letter).collect();
+    if id.len() < 2 { "files".into() } else { id }
 }
 
 fn section(tree: &Node, name: &str) -> Vec<(String, Rc<Node>)> {

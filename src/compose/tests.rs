@@ -20,7 +20,7 @@ impl Stack {
         let root = self.0.path().canonicalize().unwrap();
         let place = Place { root: &root, file: &root.join("web/compose.yml"), path: "web/compose.yml" };
         let environment = environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
-        load(&StackName::known("web"), place, &environment)
+        load(&StackName::known("web"), place, &environment, &Volumes::new())
     }
 
     fn load(&self) -> RenderedStack {

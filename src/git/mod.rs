@@ -13,6 +13,7 @@ mod remote;
 mod submodules;
 #[cfg(test)]
 mod tests;
+mod tracked;
 mod worker;
 
 use std::ffi::c_int;
@@ -24,6 +25,7 @@ use git2::{ConfigLevel, Oid};
 
 pub use checkout::{Checkout, checkout, sweep};
 pub use ls::heads;
+pub use tracked::{Tracked, TrackedKind, tracked};
 
 use crate::fault::fault;
 use crate::settings::GitAccess;

@@ -4,9 +4,10 @@ use std::thread;
 
 use anyhow::{Context, Result};
 
-use super::Session;
+use super::bindings::{self, Bindings};
 use super::survey::{Finding, Surveyed};
-use crate::compose::{self, Place, Unrenderable};
+use super::{Options, Session};
+use crate::compose::{self, Place, Unrenderable, Volumes};
 use crate::docker::Docker;
 use crate::fault::OrHint;
 use crate::git::{self, Checkout};
@@ -46,10 +47,12 @@ pub struct Read {
     pub checkout: Checkout,
     /// What it wants.
     pub desired: Vec<Desired>,
+    /// What is to be copied for it.
+    pub bindings: Bindings,
 }
 
 /// Fetches and reads every source that has work; fails only where the run is to end.
-pub fn fetch(session: &Session<'_>, surveyed: Vec<Surveyed>) -> Result<Vec<Fetched>> {
+pub fn fetch(session: &Session<'_>, surveyed: Vec<Surveyed>, options: Options) -> Result<Vec<Fetched>> {
     // Threads share the way to git, not the database.
     let (folder, access) = (&*session.checkouts, session.git);
     let mut fetched = Vec::new();
@@ -80,9 +83,12 @@ pub fn fetch(session: &Session<'_>, surveyed: Vec<Surveyed>) -> Result<Vec<Fetch
                 (Finding::Failed(error), _) => Content::Failed(error),
                 (_, None) => Content::Idle,
                 (_, Some(checkout)) => match checkout
-                    .and_then(|checkout| read(session.docker, &surveyed.target.source, checkout))
+                    .and_then(|checkout| read(session.docker, &surveyed.target.source, checkout, options))
                 {
-                    Ok(read) => Content::Read(read),
+                    Ok(read) => {
+                        say_notes(session, &read);
+                        Content::Read(read)
+                    }
                     Err(error) if error.is::<signal::Interrupted>() => return Err(error),
                     Err(error) => Content::Failed(error),
                 },
@@ -93,22 +99,30 @@ pub fn fetch(session: &Session<'_>, surveyed: Vec<Surveyed>) -> Result<Vec<Fetch
     Ok(fetched)
 }
 
+fn say_notes(session: &Session<'_>, read: &Read) {
+    for rendered in read.desired.iter().filter_map(|desired| desired.rendered.as_ref()?.as_ref().ok()) {
+        rendered.notes.iter().for_each(|note| session.report.note(rendered.name.as_str(), note));
+    }
+}
+
 fn join(thread: thread::ScopedJoinHandle<'_, Result<Checkout>>) -> Result<Checkout> {
     thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the fetch came to an unexpected end")))
 }
 
 /// Reads the manifest and renders its stacks; all mistakes of all files together.
-fn read(docker: &Docker, source: &Source, checkout: Checkout) -> Result<Read> {
+fn read(docker: &Docker, source: &Source, checkout: Checkout, options: Options) -> Result<Read> {
     let mut desired = Vec::new();
-    let (manifest, mut problems) = manifest::read(checkout.root(), checkout.dir());
+    let (manifest, mut problems) = manifest::read(checkout.root(), checkout.dir(), !options.dry_run);
+    let (volumes, bindings, wrong) = bindings::read(&checkout, &manifest);
+    problems.extend(wrong);
     for entry in manifest.stacks {
-        match render(docker, &checkout, &entry) {
+        match render(docker, &checkout, &entry, &volumes) {
             Ok(rendered) => desired.push(Desired { entry, rendered }),
             Err(found) => problems.extend(found),
         }
     }
     if problems.is_empty() {
-        return Ok(Read { checkout, desired });
+        return Ok(Read { checkout, desired, bindings });
     }
     Err(Problems(problems))
         .with_context(|| format!("source `{source}` at {}", checkout.commit().short()))
@@ -117,10 +131,15 @@ fn read(docker: &Docker, source: &Source, checkout: Checkout) -> Result<Read> {
 
 type Rendered = Option<Result<compose::RenderedStack>>;
 
-fn render(docker: &Docker, checkout: &Checkout, entry: &StackEntry) -> Result<Rendered, Vec<Problem>> {
+fn render(
+    docker: &Docker,
+    checkout: &Checkout,
+    entry: &StackEntry,
+    volumes: &Volumes,
+) -> Result<Rendered, Vec<Problem>> {
     let Some(file) = entry.compose_file.as_ref().filter(|_| entry.enabled) else { return Ok(None) };
     let place = Place { root: checkout.root(), file, path: &entry.compose_path };
-    match compose::load(&entry.name, place, docker.environment()) {
+    match compose::load(&entry.name, place, docker.environment(), volumes) {
         Ok(rendered) => Ok(Some(Ok(rendered))),
         Err(Unrenderable::Stack(error)) => Ok(Some(Err(error))),
         Err(Unrenderable::Invalid(problems)) => Err(problems),

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::fault::fault;
 
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     // The older release's tables, which it made without a version.
     "CREATE TABLE IF NOT EXISTS images (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -49,6 +49,20 @@ const MIGRATIONS: [&str; 2] = [
         PRIMARY KEY (stack_id, name)
     );
     CREATE TABLE foreign_images (name TEXT PRIMARY KEY);",
+    "CREATE TABLE bindings (
+        id INTEGER PRIMARY KEY,
+        repository_url TEXT NOT NULL,
+        root BLOB NOT NULL,
+        path BLOB NOT NULL,
+        UNIQUE(root, path)
+    );
+    CREATE TABLE binding_files (
+        binding_id INTEGER NOT NULL REFERENCES bindings(id) ON DELETE CASCADE,
+        path BLOB NOT NULL,
+        content BLOB NOT NULL,
+        stamp BLOB NOT NULL,
+        PRIMARY KEY (binding_id, path, content)
+    ) WITHOUT ROWID;",
 ];
 
 fn version(connection: &Connection) -> Result<usize> {

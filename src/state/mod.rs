@@ -3,6 +3,7 @@
 //! In: facts, after they happened. Out: rows. The documented tables (`images`, `stacks`,
 //! `repository_cache`) keep their columns and meaning; what more is needed lies in further tables.
 
+mod bindings;
 mod images;
 mod migrations;
 mod sources;
@@ -19,6 +20,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::fault::{OrHint, fault, hint_of};
 
+pub use bindings::{BindingFile, BindingRow};
 pub use images::ImageRow;
 pub use sources::SourceRow;
 pub use stacks::{AppliedService, Record, StackRow, StackStatus};
@@ -71,7 +73,7 @@ impl State {
     /// Forgets everything: sources, stacks and images.
     pub fn clear(&self) -> Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
-        for table in ["stacks", "repository_cache", "images", "foreign_images"] {
+        for table in ["stacks", "repository_cache", "images", "foreign_images", "bindings"] {
             transaction.execute(&format!("DELETE FROM {table}"), [])?;
         }
         transaction.commit().context("cannot empty the database")

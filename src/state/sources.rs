@@ -90,6 +90,7 @@ impl State {
     pub fn forget(&self, source: &SourceRow) -> Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
         transaction.execute("DELETE FROM stacks WHERE repository_url = ?1", params![source.url])?;
+        transaction.execute("DELETE FROM bindings WHERE repository_url = ?1", params![source.url])?;
         transaction.execute("DELETE FROM repository_cache WHERE id = ?1", params![source.id])?;
         transaction.commit().with_context(|| format!("cannot forget `{}`", source.url))
     }

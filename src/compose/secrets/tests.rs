@@ -3,7 +3,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Command as Process;
 
-use crate::compose::{Ownership, Place, RenderedStack, Unrenderable, load};
+use crate::compose::{Ownership, Place, RenderedStack, Unrenderable, Volumes, load};
 use crate::yaml;
 
 fn try_load(compose: &str, secrets: &str) -> Result<RenderedStack, Unrenderable> {
@@ -13,7 +13,7 @@ fn try_load(compose: &str, secrets: &str) -> Result<RenderedStack, Unrenderable>
     fs::write(root.join("web/compose.yml"), compose).unwrap();
     fs::write(root.join("web/secrets.yaml"), secrets).unwrap();
     let place = Place { root: &root, file: &root.join("web/compose.yml"), path: "web/compose.yml" };
-    load(&StackName::known("web"), place, &BTreeMap::from([("V".into(), "a 'b c'".into())]))
+    load(&StackName::known("web"), place, &BTreeMap::from([("V".into(), "a 'b c'".into())]), &Volumes::new())
 }
 
 fn rendered(compose: &str, secrets: &str) -> RenderedStack {

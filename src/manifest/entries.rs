@@ -1,0 +1,79 @@
+//! What the smaller manifest files have in common: an optional file, and mappings with known keys.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::rc::Rc;
+
+use super::MOST_BYTES;
+use crate::paths;
+use crate::problem::Collector;
+use crate::yaml::{self, Node};
+
+/// The path of `name` in `dir` from the repository's root.
+pub fn display(root: &Path, dir: &Path, name: &str) -> String {
+    dir.strip_prefix(root).unwrap_or(dir).join(name).display().to_string()
+}
+
+/// The document of an optional file; `None` where there is none, or it cannot be read, which is noted.
+pub fn document(root: &Path, dir: &Path, name: &str, problems: &mut Collector) -> Option<Rc<Node>> {
+    dir.join(name).symlink_metadata().ok()?;
+    let text = paths::resolve_inside(root, dir, name).and_then(|path| paths::read_text(&path, MOST_BYTES));
+    match text.map(|text| yaml::parse(&text)) {
+        Ok(Ok(Some(node))) => Some(node),
+        Ok(Ok(None)) => {
+            problems.add(0, "", "is empty; remove the file, or fill it");
+            None
+        }
+        Ok(Err(error)) => {
+            problems.add(error.line, "", error.what);
+            None
+        }
+        Err(error) => {
+            problems.add(0, "", format!("{error:#}"));
+            None
+        }
+    }
+}
+
+/// Notes unknown keys and keys that stand twice.
+pub fn check_keys(item: &Node, place: &str, known: &[&str], problems: &mut Collector) {
+    let mut seen = BTreeSet::new();
+    for (key, _) in item.pairs().unwrap_or_default() {
+        let word = key.text().unwrap_or("…");
+        if word != "<<" && !known.contains(&word) {
+            let what = format!("unknown key; known are `{}`", known.join("`, `"));
+            problems.add(key.line, below(place, word), what);
+        } else if !seen.insert(word.to_owned()) {
+            problems.add(key.line, below(place, word), "stands twice");
+        }
+    }
+}
+
+/// The string of `key`, with its line; what is wrong with it is noted.
+pub fn string(
+    item: &Node,
+    place: &str,
+    key: &str,
+    what: &str,
+    problems: &mut Collector,
+) -> Option<(usize, String)> {
+    let Some(value) = item.get(key) else {
+        problems.add(item.line, place, format!("has no `{key}`: {what}"));
+        return None;
+    };
+    match value.as_string() {
+        Some(text) if !text.is_empty() => Some((value.line, text.to_owned())),
+        Some(_) => {
+            problems.add(value.line, below(place, key), format!("is empty; it is {what}"));
+            None
+        }
+        None => {
+            problems.add(value.line, below(place, key), format!("must be a string, not {}", value.what()));
+            None
+        }
+    }
+}
+
+fn below(place: &str, key: &str) -> String {
+    if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") }
+}

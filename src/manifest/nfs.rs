@@ -1,0 +1,143 @@
+//! `nfs.yaml`: where bindings go, and to whom their files belong.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::entries;
+use crate::problem::{Collector, Problem};
+use crate::yaml::Node;
+
+pub const FILE: &str = "nfs.yaml";
+const KEYS: [&str; 2] = ["path", "owner"];
+
+/// Where bindings go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nfs {
+    /// An absolute path that every node has, as the author wrote it but for needless slashes.
+    pub path: PathBuf,
+    /// User and group of what is copied; root where there is none.
+    pub owner: Option<(u32, u32)>,
+}
+
+/// `None` where there is no such file, or it is wrong. With `try_writing` a file is made below `path`,
+/// and removed: nothing else proves that an NFS server lets root write.
+pub fn read(root: &Path, dir: &Path, try_writing: bool) -> (Option<Nfs>, Vec<Problem>) {
+    let mut problems = Collector::new(entries::display(root, dir, FILE));
+    let nfs = entries::document(root, dir, FILE, &mut problems)
+        .and_then(|node| from_node(&node, try_writing, &mut problems));
+    (nfs, problems.into_problems())
+}
+
+fn from_node(node: &Node, try_writing: bool, problems: &mut Collector) -> Option<Nfs> {
+    if node.pairs().is_none() {
+        problems.add(node.line, "", format!("must be a mapping with `path`, not {}", node.what()));
+        return None;
+    }
+    entries::check_keys(node, "", &KEYS, problems);
+    let owner = owner(node, problems);
+    let (line, text) = entries::string(node, "", "path", "the folder that every node mounts", problems)?;
+    match folder(&text, try_writing) {
+        Ok(path) => Some(Nfs { path, owner }),
+        Err(what) => {
+            problems.add(line, "path", what);
+            None
+        }
+    }
+}
+
+fn folder(text: &str, try_writing: bool) -> Result<PathBuf, String> {
+    let path = Path::new(text);
+    if !path.is_absolute() {
+        return Err(format!("`{text}` is relative; write where every node mounts it, as in `/mnt/nfs`"));
+    }
+    if path.components().any(|part| part == Component::ParentDir) {
+        return Err(format!("`{text}` leads on with `..`; write the path it means"));
+    }
+    if text.chars().any(|letter| letter == ':' || letter.is_control()) {
+        return Err("holds a `:` or a control character, which a mount cannot name".into());
+    }
+    let path: PathBuf = path.components().collect();
+    if path.parent().is_none() {
+        return Err("is the root of the file system; name a folder".into());
+    }
+    match path.metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(format!("`{text}` does not exist on this node; is it mounted?"))
+        }
+        Err(error) => Err(format!("`{text}` cannot be looked at: {error}")),
+        Ok(found) if !found.is_dir() => Err(format!("`{text}` is not a folder")),
+        Ok(_) => writable(&path, try_writing)
+            .map(|()| path)
+            .map_err(|error| format!("`{text}` is not writable: {error}")),
+    }
+}
+
+fn writable(path: &Path, try_writing: bool) -> std::io::Result<()> {
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)?;
+    if try_writing {
+        tempfile::Builder::new().prefix(".dockerops-trial-").tempfile_in(path)?.close()?;
+    }
+    Ok(())
+}
+
+fn owner(node: &Node, problems: &mut Collector) -> Option<(u32, u32)> {
+    let value = node.get("owner")?;
+    let id = |text: &str| {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        // The highest id means "leave it" to the system.
+        text.parse().ok().filter(|id| digits && *id != u32::MAX)
+    };
+    let parsed = value.text().and_then(|text| {
+        let (user, group) = text.split_once(':')?;
+        Some((id(user)?, id(group)?))
+    });
+    if parsed.is_none() {
+        problems.add(value.line, "owner", "must be the numbers of a user and a group: `\"1000:1000\"`");
+    }
+    parsed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(text: &str) -> (Option<Nfs>, Vec<String>) {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(FILE), text).unwrap();
+        let (nfs, problems) = read(dir.path(), dir.path(), true);
+        (nfs, problems.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_folder_that_can_be_written_is_taken_and_nothing_is_left_in_it() {
+        let nfs = tempfile::tempdir().unwrap();
+        let text = format!("path: {}//\nowner: \"1000:33\"\n", nfs.path().display());
+        let (read, problems) = read_text(&text);
+        assert_eq!(problems, [""; 0]);
+        assert_eq!(read.unwrap(), Nfs { path: nfs.path().to_path_buf(), owner: Some((1000, 33)) });
+        assert_eq!(std::fs::read_dir(nfs.path()).unwrap().count(), 0);
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(super::read(dir.path(), dir.path(), true), (None, vec![]));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_line_and_key() {
+        for (text, what) in [
+            ("path: mnt/nfs\n", "nfs.yaml:1: `path`: `mnt/nfs` is relative"),
+            ("\npath: /nonexistent/nfs\n", "nfs.yaml:2: `path`: `/nonexistent/nfs` does not exist"),
+            ("path: /etc/hostname\n", "nfs.yaml:1: `path`: `/etc/hostname` is not a folder"),
+            ("path: /tmp/../etc\n", "nfs.yaml:1: `path`: `/tmp/../etc` leads on with `..`"),
+            ("path: /\n", "nfs.yaml:1: `path`: is the root"),
+            ("path: /proc/self\n", "nfs.yaml:1: `path`: `/proc/self` is not writable"),
+            ("path: [a]\n", "nfs.yaml:1: `path`: must be a string, not a list"),
+            ("owner: 1:1\n", "nfs.yaml:1: has no `path`"),
+            ("path: /tmp\nowner: root:root\n", "nfs.yaml:2: `owner`: must be the numbers"),
+            ("path: /tmp\nowner: \"1000:4294967295\"\n", "nfs.yaml:2: `owner`: must be the numbers"),
+            ("path: /tmp\nserver: x\n", "nfs.yaml:2: `server`: unknown key"),
+            ("- /tmp\n", "nfs.yaml:1: must be a mapping"),
+            ("", "nfs.yaml: is empty"),
+        ] {
+            let (_, problems) = read_text(text);
+            assert!(problems.iter().any(|problem| problem.starts_with(what)), "{text:?}: {problems:?}");
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Bindings of all sources: read with the manifest, copied before the stacks that mount them are deployed,
+//! removed after the stacks that mounted them converged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::Session;
+use super::fetch::Content;
+use super::planned::{Planned, PlannedSource};
+use crate::bindings::{self, File, Kind, Spot, Synced, Trace, Traces, Tree};
+use crate::compose::{Mount, Volumes};
+use crate::git::{self, Checkout, Tracked, TrackedKind};
+use crate::manifest::{Manifest, VolumeKind};
+use crate::plan::{Action, Step};
+use crate::problem::Problem;
+use crate::signal;
+use crate::state::{BindingFile, BindingRow, StackStatus, State};
+
+/// A binding of a checkout.
+#[derive(Debug)]
+pub struct Binding {
+    /// `nfs.path`.
+    pub root: PathBuf,
+    /// Below it.
+    pub path: PathBuf,
+    /// To whom its files belong.
+    pub owner: Option<(u32, u32)>,
+    /// What it holds.
+    pub tree: Tree,
+}
+
+/// Bindings by id.
+pub type Bindings = BTreeMap<String, Binding>;
+
+/// What compose files may refer to, and the bindings among it.
+pub fn read(checkout: &Checkout, manifest: &Manifest) -> (Volumes, Bindings, Vec<Problem>) {
+    let (mut volumes, mut bindings, mut problems) = (Volumes::new(), Bindings::new(), Vec::new());
+    for entry in &manifest.volumes {
+        let mount = match &entry.kind {
+            VolumeKind::Volume(name) => Mount::Volume(name.clone()),
+            VolumeKind::Binding { path, source } => {
+                let tree = match tree(checkout.root(), source) {
+                    Ok(tree) => tree,
+                    Err(error) => {
+                        let dir = checkout.dir().strip_prefix(checkout.root()).unwrap_or(Path::new(""));
+                        let (file, what) = (dir.join(path).display().to_string(), format!("{error:#}"));
+                        problems.push(Problem { file, line: None, key: entry.id.clone(), what });
+                        continue;
+                    }
+                };
+                // Without `nfs.yaml`, which is a mistake noted elsewhere, compose files are still read.
+                let root = manifest.nfs.as_ref().map_or_else(|| PathBuf::from("/"), |nfs| nfs.path.clone());
+                let owner = manifest.nfs.as_ref().and_then(|nfs| nfs.owner);
+                let mount =
+                    Mount::Bind { path: root.join(path).display().to_string(), hash: tree.hash.clone() };
+                bindings.insert(entry.id.clone(), Binding { root, path: path.clone(), owner, tree });
+                mount
+            }
+        };
+        volumes.insert(entry.id.clone(), mount);
+    }
+    (volumes, bindings, problems)
+}
+
+fn tree(root: &Path, source: &Path) -> Result<Tree> {
+    let files = git::tracked(root, source.strip_prefix(root)?)?;
+    Tree::new(root, source, files.into_iter().map(file))
+}
+
+fn file(Tracked { path, kind, id }: Tracked) -> File {
+    let kind = match kind {
+        TrackedKind::File { executable } => Kind::File { executable, id },
+        TrackedKind::Link(target) => Kind::Link { target, id },
+        TrackedKind::Folder => Kind::Folder,
+    };
+    File { path, kind }
+}
+
+/// A binding that is mounted, and the steps of the stacks that mount it.
+struct Used<'a> {
+    id: &'a str,
+    binding: &'a Binding,
+    steps: Vec<usize>,
+}
+
+/// The bindings of a source that its stacks mount.
+fn used(source: &PlannedSource) -> Vec<Used<'_>> {
+    let mut used: BTreeMap<&str, Used<'_>> = BTreeMap::new();
+    let Content::Read(read) = &source.content else { return Vec::new() };
+    for (index, step) in source.steps.iter().enumerate() {
+        let Some(Some(Ok(rendered))) = source.desired(&step.name).map(|desired| &desired.rendered) else {
+            continue;
+        };
+        for id in &rendered.bindings {
+            let Some((id, binding)) = read.bindings.get_key_value(id) else { continue };
+            let entry = used.entry(id).or_insert_with(|| Used { id, binding, steps: Vec::new() });
+            entry.steps.push(index);
+        }
+    }
+    used.into_values().collect()
+}
+
+/// Refuses the stacks whose bindings lie where another source has one.
+pub fn refuse_conflicts(state: &State, planned: &mut Planned) -> Result<()> {
+    let mut claims: Vec<_> =
+        state.bindings()?.into_iter().map(|row| (real(&row.root, &row.path), row.repository_url)).collect();
+    for source in &mut planned.sources {
+        let own = source.row.as_ref().map_or(source.identity.clone(), |row| row.url.clone());
+        let mut refused = Vec::new();
+        for Used { id, binding, steps } in used(source) {
+            let place = real(&binding.root, &binding.path);
+            let clash = claims.iter().find(|(theirs, url)| {
+                *url != own && (theirs.starts_with(&place) || place.starts_with(theirs))
+            });
+            match clash {
+                Some((theirs, url)) => refused.push((steps, conflict(id, &own, &place, url, theirs))),
+                None => claims.push((place, own.clone())),
+            }
+        }
+        refuse(&mut source.steps, refused);
+    }
+    Ok(())
+}
+
+fn real(root: &Path, path: &Path) -> PathBuf {
+    root.canonicalize().unwrap_or_else(|_| root.into()).join(path)
+}
+
+fn conflict(id: &str, own: &str, place: &Path, url: &str, theirs: &Path) -> String {
+    format!(
+        "the binding `{id}`: `{}` of `{own}` and `{}` of `{url}`, which is watched as well, lie inside one \
+         another; give one of them another path in `volumes.yaml`",
+        place.display(),
+        theirs.display(),
+    )
+}
+
+fn refuse(steps: &mut [Step], refused: Vec<(Vec<usize>, String)>) {
+    for (indices, why) in refused {
+        for index in indices {
+            steps[index].action = Action::Refuse(why.clone());
+        }
+    }
+}
+
+/// Copies what stacks mount that are to run; what cannot be copied holds up these stacks alone.
+pub fn copy(session: &Session<'_>, planned: &mut Planned) -> Result<()> {
+    for source in &mut planned.sources {
+        let (Content::Read(read), Some(row)) = (&source.content, &source.row) else { continue };
+        let used = used(source);
+        for id in read.bindings.keys().filter(|id| !used.iter().any(|used| used.id == **id)) {
+            session.report.note(id, "this binding is not copied: no service mounts it");
+        }
+        let mut refused = Vec::new();
+        for Used { id, binding, steps } in used {
+            let runs = |step: &usize| {
+                !matches!(
+                    source.steps[*step].action,
+                    Action::Refuse(_) | Action::Held(_) | Action::Remove { .. }
+                )
+            };
+            if !steps.iter().any(runs) {
+                continue;
+            }
+            match sync(session, &row.url, id, binding) {
+                Ok(()) => {}
+                Err(error) if error.is::<signal::Interrupted>() => return Err(error),
+                Err(error) => {
+                    let failing = steps.into_iter().filter(|step| runs(step)).collect();
+                    refused.push((failing, format!("the binding `{id}`: {error:#}")));
+                }
+            }
+        }
+        refuse(&mut source.steps, refused);
+    }
+    Ok(())
+}
+
+fn sync(session: &Session<'_>, url: &str, id: &str, binding: &Binding) -> Result<()> {
+    let state = session.state;
+    let spot = Spot { root: &binding.root, path: &binding.path, owner: binding.owner };
+    let row = state.claim_binding(url, &binding.root, &binding.path)?;
+    let before = state.binding_files(&row)?;
+    let known = traces(&before);
+    // Noted first: a run that is cut off must know what it may have put there.
+    let mut both = before.clone();
+    let is_known = |file: &BindingFile| {
+        known.get(&file.path).is_some_and(|traces| traces.iter().any(|trace| trace.content == file.content))
+    };
+    both.extend(rows(&bindings::planned(&binding.tree, spot)).filter(|file| !is_known(file)));
+    state.note_binding_files(&row, &before, &both)?;
+    let (synced, traces) =
+        bindings::sync(&binding.tree, spot, &known, &|text| session.report.progress(text))?;
+    say(session, id, &synced, &binding.root.join(&binding.path));
+    state.note_binding_files(&row, &both, &rows(&traces).collect())
+}
+
+fn traces(files: &BTreeSet<BindingFile>) -> Traces {
+    let mut traces = Traces::new();
+    for BindingFile { path, content, stamp } in files {
+        let trace = Trace { content: content.clone(), stamp: stamp.clone() };
+        traces.entry(path.clone()).or_default().push(trace);
+    }
+    traces
+}
+
+fn rows(traces: &Traces) -> impl Iterator<Item = BindingFile> {
+    traces.iter().flat_map(|(path, traces)| {
+        traces.iter().map(|trace| BindingFile {
+            path: path.clone(),
+            content: trace.content.clone(),
+            stamp: trace.stamp.clone(),
+        })
+    })
+}
+
+fn say(session: &Session<'_>, id: &str, synced: &Synced, place: &Path) {
+    let Synced { written, removed, .. } = synced;
+    if written + removed > 0 {
+        let place = place.display();
+        session.report.progress(&format!("copied `{id}` to `{place}`: {written} written, {removed} removed"));
+    }
+    for (path, kept) in &synced.kept {
+        let (path, kept) = (path.display(), kept.display());
+        let what = format!(
+            "`{path}` was not as DockerOps left it: it is the repository's now, and was kept as `{kept}`"
+        );
+        session.report.note(id, &what);
+    }
+    for path in &synced.left {
+        session.report.note(id, &format!("`{}` stays: it holds what others wrote", path.display()));
+    }
+}
+
+/// Removes the files of bindings that are mounted no more, once all stacks of their source are fine.
+pub fn clean(session: &Session<'_>, planned: &Planned) -> Result<()> {
+    let rows = session.state.bindings()?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let stacks = session.state.stacks()?;
+    for source in &planned.sources {
+        let (Content::Read(_), Some(row)) = (&source.content, &source.row) else { continue };
+        let own = stacks.iter().filter(|stack| stack.repository_url == row.url);
+        if own.into_iter().any(|stack| stack.status == StackStatus::Error) {
+            continue;
+        }
+        let used = used(source);
+        let stays = |known: &BindingRow| {
+            used.iter().any(|used| used.binding.root == known.root && used.binding.path == known.path)
+        };
+        for gone in rows.iter().filter(|known| known.repository_url == row.url && !stays(known)) {
+            remove(session, gone)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes what syncs put there for a source whose stacks are gone.
+pub fn remove_bindings(session: &Session<'_>, repository_url: &str) -> Result<()> {
+    for row in session.state.bindings()?.iter().filter(|row| row.repository_url == repository_url) {
+        remove(session, row)?;
+    }
+    Ok(())
+}
+
+fn remove(session: &Session<'_>, row: &BindingRow) -> Result<()> {
+    let place = row.root.join(&row.path);
+    let spot = Spot { root: &row.root, path: &row.path, owner: None };
+    let known = traces(&session.state.binding_files(row)?);
+    bindings::remove(spot, &known).with_context(|| format!("the binding `{}`", place.display()))?;
+    let name = row.path.display().to_string();
+    if place.symlink_metadata().is_ok() {
+        let what =
+            format!("its copied files are removed; what containers wrote stays in `{}`", place.display());
+        session.report.note(&name, &what);
+    } else {
+        session.report.removed(&name, "its copied files are removed; no service mounts them any more");
+    }
+    session.state.forget_binding(row)
+}
