@@ -61,6 +61,178 @@ fn repo_of(corpus: &BTreeMap<String, Vec<u8>>) -> Repo {
     repo
 }
 
+/// Stands for docker where secrets become variables: one secret, images of one command, configs as wanted.
+fn of_one_secret(rule: &str) -> FakeDocker {
+    let image = r#"[{"Id":"sha256:1","Config":{"Entrypoint":["/image"],"Cmd":["arg"]}}]"#;
+    FakeDocker::of_an_empty_swarm()
+        .prints("secret ls", "fidelity\n")
+        .prints("image inspect", image)
+        .prints("config ", "")
+        .prints("create", "1")
+        .prints("cp ", "")
+        .prints("rm ", "")
+        .does("stack deploy", rule)
+}
+
+#[test]
+fn secrets_as_variables_change_nothing_else() {
+    let corpus: BTreeMap<_, _> =
+        corpus().into_iter().filter(|(name, _)| !name.starts_with("refused-")).collect();
+    let repo = repo_of(&corpus);
+    for name in corpus.keys() {
+        repo.write(&format!("{name}/secrets.yaml"), "- {secret: fidelity, env: FIDELITY}\n");
+    }
+    repo.commit("secrets");
+    let Some(real) = docker_with_stack_config() else { return };
+    let fake = of_one_secret(&CONFIG.replace("REAL", real.to_str().unwrap()));
+    // Every stack asks for the commands of its images, and whether they have a shell.
+    let outcome = ops(&fake).limit(600).run(["watch", &repo.url()]);
+    outcome.failure(3);
+    let mut faults = Vec::new();
+    for name in corpus.keys() {
+        let kept = |what: &str| fs::read_to_string(fake.folder().join(format!("../{name}.{what}")));
+        let fault = match (kept("ours"), kept("authors")) {
+            (Ok(ours), Ok(authors)) => differs_by_secrets(name, &ours, &authors).err(),
+            _ => Some(format!("{:?} {:?}", kept("ours-error"), kept("authors-error"))),
+        };
+        faults.extend(fault.map(|fault| format!("{name}: {fault}")));
+    }
+    assert!(faults.is_empty(), "{} of {}:\n{}\n{outcome}", faults.len(), corpus.len(), faults.join("\n\n"));
+}
+
+/// Takes what secrets as variables add out of `ours`, then compares the rest.
+fn differs_by_secrets(stack: &str, ours: &str, authors: &str) -> Result<(), String> {
+    let [mut mine, theirs]: [Value; 2] = [ours, authors].map(|text| serde_yaml::from_str(text).unwrap());
+    let words = |value: &Value| -> Vec<String> {
+        value.as_sequence().into_iter().flatten().map(|word| word.as_str().unwrap().to_owned()).collect()
+    };
+    for (key, service) in entries(&mut mine, "services") {
+        let author = &theirs["services"][&*key];
+        if words(&service["entrypoint"].clone()) != ["/bin/sh", "/entrypoint-secrets.sh"] {
+            return Err(format!("`{key}` is not started by the script"));
+        }
+        let (entrypoint, command) = (words(&author["entrypoint"]), words(&author["command"]));
+        let wanted = match (entrypoint.is_empty(), command.is_empty()) {
+            (true, true) => vec!["/image".to_owned(), "arg".to_owned()],
+            (true, false) => [vec!["/image".to_owned()], command].concat(),
+            (false, _) => [entrypoint, command].concat(),
+        };
+        if words(&service["command"].clone()) != wanted {
+            return Err(format!("`{key}` runs {:?} instead of {wanted:?}", service["command"]));
+        }
+        for part in ["entrypoint", "command"] {
+            service.remove(part);
+            if !author[part].is_null() {
+                service.insert(part.into(), author[part].clone());
+            }
+        }
+        take(service, "configs", |item| item["target"] == "/entrypoint-secrets.sh");
+        take(service, "secrets", |item| item["source"] == "fidelity");
+    }
+    for (section, is_added) in [("configs", "entrypoint"), ("secrets", "fidelity")] {
+        let Some(all) = mine.get_mut(section).and_then(Value::as_mapping_mut) else {
+            return Err(format!("no `{section}`"));
+        };
+        all.retain(|key, entry| {
+            !(key.as_str().unwrap().contains(is_added) && entry.get("external").is_some())
+        });
+        if all.is_empty() && theirs[section].is_null() {
+            mine.as_mapping_mut().unwrap().remove(section);
+        }
+    }
+    // Scripts travel as configs, which older versions have not; what rotates asks for 3.5 in any case.
+    let rotates = ["configs", "secrets"]
+        .iter()
+        .any(|section| entries(&mut mine, section).any(|(_, entry)| rotates_by_name(entry)));
+    if !rotates {
+        mine["version"] = theirs["version"].clone();
+    }
+    differs(stack, &serde_yaml::to_string(&mine).unwrap(), authors)
+}
+
+/// Removes the one item that `is_added`, and the list where nothing else was in it.
+fn take(service: &mut Mapping, list: &str, is_added: impl Fn(&Value) -> bool) {
+    let Some(items) = service.get_mut(list).and_then(Value::as_sequence_mut) else { return };
+    items.retain(|item| !is_added(item));
+    if items.is_empty() {
+        service.remove(list);
+    }
+}
+
+/// What an author writes with ids of `volumes.yaml`, and what they stand for.
+const VOLUMES: [(&str, &str); 6] = [
+    (
+        "services: {a: {image: a, volumes: ['conf:/c', 'conf:/d:ro', 'data:/e:nocopy', '/abs:/f', 'conf:/g:z,ro']}}\n",
+        "services: {a: {image: a, volumes: ['NFS/site:/c', 'NFS/site:/d:ro', 'data:/e:nocopy', '/abs:/f', 'NFS/site:/g:z,ro']}}\n\
+         volumes: {data: {name: shop-data}}\n",
+    ),
+    (
+        "services:\n  a:\n    image: a\n    volumes:\n    - type: volume\n      source: conf\n      target: /c\n      \
+         read_only: true\n    - {type: volume, source: data, target: /d, volume: {nocopy: true}}\n    - type: tmpfs\n      target: /t\n",
+        "services:\n  a:\n    image: a\n    volumes:\n    - type: bind\n      source: NFS/site\n      target: /c\n      \
+         read_only: true\n    - {type: volume, source: data, target: /d, volume: {nocopy: true}}\n    - type: tmpfs\n      target: /t\n\
+         volumes: {data: {name: shop-data}}\n",
+    ),
+    (
+        "x-v: &v\n  volumes: &l ['conf:/c:ro']\nservices:\n  a: {image: a, <<: *v}\n  b: {image: b, volumes: *l}\n",
+        "services:\n  a: {image: a, volumes: ['NFS/site:/c:ro']}\n  b: {image: b, volumes: ['NFS/site:/c:ro']}\n\
+         x-v: {volumes: ['conf:/c:ro']}\n",
+    ),
+    (
+        "services: {a: {image: a, volumes: ['data:/d', 'conf:/c', 'own:/o']}}\n\
+         volumes: {data: {driver: local, driver_opts: {o: x}}, conf: , own: }\n",
+        "services: {a: {image: a, volumes: ['data:/d', 'conf:/c', 'own:/o']}}\n\
+         volumes: {data: {driver: local, driver_opts: {o: x}}, conf: , own: }\n",
+    ),
+    (
+        "services: {a: {image: a, volumes: ['${ID:-conf}:/c:${MODE_X:-ro}', \"conf:/x$$y\"]}}\r\n",
+        "services: {a: {image: a, volumes: ['NFS/site:/c:ro', \"NFS/site:/x$$y\"]}}\r\n",
+    ),
+    (
+        "services: {a: {image: a, labels: [x=y], volumes: ['conf:/c']}, b: {image: b, labels: {x: y}, volumes: ['other:/c']}}\n\
+         volumes: {other: {external: true}}\n",
+        "services: {a: {image: a, labels: [x=y], volumes: ['NFS/site:/c']}, b: {image: b, labels: {x: y}, volumes: ['other:/c']}}\n\
+         volumes: {other: {external: true}}\n",
+    ),
+];
+
+#[test]
+fn ids_of_volumes_yaml_are_read_as_what_they_stand_for() {
+    let Some(real) = docker_with_stack_config() else { return };
+    let (repo, nfs) = (Repo::new(), tempfile::tempdir().unwrap());
+    let place = nfs.path().display().to_string();
+    repo.write("site/index", "x").write("nfs.yaml", format!("path: {place}\n"));
+    repo.write(
+        "volumes.yaml",
+        "- {id: conf, type: binding, path: site}\n- {id: data, type: volume, path: shop-data}\n",
+    );
+    for (index, (given, _)) in VOLUMES.iter().enumerate() {
+        repo.stack(&format!("v{index}"), &format!("version: '3.8'\n{given}"))
+            .write(&format!("v{index}/.env"), "A=1\n");
+    }
+    repo.commit("volumes");
+    let fake =
+        FakeDocker::of_an_empty_swarm().does("stack deploy", &CONFIG.replace("REAL", real.to_str().unwrap()));
+    let outcome = ops(&fake).run(["watch", &repo.url()]);
+    outcome.failure(3).stdout_has("`data` is the compose file's own volume");
+    for (index, (_, meant)) in VOLUMES.iter().enumerate() {
+        let file = nfs.path().join("meant.yml");
+        fs::write(&file, format!("version: '3.8'\n{}", meant.replace("NFS", &place))).unwrap();
+        let config = command(&real).args(["stack", "config", "-c"]).arg(&file).output().unwrap();
+        assert!(config.status.success(), "{index}: {}", String::from_utf8_lossy(&config.stderr));
+        let ours = fs::read_to_string(fake.folder().join(format!("../v{index}.ours"))).unwrap();
+        let mut mine: Value = serde_yaml::from_str(&ours).unwrap();
+        for (_, service) in entries(&mut mine, "services") {
+            take_labels(service, &["dockerops.bindings"]);
+        }
+        let (mine, meant) =
+            (serde_yaml::to_string(&mine).unwrap(), String::from_utf8(config.stdout).unwrap());
+        if let Err(fault) = differs(&format!("v{index}"), &mine, &meant) {
+            panic!("{index}: {fault}");
+        }
+    }
+}
+
 fn ops(fake: &FakeDocker) -> DockerOps {
     DockerOps::without_docker().with_fake(fake).env("FROM_PROCESS", "process").env("FROM_BOTH", "process")
 }
