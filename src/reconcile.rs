@@ -6,6 +6,8 @@
 mod apply;
 mod bindings;
 mod fetch;
+#[cfg(test)]
+mod measure;
 mod planned;
 mod recorder;
 mod remove;
@@ -20,7 +22,7 @@ use anyhow::Result;
 
 use crate::docker::Docker;
 use crate::git;
-use crate::report::{Report, Tally};
+use crate::report::{Report, Show, Tally};
 use crate::settings::GitAccess;
 use crate::source::Source;
 use crate::state::{SourceRow, State};
@@ -62,6 +64,8 @@ pub struct Options {
     pub force: bool,
     /// Say what would change, and touch nothing.
     pub dry_run: bool,
+    /// What a dry run shows of the rendered files.
+    pub show: Option<Show>,
 }
 
 /// Syncs `targets`. An error means that the run as a whole could not be done; what failed in it is counted.
@@ -80,7 +84,7 @@ pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: Options) 
     secrets::refuse_missing(session.docker, &mut planned)?;
     bindings::refuse_conflicts(session.state, &mut planned)?;
     if options.dry_run {
-        return Ok(planned.describe(session.report));
+        return planned.describe(session, options.show);
     }
     let mut tally = Tally::default();
     planned.remove(session, &swarm, &mut tally)?;

@@ -29,6 +29,7 @@ main() {
     tests/lab.sh up "$lab" --owner $$
     say "measure"
     python3 tests/support/bench.py --lab "$lab" --dockerops "${CARGO_TARGET_DIR:-target}/release/dockerops" "$@"
+    cargo test --locked --release --bin dockerops -- --ignored --nocapture beside | grep ratio
 }
 
 main "$@"

@@ -35,6 +35,7 @@ missing_packages() {
     # The tests' own tools: git and ssh servers, certificates, peak memory, the scripts' linter.
     has git || echo git
     has python3 || echo python3
+    has rsync || echo rsync
     has sshd || echo openssh-server
     has openssl || echo openssl
     [[ -x /usr/bin/time ]] || echo time

@@ -190,6 +190,7 @@ impl Run<'_> {
                     self.clear(place, name, path)?;
                 }
                 self.write(place, name, &self.tree.file(path), mode)?;
+                stamp = place.stat(name)?.as_ref().map(trace::stamp).unwrap_or_default();
             }
         }
         self.traces.insert(path.to_path_buf(), vec![Trace { content, stamp }]);
