@@ -35,8 +35,9 @@ pub enum Command {
     /// Sync every watched repository with the Swarm.
     #[command(after_help = "From cron, every five minutes:\n  \
         */5 * * * *  root  dockerops reconcile\n\
-        What it would do, and all again from scratch:\n  \
+        What it would do, in which lines the files differ, and all again from scratch:\n  \
         sudo dockerops reconcile --dry-run\n  \
+        sudo dockerops reconcile --dry-run --diff\n  \
         sudo dockerops reconcile --force\n\n\
         Idle, it costs one ls-remote a repository and two docker calls. It exits with 3 if a stack or a source \
         failed.\n\
@@ -73,6 +74,7 @@ pub struct WatchArgs {
 
 /// `reconcile`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct ReconcileArgs {
     /// Deploy every stack again, also those that failed and are held; tasks restart only where their spec differs.
     #[arg(long)]
@@ -80,6 +82,12 @@ pub struct ReconcileArgs {
     /// Say what would change, and touch nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// In a dry run, show the file that docker would be given, without what looks like a secret.
+    #[arg(long, requires = "dry_run", conflicts_with = "diff")]
+    pub rendered: bool,
+    /// In a dry run, show how that file differs from the one applied last.
+    #[arg(long, requires = "dry_run")]
+    pub diff: bool,
 }
 
 /// `unwatch`.
@@ -96,8 +104,14 @@ pub struct UnwatchArgs {
 #[derive(Debug, Args)]
 pub struct StatusArgs {
     /// Print JSON with stable field names.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "diff")]
     pub json: bool,
+    /// Show the file docker was given for each stack, without what looks like a secret.
+    #[arg(long, conflicts_with = "diff")]
+    pub rendered: bool,
+    /// Show, of stacks that failed, how the file differs from the one applied last.
+    #[arg(long)]
+    pub diff: bool,
 }
 
 /// `stop`.

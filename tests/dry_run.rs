@@ -43,6 +43,57 @@ fn a_dry_run_says_what_would_change_and_touches_nothing() {
 }
 
 #[test]
+fn the_rendered_file_and_what_differs_in_it_are_shown_without_secrets() {
+    let Some(scene) = Scene::new() else { return };
+    let with = |value: &str, password: &str| {
+        let environment =
+            format!("environment: {{A: '{value}', DB_PASSWORD: {password}, B: '${{FROM_FILE}}'}}");
+        scene.off().with(environment)
+    };
+    let web = scene.stack("web", &with("1", "hunter2"));
+    scene.repo.write(&format!("{web}/.env"), "FROM_FILE=hunter3\n");
+    scene.watch().success();
+    scene
+        .run(&["status", "--rendered"])
+        .success()
+        .stdout_has("A: \"1\"")
+        .stdout_has("B: \"${DOTENV_FROM_FILE}\"");
+    scene.run(&["status", "--diff"]).success().stdout_has("what was tried last is what was applied last");
+    scene.change(&web, &with("2", "hunter4"));
+    scene.repo.commit("two");
+    let whole = scene.run(&["reconcile", "--dry-run", "--rendered"]);
+    whole.success().stdout_has("A: \"2\"").stdout_has("DB_PASSWORD: \"[redacted]\"").stdout_lacks("hunter");
+    let diff = scene.run(&["reconcile", "--dry-run", "--diff"]);
+    diff.success().stdout_has("@@").stdout_lacks("hunter");
+    let lines: Vec<_> = diff
+        .stdout
+        .lines()
+        .filter(|line| line.contains("A: "))
+        .map(|line| line.trim_start_matches(' '))
+        .collect();
+    assert!(lines.len() == 2 && lines[0].starts_with('-') && lines[1].starts_with('+'), "{lines:?}");
+    scene.reconcile().success();
+    scene.repo.write(&format!("{web}/.env"), "FROM_FILE=hunter5\n").commit("a value");
+    scene.run(&["reconcile", "--dry-run", "--diff"]).success().stdout_has("the same text was applied last");
+
+    // What failed is shown beside what runs.
+    scene.reconcile().success();
+    scene.change(&web, &scene.off().with("networks: [none-such]"));
+    scene.repo.write(&format!("{web}/.env"), "").commit("broken");
+    scene.reconcile().failure(3);
+    let diff = scene.run(&["status", "--diff"]);
+    diff.success().stdout_has("+ ").stdout_has("none-such").stdout_lacks("hunter");
+    let json: serde_json::Value =
+        serde_json::from_str(&scene.run(&["status", "--json", "--rendered"]).stdout).unwrap();
+    assert!(json["stacks"][0]["rendered"].as_str().unwrap().contains("none-such"), "{json}");
+    assert!(scene.status(&web)["rendered"].is_null());
+    let database = fs::read(scene.ops.database()).unwrap();
+    assert!(!database.windows(6).any(|window| window == b"hunter"));
+    let wrong = scene.run(&["reconcile", "--diff"]);
+    wrong.failure(2).stderr_has("--dry-run");
+}
+
+#[test]
 fn a_forced_dry_run_would_deploy_all_and_deploys_none() {
     let Some(scene) = Scene::new() else { return };
     scene.stack("web", &scene.off());

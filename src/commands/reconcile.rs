@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::{Ending, NOTHING_WATCHED, Writer};
 use crate::cli::ReconcileArgs;
 use crate::reconcile::{Options, Target, reconcile};
+use crate::report::Show;
 use crate::settings::Settings;
 use crate::source::Source;
 
@@ -26,7 +27,11 @@ pub fn run(settings: &Settings, arguments: &ReconcileArgs) -> Result<Ending> {
         writer.report.say(NOTHING_WATCHED);
         return Ok(Ending::Done);
     }
-    let options = Options { force: arguments.force, dry_run: arguments.dry_run };
+    let options = Options {
+        force: arguments.force,
+        dry_run: arguments.dry_run,
+        show: Show::from_options(arguments.rendered, arguments.diff),
+    };
     let mut tally = reconcile(&writer.session(), targets, options)?;
     tally.failed += unreadable;
     writer.report.summary(&tally, arguments.dry_run);

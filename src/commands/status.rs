@@ -1,5 +1,7 @@
 //! `status`: the truth, read only; works while another run holds the lock.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 
 use super::{Ending, NOTHING_WATCHED};
@@ -7,27 +9,60 @@ use crate::cli::StatusArgs;
 use crate::docker::Docker;
 use crate::docker::service::Service;
 use crate::docker::task::Task;
-use crate::report::status::{Status, gather};
-use crate::report::{Report, tables};
+use crate::report::status::{Stack, Status, gather};
+use crate::report::{Report, Show, tables};
 use crate::settings::Settings;
-use crate::state::State;
+use crate::stack::StackName;
+use crate::state::{State, Texts};
 use crate::watched::watched;
 
 /// Prints tables, or JSON.
 pub fn run(settings: &Settings, arguments: &StatusArgs) -> Result<Ending> {
     let report = Report::new();
-    let status = match State::read(&settings.database)? {
-        Some(state) => read(&state, settings)?,
+    let state = State::read(&settings.database)?;
+    let mut status = match &state {
+        Some(state) => read(state, settings)?,
         None => Status { repositories: vec![], stacks: vec![], images: vec![] },
     };
+    let texts = match &state {
+        Some(state) if arguments.rendered || arguments.diff => texts(state, &status)?,
+        _ => vec![],
+    };
     if arguments.json {
+        for (stack, texts) in status.stacks.iter_mut().zip(texts) {
+            stack.rendered = texts.attempted.or(texts.applied);
+        }
         report.json(&serde_json::to_string_pretty(&status).context("cannot print the status")?);
     } else if status.repositories.is_empty() {
         report.say(NOTHING_WATCHED);
     } else {
         report.say(tables::text(&status).trim_end());
+        if let Some(show) = Show::from_options(arguments.rendered, arguments.diff) {
+            status.stacks.iter().zip(&texts).for_each(|(stack, texts)| rendered(&report, show, stack, texts));
+        }
     }
     Ok(Ending::Done)
+}
+
+/// The texts of each stack.
+fn texts(state: &State, status: &Status) -> Result<Vec<Texts>> {
+    let mut by_source = BTreeMap::new();
+    for repository in &status.repositories {
+        by_source.insert(&repository.url, state.texts(&repository.url)?);
+    }
+    let of = |stack: &Stack| by_source.get_mut(&stack.repository)?.remove(&StackName::known(&stack.name));
+    Ok(status.stacks.iter().map(of).map(Option::unwrap_or_default).collect())
+}
+
+fn rendered(report: &Report, show: Show, stack: &Stack, texts: &Texts) {
+    match (&texts.attempted, &texts.applied) {
+        (Some(attempted), applied) => report.rendered(show, &stack.name, attempted, applied.as_deref()),
+        (None, Some(applied)) if show == Show::Whole => report.rendered(show, &stack.name, applied, None),
+        (None, Some(_)) => report.note(&stack.name, "what was tried last is what was applied last"),
+        (None, None) => {
+            report.note(&stack.name, "no text is known: it was not deployed since DockerOps notes it");
+        }
+    }
 }
 
 /// Rows, what is live, and the task errors of services that have fewer tasks than they want.

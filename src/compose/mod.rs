@@ -14,6 +14,7 @@ mod labels;
 mod references;
 mod rotate;
 mod secrets;
+mod shown;
 mod verify;
 mod volumes;
 
@@ -97,6 +98,11 @@ impl RenderedStack {
     pub fn text(&self, ownership: &Ownership) -> String {
         let labelled = labels::label(&self.tree, ownership, &self.fingerprint);
         yaml::print(&rotate::label(&labelled, &self.rotated, ownership))
+    }
+
+    /// The same for people, less ownership, the commands of images, and what looks like a secret.
+    pub fn shown(&self) -> String {
+        yaml::print(&shown::without_secrets(&self.tree))
     }
 
     /// Secrets that must exist in the Swarm before it is deployed.

@@ -64,7 +64,8 @@ pub fn read(checkout: &Checkout, manifest: &Manifest) -> (Volumes, Bindings, Vec
     (volumes, bindings, problems)
 }
 
-fn tree(root: &Path, source: &Path) -> Result<Tree> {
+/// What git has at `source`, below `root`.
+pub fn tree(root: &Path, source: &Path) -> Result<Tree> {
     let files = git::tracked(root, source.strip_prefix(root)?)?;
     Tree::new(root, source, files.into_iter().map(file))
 }

@@ -7,7 +7,7 @@ use super::{Options, Session};
 use crate::docker::Swarm;
 use crate::drift;
 use crate::plan::{self, Action, Claims, Desired, Input, Step};
-use crate::report::{Report, Tally};
+use crate::report::{Report, Show, Tally};
 use crate::stack::{DriftPolicy, StackName};
 use crate::state::{Record, SourceRow, StackRow, StackStatus};
 use crate::watched::Watched;
@@ -71,6 +71,19 @@ impl PlannedSource {
             held: false,
             services: None,
         })
+    }
+}
+
+impl PlannedSource {
+    /// Shows what docker would be given for a stack.
+    fn show(&self, session: &Session<'_>, show: Show, name: &StackName) -> Result<()> {
+        let Some(Some(Ok(rendered))) = self.desired(name).map(|desired| &desired.rendered) else {
+            return Ok(());
+        };
+        let texts = self.row.as_ref().map(|row| session.state.texts(&row.url)).transpose()?;
+        let applied = texts.and_then(|mut texts| texts.remove(name)?.applied);
+        session.report.rendered(show, name.as_str(), &rendered.shown(), applied.as_deref());
+        Ok(())
     }
 }
 
@@ -140,8 +153,8 @@ fn without_checkout(row: &StackRow, swarm: &Swarm) -> Action {
 
 impl Planned {
     /// Says what would be done.
-    pub fn describe(&self, report: &Report) -> Tally {
-        let mut tally = Tally::default();
+    pub fn describe(&self, session: &Session<'_>, show: Option<Show>) -> Result<Tally> {
+        let (mut tally, report) = (Tally::default(), session.report);
         for source in &self.sources {
             if let Content::Failed(error) = &source.content {
                 report.source_failed(error);
@@ -152,6 +165,9 @@ impl Planned {
                 match &step.action {
                     Action::Deploy { reason, .. } => {
                         report.would(name, &format!("deploy: {reason}"), &mut tally.deployed);
+                        if let Some(show) = show {
+                            source.show(session, show, &step.name)?;
+                        }
                     }
                     Action::Adopt => {
                         report.would(name, "adopt: it runs as the source says", &mut tally.deployed);
@@ -163,7 +179,7 @@ impl Planned {
                 }
             }
         }
-        tally
+        Ok(tally)
     }
 }
 

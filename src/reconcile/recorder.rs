@@ -37,6 +37,11 @@ impl<'a> Recorder<'a> {
         Self { session, jobs, sources, tally, begun: BTreeMap::new(), converged: Vec::new() }
     }
 
+    fn record(&self, record: &Record<'_>, rendered: &RenderedStack, converged: bool) -> Result<()> {
+        self.session.state.record(record)?;
+        self.session.state.note_text(record.name, record.repository_url, &rendered.shown(), converged)
+    }
+
     /// The seconds since its deploy began.
     fn took(&self, stack: &StackName) -> String {
         self.begun
@@ -68,7 +73,8 @@ impl Observer for Recorder<'_> {
                 let Some(record) = source.record(name, None) else { return Ok(()) };
                 let services = Some(applied(rendered, live));
                 let hash = Some(&*rendered.fingerprint);
-                self.session.state.record(&Record { status: StackStatus::Deployed, hash, services, ..record })
+                let record = Record { status: StackStatus::Deployed, hash, services, ..record };
+                self.record(&record, rendered, true)
             }
             Outcome::Failed { why, held } => {
                 self.tally.failed += 1;
@@ -77,7 +83,7 @@ impl Observer for Recorder<'_> {
                 // Of a first attempt at least the images are known; later ones keep what had converged.
                 let first = source.stack(name).is_none_or(|row| row.services.is_empty());
                 let services = first.then(|| applied(rendered, &[]));
-                self.session.state.record(&Record { held: *held, services, ..record })
+                self.record(&Record { held: *held, services, ..record }, rendered, false)
             }
         }
     }

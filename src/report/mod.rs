@@ -4,6 +4,7 @@
 //! lines. Names and messages that come from a repository lose their control characters here.
 
 mod live;
+mod rendered;
 pub mod status;
 pub mod tables;
 mod tally;
@@ -20,6 +21,7 @@ use crate::state::ImageRow;
 use crate::watched::Watched;
 use live::Live;
 
+pub use rendered::Show;
 pub use tally::Tally;
 
 const GOOD: Style = AnsiColor::Green.on_default();

@@ -58,6 +58,9 @@ pub struct Stack {
     pub drift: Vec<DriftedService>,
     /// Its live services.
     pub services: Vec<LiveService>,
+    /// What docker was given for it last, where that is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rendered: Option<String>,
 }
 
 /// One service that drifted.
@@ -146,6 +149,7 @@ fn stack(
         drift_policy: row.drift.as_str(),
         drift: drift::find(row, swarm).into_iter().map(drifted).collect(),
         services,
+        rendered: None,
     }
 }
 

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::fault::fault;
 
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     // The older release's tables, which it made without a version.
     "CREATE TABLE IF NOT EXISTS images (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -63,6 +63,11 @@ const MIGRATIONS: [&str; 3] = [
         stamp BLOB NOT NULL,
         PRIMARY KEY (binding_id, path, content)
     ) WITHOUT ROWID;",
+    "CREATE TABLE stack_texts (
+        stack_id INTEGER PRIMARY KEY REFERENCES stacks(id) ON DELETE CASCADE,
+        applied TEXT,
+        attempted TEXT
+    );",
 ];
 
 fn version(connection: &Connection) -> Result<usize> {

@@ -8,6 +8,7 @@ mod images;
 mod migrations;
 mod sources;
 mod stacks;
+mod texts;
 
 use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -24,6 +25,7 @@ pub use bindings::{BindingFile, BindingRow};
 pub use images::ImageRow;
 pub use sources::SourceRow;
 pub use stacks::{AppliedService, Record, StackRow, StackStatus};
+pub use texts::Texts;
 
 /// The database, open.
 #[derive(Debug)]

@@ -1,0 +1,95 @@
+//! What docker was given for a stack, as people may see it: the text that converged, and one that did not.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use rusqlite::params;
+
+use super::State;
+use crate::stack::StackName;
+
+/// The rendered texts of a stack.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Texts {
+    /// What was applied last, and converged.
+    pub applied: Option<String>,
+    /// What was tried after that, and failed.
+    pub attempted: Option<String>,
+}
+
+impl State {
+    /// The texts of the stacks of a source.
+    pub fn texts(&self, repository_url: &str) -> Result<BTreeMap<StackName, Texts>> {
+        let mut query = self.connection.prepare(
+            "SELECT s.name, t.applied, t.attempted FROM stacks s JOIN stack_texts t ON t.stack_id = s.id
+             WHERE s.repository_url = ?1",
+        )?;
+        let rows = query.query_map(params![repository_url], |row| {
+            let texts = Texts { applied: row.get(1)?, attempted: row.get(2)? };
+            Ok((StackName::known(row.get::<_, String>(0)?), texts))
+        })?;
+        rows.collect::<rusqlite::Result<_>>().context("cannot read the texts of the stacks")
+    }
+
+    /// Notes a text that converged, or did not, of a stack that was recorded.
+    pub fn note_text(
+        &self,
+        name: &StackName,
+        repository_url: &str,
+        text: &str,
+        converged: bool,
+    ) -> Result<()> {
+        let (applied, attempted) = if converged { (Some(text), None) } else { (None, Some(text)) };
+        self.connection
+            .execute(
+                "INSERT INTO stack_texts (stack_id, applied, attempted)
+                 SELECT id, ?3, ?4 FROM stacks WHERE name = ?1 AND repository_url = ?2
+                 ON CONFLICT(stack_id) DO UPDATE SET applied = coalesce(?3, applied), attempted = ?4",
+                params![name.as_str(), repository_url, applied, attempted],
+            )
+            .with_context(|| format!("cannot record the text of the stack `{name}`"))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::DriftPolicy;
+    use crate::state::{Record, StackStatus};
+
+    #[test]
+    fn a_failed_text_stands_beside_the_applied_one_until_one_converges() {
+        let (state, name) = (State::in_memory(), StackName::known("web"));
+        let record = Record {
+            name: &name,
+            repository_url: "u",
+            compose_path: "c",
+            status: StackStatus::Error,
+            hash: None,
+            commit: "c",
+            drift: DriftPolicy::Correct,
+            error: None,
+            held: false,
+            services: None,
+        };
+        state.record(&record).unwrap();
+        let texts = || state.texts("u").unwrap().remove(&name).unwrap_or_default();
+        let pair = |one: Option<&str>, two: Option<&str>| Texts {
+            applied: one.map(Into::into),
+            attempted: two.map(Into::into),
+        };
+        assert_eq!(texts(), Texts::default());
+        for (text, converged, wanted) in [
+            ("1", false, pair(None, Some("1"))),
+            ("2", true, pair(Some("2"), None)),
+            ("3", false, pair(Some("2"), Some("3"))),
+            ("4", true, pair(Some("4"), None)),
+        ] {
+            state.note_text(&name, "u", text, converged).unwrap();
+            assert_eq!(texts(), wanted);
+        }
+        state.forget_stack(&name, "u").unwrap();
+        assert!(state.texts("u").unwrap().is_empty());
+    }
+}
