@@ -3,6 +3,7 @@
 //! In: jobs and what is settled already. Out: an outcome a stack, told as soon as it is known. One that
 //! fails stops nothing but those that depend on it.
 
+mod pulls;
 mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,10 +17,11 @@ use crate::convergence::{Progress, Watch, judge};
 use crate::docker::command::ResolveImage;
 use crate::docker::service::Service;
 use crate::docker::task::Task;
-use crate::docker::{Deployment, Docker, Swarm};
+use crate::docker::{Deployment, Docker, Roll, Swarm};
 use crate::image::ImageCommand;
 use crate::signal;
 use crate::stack::StackName;
+use pulls::Pulls;
 
 /// Between two looks at the Swarm.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -35,15 +37,30 @@ pub struct Job<'a> {
     pub ownership: Ownership,
     /// Stacks that must have converged before.
     pub depends_on: &'a [StackName],
-    /// How to deploy it; `None` where it runs already and is only waited for.
-    pub resolve: Option<ResolveImage>,
+    /// What is to be done.
+    pub work: Work,
+    /// Images that are brought to this node before.
+    pub pulls: BTreeSet<String>,
     /// Why, in words.
-    pub reason: &'a str,
+    pub reason: String,
+}
+
+/// How a stack comes to be what it should be.
+#[derive(Debug)]
+pub enum Work {
+    /// `docker stack deploy`.
+    Deploy(ResolveImage),
+    /// These services get a new image, and nothing else is touched.
+    Roll(Vec<Roll>),
+    /// It runs already, and is only waited for.
+    Nothing,
 }
 
 /// What became of a job.
 #[derive(Debug)]
 pub enum Outcome {
+    /// Nothing was done, and why: it keeps what it runs.
+    Kept(String),
     /// Every service has the tasks it asks for; the services as they are now.
     Converged(Vec<Service>),
     /// It did not.
@@ -65,6 +82,10 @@ pub trait Observer {
     fn deploying(&mut self, stack: &StackName);
     /// What the stack is waited for.
     fn waiting(&mut self, stack: &StackName, what: &str);
+    /// How far the pull of an image is.
+    fn pulling(&mut self, image: &str, what: &str);
+    /// The pull of an image came to its end; `Err` holds docker's words.
+    fn pulled(&mut self, image: &str, result: &Result<(), String>) -> Result<()>;
     /// The job with this index came to its end.
     fn finished(&mut self, job: usize, outcome: &Outcome) -> Result<()>;
 }
@@ -81,6 +102,7 @@ struct Run<'a> {
     timeout: Duration,
     settled: Settled,
     observer: &'a mut dyn Observer,
+    pulls: Pulls,
     pending: Vec<usize>,
     waits: Vec<Wait>,
     /// Of the images that were read in this run.
@@ -97,9 +119,11 @@ pub fn run<'a>(
 ) -> Result<()> {
     let pending = (0..jobs.len()).collect();
     let (waits, images) = (Vec::new(), BTreeMap::new());
-    let mut run = Run { docker, jobs, timeout, settled, observer, pending, waits, images };
+    let pulls = Pulls::start(docker, jobs.iter().flat_map(|job| job.pulls.iter().cloned()).collect())?;
+    let mut run = Run { docker, jobs, timeout, settled, observer, pulls, pending, waits, images };
     let mut blind_looks = 0;
     loop {
+        run.pulls.tell(run.observer)?;
         run.begin_what_can_begin()?;
         if run.waits.is_empty() && run.pending.is_empty() {
             return Ok(());
@@ -114,7 +138,9 @@ pub fn run<'a>(
                 }
             }
         }
-        if !run.waits.is_empty() {
+        if run.waits.is_empty() {
+            run.pulls.wait(PAUSE)?;
+        } else {
             pause(PAUSE)?;
         }
     }
@@ -142,21 +168,26 @@ impl Run<'_> {
                 self.finish(job, &outcome)?;
                 continue;
             }
-            if let Err(error) = self.deploy(job) {
-                if error.is::<signal::Interrupted>() {
-                    return Err(error);
+            match self.work(job) {
+                Ok(None) => {}
+                Ok(Some(outcome)) => {
+                    self.finish(job, &outcome)?;
+                    continue;
                 }
-                self.finish(job, &Outcome::Failed { why: format!("{error:#}"), held: false })?;
-                continue;
+                Err(error) if error.is::<signal::Interrupted>() => return Err(error),
+                Err(error) => {
+                    self.finish(job, &Outcome::Failed { why: format!("{error:#}"), held: false })?;
+                    continue;
+                }
             }
             let deadline = Instant::now() + self.timeout;
             self.waits.push(Wait { job, deadline, watches: BTreeMap::new() });
         }
     }
 
-    /// `None` while a dependency is under way.
+    /// `None` while a dependency or a pull is under way.
     fn readiness(&self, job: usize) -> Option<Result<(), Outcome>> {
-        let Job { ownership, depends_on, .. } = &self.jobs[job];
+        let Job { ownership, depends_on, pulls, .. } = &self.jobs[job];
         for name in *depends_on {
             match self.settled.get(&(ownership.repository.clone(), name.clone())) {
                 Some(Ok(())) => {}
@@ -167,12 +198,39 @@ impl Run<'_> {
                 None => return None,
             }
         }
+        if pulls.iter().any(|image| self.pulls.is_under_way(image)) {
+            return None;
+        }
         Some(Ok(()))
     }
 
-    fn deploy(&mut self, job: usize) -> Result<()> {
-        let Job { rendered, ownership, resolve, .. } = &self.jobs[job];
-        let Some(resolve) = *resolve else { return Ok(()) };
+    /// `None` where the stack is now to be waited for.
+    fn work(&mut self, job: usize) -> Result<Option<Outcome>> {
+        match &self.jobs[job].work {
+            Work::Deploy(resolve) => self.deploy(job, *resolve).map(|()| None),
+            Work::Roll(rolls) => self.roll(job, rolls),
+            Work::Nothing => Ok(None),
+        }
+    }
+
+    /// A new image that this node cannot pull would most likely fail on the others too: what runs stays.
+    fn roll(&mut self, job: usize, rolls: &[Roll]) -> Result<Option<Outcome>> {
+        let Job { rendered, pulls, .. } = &self.jobs[job];
+        let failed = pulls.iter().find_map(|image| Some((image, self.pulls.failure(image)?)));
+        if let Some((image, why)) = failed.filter(|(_, why)| !pulls::is_for_other_platforms(why)) {
+            let why = format!("`{image}` has changed in its registry, and could not be pulled: {why}");
+            return Ok(Some(Outcome::Kept(why)));
+        }
+        self.observer.deploying(&rendered.name);
+        for roll in rolls {
+            let command = self.command_after(rendered, roll)?;
+            self.docker.roll(roll, command.as_deref())?;
+        }
+        Ok(None)
+    }
+
+    fn deploy(&mut self, job: usize, resolve: ResolveImage) -> Result<()> {
+        let Job { rendered, ownership, .. } = &self.jobs[job];
         self.observer.deploying(&rendered.name);
         let rendered = &self.with_secrets(rendered, ownership, resolve)?;
         self.docker.deploy(Deployment {
@@ -228,7 +286,7 @@ impl Run<'_> {
 
     fn finish(&mut self, job: usize, outcome: &Outcome) -> Result<()> {
         let settled = match outcome {
-            Outcome::Converged(_) => Ok(()),
+            Outcome::Converged(_) | Outcome::Kept(_) => Ok(()),
             Outcome::Failed { held, .. } => Err(*held),
         };
         let Job { rendered, ownership, .. } = &self.jobs[job];

@@ -58,6 +58,36 @@ impl ImageRef {
         Ok(Self { registry: registry.to_owned(), path, tag, digest })
     }
 
+    /// `docker.io`, or `host[:port]`.
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// Its repository within the registry: `library/nginx`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Its tag; there is one, or a digest, or both.
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// The digest it is pinned to.
+    pub fn digest(&self) -> Option<&str> {
+        self.digest.as_deref()
+    }
+
+    /// The same, pinned to `digest`.
+    pub fn pinned(&self, digest: &str) -> Self {
+        Self { digest: Some(digest.to_owned()), ..self.clone() }
+    }
+
+    /// The same without its digest.
+    pub fn unpinned(&self) -> Self {
+        Self { digest: None, ..self.clone() }
+    }
+
     /// Its name without tag and digest.
     pub fn repository(&self) -> Self {
         Self { tag: None, digest: None, ..self.clone() }
@@ -143,7 +173,8 @@ fn is_tag(text: &str) -> bool {
         && text.bytes().all(|byte| word(byte) || matches!(byte, b'.' | b'-'))
 }
 
-fn is_digest(text: &str) -> bool {
+/// Whether `text` is a digest: `sha256:` and 64 hexadecimal digits, or another algorithm's.
+pub fn is_digest(text: &str) -> bool {
     text.split_once(':').is_some_and(|(algorithm, hex)| {
         !algorithm.is_empty()
             && algorithm.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'.' | b'_' | b'-'))

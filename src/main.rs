@@ -21,6 +21,7 @@ mod problem;
 mod process;
 mod reconcile;
 mod redact;
+mod registry;
 mod report;
 mod settings;
 mod signal;

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Error;
 
 use crate::compose::{self, RenderedStack};
-use crate::docker::Swarm;
 use crate::docker::command::ResolveImage;
 use crate::docker::service::Service;
 use crate::docker::spec::IMAGE_LABEL;
+use crate::docker::{Roll, Swarm};
 use crate::drift::{self, Drift};
 use crate::image::ImageRef;
 use crate::manifest::StackEntry;
@@ -48,6 +48,14 @@ pub enum Action {
         reason: String,
         /// Which images docker asks for.
         resolve: ResolveImage,
+    },
+    /// Tags of its images name other digests now: the services that run them get those, and no other service
+    /// is touched.
+    Roll {
+        /// Which.
+        rolls: Vec<Roll>,
+        /// What drifted, and is only reported.
+        drifts: Vec<Drift>,
     },
     /// It runs as wanted, by its labels: wait for it and remember it.
     Adopt,
@@ -163,7 +171,7 @@ fn decide(input: &Input<'_>, desired: &Desired) -> Action {
     let resolve = if edited { ResolveImage::Always } else { ResolveImage::Changed };
     let deploy = |reason: String| Action::Deploy { reason, resolve };
     if input.force {
-        return Action::Deploy { reason: "forced".into(), resolve: ResolveImage::Always };
+        return deploy("forced".into());
     }
     let Some(row) = row.filter(|row| row.status != StackStatus::Stopped) else {
         return if runs_as_rendered(rendered, &live, input.source) {

@@ -6,11 +6,13 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -103,6 +105,51 @@ pub fn run(call: &Call) -> Result<Output, Failure> {
     Ok(Output { success, stdout: joined(stdout), stderr: joined(stderr) })
 }
 
+/// Runs `call` to its end and tells each line of its standard output when it comes. Ended at once, without
+/// grace, when `stop` is set or a signal comes: only for what may be cut off anywhere.
+#[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
+pub fn follow(call: &Call, stop: &AtomicBool, told: &mut dyn FnMut(&str)) -> Result<Output, Failure> {
+    let mut command = Command::new(&call.program);
+    command.args(&call.arguments).env_clear().envs(&call.environment).process_group(0);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    let (sender, lines) = mpsc::channel();
+    let stdout = child.stdout.take();
+    thread::spawn(move || {
+        for line in stdout
+            .map(BufReader::new)
+            .into_iter()
+            .flat_map(|stdout| stdout.split(b'\n').map_while(Result::ok))
+        {
+            let _ = sender.send(String::from_utf8_lossy(&line).into_owned());
+        }
+    });
+    let stderr = child.stderr.take().map(gather);
+    let begun = Instant::now();
+    let mut stdout = String::new();
+    loop {
+        match lines.recv_timeout(TICK) {
+            Ok(line) => {
+                told(line.trim_end());
+                stdout += &line;
+                stdout.push('\n');
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            // Its output has ended, and so it is about to.
+            Err(RecvTimeoutError::Disconnected) => {
+                if let Some(status) = child.try_wait()? {
+                    return Ok(Output { success: status.success(), stdout, stderr: joined(stderr) });
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        if begun.elapsed() >= call.limit || stop.load(Ordering::Relaxed) || signal::received().is_some() {
+            end(&mut child);
+            return Err(Failure::TimedOut(begun.elapsed()));
+        }
+    }
+}
+
 fn gather(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -189,6 +236,28 @@ mod tests {
         let failure = shell("sleep 60 & sleep 60", None, Duration::from_millis(200)).unwrap_err();
         assert!(matches!(failure, Failure::TimedOut(_)));
         assert!(begun.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn lines_are_told_as_they_come_and_the_program_can_be_stopped() {
+        let call = |script: &str| Call {
+            program: "sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            environment: BTreeMap::from([("PATH".into(), "/usr/bin:/bin".into())]),
+            folder: None,
+            input: None,
+            limit: Duration::from_secs(30),
+        };
+        let (stop, mut lines) = (AtomicBool::new(false), Vec::new());
+        let output = follow(&call("echo a; echo b; echo e >&2; exit 3"), &stop, &mut |line| {
+            lines.push(line.to_owned());
+        });
+        let output = output.unwrap();
+        assert_eq!((output.success, &*output.stdout, &*output.stderr), (false, "a\nb\n", "e\n"));
+        assert_eq!(lines, ["a", "b"]);
+        let begun = Instant::now();
+        let stopped = follow(&call("echo a; sleep 60"), &stop, &mut |_| stop.store(true, Ordering::Relaxed));
+        assert!(matches!(stopped, Err(Failure::TimedOut(_))) && begun.elapsed() < Duration::from_secs(5));
     }
 
     #[test]

@@ -5,9 +5,12 @@
 
 mod apply;
 mod bindings;
+mod clean;
 mod fetch;
+mod images;
 #[cfg(test)]
 mod measure;
+mod nodes;
 mod planned;
 mod recorder;
 mod remove;
@@ -20,16 +23,22 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::docker::Docker;
+use crate::docker::{Docker, Swarm};
 use crate::git;
 use crate::report::{Report, Show, Tally};
-use crate::settings::GitAccess;
+use crate::settings::{GitAccess, PullPolicy, RegistryAccess};
 use crate::source::Source;
 use crate::state::{SourceRow, State};
-use crate::watched::watched;
+use crate::watched::{Watched, watched};
+
+use images::Images;
 
 pub use bindings::remove_bindings;
+pub use clean::note_digests;
 pub use remove::remove_all;
+
+/// Containers that are told to stop have so long to let go of their image.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a run works with.
 #[derive(Debug)]
@@ -40,10 +49,18 @@ pub struct Session<'a> {
     pub state: &'a State,
     /// How git is reached.
     pub git: &'a GitAccess,
+    /// How registries are asked.
+    pub registry: &'a RegistryAccess,
+    /// When images are pulled.
+    pub pull_policy: PullPolicy,
+    /// By a job of which image unused images go from the other nodes; `None` where they stay.
+    pub prune_nodes: Option<&'a str>,
     /// Where checkouts may lie.
     pub checkouts: PathBuf,
     /// How long a stack may take to converge.
     pub deploy_timeout: Duration,
+    /// What tells this installation from others on the same Swarm.
+    pub installation: &'a str,
     /// Who is told.
     pub report: &'a Report,
 }
@@ -76,21 +93,45 @@ pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: Options) 
     let swarm = session.docker.observe()?;
     let watched = watched(session.state)?;
     session.report.state(&watched, &session.state.images()?, &swarm);
-    let surveyed = survey::survey(targets, heads.wait()?, &watched, &swarm, options);
+    let mut surveyed = survey::survey(targets, heads.wait()?, &watched, &swarm, options);
+    let mut images = Images::new(session, &swarm);
+    images.survey(&mut surveyed, &watched)?;
 
     // Only what changed, drifted or failed before is fetched and read.
     let fetched = fetch::fetch(session, surveyed, options)?;
     let mut planned = planned::plan(session, fetched, &watched, &swarm, options)?;
     secrets::refuse_missing(session.docker, &mut planned)?;
     bindings::refuse_conflicts(session.state, &mut planned)?;
+    images.compare(&mut planned)?;
     if options.dry_run {
         return planned.describe(session, options.show);
     }
     let mut tally = Tally::default();
     planned.remove(session, &swarm, &mut tally)?;
     bindings::copy(session, &mut planned)?;
-    planned.deploy(session, &mut tally)?;
+    planned.deploy(session, &images, &mut tally)?;
     bindings::clean(session, &planned)?;
     planned.record(session)?;
+    clean(session, &watched, &swarm, planned.has_work())?;
     Ok(tally)
+}
+
+/// Images that nothing uses go after stacks were removed, whose containers may still be stopping.
+pub fn clean_after_removal(session: &Session<'_>) -> Result<()> {
+    if clean::has_candidates(session)? {
+        clean::clean(session, &session.docker.observe()?, PATIENCE)?;
+    }
+    Ok(())
+}
+
+/// Unused images go; the Swarm is looked at anew where the run may have changed it.
+fn clean(session: &Session<'_>, watched: &[Watched], before: &Swarm, changed: bool) -> Result<()> {
+    clean::note_digests(session, watched, before)?;
+    if !changed {
+        return clean::clean(session, before, Duration::ZERO);
+    }
+    if clean::has_candidates(session)? {
+        clean::clean(session, &session.docker.observe()?, Duration::ZERO)?;
+    }
+    Ok(())
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::fault::{OrHint, fault};
+use crate::image::ImageRef;
 use crate::redact::Secret;
 
 /// All that the environment decides.
@@ -21,6 +22,12 @@ pub struct Settings {
     pub deploy_timeout: Duration,
     /// How git is reached.
     pub git: GitAccess,
+    /// How registries are asked.
+    pub registry: RegistryAccess,
+    /// `DOCKEROPS_IMAGE_PULL_POLICY`: when images are brought to this node.
+    pub pull_policy: PullPolicy,
+    /// `DOCKEROPS_PRUNE_NODES`: unused images go from every node; by a job of this image.
+    pub prune_nodes: Option<String>,
     /// What docker inherits: the environment less DockerOps' own variables and tokens.
     pub docker_environment: BTreeMap<OsString, OsString>,
 }
@@ -38,6 +45,27 @@ pub struct GitAccess {
     pub timeout: Duration,
     /// `HOME`: default ssh keys and `known_hosts` lie below it.
     pub home: Option<PathBuf>,
+}
+
+/// How registries are asked: by the docker CLI's own credentials.
+#[derive(Debug, Clone, Default)]
+pub struct RegistryAccess {
+    /// `DOCKER_CONFIG`, or `.docker` below `HOME`: the folder of docker's `config.json`.
+    pub docker_config: Option<PathBuf>,
+    /// `DOCKEROPS_REGISTRY_TIMEOUT`: for one request.
+    pub timeout: Duration,
+    /// What docker's credential helpers inherit.
+    pub environment: Environment,
+}
+
+/// When images are brought to this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PullPolicy {
+    /// Where an image is absent; no registry is asked what its tags name.
+    #[default]
+    IfNotPresent,
+    /// Also where the registry's tag names another digest; services that run it roll.
+    Always,
 }
 
 type Environment = BTreeMap<OsString, OsString>;
@@ -59,7 +87,12 @@ impl Settings {
         };
         let database = std::path::absolute(&database)
             .with_context(|| format!("`DOCKEROPS_DB_PATH` is no usable path: `{}`", database.display()))?;
-        check_pull_policy(environment)?;
+        let docker_environment: Environment =
+            environment.iter().filter(|(name, _)| for_docker(name)).map(own).collect();
+        let docker_config = match text(environment, "DOCKER_CONFIG")? {
+            Some(folder) => Some(PathBuf::from(folder)),
+            None => home.as_ref().map(|home| home.join(".docker")),
+        };
         Ok(Self {
             database,
             deploy_timeout: seconds(environment, "DOCKEROPS_DEPLOY_TIMEOUT", 300)?,
@@ -70,7 +103,14 @@ impl Settings {
                 timeout: seconds(environment, "DOCKEROPS_GIT_TIMEOUT", 30)?,
                 home,
             },
-            docker_environment: environment.iter().filter(|(name, _)| for_docker(name)).map(own).collect(),
+            registry: RegistryAccess {
+                docker_config,
+                timeout: seconds(environment, "DOCKEROPS_REGISTRY_TIMEOUT", 10)?,
+                environment: docker_environment.clone(),
+            },
+            pull_policy: pull_policy(environment)?,
+            prune_nodes: prune_nodes(environment)?,
+            docker_environment,
         })
     }
 }
@@ -131,12 +171,32 @@ fn seconds(environment: &Environment, name: &str, default: u64) -> Result<Durati
     }
 }
 
-fn check_pull_policy(environment: &Environment) -> Result<()> {
+fn pull_policy(environment: &Environment) -> Result<PullPolicy> {
     match text(environment, "DOCKEROPS_IMAGE_PULL_POLICY")?.as_deref() {
-        None | Some("ifnotpresent" | "always") => Ok(()),
+        None | Some("ifnotpresent") => Ok(PullPolicy::IfNotPresent),
+        Some("always") => Ok(PullPolicy::Always),
         Some(other) => Err(fault(
             format!("`DOCKEROPS_IMAGE_PULL_POLICY` is `{other}`"),
             "it is either `ifnotpresent` (the default) or `always`",
+        )),
+    }
+}
+
+/// The image of the job that removes images from the nodes; `None` where that is not wanted.
+fn prune_nodes(environment: &Environment) -> Result<Option<String>> {
+    let image = text(environment, "DOCKEROPS_PRUNE_IMAGE")?.unwrap_or_else(|| "docker:cli".into());
+    match text(environment, "DOCKEROPS_PRUNE_NODES")?.as_deref() {
+        None | Some("0") => Ok(None),
+        Some("1") => match ImageRef::parse(&image) {
+            Ok(_) => Ok(Some(image)),
+            Err(error) => Err(fault(
+                format!("`DOCKEROPS_PRUNE_IMAGE` is `{image}`, which is no image: {error:#}"),
+                "name one that has the docker CLI, or unset it for `docker:cli`",
+            )),
+        },
+        Some(other) => Err(fault(
+            format!("`DOCKEROPS_PRUNE_NODES` is `{other}`"),
+            "it is either `1` (remove unused images from every node) or `0` (the default)",
         )),
     }
 }
@@ -186,6 +246,8 @@ mod tests {
             ("DOCKEROPS_DEPLOY_TIMEOUT", "soon"),
             ("DOCKEROPS_GIT_TIMEOUT", "0"),
             ("DOCKEROPS_IMAGE_PULL_POLICY", "never"),
+            ("DOCKEROPS_REGISTRY_TIMEOUT", "-1"),
+            ("DOCKEROPS_PRUNE_NODES", "yes"),
         ] {
             let error = Settings::from(&environment(&[("HOME", "/root"), (name, value)])).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");

@@ -72,7 +72,7 @@ fn a_deploy_is_exactly_one_stack_deploy_and_never_a_removal() {
     assert_eq!(scene.docker.calls_with("stack deploy"), [call("changed")]);
     assert_eq!(scene.docker.calls_with(" rm "), [""; 0]);
     scene.run(&["reconcile", "--force"]).success().stdout_has("1 deployed");
-    assert_eq!(scene.docker.calls_with("stack deploy"), [call("always")]);
+    assert_eq!(scene.docker.calls_with("stack deploy"), [call("changed")]);
     assert_eq!(created(&scene), before);
 }
 

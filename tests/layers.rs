@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["report"],
     &["deploy", "plan"],
     &["convergence", "drift", "watched"],
-    &["bindings", "compose", "docker", "git", "manifest", "state"],
+    &["bindings", "compose", "docker", "git", "manifest", "registry", "state"],
     &["lock", "process", "settings", "source"],
     &["fault", "image", "paths", "problem", "redact", "signal", "stack", "yaml"],
 ];

@@ -208,6 +208,12 @@ fn images_that_cannot_be_started_by_a_shell_say_so_and_leave_no_container() {
     lab.docker(&["tag", &lab.image("entry:1"), &pulled]);
     lab.docker(&["push", "--quiet", &pulled]);
     lab.docker(&["tag", &lab.image("app:1"), &pulled]);
+    let ops = ops.env("DOCKEROPS_IMAGE_PULL_POLICY", "always").through([
+        "ip",
+        "netns",
+        "exec",
+        lab.network_namespace(),
+    ]);
     ops.run(["reconcile", "--force"]).failure(3);
     let spec = lab.docker(&["service", "inspect", &format!("{fine}_app"), "--format", format]);
     assert!(spec.contains(r#""Args":["/bin/busybox","sleep","100000"]"#), "{spec}");

@@ -90,6 +90,7 @@ struct Writer {
     report: Report,
     settings: Settings,
     checkouts: PathBuf,
+    installation: String,
     _lock: Lock,
 }
 
@@ -111,6 +112,7 @@ impl Writer {
             report: Report::new(),
             settings: settings.clone(),
             checkouts,
+            installation: settings.database.display().to_string(),
             _lock: lock,
         })
     }
@@ -120,7 +122,11 @@ impl Writer {
             docker: &self.docker,
             state: &self.state,
             git: &self.settings.git,
+            registry: &self.settings.registry,
+            pull_policy: self.settings.pull_policy,
+            prune_nodes: self.settings.prune_nodes.as_deref(),
             checkouts: self.checkouts.clone(),
+            installation: &self.installation,
             deploy_timeout: self.settings.deploy_timeout,
             report: &self.report,
         }

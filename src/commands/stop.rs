@@ -34,7 +34,10 @@ pub fn run(settings: &Settings, arguments: &StopArgs) -> Result<Ending> {
     }
     let session = writer.session();
     let swarm = writer.docker.observe()?;
-    let digests = digests(&watched, &swarm);
+    let mut digests = digests(&watched, &swarm);
+    for (image, references) in writer.state.image_digests()? {
+        digests.entry(image).or_default().extend(references);
+    }
     let mut failures = 0;
     for known in &watched {
         failures += remove_all(&session, known, &swarm)?;

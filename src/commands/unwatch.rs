@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::{Ending, Writer, all_removed};
 use crate::cli::UnwatchArgs;
 use crate::fault::fault;
-use crate::reconcile::{remove_all, remove_bindings};
+use crate::reconcile::{clean_after_removal, note_digests, remove_all, remove_bindings};
 use crate::settings::Settings;
 use crate::source::Source;
 use crate::watched::watched;
@@ -26,13 +26,18 @@ pub fn run(settings: &Settings, arguments: &UnwatchArgs) -> Result<Ending> {
     if !arguments.keep_stacks {
         let session = writer.session();
         let swarm = writer.docker.observe()?;
-        for known in watched(&writer.state)?.iter().filter(|known| known.row.id == row.id) {
+        let watched = watched(&writer.state)?;
+        note_digests(&session, &watched, &swarm)?;
+        for known in watched.iter().filter(|known| known.row.id == row.id) {
             all_removed(remove_all(&session, known, &swarm)?)?;
             remove_bindings(&session, &row.url)?;
         }
     }
     writer.state.forget(&row)?;
     writer.state.recount_images()?;
+    if !arguments.keep_stacks {
+        clean_after_removal(&writer.session())?;
+    }
     let stacks = if arguments.keep_stacks { "its stacks run on" } else { "see above for its stacks" };
     writer.report.say(&format!("`{}` is no longer watched; {stacks}", row.url));
     Ok(Ending::Done)

@@ -120,6 +120,15 @@ impl RenderedStack {
         self.secrets.images()
     }
 
+    /// What the script of `service` gets as arguments; `None` where it gets no secrets as variables.
+    pub fn command_of(
+        &self,
+        service: &str,
+        images: &BTreeMap<String, ImageCommand>,
+    ) -> Option<anyhow::Result<Vec<String>>> {
+        self.secrets.command_of(service, images)
+    }
+
     /// The stack with the commands of services that get secrets as variables written out.
     pub fn complete(&self, images: &BTreeMap<String, ImageCommand>) -> anyhow::Result<Self> {
         Ok(Self { tree: self.secrets.complete(Rc::clone(&self.tree), images)?, ..self.clone() })

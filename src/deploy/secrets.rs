@@ -2,14 +2,39 @@
 //! in its text, and its scripts in the Swarm.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use anyhow::Result;
 
 use super::Run;
 use crate::compose::{Ownership, REPOSITORY, RenderedStack};
+use crate::docker::Roll;
 use crate::docker::command::{NAMESPACE, ResolveImage};
 
 impl Run<'_> {
+    /// What a service's script is to run once the service has its new image; `None` where it has no script.
+    pub(super) fn command_after(
+        &mut self,
+        rendered: &RenderedStack,
+        roll: &Roll,
+    ) -> Result<Option<Vec<String>>> {
+        let service =
+            rendered.services.iter().find(|service| rendered.name.scope(&service.name) == roll.service);
+        let Some(service) = service.filter(|service| {
+            service
+                .image
+                .as_ref()
+                .is_some_and(|image| rendered.images_to_read().contains(&*image.to_string()))
+        }) else {
+            return Ok(None);
+        };
+        // By its digest: the tag here may name another.
+        let (tagged, pulled) = (roll.image.unpinned().to_string(), roll.image.pulled());
+        let command =
+            self.docker.image_command(&pulled.unwrap_or_else(|| roll.image.clone()).to_string(), false)?;
+        rendered.command_of(&service.name, &BTreeMap::from([(tagged, command)])).transpose()
+    }
+
     /// `rendered` with nothing left open; most stacks are so from the beginning.
     pub(super) fn with_secrets<'a>(
         &mut self,

@@ -1,5 +1,7 @@
 //! Commands are values: each function returns arguments and runs nothing.
 
+use std::collections::BTreeSet;
+
 use super::payload;
 use crate::stack::{Payload, StackName};
 
@@ -72,14 +74,75 @@ pub fn service_rm(ids: &[&str]) -> Vec<String> {
     with(&["service", "rm"], ids)
 }
 
-/// The images of this node by familiar name, by tag and by digest.
+/// The images of this node: familiar name by tag, by digest, and id.
 pub fn image_ls() -> Vec<String> {
-    words(&["image", "ls", "--digests", "--format", "{{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}}"])
+    let format = "{{.Repository}}:{{.Tag}} {{.Repository}}@{{.Digest}} {{.ID}}";
+    words(&["image", "ls", "--digests", "--no-trunc", "--format", format])
 }
 
 /// Removes an image of this node, never by force.
 pub fn image_rm(name: &str) -> Vec<String> {
     words(&["image", "rm", name])
+}
+
+/// All containers of this node, those that ended included.
+pub fn container_ls() -> Vec<String> {
+    words(&["container", "ls", "--all", "--quiet", "--no-trunc"])
+}
+
+/// The ids of the images that containers were made from.
+pub fn container_images(ids: &[&str]) -> Vec<String> {
+    with(&["container", "inspect", "--format", "{{.Image}}"], ids)
+}
+
+/// One service, a JSON object a line.
+pub fn service_ls_by_id(id: &str) -> Vec<String> {
+    words(&["service", "ls", "--filter", &format!("id={id}"), "--format", "{{json .}}"])
+}
+
+/// The label of jobs that remove images; its value tells whose job it is.
+const PRUNE: &str = "dockerops.prune";
+
+/// The ids of the jobs of this installation.
+pub fn prune_jobs(installation: &str) -> Vec<String> {
+    words(&["service", "ls", "--quiet", "--filter", &format!("label={PRUNE}={installation}")])
+}
+
+/// Starts a job on every node that runs `script` on its docker, with `references` as arguments.
+pub fn prune_create(
+    image: &str,
+    installation: &str,
+    script: &str,
+    references: &BTreeSet<&String>,
+) -> Vec<String> {
+    let socket = "type=bind,source=/var/run/docker.sock,target=/var/run/docker.sock";
+    let mut call = words(&["service", "create", "--detach", "--quiet", "--mode", "global-job"]);
+    call.extend(words(&["--label", &format!("{PRUNE}={installation}"), "--restart-condition", "none"]));
+    call.extend(words(&["--with-registry-auth", "--mount", socket, "--entrypoint", "sh", image]));
+    call.extend(words(&["-c", script, "sh"]));
+    call.extend(references.iter().map(|reference| (*reference).clone()));
+    call
+}
+
+/// What docker knows of registries.
+pub fn registry_config() -> Vec<String> {
+    words(&["info", "--format", "{{json .RegistryConfig}}"])
+}
+
+/// Gives a service another image and leaves the rest as it is. `command`, where there is one, replaces the
+/// arguments of its entrypoint; docker asks no registry, for the image has its digest.
+pub fn service_update_image(service: &str, image: &str, command: Option<&[String]>) -> Vec<String> {
+    let mut call =
+        words(&["service", "update", "--detach", "--quiet", "--with-registry-auth", "--no-resolve-image"]);
+    call.extend(["--image".to_owned(), image.to_owned()]);
+    if let Some(command) = command {
+        // docker splits the value as a shell would.
+        let quoted: Vec<_> =
+            command.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect();
+        call.extend(["--args".to_owned(), quoted.join(" ")]);
+    }
+    call.push(service.to_owned());
+    call
 }
 
 /// The ids of all services, those of no stack included.
@@ -103,9 +166,9 @@ pub fn image_inspect(image: &str) -> Vec<String> {
     words(&["image", "inspect", image])
 }
 
-/// Brings an image to this node.
+/// Brings an image to this node; tells of each layer.
 pub fn pull(image: &str) -> Vec<String> {
-    words(&["pull", "--quiet", image])
+    words(&["pull", image])
 }
 
 /// The label of containers that are made to look into an image.
@@ -150,6 +213,18 @@ pub fn config_create(name: &str, labels: &[(&str, &str)]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_image_leaves_all_else_and_its_words_survive_the_splitting() {
+        let line = |command: Option<&[String]>| {
+            service_update_image("web_app", "app:1@sha256:aa", command).join(" ")
+        };
+        let head =
+            "service update --detach --quiet --with-registry-auth --no-resolve-image --image app:1@sha256:aa";
+        assert_eq!(line(None), format!("{head} web_app"));
+        let words = ["it's", "", "$A b"].map(str::to_owned);
+        assert_eq!(line(Some(&words)), format!(r"{head} --args 'it'\''s' '' '$A b' web_app"));
+    }
 
     #[test]
     fn a_deploy_rolls_in_place_prunes_and_carries_registry_auth() {

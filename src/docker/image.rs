@@ -2,6 +2,7 @@
 //! of the Swarm secrets as variables take. It knows nothing of compose files.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -40,12 +41,8 @@ impl Docker {
     }
 
     fn pull(&self, image: &str) -> Result<()> {
-        let call = command::pull(image);
-        let output = self.raw(&call, self.action, None, None)?;
-        if output.success {
-            return Ok(());
-        }
-        Err(refused(&call, &output)).with_context(|| format!("the command of `{image}` cannot be read"))
+        let pulled = self.pull_image(image, &AtomicBool::new(false), &mut |_| {});
+        pulled.with_context(|| format!("the command of `{image}` cannot be read"))
     }
 
     /// By a container that is made, looked into and removed, but never started.

@@ -5,7 +5,9 @@
 
 pub mod command;
 mod image;
+mod node;
 pub mod payload;
+pub mod prune;
 pub mod service;
 pub mod spec;
 pub mod task;
@@ -23,6 +25,8 @@ use crate::process::{self, Call, Failure, Output};
 use crate::stack::StackName;
 use service::{Listed, Service};
 use task::Task;
+
+pub use node::{ImageRemoval, NodeImages, Roll};
 
 /// How long docker may take to answer a question.
 const QUESTION: Duration = Duration::from_secs(60);
@@ -50,17 +54,6 @@ impl Swarm {
     pub fn of_stack<'a>(&'a self, name: &'a StackName) -> impl Iterator<Item = &'a Service> {
         self.services.iter().filter(move |service| service.stack == *name)
     }
-}
-
-/// What came of removing an image from this node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ImageRemoval {
-    /// It is gone.
-    Removed,
-    /// It was not on this node.
-    NotHere,
-    /// It stays, and docker's reason.
-    Kept(String),
 }
 
 /// What `stack deploy` needs.
@@ -119,11 +112,14 @@ impl Docker {
 
     /// The tasks of `services`, old ones included; three calls at most.
     pub fn tasks(&self, services: &[Service]) -> Result<Vec<Task>> {
-        let ids: Vec<_> = services.iter().map(|service| service.id.as_str()).collect();
+        self.tasks_of(&services.iter().map(|service| service.id.as_str()).collect::<Vec<_>>())
+    }
+
+    fn tasks_of(&self, ids: &[&str]) -> Result<Vec<Task>> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let call = command::service_ps(&ids);
+        let call = command::service_ps(ids);
         let output = self.raw(&call, self.question, None, None)?;
         if !output.success && !some_are_gone(&output) {
             return Err(refused(&call, &output)).or_hint(UNWELL);
@@ -170,21 +166,6 @@ impl Docker {
         self.ask(&command::service_rm(ids)).map(drop)
     }
 
-    /// The familiar names of the images on this node.
-    pub fn local_images(&self) -> Result<BTreeSet<String>> {
-        Ok(self.ask(&command::image_ls())?.stdout.split_whitespace().map(str::to_owned).collect())
-    }
-
-    /// `docker image rm`, never forced.
-    pub fn remove_image(&self, name: &str) -> Result<ImageRemoval> {
-        let output = self.raw(&command::image_rm(name), self.action, None, None)?;
-        Ok(match output.success {
-            true => ImageRemoval::Removed,
-            false if output.stderr.to_lowercase().contains("no such image") => ImageRemoval::NotHere,
-            false => ImageRemoval::Kept(words(&output)),
-        })
-    }
-
     fn ask(&self, call: &[String]) -> Result<Output> {
         let output = self.raw(call, self.question, None, None)?;
         if output.success { Ok(output) } else { Err(refused(call, &output)).or_hint(UNWELL) }
@@ -197,24 +178,38 @@ impl Docker {
         folder: Option<&Path>,
         input: Option<String>,
     ) -> Result<Output> {
-        let call = Call {
+        let call = self.call(call, limit, folder, input);
+        process::run(&call).map_err(|failure| failed(&call, failure))
+    }
+
+    fn call(
+        &self,
+        arguments: &[String],
+        limit: Duration,
+        folder: Option<&Path>,
+        input: Option<String>,
+    ) -> Call {
+        Call {
             program: "docker".into(),
-            arguments: call.to_vec(),
+            arguments: arguments.to_vec(),
             environment: self.environment.clone(),
             folder: folder.map(Path::to_path_buf),
             input,
             limit,
-        };
-        process::run(&call).map_err(|failure| match failure {
-            Failure::NotFound => fault(
-                "`docker` is not on the PATH",
-                "install Docker Engine, and run DockerOps on a manager of the Swarm",
-            ),
-            failure => match crate::signal::received() {
-                Some(interrupted) => interrupted.into(),
-                None => fault(format!("`docker {}` {failure}", shown(&call.arguments)), UNWELL),
-            },
-        })
+        }
+    }
+}
+
+fn failed(call: &Call, failure: Failure) -> anyhow::Error {
+    match failure {
+        Failure::NotFound => fault(
+            "`docker` is not on the PATH",
+            "install Docker Engine, and run DockerOps on a manager of the Swarm",
+        ),
+        failure => match crate::signal::received() {
+            Some(interrupted) => interrupted.into(),
+            None => fault(format!("`docker {}` {failure}", shown(&call.arguments)), UNWELL),
+        },
     }
 }
 

@@ -51,6 +51,8 @@ pub struct Service {
     pub iteration: u64,
     /// What tasks are made from.
     pub template: Value,
+    /// The image that `docker service rollback` would go back to, as Swarm has it.
+    pub previous_image: Option<String>,
     /// The spec, summed up.
     pub summary: Summary,
 }
@@ -86,6 +88,13 @@ pub struct Update {
     /// Swarm's reason.
     #[serde(rename = "Message", default)]
     pub message: String,
+}
+
+impl Service {
+    /// The image as Swarm has it: `app:1@sha256:…`, without a digest where Swarm could not ask for it.
+    pub fn image(&self) -> &str {
+        self.template["ContainerSpec"]["Image"].as_str().unwrap_or_default()
+    }
 }
 
 /// Joins both readings.
@@ -140,6 +149,9 @@ fn service(value: &Value, replicas: &str) -> Result<Service> {
         has_previous: !value["PreviousSpec"].is_null(),
         iteration: value["JobStatus"]["JobIteration"]["Index"].as_u64().unwrap_or_default(),
         template: spec["TaskTemplate"].clone(),
+        previous_image: value["PreviousSpec"]["TaskTemplate"]["ContainerSpec"]["Image"]
+            .as_str()
+            .map(str::to_owned),
         summary: spec::summarise(spec),
     })
 }

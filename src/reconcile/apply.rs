@@ -6,14 +6,14 @@ use anyhow::Result;
 
 use super::Session;
 use super::fetch::Content;
-use super::planned::{Planned, PlannedSource, say};
+use super::images::{self, Images};
+use super::planned::{Planned, PlannedSource, note_drifts, say};
 use super::recorder::Recorder;
 use super::remove::{self, Removal};
 use super::retire;
 use crate::compose::Ownership;
-use crate::deploy::{self, Job, Settled};
+use crate::deploy::{self, Job, Settled, Work};
 use crate::docker::Swarm;
-use crate::docker::command::ResolveImage;
 use crate::image::ImageRef;
 use crate::plan::Action;
 use crate::report::Tally;
@@ -36,7 +36,7 @@ impl Planned {
     }
 
     /// Deploys what is to be deployed, and waits for it.
-    pub fn deploy(&self, session: &Session<'_>, tally: &mut Tally) -> Result<()> {
+    pub fn deploy(&self, session: &Session<'_>, images: &Images<'_>, tally: &mut Tally) -> Result<()> {
         let mut jobs = Vec::new();
         let mut owners = Vec::new();
         let mut settled = Settled::new();
@@ -46,24 +46,28 @@ impl Planned {
                 tally.failed += 1;
             }
             for step in &source.steps {
-                let (resolve, reason) = match &step.action {
+                let (work, reason) = match &step.action {
                     Action::Deploy { resolve, reason } => {
                         session.report.progress(&format!("`{}` is to be deployed: {reason}", step.name));
-                        (Some(*resolve), reason.as_str())
+                        (Work::Deploy(*resolve), reason.clone())
                     }
-                    Action::Adopt => (None, "adopted: it already ran as the source says"),
+                    Action::Roll { rolls, drifts } => {
+                        note_drifts(session.report, step.name.as_str(), drifts);
+                        (Work::Roll(rolls.clone()), images::sentence(rolls))
+                    }
+                    Action::Adopt => (Work::Nothing, "adopted: it already ran as the source says".into()),
                     other => {
                         settle_without_job(session, source, &step.name, other, &mut settled, tally)?;
                         continue;
                     }
                 };
-                if let Some(job) = job(source, &step.name, resolve, reason) {
+                if let Some(job) = job(source, &step.name, work, reason, images)? {
                     jobs.push(job);
                     owners.push(source);
                 }
             }
         }
-        note_foreign_images(session, &jobs)?;
+        note_foreign_images(session, images, &jobs)?;
         let mut recorder = Recorder::new(session, &jobs, &owners, tally);
         deploy::run(session.docker, &jobs, settled, session.deploy_timeout, &mut recorder)?;
         let converged: Vec<_> = recorder.converged.iter().map(|job| &jobs[*job]).collect();
@@ -92,13 +96,19 @@ impl Planned {
 fn job<'a>(
     source: &'a PlannedSource,
     name: &StackName,
-    resolve: Option<ResolveImage>,
-    reason: &'a str,
-) -> Option<Job<'a>> {
-    let desired = source.desired(name)?;
-    let Some(Ok(rendered)) = &desired.rendered else { return None };
-    let ownership = Ownership { repository: source.identity.clone(), commit: source.commit()?.to_owned() };
-    Some(Job { rendered, ownership, depends_on: &desired.entry.depends_on, resolve, reason })
+    work: Work,
+    reason: String,
+    images: &Images<'_>,
+) -> Result<Option<Job<'a>>> {
+    let Some((desired, commit)) = source.desired(name).zip(source.commit()) else { return Ok(None) };
+    let Some(Ok(rendered)) = &desired.rendered else { return Ok(None) };
+    let ownership = Ownership { repository: source.identity.clone(), commit: commit.to_owned() };
+    let pulls = match &work {
+        Work::Deploy(resolve) => images.absent(rendered, *resolve)?,
+        Work::Roll(rolls) => images.absent_of(rolls)?,
+        Work::Nothing => BTreeSet::new(),
+    };
+    Ok(Some(Job { rendered, ownership, depends_on: &desired.entry.depends_on, work, pulls, reason }))
 }
 
 fn remove_one(
@@ -162,7 +172,7 @@ fn settle_without_job(
                 session.state.record(&record)?;
             }
         }
-        Action::Remove { .. } | Action::Deploy { .. } | Action::Adopt => return Ok(()),
+        Action::Remove { .. } | Action::Deploy { .. } | Action::Roll { .. } | Action::Adopt => return Ok(()),
     }
     say(session.report, name.as_str(), action, tally);
     Ok(())
@@ -183,9 +193,10 @@ fn refresh(session: &Session<'_>, source: &PlannedSource, name: &StackName) -> R
 }
 
 /// Images that lie here before DockerOps first deploys them are somebody else's.
-fn note_foreign_images(session: &Session<'_>, jobs: &[Job<'_>]) -> Result<()> {
+fn note_foreign_images(session: &Session<'_>, images: &Images<'_>, jobs: &[Job<'_>]) -> Result<()> {
     let tracked: BTreeSet<_> = session.state.images()?.into_iter().map(|row| row.name).collect();
-    let services = jobs.iter().filter(|job| job.resolve.is_some()).flat_map(|job| &job.rendered.services);
+    let services =
+        jobs.iter().filter(|job| !matches!(job.work, Work::Nothing)).flat_map(|job| &job.rendered.services);
     let wanted: BTreeSet<_> =
         services.filter_map(|service| Some(service.image.as_ref()?.to_string())).collect();
     let new: BTreeSet<_> = wanted.difference(&tracked).cloned().collect();
@@ -206,5 +217,5 @@ fn note_foreign_images(session: &Session<'_>, jobs: &[Job<'_>]) -> Result<()> {
     };
     session
         .state
-        .note_foreign_images(&session.docker.local_images()?.into_iter().filter(is_foreign).collect())
+        .note_foreign_images(&images.here()?.names().filter(|name| is_foreign(name)).cloned().collect())
 }

@@ -3,9 +3,9 @@
 use anyhow::Result;
 
 use super::fetch::{Content, Fetched};
-use super::{Options, Session};
+use super::{Options, Session, images};
 use crate::docker::Swarm;
-use crate::drift;
+use crate::drift::{self, Drift};
 use crate::plan::{self, Action, Claims, Desired, Input, Step};
 use crate::report::{Report, Show, Tally};
 use crate::stack::{DriftPolicy, StackName};
@@ -152,6 +152,17 @@ fn without_checkout(row: &StackRow, swarm: &Swarm) -> Action {
 }
 
 impl Planned {
+    /// Whether anything is to be deployed or removed.
+    pub fn has_work(&self) -> bool {
+        let works = |step: &Step| {
+            matches!(
+                step.action,
+                Action::Deploy { .. } | Action::Roll { .. } | Action::Adopt | Action::Remove { .. }
+            )
+        };
+        self.sources.iter().any(|source| source.steps.iter().any(works))
+    }
+
     /// Says what would be done.
     pub fn describe(&self, session: &Session<'_>, show: Option<Show>) -> Result<Tally> {
         let (mut tally, report) = (Tally::default(), session.report);
@@ -168,6 +179,14 @@ impl Planned {
                         if let Some(show) = show {
                             source.show(session, show, &step.name)?;
                         }
+                    }
+                    Action::Roll { rolls, drifts } => {
+                        note_drifts(report, name, drifts);
+                        report.would(
+                            name,
+                            &format!("roll: {}", images::sentence(rolls)),
+                            &mut tally.deployed,
+                        );
                     }
                     Action::Adopt => {
                         report.would(name, "adopt: it runs as the source says", &mut tally.deployed);
@@ -188,7 +207,7 @@ pub fn say(report: &Report, name: &str, action: &Action, tally: &mut Tally) {
     match action {
         Action::Unchanged | Action::Off => tally.unchanged += 1,
         Action::Report(drifts) => {
-            report.note(name, &format!("drifted, left as it is: {}", drift::sentence(drifts)));
+            note_drifts(report, name, drifts);
             tally.drifted += 1;
         }
         Action::Held(why) => {
@@ -200,6 +219,13 @@ pub fn say(report: &Report, name: &str, action: &Action, tally: &mut Tally) {
             report.failed(name, why);
             tally.failed += 1;
         }
-        Action::Deploy { .. } | Action::Adopt | Action::Remove { .. } => {}
+        Action::Deploy { .. } | Action::Roll { .. } | Action::Adopt | Action::Remove { .. } => {}
+    }
+}
+
+/// Says what drifted and is left.
+pub fn note_drifts(report: &Report, name: &str, drifts: &[Drift]) {
+    if !drifts.is_empty() {
+        report.note(name, &format!("drifted, left as it is: {}", drift::sentence(drifts)));
     }
 }

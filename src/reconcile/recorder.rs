@@ -8,11 +8,12 @@ use anyhow::Result;
 use super::Session;
 use super::planned::PlannedSource;
 use crate::compose::{self, RenderedStack};
-use crate::deploy::{Job, Observer, Outcome};
+use crate::deploy::{Job, Observer, Outcome, Work};
+use crate::docker::Roll;
 use crate::docker::service::Service;
 use crate::report::Tally;
 use crate::stack::StackName;
-use crate::state::{AppliedService, Record, StackStatus};
+use crate::state::{AppliedService, Record, StackRow, StackStatus};
 
 /// Writes each outcome when it is known, so that a run that is cut off loses none.
 #[derive(Debug)]
@@ -61,6 +62,24 @@ impl Observer for Recorder<'_> {
         self.session.report.waiting(stack.as_str(), what);
     }
 
+    fn pulling(&mut self, image: &str, what: &str) {
+        self.session.report.waiting(image, what);
+    }
+
+    fn pulled(&mut self, image: &str, result: &Result<(), String>) -> Result<()> {
+        self.session.report.settle(image);
+        match result {
+            Ok(()) => {
+                self.session.report.progress(&format!("pulled `{image}`"));
+                self.session.state.track_image(image)
+            }
+            Err(why) => {
+                self.session.report.note(image, &format!("could not be pulled to this node: {why}"));
+                Ok(())
+            }
+        }
+    }
+
     fn finished(&mut self, job: usize, outcome: &Outcome) -> Result<()> {
         let (source, Job { rendered, reason, .. }) = (self.sources[job], &self.jobs[job]);
         let (name, report) = (&rendered.name, self.session.report);
@@ -71,13 +90,28 @@ impl Observer for Recorder<'_> {
                 self.converged.push(job);
                 report.deployed(name.as_str(), &format!("{reason}{}", self.took(name)));
                 let Some(record) = source.record(name, None) else { return Ok(()) };
-                let services = Some(applied(rendered, live));
+                let services = Some(match &self.jobs[job].work {
+                    Work::Roll(rolls) => rolled(source.stack(name), rolls, live),
+                    _ => applied(rendered, live),
+                });
                 let hash = Some(&*rendered.fingerprint);
                 let record = Record { status: StackStatus::Deployed, hash, services, ..record };
                 self.record(&record, rendered, true)
             }
+            Outcome::Kept(why) => {
+                self.tally.unchanged += 1;
+                report.note(name.as_str(), &format!("{why}; it keeps what it runs"));
+                Ok(())
+            }
             Outcome::Failed { why, held } => {
                 self.tally.failed += 1;
+                if let Work::Roll(rolls) = &self.jobs[job].work
+                    && *held
+                {
+                    let failed: Vec<_> =
+                        rolls.iter().map(|roll| (roll.service.as_str(), roll.image.to_string())).collect();
+                    self.session.state.note_failed_rolls(&failed)?;
+                }
                 report.failed(name.as_str(), why);
                 let Some(record) = source.record(name, Some(why)) else { return Ok(()) };
                 // Of a first attempt at least the images are known; later ones keep what had converged.
@@ -87,6 +121,23 @@ impl Observer for Recorder<'_> {
             }
         }
     }
+}
+
+/// The services as they were applied before, but for what a new image brings along: so other drift still shows.
+fn rolled(row: Option<&StackRow>, rolls: &[Roll], live: &[Service]) -> BTreeMap<String, AppliedService> {
+    let mut services = row.map(|row| row.services.clone()).unwrap_or_default();
+    for roll in rolls {
+        let live = live.iter().find(|live| live.name == roll.service);
+        if let Some((applied, live)) = services.get_mut(&roll.service).zip(live) {
+            for part in ["image", "command"] {
+                match live.summary.get(part) {
+                    Some(value) => applied.spec.insert(part.to_owned(), value.clone()),
+                    None => applied.spec.remove(part),
+                };
+            }
+        }
+    }
+    services
 }
 
 fn applied(rendered: &RenderedStack, live: &[Service]) -> BTreeMap<String, AppliedService> {

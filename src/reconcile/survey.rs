@@ -23,8 +23,8 @@ pub struct Surveyed {
 /// What the first look at a source found.
 #[derive(Debug)]
 pub enum Finding {
-    /// Nothing to do; no clone, no call.
-    Idle,
+    /// Nothing to do at this commit, which is the known one; no clone, no call.
+    Idle(Commit),
     /// It must be fetched at this commit.
     Work(Commit),
     /// It could not be asked.
@@ -44,7 +44,7 @@ pub fn survey(
         Ok(head) => {
             let known = watched.iter().find(|known| Some(&known.row) == target.row.as_ref());
             match known {
-                Some(known) if !options.force && !has_work(known, &head, swarm) => Finding::Idle,
+                Some(known) if !options.force && !has_work(known, &head, swarm) => Finding::Idle(head),
                 _ => Finding::Work(head),
             }
         }

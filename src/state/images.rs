@@ -1,6 +1,6 @@
 //! Images: how many services use each, over all sources, and which were there before DockerOps.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 use rusqlite::params;
@@ -48,6 +48,67 @@ impl State {
             [],
         )?;
         transaction.commit().context("cannot count the images")
+    }
+
+    /// Tracks an image that was brought to this node, before any service is known to use it.
+    pub fn track_image(&self, name: &str) -> Result<()> {
+        let insert = "INSERT OR IGNORE INTO images (name, reference_count) VALUES (?1, 0)";
+        self.connection.execute(insert, params![name]).context("cannot track an image")?;
+        Ok(())
+    }
+
+    /// By which digests the services of the watched sources ran each tracked image: image → `app@sha256:…`.
+    pub fn image_digests(&self) -> Result<BTreeMap<String, BTreeSet<String>>> {
+        let mut query = self.connection.prepare("SELECT image, reference FROM image_digests")?;
+        let mut rows = query.query([])?;
+        let mut digests: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        while let Some(row) = rows.next()? {
+            digests.entry(row.get(0)?).or_default().insert(row.get(1)?);
+        }
+        Ok(digests)
+    }
+
+    /// Notes digests, by their image.
+    pub fn note_digests(&self, digests: &BTreeSet<(String, String)>) -> Result<()> {
+        let transaction = self.connection.unchecked_transaction()?;
+        for (image, reference) in digests {
+            let insert = "INSERT OR IGNORE INTO image_digests (image, reference) VALUES (?1, ?2)";
+            transaction.execute(insert, params![image, reference])?;
+        }
+        transaction.commit().context("cannot note the digests of images")
+    }
+
+    /// Forgets a digest that is gone.
+    pub fn forget_digest(&self, image: &str, reference: &str) -> Result<()> {
+        let delete = "DELETE FROM image_digests WHERE image = ?1 AND reference = ?2";
+        self.connection.execute(delete, params![image, reference]).context("cannot forget a digest")?;
+        Ok(())
+    }
+
+    /// Forgets an image that is gone, unless a service uses it.
+    pub fn forget_image(&self, name: &str) -> Result<()> {
+        let delete = "DELETE FROM images WHERE name = ?1 AND reference_count = 0";
+        self.connection.execute(delete, params![name]).context("cannot forget an image")?;
+        Ok(())
+    }
+
+    /// The image with digest that Swarm last went back from for `service`.
+    pub fn failed_roll(&self, service: &str) -> Result<Option<String>> {
+        let mut query = self.connection.prepare("SELECT image FROM failed_rolls WHERE service = ?1")?;
+        let mut rows = query.query([service])?;
+        Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
+    }
+
+    /// Notes what Swarm went back from: services, each with its image and digest.
+    pub fn note_failed_rolls(&self, rolls: &[(&str, String)]) -> Result<()> {
+        let transaction = self.connection.unchecked_transaction()?;
+        for (service, image) in rolls {
+            transaction.execute(
+                "INSERT OR REPLACE INTO failed_rolls (service, image) VALUES (?1, ?2)",
+                params![service, image],
+            )?;
+        }
+        transaction.commit().context("cannot note a roll that failed")
     }
 
     /// Notes which of `names` lay on this node before DockerOps tracked them.

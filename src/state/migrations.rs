@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::fault::fault;
 
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     // The older release's tables, which it made without a version.
     "CREATE TABLE IF NOT EXISTS images (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -68,6 +68,13 @@ const MIGRATIONS: [&str; 4] = [
         applied TEXT,
         attempted TEXT
     );",
+    // By which digests a tracked image ran, and what Swarm went back from.
+    "CREATE TABLE image_digests (
+        image TEXT NOT NULL,
+        reference TEXT NOT NULL,
+        PRIMARY KEY (image, reference)
+    );
+    CREATE TABLE failed_rolls (service TEXT PRIMARY KEY, image TEXT NOT NULL);",
 ];
 
 fn version(connection: &Connection) -> Result<usize> {

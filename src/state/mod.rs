@@ -75,7 +75,8 @@ impl State {
     /// Forgets everything: sources, stacks and images.
     pub fn clear(&self) -> Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
-        for table in ["stacks", "repository_cache", "images", "foreign_images", "bindings"] {
+        let images = ["images", "foreign_images", "image_digests", "failed_rolls"];
+        for table in ["stacks", "repository_cache", "bindings"].into_iter().chain(images) {
             transaction.execute(&format!("DELETE FROM {table}"), [])?;
         }
         transaction.commit().context("cannot empty the database")

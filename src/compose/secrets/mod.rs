@@ -127,26 +127,48 @@ impl Plan {
 
     /// `tree` with every such service started by its script, which runs what the service ran before.
     pub fn complete(&self, tree: Rc<Node>, images: &BTreeMap<String, ImageCommand>) -> Result<Rc<Node>> {
-        let mut commands = Vec::new();
-        for Injection { service, image, command, .. } in &self.injections {
-            let Some((name, image)) = image.as_ref().and_then(|name| Some((name, images.get(name)?))) else {
-                bail!("service `{service}` has no `image` to read a command from");
-            };
-            if !image.has_shell {
-                bail!(
-                    "service `{service}`: `{name}` has no `/bin/sh`, which secrets as variables take; let the program \
-                     read `/run/secrets` instead, and leave the service out by `services` in `secrets.yaml`"
-                );
-            }
-            let words = command.with_image(image);
-            if words.is_empty() {
-                bail!(
-                    "service `{service}`: neither the compose file nor `{name}` has an entrypoint or a command"
-                );
-            }
-            commands.push((service.as_str(), words));
+        Ok(inject::commands(tree, &self.commands(images)?))
+    }
+
+    /// What each such service ran before; `images` must know the images of all.
+    fn commands(&self, images: &BTreeMap<String, ImageCommand>) -> Result<Vec<(&str, Vec<String>)>> {
+        self.injections
+            .iter()
+            .map(|injection| Ok((injection.service.as_str(), injection.words(images)?)))
+            .collect()
+    }
+
+    /// The words that the script of `service` gets, and the image they are read from; `None` where nothing
+    /// is injected.
+    pub fn command_of(
+        &self,
+        service: &str,
+        images: &BTreeMap<String, ImageCommand>,
+    ) -> Option<Result<Vec<String>>> {
+        let injection = self.injections.iter().find(|injection| injection.service == service)?;
+        Some(injection.words(images))
+    }
+}
+
+impl Injection {
+    fn words(&self, images: &BTreeMap<String, ImageCommand>) -> Result<Vec<String>> {
+        let Self { service, image, command, .. } = self;
+        let Some((name, image)) = image.as_ref().and_then(|name| Some((name, images.get(name)?))) else {
+            bail!("service `{service}` has no `image` to read a command from");
+        };
+        if !image.has_shell {
+            bail!(
+                "service `{service}`: `{name}` has no `/bin/sh`, which secrets as variables take; let the program \
+                 read `/run/secrets` instead, and leave the service out by `services` in `secrets.yaml`"
+            );
         }
-        Ok(inject::commands(tree, &commands))
+        let words = command.with_image(image);
+        if words.is_empty() {
+            bail!(
+                "service `{service}`: neither the compose file nor `{name}` has an entrypoint or a command"
+            );
+        }
+        Ok(words)
     }
 }
 

@@ -1,0 +1,160 @@
+//! Images that no stack uses any more go: from this node, and from all where that is wanted.
+//!
+//! Gone is only what DockerOps tracked and what was not here before it; never by force. What a container uses,
+//! what a service runs, or would go back to, stays, keeps its row, and is looked at again in the next run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::Session;
+use crate::deploy::pause;
+use crate::docker::{ImageRemoval, Swarm};
+use crate::image::ImageRef;
+use crate::plan;
+use crate::signal;
+use crate::state::ImageRow;
+use crate::watched::Watched;
+
+/// What may go: by image, the names it is to lose, `app:1` and `app@sha256:…`.
+type Unused = BTreeMap<String, BTreeSet<String>>;
+
+/// Notes by which digests our services run their images, as `swarm` shows them.
+pub fn note_digests(session: &Session<'_>, watched: &[Watched], swarm: &Swarm) -> Result<()> {
+    let foreign = session.state.foreign_images()?;
+    let known = session.state.image_digests()?;
+    let tracked: BTreeSet<_> = session.state.images()?.into_iter().map(|row| row.name).collect();
+    let ours = swarm.services.iter().filter(|service| {
+        plan::owner(service).is_some_and(|owner| watched.iter().any(|known| known.identity == owner))
+    });
+    let new: BTreeSet<_> = ours
+        .filter_map(|service| {
+            let image = ImageRef::parse(service.image()).ok()?;
+            Some((image.unpinned().to_string(), image.pulled()?.to_string()))
+        })
+        .filter(|(image, reference)| {
+            let noted = known.get(image).is_some_and(|references| references.contains(reference));
+            tracked.contains(image) && !noted && !foreign.contains(reference)
+        })
+        .collect();
+    if new.is_empty() { Ok(()) } else { session.state.note_digests(&new) }
+}
+
+/// Removes what is unused by the rows and by `swarm`; containers that are stopping have `patience` to let
+/// go. Without anything to remove it makes no docker call.
+pub fn clean(session: &Session<'_>, swarm: &Swarm, patience: Duration) -> Result<()> {
+    let used = used(swarm);
+    let unused = unused(session, &used)?;
+    if unused.is_empty() {
+        return Ok(());
+    }
+    match remove(session, &unused, &used, patience) {
+        Err(error) if error.is::<signal::Interrupted>() => Err(error),
+        Err(error) => {
+            session.report.note("images", &format!("those that nothing uses were not removed: {error:#}"));
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Whether the rows know of anything that might go.
+pub fn has_candidates(session: &Session<'_>) -> Result<bool> {
+    Ok(!unused(session, &BTreeSet::new())?.is_empty())
+}
+
+fn unused(session: &Session<'_>, used: &BTreeSet<String>) -> Result<Unused> {
+    let mut digests = session.state.image_digests()?;
+    let mut unused = Unused::new();
+    for row in session.state.images()? {
+        let mut names = digests.remove(&row.name).unwrap_or_default();
+        let goes = row.reference_count == 0 && !row.foreign;
+        if goes {
+            names.insert(row.name.clone());
+        }
+        names.retain(|name| !used.contains(name));
+        if !names.is_empty() {
+            unused.insert(row.name, names);
+        }
+    }
+    Ok(unused)
+}
+
+/// What services run, and would go back to: by tag and by digest.
+fn used(swarm: &Swarm) -> BTreeSet<String> {
+    let images =
+        swarm.services.iter().flat_map(|service| [Some(service.image()), service.previous_image.as_deref()]);
+    let images = images.flatten().filter_map(|image| ImageRef::parse(image).ok());
+    images
+        .flat_map(|image| [Some(image.unpinned()), image.pulled()])
+        .flatten()
+        .map(|image| image.to_string())
+        .collect()
+}
+
+fn remove(session: &Session<'_>, unused: &Unused, used: &BTreeSet<String>, patience: Duration) -> Result<()> {
+    let until = Instant::now() + patience;
+    let mut gone = Unused::new();
+    for (image, names) in unused {
+        for name in names {
+            signal::check()?;
+            if remove_one(session, name, used, until)? {
+                gone.entry(image.clone()).or_default().insert(name.clone());
+            }
+        }
+    }
+    if let Some(job_image) = session.prune_nodes {
+        let references: BTreeSet<_> = gone.values().flatten().filter(|name| name.contains('@')).collect();
+        if !references.is_empty() && !super::nodes::prune(session, job_image, &references)? {
+            return Ok(());
+        }
+    }
+    let rows = session.state.images()?;
+    for (image, names) in &gone {
+        for name in names {
+            session.state.forget_digest(image, name)?;
+        }
+        let whole = unused.get(image) == Some(names) && names.contains(image);
+        if whole && rows.iter().any(|row| row.name == *image && is_free(row)) {
+            session.state.forget_image(image)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_free(row: &ImageRow) -> bool {
+    row.reference_count == 0 && !row.foreign
+}
+
+/// Whether this node has no such name any more.
+fn remove_one(session: &Session<'_>, name: &str, used: &BTreeSet<String>, until: Instant) -> Result<bool> {
+    loop {
+        let here = session.docker.node_images()?;
+        let Some(id) = here.id(name) else { return Ok(true) };
+        // The last tag of a repository takes the digests along.
+        if used.iter().any(|other| here.id(other) == Some(id)) {
+            return Ok(false);
+        }
+        // docker itself would take a name from an image that has others, and that a container uses.
+        let why = if session.docker.images_of_containers()?.contains(id) {
+            "a container uses it".to_owned()
+        } else {
+            match session.docker.remove_image(name)? {
+                ImageRemoval::Removed => {
+                    session.report.removed(name, "no stack uses the image any more; removed from this node");
+                    return Ok(true);
+                }
+                ImageRemoval::NotHere => return Ok(true),
+                ImageRemoval::Kept(why) => why,
+            }
+        };
+        if Instant::now() >= until {
+            session
+                .report
+                .progress(&format!("the image `{name}` is used by no stack and stays for now: {why}"));
+            return Ok(false);
+        }
+        pause(Duration::from_millis(500))?;
+    }
+}

@@ -1,0 +1,249 @@
+//! Which images are to come: what registries say of tags under `always`, and what is absent on this node.
+//!
+//! Under `ifnotpresent` no registry is asked. Under `always` each tag is asked for once a run: those of
+//! sources without work first, since one that moved is work; the others once their files were read.
+
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+
+use super::planned::Planned;
+use super::survey::{Finding, Surveyed};
+use super::{Session, Target};
+use crate::compose::RenderedStack;
+use crate::docker::command::ResolveImage;
+use crate::docker::service::Service;
+use crate::docker::spec::IMAGE_LABEL;
+use crate::docker::{NodeImages, Roll, Swarm};
+use crate::image::ImageRef;
+use crate::plan::Action;
+use crate::registry::Registries;
+use crate::settings::PullPolicy;
+use crate::state::{StackRow, StackStatus};
+use crate::watched::Watched;
+
+/// What is known of images in this run.
+pub struct Images<'a> {
+    session: &'a Session<'a>,
+    swarm: &'a Swarm,
+    registries: Registries,
+    here: OnceCell<NodeImages>,
+}
+
+impl<'a> Images<'a> {
+    /// Asks nobody yet.
+    pub fn new(session: &'a Session<'a>, swarm: &'a Swarm) -> Self {
+        let docker = session.docker.clone();
+        let insecure = Box::new(move || docker.insecure_registries());
+        let registries = Registries::new(session.registry, insecure);
+        Self { session, swarm, registries, here: OnceCell::new() }
+    }
+
+    fn always(&self) -> bool {
+        self.session.pull_policy == PullPolicy::Always
+    }
+
+    /// What is on this node; docker is asked at most once.
+    pub fn here(&self) -> Result<&NodeImages> {
+        if let Some(here) = self.here.get() {
+            return Ok(here);
+        }
+        let here = self.session.docker.node_images()?;
+        Ok(self.here.get_or_init(|| here))
+    }
+
+    /// A source without work gets some where a tag that its services run has moved.
+    pub fn survey(&mut self, surveyed: &mut [Surveyed], watched: &[Watched]) -> Result<()> {
+        if !self.always() {
+            return Ok(());
+        }
+        let rows = |target: &Target| {
+            let known = watched.iter().find(|known| Some(&known.row) == target.row.as_ref());
+            known.map(|known| known.stacks.as_slice()).unwrap_or_default()
+        };
+        let idle = surveyed.iter().filter(|surveyed| matches!(surveyed.finding, Finding::Idle(_)));
+        let running: Vec<_> =
+            idle.flat_map(|surveyed| rows(&surveyed.target)).map(|row| self.running(row)).collect();
+        self.registries.ask(running.iter().flatten().map(|(_, image, _)| image))?;
+        for surveyed in surveyed {
+            let Finding::Idle(commit) = &surveyed.finding else { continue };
+            for row in rows(&surveyed.target) {
+                if !self.moved(row)?.is_empty() {
+                    surveyed.finding = Finding::Work(commit.clone());
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for the rest, makes moved tags part of the plan, and says what could not be asked.
+    pub fn compare(&mut self, planned: &mut Planned) -> Result<()> {
+        if !self.always() {
+            return Ok(());
+        }
+        let mut wanted = BTreeSet::new();
+        for source in &planned.sources {
+            for step in &source.steps {
+                let rendered =
+                    source.desired(&step.name).and_then(|desired| desired.rendered.as_ref()?.as_ref().ok());
+                match (&step.action, rendered, source.stack(&step.name)) {
+                    (Action::Deploy { .. }, Some(rendered), _) => wanted.extend(tags(rendered).cloned()),
+                    (Action::Unchanged | Action::Report(_) | Action::Held(_), Some(_), Some(row)) => {
+                        wanted.extend(self.running(row).into_iter().map(|(_, image, _)| image));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        self.registries.ask(&wanted)?;
+        for source in &mut planned.sources {
+            let mut changes = Vec::new();
+            for (index, step) in source.steps.iter().enumerate() {
+                let rendered =
+                    source.desired(&step.name).and_then(|desired| desired.rendered.as_ref()?.as_ref().ok());
+                let Some(rendered) = rendered else { continue };
+                let row = source.stack(&step.name).filter(|row| row.hash == rendered.fingerprint);
+                let action = match (&step.action, row) {
+                    (Action::Deploy { reason, .. }, _) if self.all_are_known(rendered) => {
+                        Some(Action::Deploy { reason: reason.clone(), resolve: ResolveImage::Always })
+                    }
+                    (Action::Unchanged | Action::Held(_), Some(row)) => roll(self.moved(row)?, Vec::new()),
+                    (Action::Report(drifts), Some(row)) => roll(self.moved(row)?, drifts.clone()),
+                    _ => None,
+                };
+                changes.extend(action.map(|action| (index, action)));
+            }
+            for (index, action) in changes {
+                source.steps[index].action = action;
+            }
+        }
+        self.warn();
+        Ok(())
+    }
+
+    fn warn(&self) {
+        for ((registry, refusal), images) in self.registries.refusals() {
+            let names: Vec<_> = images.iter().map(ToString::to_string).collect();
+            let which = match names.as_slice() {
+                [first, _, _, _, ..] => format!("{first} and {} more", names.len() - 1),
+                few => few.join(", "),
+            };
+            let what = format!("its registry `{registry}` {refusal}; what is here is used");
+            self.session.report.note(&which, &what);
+        }
+    }
+
+    /// The services of a stack that run a tag as it was applied: name, tag, and what runs.
+    fn running(&self, row: &StackRow) -> Vec<(String, ImageRef, ImageRef)> {
+        let applied = row.status == StackStatus::Deployed || row.held;
+        let services = row.services.iter().filter(|_| applied);
+        services
+            .filter_map(|(name, service)| {
+                let image =
+                    ImageRef::parse(service.image.as_ref()?).ok().filter(|image| image.digest().is_none())?;
+                let live = self.swarm.of_stack(&row.name).find(|live| live.name == *name)?;
+                // One that was edited by hand is drift, and dealt with as such.
+                let runs = ImageRef::parse(live.image()).ok().filter(|runs| runs.unpinned() == image)?;
+                Some((name.clone(), image, runs))
+            })
+            .collect()
+    }
+
+    /// The services of a stack whose tag names another digest than they run. A digest that Swarm went back
+    /// from is not tried again.
+    fn moved(&self, row: &StackRow) -> Result<Vec<Roll>> {
+        let mut rolls = Vec::new();
+        for (service, image, runs) in self.running(row) {
+            let Some(Ok(digest)) = self.registries.answer(&image) else { continue };
+            let pinned = image.pinned(digest);
+            let same = match runs.digest() {
+                Some(running) => running == digest,
+                // Swarm could not ask when it was deployed: its tasks run what their nodes had.
+                None => self.has(&image, digest)?,
+            };
+            if !same && self.session.state.failed_roll(&service)?.as_deref() != Some(&*pinned.to_string()) {
+                rolls.push(Roll { service, image: pinned });
+            }
+        }
+        Ok(rolls)
+    }
+
+    /// Whether `image` on this node is what `digest` names: its `RepoDigests` hold it.
+    fn has(&self, image: &ImageRef, digest: &str) -> Result<bool> {
+        let (here, pulled) = (self.here()?, image.repository().pinned(digest));
+        let tagged = here.id(&image.to_string());
+        Ok(tagged.is_some() && tagged == here.id(&pulled.to_string()))
+    }
+
+    /// Whether docker may ask for every tag of a stack anew. For one that its registry does not answer docker
+    /// would drop the digest that runs, and so restart a service that did not change.
+    fn all_are_known(&self, rendered: &RenderedStack) -> bool {
+        rendered.services.iter().all(|service| {
+            let Some(image) = service.image.as_ref().filter(|image| image.digest().is_none()) else {
+                return true;
+            };
+            let live = self.live(rendered, &service.name);
+            let pinned = live.is_some_and(|live| live.image().contains('@'));
+            !pinned || self.registries.answer(image).is_some_and(Result::is_ok)
+        })
+    }
+
+    fn live<'b>(&'b self, rendered: &'b RenderedStack, service: &str) -> Option<&'b Service> {
+        let name = rendered.name.scope(service);
+        self.swarm.of_stack(&rendered.name).find(|live| live.name == name)
+    }
+
+    /// What is to be on this node before `rendered` is deployed, and is not.
+    pub fn absent(&self, rendered: &RenderedStack, resolve: ResolveImage) -> Result<BTreeSet<String>> {
+        let mut absent = BTreeSet::new();
+        for service in &rendered.services {
+            let Some(image) = &service.image else { continue };
+            let noted = self.live(rendered, &service.name).and_then(|live| live.labels.get(IMAGE_LABEL));
+            let stays = noted.and_then(|noted| ImageRef::parse(noted).ok()).as_ref() == Some(image);
+            let here = match (image.pulled(), self.registries.answer(image)) {
+                (Some(pulled), _) => self.here()?.has(&pulled),
+                (None, Some(Ok(digest))) => self.here()?.has(&image.repository().pinned(digest)),
+                (None, _) => self.here()?.has(image),
+            };
+            // docker keeps what such a service runs.
+            let kept = stays && resolve == ResolveImage::Changed;
+            if !here && !kept {
+                absent.insert(image.to_string());
+            }
+        }
+        Ok(absent)
+    }
+
+    /// Likewise before services roll: by tag, so that the tag moves here as well.
+    pub fn absent_of(&self, rolls: &[Roll]) -> Result<BTreeSet<String>> {
+        let here = self.here()?;
+        let absent = |roll: &&Roll| roll.image.pulled().is_some_and(|pulled| !here.has(&pulled));
+        Ok(rolls.iter().filter(absent).map(|roll| roll.image.unpinned().to_string()).collect())
+    }
+}
+
+fn tags(rendered: &RenderedStack) -> impl Iterator<Item = &ImageRef> {
+    rendered
+        .services
+        .iter()
+        .filter_map(|service| service.image.as_ref())
+        .filter(|image| image.digest().is_none())
+}
+
+fn roll(rolls: Vec<Roll>, drifts: Vec<crate::drift::Drift>) -> Option<Action> {
+    (!rolls.is_empty()).then_some(Action::Roll { rolls, drifts })
+}
+
+/// A roll in words.
+pub fn sentence(rolls: &[Roll]) -> String {
+    let images: BTreeSet<_> = rolls.iter().map(|roll| &roll.image).collect();
+    let line = |image: &&ImageRef| {
+        let services =
+            rolls.iter().filter(|roll| roll.image == **image).map(|roll| format!("`{}`", roll.service));
+        let digest: String = image.digest().unwrap_or_default().chars().take("sha256:".len() + 12).collect();
+        format!("`{}` is `{digest}` now, for {}", image.unpinned(), services.collect::<Vec<_>>().join(", "))
+    };
+    images.iter().map(line).collect::<Vec<_>>().join("; ")
+}
