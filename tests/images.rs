@@ -76,7 +76,7 @@ fn stop_leaves_an_image_that_swarm_had_pulled_before() {
     scene.lab.docker(&["service", "rm", &service]);
     scene.run(&["stop", "--yes"]).success().stdout_has("it was here before DockerOps");
     assert!(is_here(scene.lab, &image));
-    assert_eq!(scene.docker.calls_with("image rm").len(), 1, "its tag, which no node has");
+    assert_eq!(scene.docker.calls_with("image rm"), [""; 0], "its tag would take it along");
 }
 
 #[test]

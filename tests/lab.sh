@@ -173,7 +173,7 @@ node() {
     dockerd --config-file /run/daemon.json --insecure-registry "$NET.0/24" \
         --data-root "$dir/node$number/data" --exec-root /run/docker --pidfile /run/docker.pid \
         --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/$cgroup" \
-        -H "unix://$dir/node$number/docker.sock"
+        -H "unix://$dir/node$number/docker.sock" -H unix:///run/docker.sock
 }
 
 join_nodes() {

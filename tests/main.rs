@@ -8,6 +8,7 @@
 mod bad_manifests;
 mod bad_sources;
 mod bindings;
+mod clean;
 mod commands;
 mod crash;
 mod database;
@@ -26,6 +27,8 @@ mod output;
 mod ownership;
 mod prune;
 mod readme;
+mod registry;
+mod registry_access;
 mod rotation;
 mod secrets;
 mod secrets_stay_secret;

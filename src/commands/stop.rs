@@ -95,7 +95,11 @@ fn digests(watched: &[Watched], swarm: &Swarm) -> BTreeMap<String, BTreeSet<Stri
 
 /// Removes tracked images that were not here before; never by force.
 fn remove_images(writer: &Writer, mut digests: BTreeMap<String, BTreeSet<String>>) -> Result<()> {
-    let foreign = writer.state.foreign_images()?;
+    let mut foreign = writer.state.foreign_images()?;
+    // A tag that a pull gave to such an image would take it along.
+    let here = writer.docker.node_images()?;
+    let ids: BTreeSet<_> = foreign.iter().filter_map(|name| here.id(name)).collect();
+    foreign.extend(here.names().filter(|name| here.id(name).is_some_and(|id| ids.contains(id))).cloned());
     let until = Instant::now() + PATIENCE;
     for image in writer.state.images()? {
         let name = &image.name;

@@ -44,11 +44,13 @@ pub fn note_digests(session: &Session<'_>, watched: &[Watched], swarm: &Swarm) -
 /// Removes what is unused by the rows and by `swarm`; containers that are stopping have `patience` to let
 /// go. Without anything to remove it makes no docker call.
 pub fn clean(session: &Session<'_>, swarm: &Swarm, patience: Duration) -> Result<()> {
-    let used = used(swarm);
+    let mut used = used(swarm);
     let unused = unused(session, &used)?;
     if unused.is_empty() {
         return Ok(());
     }
+    // What was here before is kept likewise.
+    used.extend(session.state.foreign_images()?);
     match remove(session, &unused, &used, patience) {
         Err(error) if error.is::<signal::Interrupted>() => Err(error),
         Err(error) => {

@@ -23,7 +23,10 @@ pub fn prune(session: &Session<'_>, image: &str, references: &BTreeSet<&String>)
     let job = docker.start_prune(image, session.installation, references)?;
     let outcome = wait(session, &job, patience);
     let removed = docker.remove_services(&[&job.id]);
-    let failures = outcome?;
+    let mut failures = outcome?;
+    // Swarm may have tried more than once.
+    failures.sort_unstable();
+    failures.dedup_by(|one, other| one.0 == other.0);
     removed?;
     for (node, why) in &failures {
         session.report.note(node, &format!("images that nothing uses stay on this node: {why}"));

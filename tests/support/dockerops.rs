@@ -91,6 +91,13 @@ impl DockerOps {
         self
     }
 
+    /// Starts it, and what else starts it, by yet another program.
+    pub fn within<A: Into<OsString>>(mut self, words: impl IntoIterator<Item = A>) -> Self {
+        let inner = std::mem::take(&mut self.wrapper);
+        self.wrapper = words.into_iter().map(Into::into).chain(inner).collect();
+        self
+    }
+
     /// Starts it on a terminal of 120 columns, whose every byte becomes its stdout.
     pub fn on_a_terminal(self) -> Self {
         self.env("TERM", "xterm-256color").through(["python3", "-c", TERMINAL])

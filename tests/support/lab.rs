@@ -72,6 +72,11 @@ impl Lab {
         &self.values[name]
     }
 
+    /// Where it lies.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Of node 1, the manager.
     pub fn docker_host(&self) -> &str {
         self.value("DOCKER_HOST")
