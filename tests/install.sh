@@ -38,6 +38,7 @@ missing_packages() {
     has rsync || echo rsync
     has sshd || echo openssh-server
     has openssl || echo openssl
+    has curl || echo curl
     [[ -x /usr/bin/time ]] || echo time
     has shellcheck || echo shellcheck
 }

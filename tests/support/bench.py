@@ -240,6 +240,46 @@ class Bench:
             server.kill()
             server.wait()
 
+    def many_tags(self, count):
+        progress(f"{count} tags under `always`, all unchanged")
+        registry, inside = self.lab["LAB_REGISTRY"], ["ip", "netns", "exec", self.lab["LAB_BRIDGE_NETNS"]]
+        kind = "application/vnd.docker.distribution.manifest.v2+json"
+        url = f"http://{registry}/v2/app/manifests"
+        manifest = self.folder / "manifest"
+        self.run([*inside, "curl", "-sf", "-H", f"Accept: {kind}", "-o", str(manifest), f"{url}/1"])
+        tags = [f"bench{number}" for number in range(count)]
+        for tag in tags:
+            self.run([*inside, "curl", "-sf", "-X", "PUT", "-H", f"Content-Type: {kind}",
+                      "--data-binary", f"@{manifest}", f"{url}/{tag}"])
+        services = "".join(f"  {tag}:\n    image: {registry}/app:{tag}\n    deploy: {{replicas: 0}}\n" for tag in tags)
+        repository = self.make_repository("tags", ["tags"])
+        (repository / "tags" / "docker-compose.yml").write_text(f'version: "3.8"\nservices:\n{services}')
+        self.commit(repository, "Many tags")
+        source, names = f"file://{repository}", [f"tags_{tag}" for tag in tags]
+        outputs = [part for tag in tags for part in ("-o", "/dev/null", f"{url}/{tag}")]
+        heads = [*inside, "curl", "-sf", "--head", "--parallel", "--parallel-immediate", "--parallel-max", str(count),
+                 "-H", f"Accept: {kind}", *outputs]
+        idle_floor = self.floor([source], names)
+
+        def floor():
+            for process in idle_floor():
+                process.wait()
+            return [self.start(heads)]
+
+        ours, always = self.dockerops, {"DOCKEROPS_IMAGE_PULL_POLICY": "always"}
+        with self.watched("tags", [source], ["tags"]) as database:
+            self.run([*inside, ours, "reconcile"], DOCKEROPS_DB_PATH=database, **always)
+            reconcile = [*inside, ours, "reconcile"]
+            median = self.medians(
+                self.options.runs,
+                always=lambda: [self.start(reconcile, DOCKEROPS_DB_PATH=database, **always)],
+                idle=lambda: [self.start(reconcile, DOCKEROPS_DB_PATH=database)],
+                floor=floor,
+                heads=lambda: [self.start(heads)],
+            )
+        self.row(f"idle, {count} tags under `always`; floor + curl", median["always"], median["floor"], "time at most 1.5 x floor")
+        self.row("  what `always` adds; curl's HEADs alone", median["always"] - median["idle"], median["heads"], "-")
+
     def start_up(self):
         median = self.medians(
             max(self.options.runs, 21),
@@ -284,6 +324,7 @@ def main():
     parser.add_argument("--runs", type=int, default=9)
     parser.add_argument("--stacks", type=lambda text: [int(part) for part in text.split(",")], default=[1, 20, 200])
     parser.add_argument("--sources", type=int, default=20)
+    parser.add_argument("--tags", type=int, default=50)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dockerops-bench.") as folder:
         bench = Bench(options, Path(folder))
@@ -291,6 +332,7 @@ def main():
         for count in options.stacks:
             bench.one_source(count)
         bench.delayed_sources(options.sources)
+        bench.many_tags(options.tags)
         bench.print_conditions()
         bench.print_table()
 
