@@ -81,7 +81,8 @@ fn the_untagged_remains_of_a_moved_tag_go() {
     scene.reconcile().success().stdout_has("1 deployed");
     let mut wanted = vec![second, third.clone()];
     let mut found = here(lab, &repository);
-    (wanted.sort_unstable(), found.sort_unstable());
+    wanted.sort_unstable();
+    found.sort_unstable();
     assert_eq!(found, wanted, "what runs, and what rollback would need");
     assert!(lab.runs(&format!("{stack}_app")).ends_with(&third));
     scene.run(&["unwatch", &scene.repo.url()]).success();
@@ -173,8 +174,6 @@ fn left_behind(scene: &Scene) -> String {
     let other = scene.stack("other", &scene.off());
     scene.watch().success();
     assert_eq!((here(lab, &repository).len(), here2(lab, &repository)), (1, 1));
-    // What ran is noted by the run after.
-    scene.reconcile().success();
     scene.repo.remove(&stack).write("stacks.yaml", format!("- name: {other}\n")).commit("without");
     repository
 }
@@ -231,7 +230,7 @@ fn a_job_that_does_not_end_is_reported_and_taken_away_also_when_the_run_is_inter
     assert_eq!(here2(lab, &repository), 1);
 
     let ops = scene.ops.env("DOCKEROPS_PRUNE_IMAGE", lab.image("nowhere:1"));
-    let scene = Scene { ops, ..scene };
+    let scene = Scene { ops, docker: scene.docker.does("service ps", "sleep 1"), ..scene };
     scene.docker.forget();
     let running = scene.ops.spawn(["reconcile"]);
     scene.docker.wait_for_call("service ps");

@@ -41,12 +41,12 @@ fn a_moved_tag_rolls_the_services_that_use_it_and_only_those() {
         let pinned = App::new(&format!("{}@{still}", other.strip_suffix(":1").unwrap()));
         // The older CLI's `stack deploy` knows no jobs.
         let version = stdout_of(command(&binary).arg("--version"));
-        let once = if version.contains(" 20.") {
+        let shot = if version.contains(" 20.") {
             "restart_policy: {condition: none}"
         } else {
             "mode: replicated-job"
         };
-        let job = App::new(&other).update("").deploy(once).shell("true");
+        let job = App::new(&other).update("").deploy(shot).shell("true");
         let (one, two) = (App::new(&image), App::new(&image).replicas(0));
         let apps =
             [("one", &one), ("two", &two), ("calm", &App::new(&other)), ("pinned", &pinned), ("job", &job)];

@@ -122,8 +122,8 @@ fn a_registry_with_tls_and_a_password_is_asked_with_dockers_own_credentials() {
         outcome.success().stdout_has("1 unchanged").stdout_lacks("note");
         shows_nothing(&scene, &outcome);
     }
-    let helped = fs::read_to_string(folder.path().join("helped")).unwrap();
-    assert_eq!(helped.lines().filter(|line| *line == format!("get {address}")).count(), 2, "{helped}");
+    let log = fs::read_to_string(folder.path().join("helped")).unwrap();
+    assert_eq!(log.lines().filter(|line| *line == format!("get {address}")).count(), 2, "{log}");
 
     // Without, with a wrong one, and with one that cannot be read: the registry's words, and all stays.
     let tasks = lab.tasks(&stack);

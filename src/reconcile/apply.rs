@@ -195,8 +195,7 @@ fn refresh(session: &Session<'_>, source: &PlannedSource, name: &StackName) -> R
 /// Images that lie here before DockerOps first deploys them are somebody else's.
 fn note_foreign_images(session: &Session<'_>, images: &Images<'_>, jobs: &[Job<'_>]) -> Result<()> {
     let tracked: BTreeSet<_> = session.state.images()?.into_iter().map(|row| row.name).collect();
-    let services =
-        jobs.iter().filter(|job| !matches!(job.work, Work::Nothing)).flat_map(|job| &job.rendered.services);
+    let services = jobs.iter().flat_map(|job| &job.rendered.services);
     let wanted: BTreeSet<_> =
         services.filter_map(|service| Some(service.image.as_ref()?.to_string())).collect();
     let new: BTreeSet<_> = wanted.difference(&tracked).cloned().collect();

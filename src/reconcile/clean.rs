@@ -98,13 +98,15 @@ fn used(swarm: &Swarm) -> BTreeSet<String> {
 fn remove(session: &Session<'_>, unused: &Unused, used: &BTreeSet<String>, patience: Duration) -> Result<()> {
     let until = Instant::now() + patience;
     let mut gone = Unused::new();
-    for (image, names) in unused {
-        for name in names {
-            signal::check()?;
-            if remove_one(session, name, used, until)? {
-                gone.entry(image.clone()).or_default().insert(name.clone());
+    loop {
+        let kept = remove_free(session, unused, used, &mut gone)?;
+        if kept.is_empty() || Instant::now() >= until {
+            for (name, why) in kept {
+                session.report.progress(&format!("the image `{name}` is used by no stack and stays: {why}"));
             }
+            break;
         }
+        pause(Duration::from_millis(500))?;
     }
     if let Some(job_image) = session.prune_nodes {
         let references: BTreeSet<_> = gone.values().flatten().filter(|name| name.contains('@')).collect();
@@ -129,34 +131,48 @@ fn is_free(row: &ImageRow) -> bool {
     row.reference_count == 0 && !row.foreign
 }
 
-/// Whether this node has no such name any more.
-fn remove_one(session: &Session<'_>, name: &str, used: &BTreeSet<String>, until: Instant) -> Result<bool> {
-    loop {
-        let here = session.docker.node_images()?;
-        let Some(id) = here.id(name) else { return Ok(true) };
-        // The last tag of a repository takes the digests along.
-        if used.iter().any(|other| here.id(other) == Some(id)) {
-            return Ok(false);
-        }
-        // docker itself would take a name from an image that has others, and that a container uses.
-        let why = if session.docker.images_of_containers()?.contains(id) {
-            "a container uses it".to_owned()
-        } else {
+/// Removes what can go and adds it to `gone`; the rest with the reason, where waiting may help.
+fn remove_free(
+    session: &Session<'_>,
+    unused: &Unused,
+    used: &BTreeSet<String>,
+    gone: &mut Unused,
+) -> Result<Vec<(String, String)>> {
+    let here = session.docker.node_images()?;
+    let needed: BTreeSet<_> = used.iter().filter_map(|name| here.id(name)).collect();
+    let mut of_containers = None;
+    let mut kept = Vec::new();
+    for (image, names) in unused {
+        for name in names {
+            signal::check()?;
+            let Some(id) = here.id(name) else {
+                gone.entry(image.clone()).or_default().insert(name.clone());
+                continue;
+            };
+            // The last tag of a repository would take its digests along.
+            if needed.contains(id) {
+                continue;
+            }
+            if of_containers.is_none() {
+                of_containers = Some(session.docker.images_of_containers()?);
+            }
+            // docker itself takes a name from an image that has others, also while a container uses it.
+            if of_containers.as_ref().is_some_and(|ids| ids.contains(id)) {
+                kept.push((name.clone(), "a container uses it".to_owned()));
+                continue;
+            }
             match session.docker.remove_image(name)? {
+                ImageRemoval::Kept(why) => {
+                    kept.push((name.clone(), why));
+                    continue;
+                }
                 ImageRemoval::Removed => {
                     session.report.removed(name, "no stack uses the image any more; removed from this node");
-                    return Ok(true);
                 }
-                ImageRemoval::NotHere => return Ok(true),
-                ImageRemoval::Kept(why) => why,
+                ImageRemoval::NotHere => {}
             }
-        };
-        if Instant::now() >= until {
-            session
-                .report
-                .progress(&format!("the image `{name}` is used by no stack and stays for now: {why}"));
-            return Ok(false);
+            gone.entry(image.clone()).or_default().insert(name.clone());
         }
-        pause(Duration::from_millis(500))?;
     }
+    Ok(kept)
 }

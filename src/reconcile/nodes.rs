@@ -11,6 +11,7 @@ use anyhow::Result;
 use super::Session;
 use crate::deploy::pause;
 use crate::docker::prune::{self, Job};
+use crate::signal;
 
 /// Nodes that lack the job's image must pull it first.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -39,6 +40,7 @@ fn wait(session: &Session<'_>, job: &Job, patience: Duration) -> Result<Vec<(Str
     let until = Instant::now() + patience;
     loop {
         let (tasks, wanted) = session.docker.prune_tasks(job)?;
+        signal::check()?;
         let over = tasks.iter().filter(|task| prune::is_over(task)).count() as u64;
         let late = Instant::now() >= until;
         if (wanted > 0 && over >= wanted) || late {
