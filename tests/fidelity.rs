@@ -67,10 +67,10 @@ fn of_one_secret(rule: &str) -> FakeDocker {
     FakeDocker::of_an_empty_swarm()
         .prints("secret ls", "fidelity\n")
         .prints("image inspect", image)
-        .prints("config ", "")
-        .prints("create", "1")
-        .prints("cp ", "")
-        .prints("rm ", "")
+        .prints(" config ", "")
+        .prints(" create ", "1")
+        .prints(" cp ", "")
+        .prints(" rm ", "")
         .does("stack deploy", rule)
 }
 
@@ -86,7 +86,7 @@ fn secrets_as_variables_change_nothing_else() {
     let Some(real) = docker_with_stack_config() else { return };
     let fake = of_one_secret(&CONFIG.replace("REAL", real.to_str().unwrap()));
     // Every stack asks for the commands of its images, and whether they have a shell.
-    let outcome = ops(&fake).limit(600).run(["watch", &repo.url()]);
+    let outcome = ops(&fake).limit(300).run(["watch", &repo.url()]);
     outcome.failure(3);
     let mut faults = Vec::new();
     for name in corpus.keys() {
