@@ -41,6 +41,11 @@ missing_packages() {
     has curl || echo curl
     [[ -x /usr/bin/time ]] || echo time
     has shellcheck || echo shellcheck
+    has sudo || echo sudo
+    has readelf || echo binutils
+    has curl || echo curl
+    has systemd-analyze || echo systemd
+    has perl || echo perl
 }
 
 # A freshly installed docker or sshd is not to start: the lab starts its own, apart from the machine's.

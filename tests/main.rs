@@ -20,6 +20,8 @@ mod dry_run;
 mod faulty_docker;
 mod fidelity;
 mod images;
+mod install;
+mod install_failures;
 mod lab;
 mod layers;
 mod lock;
@@ -36,4 +38,5 @@ mod stop;
 #[allow(dead_code, reason = "made for all the tests, also those to come")]
 mod support;
 mod terminal;
+mod uninstall;
 mod unwatch;

@@ -12,6 +12,7 @@ pub mod dockerops;
 pub mod fake_docker;
 pub mod git_server;
 pub mod lab;
+pub mod machine;
 pub mod registry;
 pub mod repo;
 pub mod scene;
