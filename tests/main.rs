@@ -31,6 +31,7 @@ mod prune;
 mod readme;
 mod registry;
 mod registry_access;
+mod release;
 mod rotation;
 mod secrets;
 mod secrets_stay_secret;
