@@ -39,5 +39,6 @@ mod stop;
 #[allow(dead_code, reason = "made for all the tests, also those to come")]
 mod support;
 mod terminal;
+mod unattended;
 mod uninstall;
 mod unwatch;

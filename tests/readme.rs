@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::support::dockerops::DockerOps;
 use crate::support::lab::lab;
+use crate::support::machine::{Machine, SCRIPT, finish};
 use crate::support::repo::Repo;
 use crate::support::{command, path_with, try_stdout_of};
 
@@ -45,6 +46,8 @@ fn every_kind_of_block_has_a_test_here() {
     let kinds: BTreeSet<_> = blocks().into_iter().map(|block| block.info).collect();
     let tested = [
         "sh",
+        "sh install",
+        "sh manage",
         "sh tour",
         "cron",
         "text",
@@ -109,13 +112,64 @@ fn commands_outside_the_tour_exist() {
 }
 
 #[test]
-fn the_cron_line_is_one_and_names_a_command_that_works() {
+fn it_installs_and_removes_as_it_says() {
+    let Some(machine) = Machine::new() else { return };
+    machine.release("0.1.0");
+    machine.release("0.2.0");
+    let fetch = "curl -sSL https://raw.githubusercontent.com/TomBedinoVT/DockerOps/main/dockerops.sh";
+    let install = block("sh install");
+    assert!(install.contains(fetch), "{install}");
+    let typed = format!("{install}{}", block("sh manage"));
+    // The script lies here and not there; who types is root already.
+    let typed =
+        typed.replace(fetch, &format!("cat {SCRIPT}")).replace("sudo ", "").replace("./dockerops.sh", SCRIPT);
+    let mut shell = machine.command(&["bash", "-e", "-o", "pipefail", "-c", &typed]);
+    let said = finish(shell.spawn().unwrap());
+    said.is(
+        0,
+        &[
+            "installed dockerops 0.2.0",
+            "installed dockerops 0.1.0 (it was 0.2.0",
+            "installed:   0.1.0",
+            "go on running",
+        ],
+    );
+    assert!(machine.installed().is_empty());
+}
+
+#[test]
+fn the_cron_line_is_that_of_the_file_in_deploy() {
     let line = block("cron");
-    let words: Vec<_> = line.split_whitespace().collect();
-    assert_eq!(words[5..8], ["root", "/usr/local/bin/dockerops", "reconcile"], "{line}");
-    assert_eq!(words[8..].join(" "), "> /var/log/dockerops.log 2>&1 || cat /var/log/dockerops.log");
-    let output = DockerOps::without_docker().run([words[7]]);
+    let file = include_str!("../deploy/dockerops.cron").lines().last().unwrap();
+    assert_eq!(line.trim(), file.replace("$(dockerops", "$(/usr/local/bin/dockerops"));
+    // A machine on which nothing is watched gets no mail.
+    let output = DockerOps::without_docker().run(["reconcile"]);
     output.success().stdout_has("No repositories found in cache");
+}
+
+#[test]
+fn what_release_md_says_to_type_works() {
+    let text = include_str!("../RELEASE.md");
+    let typed = |kind: &str| {
+        let block = text.split(&format!("```sh {kind}\n")).nth(1).unwrap();
+        block.split("```").next().unwrap().lines().map(str::trim).collect::<Vec<_>>().join("\n")
+    };
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("dockerops-linux-x86_64"), "x").unwrap();
+    let mut sum = command("sh");
+    sum.args(["-c", "sha256sum dockerops-linux-x86_64 > dockerops-linux-x86_64.sha256"])
+        .current_dir(folder.path());
+    try_stdout_of(&mut sum).unwrap();
+    let mut verify = command("sh");
+    verify.args(["-c", &typed("verify")]).current_dir(folder.path());
+    assert_eq!(try_stdout_of(&mut verify).unwrap(), "dockerops-linux-x86_64: OK\n");
+    // `tests/release.rs` runs the three; here, that they are written as they are called.
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(
+        typed("cut").trim(),
+        format!("release/notes.sh v{version}\nrelease/build.sh dist\nrelease/check.sh dist")
+    );
+    assert_eq!(text.matches("```sh ").count(), 3, "and `attestation`, which needs GitHub");
 }
 
 #[test]
