@@ -10,6 +10,7 @@ mod bad_sources;
 mod bindings;
 mod clean;
 mod commands;
+mod container;
 mod crash;
 mod database;
 mod demo;

@@ -15,10 +15,13 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const MOST_BYTES: u64 = 12 * 1024 * 1024;
 
 /// The folder with the release. Built once a run, anew only as far as something changed; it takes minutes the first
-/// time, and gives way to the other tests.
+/// time, and gives way to the other tests. `DOCKEROPS_TEST_RELEASE` names one that is built already.
 pub fn release() -> &'static Path {
     static RELEASE: OnceLock<PathBuf> = OnceLock::new();
     RELEASE.get_or_init(|| {
+        if let Some(folder) = std::env::var_os("DOCKEROPS_TEST_RELEASE") {
+            return folder.into();
+        }
         let folder = Path::new(ROOT).join("target/release-test");
         let mut build = command("nice");
         build.args(["-n", "19"]).arg(Path::new(ROOT).join("release/build.sh")).arg(&folder);
