@@ -109,14 +109,15 @@ struct Run<'a> {
     images: BTreeMap<String, ImageCommand>,
 }
 
-/// Does all `jobs`; an error only where the run itself must end (a signal, the database).
+/// Does all `jobs`, and adds what they came to to `settled`; an error only where the run itself must end (a
+/// signal, the database).
 pub fn run<'a>(
     docker: &'a Docker,
     jobs: &'a [Job<'a>],
     settled: Settled,
     timeout: Duration,
     observer: &'a mut dyn Observer,
-) -> Result<()> {
+) -> Result<Settled> {
     let pending = (0..jobs.len()).collect();
     let (waits, images) = (Vec::new(), BTreeMap::new());
     let pulls = Pulls::start(docker, jobs.iter().flat_map(|job| job.pulls.iter().cloned()).collect())?;
@@ -126,7 +127,7 @@ pub fn run<'a>(
         run.pulls.tell(run.observer)?;
         run.begin_what_can_begin()?;
         if run.waits.is_empty() && run.pending.is_empty() {
-            return Ok(());
+            return Ok(run.settled);
         }
         match run.look() {
             Ok(()) => blind_looks = 0,
@@ -190,18 +191,23 @@ impl Run<'_> {
         let Job { ownership, depends_on, pulls, .. } = &self.jobs[job];
         for name in *depends_on {
             match self.settled.get(&(ownership.repository.clone(), name.clone())) {
-                Some(Ok(())) => {}
                 Some(Err(held)) => {
                     let why = format!("not deployed: it depends on `{name}`, which failed");
                     return Some(Err(Outcome::Failed { why, held: *held }));
                 }
-                None => return None,
+                None if self.is_job(&ownership.repository, name) => return None,
+                // It is fine, or not touched in this run.
+                Some(Ok(())) | None => {}
             }
         }
         if pulls.iter().any(|image| self.pulls.is_under_way(image)) {
             return None;
         }
         Some(Ok(()))
+    }
+
+    fn is_job(&self, repository: &str, name: &StackName) -> bool {
+        self.jobs.iter().any(|job| job.ownership.repository == repository && job.rendered.name == *name)
     }
 
     /// `None` where the stack is now to be waited for.

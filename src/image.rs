@@ -93,6 +93,16 @@ impl ImageRef {
         Self { tag: None, digest: None, ..self.clone() }
     }
 
+    /// The same with another tag, and no digest.
+    pub fn with_tag(&self, tag: impl Into<String>) -> Self {
+        Self { tag: Some(tag.into()), digest: None, ..self.clone() }
+    }
+
+    /// Whether it is one of Docker Hub's own, as a name without registry and account is.
+    pub fn is_library(&self) -> bool {
+        self.registry == DOCKER_HUB && self.path.starts_with("library/")
+    }
+
     /// What a node has after Swarm pulled it: the digest without the tag. `None` where there is no digest.
     pub fn pulled(&self) -> Option<Self> {
         self.digest.as_ref().map(|_| Self { tag: None, ..self.clone() })

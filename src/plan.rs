@@ -3,6 +3,8 @@
 //! In: what a source wants, what the database knows, what is live, who claims which name. Out: one
 //! action a stack, with its reason in words.
 
+mod waiting;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Error;
@@ -14,9 +16,11 @@ use crate::docker::spec::IMAGE_LABEL;
 use crate::docker::{Roll, Swarm};
 use crate::drift::{self, Drift};
 use crate::image::ImageRef;
-use crate::manifest::StackEntry;
+use crate::manifest::{Layout, StackEntry};
 use crate::stack::{DriftPolicy, StackName};
 use crate::state::{StackRow, StackStatus};
+
+pub use waiting::plan_waiting;
 
 /// What a source wants of one stack.
 #[derive(Debug)]
@@ -25,6 +29,21 @@ pub struct Desired {
     pub entry: StackEntry,
     /// What docker would get, or why this stack alone cannot be rendered; `None` where it is disabled.
     pub rendered: Option<Result<RenderedStack, Error>>,
+    /// Whether what its source builds for it is there.
+    pub images: Images,
+}
+
+/// The images of a stack that its source builds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Images {
+    /// They are there, and the rendered stack says which.
+    Ready,
+    /// These are to be built first.
+    ToBuild(Vec<String>),
+    /// This one could not be built, and why; it is not tried again until the source changes.
+    Failed(String, String),
+    /// This one is not to be built by this source, and why.
+    Refused(String, String),
 }
 
 /// Who owns which name: folded stack name → source identity.
@@ -57,6 +76,16 @@ pub enum Action {
         /// What drifted, and is only reported.
         drifts: Vec<Drift>,
     },
+    /// Not before images are built: planned again then; why, in words.
+    Wait(String),
+    /// An image that its source builds could not be built, and why: what runs stays. It waits for the source to
+    /// change.
+    Unbuilt {
+        /// The image.
+        image: String,
+        /// Why, with the last lines of the output.
+        why: String,
+    },
     /// It runs as wanted, by its labels: wait for it and remember it.
     Adopt,
     /// Nothing.
@@ -85,6 +114,8 @@ pub struct Input<'a> {
     pub source: &'a str,
     /// The commit that is to be deployed.
     pub commit: &'a str,
+    /// What names its stacks.
+    pub layout: Layout,
     /// What it wants.
     pub desired: &'a [Desired],
     /// What the database knows of its stacks.
@@ -140,6 +171,7 @@ pub fn plan(input: &Input<'_>, claims: &mut Claims) -> Vec<Step> {
         };
         steps.push(Step { name, action });
     }
+    waiting::let_dependents_wait(input, &mut steps);
     steps
 }
 
@@ -150,11 +182,26 @@ fn leftovers(input: &Input<'_>) -> Vec<Step> {
     let known: BTreeSet<_> =
         input.rows.iter().map(|row| &row.name).chain(labelled.map(|service| &service.stack)).collect();
     let gone = known.difference(&listed);
-    gone.map(|name| {
-        let reason = "it is no longer listed in `stacks.yaml`".to_owned();
-        Step { name: (*name).clone(), action: Action::Remove { reason, disabled: false } }
-    })
-    .collect()
+    let action = |name: &StackName| match input.layout {
+        Layout::List => remove("it is no longer listed in `stacks.yaml`"),
+        Layout::Files => remove("its file is gone"),
+        // The last one is not removed by what may be a slip: that takes a word.
+        Layout::Nothing => Action::Refuse(format!(
+            "left as it is: no file of the source names a stack any more; to remove `{name}`, list it in \
+             `stacks.yaml` with `enabled: false`, or unwatch the source"
+        )),
+    };
+    let stopped = |name: &StackName| {
+        let mut rows = input.rows.iter().filter(|row| row.name == *name);
+        rows.any(|row| row.status == StackStatus::Stopped) && input.swarm.of_stack(name).next().is_none()
+    };
+    gone.filter(|name| input.layout != Layout::Nothing || !stopped(name))
+        .map(|name| Step { name: (*name).clone(), action: action(name) })
+        .collect()
+}
+
+fn remove(reason: &str) -> Action {
+    Action::Remove { reason: reason.to_owned(), disabled: false }
 }
 
 fn decide(input: &Input<'_>, desired: &Desired) -> Action {
@@ -165,6 +212,18 @@ fn decide(input: &Input<'_>, desired: &Desired) -> Action {
         Some(Err(error)) => return Action::Refuse(format!("{error:#}")),
         None => return disabled(input, name, row),
     };
+    match &desired.images {
+        Images::Ready => {}
+        Images::ToBuild(names) => {
+            return Action::Wait(format!("its image `{}` is to be built", names.join("`, `")));
+        }
+        Images::Failed(image, why) => {
+            return Action::Unbuilt { image: image.clone(), why: why.clone() };
+        }
+        Images::Refused(image, why) => {
+            return Action::Refuse(format!("not deployed: its image `{image}` is not built: {why}"));
+        }
+    }
     let live: Vec<_> = input.swarm.of_stack(name).collect();
     // docker leaves an image that a hand edited as it is, unless it asks the registry for all of them.
     let edited = live.iter().any(|service| image_edited(service));

@@ -23,6 +23,8 @@ use crate::signal;
 
 /// How long a running call may go on after SIGINT or SIGTERM.
 const GRACE: Duration = Duration::from_secs(7);
+/// A longer line is given in parts.
+const LONGEST_LINE: u64 = 64 * 1024;
 
 /// A program to run, as a value.
 #[derive(Debug, Clone)]
@@ -81,9 +83,57 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// Runs `call` to its end, and gives every line to `told` as soon as it is whole, those of its standard output
+/// and its standard error as they come. Whether it exited with 0.
+pub fn hear(call: &Call, told: &mut dyn FnMut(&str)) -> Result<bool, Failure> {
+    let mut child = start(call)?;
+    let (sender, lines) = mpsc::channel();
+    let pipes: [Option<Box<dyn Read + Send>>; 2] = [
+        child.stdout.take().map(|pipe| Box::new(pipe) as _),
+        child.stderr.take().map(|pipe| Box::new(pipe) as _),
+    ];
+    for pipe in pipes.into_iter().flatten() {
+        let sender = sender.clone();
+        thread::spawn(move || {
+            let mut reader = BufReader::new(pipe);
+            let mut line = Vec::new();
+            while reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+                let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+                line.clear();
+                if sender.send(text).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    drop(sender);
+    let success = wait(&mut child, call.limit, &mut || lines.try_iter().for_each(|line| told(&line)));
+    // What is left in the pipes; a child of the program's own may live on and hold them open.
+    let until = Instant::now() + Duration::from_secs(1);
+    while let Ok(line) = lines.recv_timeout(TICK.min(until.saturating_duration_since(Instant::now()))) {
+        told(&line);
+    }
+    success
+}
+
 /// Runs `call` to its end.
-#[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
 pub fn run(call: &Call) -> Result<Output, Failure> {
+    let mut child = start(call)?;
+    let writer = child.stdin.take().zip(call.input.clone()).map(|(mut stdin, input)| {
+        // A program that does not read to the end says why by its exit.
+        thread::spawn(move || drop(stdin.write_all(input.as_bytes())))
+    });
+    let stdout = child.stdout.take().map(gather);
+    let stderr = child.stderr.take().map(gather);
+    let success = wait(&mut child, call.limit, &mut || ())?;
+    if let Some(writer) = writer {
+        let _ = writer.join();
+    }
+    Ok(Output { success, stdout: joined(stdout), stderr: joined(stderr) })
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
+fn start(call: &Call) -> Result<Child, Failure> {
     let mut command = Command::new(&call.program);
     command.args(&call.arguments).env_clear().envs(&call.environment).process_group(0);
     command.stdin(if call.input.is_some() { Stdio::piped() } else { Stdio::null() });
@@ -91,28 +141,13 @@ pub fn run(call: &Call) -> Result<Output, Failure> {
     if let Some(folder) = &call.folder {
         command.current_dir(folder);
     }
-    let mut child = command.spawn()?;
-    let writer = child.stdin.take().zip(call.input.clone()).map(|(mut stdin, input)| {
-        // A program that does not read to the end says why by its exit.
-        thread::spawn(move || drop(stdin.write_all(input.as_bytes())))
-    });
-    let stdout = child.stdout.take().map(gather);
-    let stderr = child.stderr.take().map(gather);
-    let success = wait(&mut child, call.limit)?;
-    if let Some(writer) = writer {
-        let _ = writer.join();
-    }
-    Ok(Output { success, stdout: joined(stdout), stderr: joined(stderr) })
+    Ok(command.spawn()?)
 }
 
 /// Runs `call` to its end and tells each line of its standard output when it comes. Ended at once, without
 /// grace, when `stop` is set or a signal comes: only for what may be cut off anywhere.
-#[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
 pub fn follow(call: &Call, stop: &AtomicBool, told: &mut dyn FnMut(&str)) -> Result<Output, Failure> {
-    let mut command = Command::new(&call.program);
-    command.args(&call.arguments).env_clear().envs(&call.environment).process_group(0);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn()?;
+    let mut child = start(call)?;
     let (sender, lines) = mpsc::channel();
     let stdout = child.stdout.take();
     thread::spawn(move || {
@@ -163,7 +198,7 @@ fn joined(reader: Option<JoinHandle<Vec<u8>>>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn wait(child: &mut Child, limit: Duration) -> Result<bool, Failure> {
+fn wait(child: &mut Child, limit: Duration, meanwhile: &mut dyn FnMut()) -> Result<bool, Failure> {
     let begun = Instant::now();
     let mut asked_to_end: Option<Instant> = None;
     let ended = Ended::of(child);
@@ -179,6 +214,7 @@ fn wait(child: &mut Child, limit: Duration) -> Result<bool, Failure> {
             end(child);
             return Err(Failure::TimedOut(begun.elapsed()));
         }
+        meanwhile();
         ended.wait(TICK.min(limit.saturating_sub(begun.elapsed())));
     }
 }
@@ -258,6 +294,30 @@ mod tests {
         let begun = Instant::now();
         let stopped = follow(&call("echo a; sleep 60"), &stop, &mut |_| stop.store(true, Ordering::Relaxed));
         assert!(matches!(stopped, Err(Failure::TimedOut(_))) && begun.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn lines_are_told_while_the_program_runs() {
+        let mut call = Call {
+            program: "sh".into(),
+            arguments: vec![
+                "-c".into(),
+                "echo one; echo two >&2; sleep 0.2; echo three; printf four; exit 3".into(),
+            ],
+            environment: BTreeMap::from([("PATH".into(), "/usr/bin:/bin".into())]),
+            folder: None,
+            input: None,
+            limit: Duration::from_secs(9),
+        };
+        let mut told = Vec::new();
+        assert!(!hear(&call, &mut |line| told.push(line.to_owned())).unwrap());
+        told[..2].sort_unstable();
+        assert_eq!(told, ["one", "two", "three", "four"]);
+        call.arguments[1] = "echo early; sleep 60".into();
+        call.limit = Duration::from_millis(300);
+        told.clear();
+        let failure = hear(&call, &mut |line| told.push(line.to_owned())).unwrap_err();
+        assert!(matches!(failure, Failure::TimedOut(_)) && told == ["early"], "{failure} {told:?}");
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! THE PIPELINE: makes the Swarm be what the watched sources say. Read this file and you know the product.
 //!
-//! source → checkout → manifest → rendered stacks → plan → docker → rows. Each stage has a room of its own;
+//! source → checkout → manifest → rendered stacks → plan → docker → rows. Images are built between two deploys:
+//! stacks that need none of them do not wait. Each stage has a room of its own;
 //! this file only says what follows what.
 
 mod apply;
 mod bindings;
+mod build;
+mod builds;
 mod clean;
 mod fetch;
 mod images;
@@ -23,6 +26,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::deploy::Settled;
 use crate::docker::{Docker, Swarm};
 use crate::git;
 use crate::report::{Report, Show, Tally};
@@ -61,6 +65,8 @@ pub struct Session<'a> {
     pub deploy_timeout: Duration,
     /// What tells this installation from others on the same Swarm.
     pub installation: &'a str,
+    /// How long a build, or a push, may take.
+    pub build_timeout: Duration,
     /// Who is told.
     pub report: &'a Report,
 }
@@ -85,6 +91,15 @@ pub struct Options {
     pub show: Option<Show>,
 }
 
+/// Which stacks are dealt with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Round {
+    /// Those that need no image which is to be built.
+    First,
+    /// Those that waited for one.
+    Built,
+}
+
 /// Syncs `targets`. An error means that the run as a whole could not be done; what failed in it is counted.
 pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: Options) -> Result<Tally> {
     // One ls-remote a source, all under way while docker is asked twice.
@@ -98,7 +113,8 @@ pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: Options) 
     images.survey(&mut surveyed, &watched)?;
 
     // Only what changed, drifted or failed before is fetched and read.
-    let fetched = fetch::fetch(session, surveyed, options)?;
+    let mut fetched = fetch::fetch(session, surveyed, options)?;
+    builds::survey(session, &mut fetched, &watched, options)?;
     let mut planned = planned::plan(session, fetched, &watched, &swarm, options)?;
     secrets::refuse_missing(session.docker, &mut planned)?;
     bindings::refuse_conflicts(session.state, &mut planned)?;
@@ -108,8 +124,17 @@ pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: Options) 
     }
     let mut tally = Tally::default();
     planned.remove(session, &swarm, &mut tally)?;
-    bindings::copy(session, &mut planned)?;
-    planned.deploy(session, &images, &mut tally)?;
+    planned.say_failed(session, &mut tally);
+    planned.say_builds(session.report, false, &mut tally);
+    bindings::copy(session, &mut planned, Round::First)?;
+    let settled = planned.deploy(session, &images, Round::First, Settled::new(), &mut tally)?;
+    if planned.build(session, &swarm, options, &mut tally)? {
+        images.look_again();
+        images.compare(&mut planned)?;
+        secrets::refuse_missing(session.docker, &mut planned)?;
+        bindings::copy(session, &mut planned, Round::Built)?;
+        planned.deploy(session, &images, Round::Built, settled, &mut tally)?;
+    }
     bindings::clean(session, &planned)?;
     planned.record(session)?;
     clean(session, &watched, &swarm, planned.has_work())?;

@@ -20,6 +20,8 @@ pub struct Settings {
     pub database: PathBuf,
     /// `DOCKEROPS_DEPLOY_TIMEOUT`: how long a stack may take to converge.
     pub deploy_timeout: Duration,
+    /// `DOCKEROPS_BUILD_TIMEOUT`: how long one build, or one push, may take.
+    pub build_timeout: Duration,
     /// How git is reached.
     pub git: GitAccess,
     /// How registries are asked.
@@ -96,6 +98,7 @@ impl Settings {
         Ok(Self {
             database,
             deploy_timeout: seconds(environment, "DOCKEROPS_DEPLOY_TIMEOUT", 300)?,
+            build_timeout: seconds(environment, "DOCKEROPS_BUILD_TIMEOUT", 3600)?,
             git: GitAccess {
                 github_token: secret(environment, "GITHUB_TOKEN")?,
                 gh_host: text(environment, "GH_HOST")?.map(|host| host.to_lowercase()),

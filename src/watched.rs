@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::source::Source;
-use crate::state::{SourceRow, StackRow, State};
+use crate::state::{BuildRow, SourceRow, StackRow, State};
 
 /// A watched source with its stacks.
 #[derive(Debug)]
@@ -14,16 +14,19 @@ pub struct Watched {
     pub identity: String,
     /// Its stacks.
     pub stacks: Vec<StackRow>,
+    /// The images it built, or tried to.
+    pub builds: Vec<BuildRow>,
 }
 
 /// All watched sources with their stacks.
 pub fn watched(state: &State) -> Result<Vec<Watched>> {
-    let stacks = state.stacks()?;
+    let (stacks, builds) = (state.stacks()?, state.builds()?);
     let with_stacks = |row: SourceRow| {
         let identity =
             Source::parse(&row.url).map_or_else(|_| row.url.clone(), |source| source.id().to_owned());
         let stacks = stacks.iter().filter(|stack| stack.repository_url == row.url).cloned().collect();
-        Watched { row, identity, stacks }
+        let builds = builds.iter().filter(|build| build.repository_id == row.id).cloned().collect();
+        Watched { row, identity, stacks, builds }
     };
     Ok(state.sources()?.into_iter().map(with_stacks).collect())
 }

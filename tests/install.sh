@@ -32,7 +32,7 @@ missing_packages() {
     has pkg-config || echo pkg-config
     [[ -e /usr/include/openssl/ssl.h ]] || echo libssl-dev
     [[ -e /etc/ssl/certs/ca-certificates.crt ]] || echo ca-certificates
-    # The tests' own tools: git and ssh servers, certificates, peak memory, the scripts' linter.
+    # The tests' own tools: git and ssh servers, certificates, peak memory, what the README uses, the linter.
     has git || echo git
     has python3 || echo python3
     has rsync || echo rsync

@@ -126,6 +126,9 @@ make_network() {
         inside "$namespace" ip addr add "$NET.$number/24" dev eth0
         inside "$namespace" ip link set eth0 up
         inside "$namespace" ip route add default via "$NET.254"
+        # Nothing is behind it: a name or a registry that is not here is refused at once, not after 20 seconds.
+        inside "$namespace" ip route add unreachable 0.0.0.0/1
+        inside "$namespace" ip route add unreachable 128.0.0.0/1
     done
 }
 

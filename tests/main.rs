@@ -8,6 +8,7 @@
 mod bad_manifests;
 mod bad_sources;
 mod bindings;
+mod builds;
 mod clean;
 mod commands;
 mod container;
@@ -25,8 +26,10 @@ mod install;
 mod install_failures;
 mod lab;
 mod layers;
+mod layout;
 mod lock;
 mod output;
+mod own_images;
 mod ownership;
 mod prune;
 mod readme;

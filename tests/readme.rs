@@ -13,12 +13,12 @@ use crate::support::{command, path_with, try_stdout_of};
 const README: &str = include_str!("../README.md");
 const SETTINGS: &str = include_str!("../src/settings.rs");
 
-struct Block {
-    info: String,
-    text: String,
+pub struct Block {
+    pub info: String,
+    pub text: String,
 }
 
-fn blocks() -> Vec<Block> {
+pub fn blocks() -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut inside = false;
     for line in README.lines() {
@@ -49,6 +49,7 @@ fn every_kind_of_block_has_a_test_here() {
         "sh install",
         "sh manage",
         "sh tour",
+        "sh images",
         "cron",
         "text",
         "yaml stacks.yaml",
@@ -56,6 +57,7 @@ fn every_kind_of_block_has_a_test_here() {
         "yaml nfs.yaml",
         "yaml compose",
         "yaml secrets.yaml",
+        "yaml images.yaml",
         "json status",
     ];
     assert_eq!(kinds, tested.map(str::to_owned).into());
@@ -182,19 +184,27 @@ fn the_manifest_and_the_compose_file_are_taken() {
         repo.write(&format!("{folder}/compose.yml"), &compose).write(&format!("{folder}/app.env"), "A=1\n");
     }
     repo.write("web/secrets.yaml", block("yaml secrets.yaml"));
+    repo.write("images.yaml", block("yaml images.yaml")).write("docker/Jobs", "");
+    for folder in ["web", "jobs", "tools", "old"] {
+        repo.write(&format!("{folder}/Dockerfile"), "");
+    }
     repo.write("shared/site.conf", "x").commit("As the README has it");
     // Watched once with everything disabled, then only looked at: these names are not this test's alone.
     let enabled = block("yaml stacks.yaml");
-    repo.write("stacks.yaml", "- {name: db, enabled: false}\n").commit("Nothing runs");
+    repo.write("stacks.yaml", "- {name: db, enabled: false}\n")
+        .write("images.yaml", "[]")
+        .commit("Nothing runs");
     ops.run(["watch", &repo.url()]).success();
-    repo.write("stacks.yaml", enabled).commit("Everything runs");
+    repo.write("stacks.yaml", enabled)
+        .write("images.yaml", block("yaml images.yaml"))
+        .commit("Everything runs");
     let plan = ops.run(["reconcile", "--dry-run"]);
     for stack in ["db", "metrics-and-logs"] {
         plan.failure(3).stdout_has(&format!("{stack}  deploy: new"));
     }
     // The secrets of the README are none of the lab's.
     plan.stdout_has("web  not deployed: `secrets.yaml` names secrets that do not exist")
-        .stdout_has("2 to deploy");
+        .stdout_has("3 to build, 2 to deploy");
 }
 
 #[test]
@@ -241,15 +251,18 @@ fn the_json_has_the_documented_fields() {
     let Some(lab) = lab() else { return };
     let (ops, repo) = (DockerOps::new(lab), Repo::new());
     let stack = ops.unique("json");
-    repo.stack(&stack, &crate::support::repo::one_service(&lab.image("app:1"), 0)).commit("One");
+    repo.stack(&stack, &crate::support::repo::one_service(&lab.image("app:1"), 0));
+    let image = crate::support::unique("json");
+    repo.write(&format!("Dockerfile-{image}"), format!("FROM {}\n", lab.image("base"))).commit("One");
     ops.run(["watch", &repo.url()]).success();
+    lab.docker(&["image", "rm", "--force", &image]);
     let printed = ops.run(["status", "--json"]).json();
     let documented: serde_json::Value = serde_json::from_str(&block("json status")).unwrap();
     let fields = |value: &serde_json::Value| -> BTreeSet<String> {
         value.as_object().unwrap().keys().cloned().collect()
     };
     assert_eq!(fields(&documented), fields(&printed));
-    for list in ["repositories", "stacks", "images"] {
+    for list in ["repositories", "stacks", "images", "builds"] {
         assert_eq!(fields(&documented[list][0]), fields(&printed[list][0]), "{list}");
     }
     let service = |value: &serde_json::Value| fields(&value["stacks"][0]["services"][0]);

@@ -128,6 +128,7 @@ impl Writer {
             checkouts: self.checkouts.clone(),
             installation: &self.installation,
             deploy_timeout: self.settings.deploy_timeout,
+            build_timeout: self.settings.build_timeout,
             report: &self.report,
         }
     }

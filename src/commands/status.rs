@@ -22,7 +22,7 @@ pub fn run(settings: &Settings, arguments: &StatusArgs) -> Result<Ending> {
     let state = State::read(&settings.database)?;
     let mut status = match &state {
         Some(state) => read(state, settings)?,
-        None => Status { repositories: vec![], stacks: vec![], images: vec![] },
+        None => Status { repositories: vec![], stacks: vec![], images: vec![], builds: vec![] },
     };
     let texts = match &state {
         Some(state) if arguments.rendered || arguments.diff => texts(state, &status)?,

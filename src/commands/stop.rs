@@ -16,6 +16,7 @@ use crate::image::ImageRef;
 use crate::plan;
 use crate::reconcile::{remove_all, remove_bindings};
 use crate::settings::Settings;
+use crate::state::BuildRow;
 use crate::watched::{Watched, watched};
 
 /// Containers that are told to stop have so long to let go of their image.
@@ -90,7 +91,23 @@ fn digests(watched: &[Watched], swarm: &Swarm) -> BTreeMap<String, BTreeSet<Stri
             digests.entry(name.to_string()).or_default().insert(pulled.to_string());
         }
     }
+    for build in watched.iter().flat_map(|known| &known.builds) {
+        digests.entry(build.name.clone()).or_default().extend(built(build));
+    }
     digests
+}
+
+/// The other names that the last build of an image has on this node.
+fn built(build: &BuildRow) -> Vec<String> {
+    let parsed = |text: &String| ImageRef::parse(text).ok();
+    let reference = build.reference.as_ref().and_then(parsed);
+    let reference = reference.map(|reference| reference.pulled().unwrap_or(reference));
+    let commit = build.commit.get(..12).unwrap_or_default();
+    let tags = parsed(&build.name).into_iter().flat_map(|name| {
+        let with_own = format!("{}-{commit}", name.tag().unwrap_or_default());
+        [name.with_tag(commit), name.with_tag(with_own)]
+    });
+    tags.chain(reference).map(|name| name.to_string()).collect()
 }
 
 /// Removes tracked images that were not here before; never by force.
@@ -101,8 +118,10 @@ fn remove_images(writer: &Writer, mut digests: BTreeMap<String, BTreeSet<String>
     let ids: BTreeSet<_> = foreign.iter().filter_map(|name| here.id(name)).collect();
     foreign.extend(here.names().filter(|name| here.id(name).is_some_and(|id| ids.contains(id))).cloned());
     let until = Instant::now() + PATIENCE;
-    for image in writer.state.images()? {
-        let name = &image.name;
+    let tracked = writer.state.images()?.into_iter().map(|image| image.name);
+    let tracked: BTreeSet<_> =
+        tracked.chain(writer.state.builds()?.into_iter().map(|build| build.name)).collect();
+    for name in &tracked {
         let names: BTreeSet<_> =
             digests.remove(name).unwrap_or_default().into_iter().chain([name.clone()]).collect();
         let removals: Vec<_> = names

@@ -10,7 +10,9 @@ mod dotenv;
 mod environment;
 mod fingerprint;
 mod interpolate;
+mod json;
 mod labels;
+mod pin;
 mod references;
 mod rotate;
 mod secrets;
@@ -105,6 +107,12 @@ impl RenderedStack {
         yaml::print(&shown::without_secrets(&self.tree))
     }
 
+    /// The stack with the images that are built here by what they are to run: by their names, a reference. The
+    /// fingerprint takes it in; of a stack that uses none of them nothing changes.
+    pub fn pinned(&self, references: &BTreeMap<ImageRef, ImageRef>) -> Self {
+        pin::pin(self, references)
+    }
+
     /// Secrets that must exist in the Swarm before it is deployed.
     pub fn secrets(&self) -> &BTreeSet<String> {
         self.secrets.needed()
@@ -149,6 +157,7 @@ pub fn load(
     let folder = place.root.join(place.path).parent().unwrap_or(place.root).to_path_buf();
     let variables = variables(place, &folder, inherited).map_err(Unrenderable::Invalid)?;
     verify::same_meaning(&text, &yaml::print(&tree), &mut problems);
+    let tree = json::without_enabled(place.path, tree);
     checks::check(&tree, name, &mut problems);
     let (entries, wrong_entries) = secrets::read(place, &folder, &tree);
     let mut problems = problems.into_problems();
@@ -203,10 +212,11 @@ fn render(
 }
 
 fn read(place: Place<'_>, problems: &mut Collector) -> Option<(String, Rc<Node>)> {
-    let text = match paths::read_text(place.file, MOST_BYTES) {
+    let text = paths::read_text(place.file, MOST_BYTES).map_err(|error| (0, format!("{error:#}")));
+    let text = match text.and_then(|text| json::as_yaml(place.path, text)) {
         Ok(text) => text,
-        Err(error) => {
-            problems.add(0, "", format!("{error:#}"));
+        Err((line, what)) => {
+            problems.add(line, "", what);
             return None;
         }
     };

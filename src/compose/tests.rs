@@ -260,3 +260,26 @@ fn docker_finds_no_merge_that_could_win_over_what_was_checked() {
     let config = tree.get("configs").unwrap().get("c").unwrap();
     assert_eq!(config.get("file").unwrap().text(), Some("./ok"));
 }
+
+#[test]
+fn services_run_what_was_built_for_them_and_the_fingerprint_follows() {
+    let stack = Stack::new(
+        "services:\n  a: &a {image: '${HUB}/app:1'}\n  b: {<<: *a, user: x}\n  c: {image: other}\n",
+    );
+    let rendered = stack.load_with(&[("HUB", "host:5000")]).unwrap();
+    let image = |text: &str| ImageRef::parse(text).unwrap();
+    let name = image("host:5000/app:1");
+    let built = |digit: &str| name.pinned(&format!("sha256:{}", digit.repeat(64)));
+    let pinned = rendered.pinned(&BTreeMap::from([(name.clone(), built("a"))]));
+    let text = pinned.text(&ownership());
+    assert_eq!(text.matches(&built("a").to_string()).count(), 2, "{text}");
+    assert!(text.contains("other"), "{text}");
+    let images: Vec<_> = pinned.services.iter().map(|service| service.image.clone().unwrap()).collect();
+    assert_eq!(images, [built("a"), built("a"), image("other")]);
+    let again = rendered.pinned(&BTreeMap::from([(name.clone(), built("a"))]));
+    let next = rendered.pinned(&BTreeMap::from([(name.clone(), built("b"))]));
+    assert_eq!(again.fingerprint, pinned.fingerprint);
+    assert!(next.fingerprint != pinned.fingerprint && pinned.fingerprint != rendered.fingerprint);
+    let unrelated = rendered.pinned(&BTreeMap::from([(image("x"), built("a"))]));
+    assert_eq!(unrelated.fingerprint, rendered.fingerprint);
+}

@@ -3,6 +3,7 @@
 //! In: what to ask or do. Out: services and tasks as Swarm has them, or docker's own words. It knows
 //! nothing of sources, manifests or the database.
 
+pub mod build;
 pub mod command;
 mod image;
 mod node;
@@ -200,6 +201,7 @@ impl Docker {
     }
 }
 
+/// Why a call came to no end of its own.
 fn failed(call: &Call, failure: Failure) -> anyhow::Error {
     match failure {
         Failure::NotFound => fault(

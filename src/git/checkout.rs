@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use super::{Commit, explain, fetch, submodules, worker};
+use super::fetch::Place;
+use super::trees::Modules;
+use super::{Commit, Tracked, explain, fetch, submodules, tracked, worker};
 use crate::fault::{OrHint, fault};
 use crate::paths;
 use crate::settings::GitAccess;
@@ -20,6 +22,7 @@ pub struct Checkout {
     root: PathBuf,
     dir: PathBuf,
     commit: Commit,
+    modules: Modules,
     _temporary: TempDir,
 }
 
@@ -38,6 +41,30 @@ impl Checkout {
     pub fn commit(&self) -> &Commit {
         &self.commit
     }
+
+    /// git's id of a file or folder of the commit, by its path with symlinks resolved: of the same id is the
+    /// same content, modes and submodules included. No file is read.
+    pub fn content_id(&self, path: &Path) -> Result<String> {
+        self.modules.id(path).with_context(|| format!("`{}` has no id in git", path.display()))
+    }
+
+    /// All files that git has at and below `path`, which is absolute and has no symlink in it.
+    pub fn tracked(&self, path: &Path) -> Result<Vec<Tracked>> {
+        tracked::tracked(&self.modules, &self.root, path.strip_prefix(&self.root)?)
+    }
+
+    /// A repository that lies on disk already, at no commit; its index counts.
+    #[cfg(test)]
+    pub fn of(root: &Path) -> Self {
+        let modules = Modules::of(root, &root.join(".git"));
+        let (root, temporary) = (root.to_path_buf(), TempDir::new().unwrap());
+        Self { dir: root.clone(), root, commit: Commit("0".repeat(40)), modules, _temporary: temporary }
+    }
+
+    #[cfg(test)]
+    pub(super) fn repository(&self) -> git2::Repository {
+        self.modules.outermost()
+    }
 }
 
 /// Fetches `commit` of `source` into a new folder below `folder`, which is made if it is missing.
@@ -49,19 +76,23 @@ fn make(source: &Source, commit: &Commit, folder: &Path, access: &GitAccess) -> 
     let temporary = private_folder(folder)
         .with_context(|| format!("cannot make a folder in `{}`", folder.display()))
         .or_hint("check the permissions and the free space there")?;
-    let root = temporary.path().canonicalize()?;
+    let temporary_root = temporary.path().canonicalize()?;
+    let (root, git) = (temporary_root.join("files"), temporary_root.join("git"));
+    DirBuilder::new().mode(0o700).create(&root)?;
     let (url, wanted) = (source.url().to_owned(), commit.oid()?);
-    let (theirs, into) = (access.clone(), root.clone());
+    let mut modules = Modules::new(git);
+    let (theirs, files) = (access.clone(), root.clone());
     let patience = worker::patience(access.timeout);
     let fetched = worker::run(patience, move |pulse| {
         super::configure(&theirs)?;
-        let (repository, id) = fetch::fetch(&url, wanted, &into, &theirs, pulse)?;
-        submodules::fetch_all(&repository, &url, &theirs, pulse)?;
-        Ok(Commit::from(id))
+        let place = Place { git: modules.add(&files), files };
+        let (repository, id) = fetch::fetch(&url, wanted, &place, &theirs, pulse)?;
+        submodules::fetch_all(&repository, &url, &theirs, pulse, &mut modules)?;
+        Ok((Commit::from(id), modules))
     })?;
-    let commit = fetched.ok_or_else(|| explain::silent(source.url(), patience))?;
+    let (commit, modules) = fetched.ok_or_else(|| explain::silent(source.url(), patience))?;
     let dir = source.dir().map_or_else(|| Ok(root.clone()), |dir| inside(&root, dir))?;
-    Ok(Checkout { root, dir, commit, _temporary: temporary })
+    Ok(Checkout { root, dir, commit, modules, _temporary: temporary })
 }
 
 fn private_folder(folder: &Path) -> std::io::Result<TempDir> {

@@ -1,6 +1,6 @@
 //! Brings exactly one commit into a repository, with as little history as the server allows.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use git2::build::CheckoutBuilder;
@@ -12,16 +12,26 @@ use super::worker::Pulse;
 use crate::fault::{OrHint, fault};
 use crate::settings::GitAccess;
 
-/// Makes `folder` a repository whose work tree is commit `wanted` of `url`; returns the commit's id.
+/// Where a commit goes.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    /// Its files. git's own lie elsewhere: what reads the files, `docker build` above all, finds only what
+    /// the author committed.
+    pub files: PathBuf,
+    /// git's own folder, bare.
+    pub git: PathBuf,
+}
+
+/// Writes the files of commit `wanted` of `url`; returns its repository and its id.
 pub(super) fn fetch(
     url: &str,
     wanted: Oid,
-    folder: &Path,
+    place: &Place,
     access: &GitAccess,
     pulse: &Pulse,
 ) -> Result<(Repository, Oid)> {
-    let repository = Repository::init(folder)
-        .with_context(|| format!("cannot write to `{}`", folder.display()))
+    let repository = bare(place)
+        .with_context(|| format!("cannot write to `{}`", place.files.display()))
         .or_hint("check the free space there")?;
     remote::forbid_redirects(&mut repository.config()?)?;
     remote::talk(url, access, |url, keyring| match lean(&repository, url, wanted, keyring, pulse)? {
@@ -30,6 +40,12 @@ pub(super) fn fetch(
     })?;
     let id = write_out(&repository, wanted, pulse)?;
     Ok((repository, id))
+}
+
+fn bare(place: &Place) -> Result<Repository, git2::Error> {
+    let repository = Repository::init_bare(&place.git)?;
+    repository.set_workdir(&place.files, false)?;
+    Ok(repository)
 }
 
 /// The one commit, without history: by a ref that points at it, else by its id. The outer failure is

@@ -14,6 +14,7 @@ mod submodules;
 #[cfg(test)]
 mod tests;
 mod tracked;
+mod trees;
 mod worker;
 
 use std::ffi::c_int;
@@ -25,7 +26,7 @@ use git2::{ConfigLevel, Oid};
 
 pub use checkout::{Checkout, checkout, sweep};
 pub use ls::heads;
-pub use tracked::{Tracked, TrackedKind, tracked};
+pub use tracked::{Tracked, TrackedKind};
 
 use crate::fault::fault;
 use crate::settings::GitAccess;

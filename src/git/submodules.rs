@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 use git2::Repository;
 
-use super::fetch::{self, is_local};
+use super::fetch::{self, Place, is_local};
+use super::trees::Modules;
 use super::worker::Pulse;
 use crate::fault::{OrHint, fault};
 use crate::paths;
@@ -27,9 +28,16 @@ struct Entry {
     skipped: bool,
 }
 
-/// Brings all submodules of the work tree of `repository`, which came from `url`.
-pub(super) fn fetch_all(repository: &Repository, url: &str, access: &GitAccess, pulse: &Pulse) -> Result<()> {
-    descend(repository, url, access, pulse, 1)
+/// Brings all submodules of the work tree of `repository`, which came from `url`, each with git's own folder
+/// beside those of the others; they are noted in `modules`.
+pub(super) fn fetch_all(
+    repository: &Repository,
+    url: &str,
+    access: &GitAccess,
+    pulse: &Pulse,
+    modules: &mut Modules,
+) -> Result<()> {
+    descend(repository, url, access, pulse, modules, 1)
 }
 
 fn descend(
@@ -37,6 +45,7 @@ fn descend(
     url: &str,
     access: &GitAccess,
     pulse: &Pulse,
+    modules: &mut Modules,
     depth: usize,
 ) -> Result<()> {
     let index = repository.index()?;
@@ -72,8 +81,9 @@ fn descend(
         }
         let url = resolve(url, &entry.url).with_context(what)?;
         let folder = paths::existing_inside(root, &path).with_context(what)?;
-        let (inner, _) = fetch::fetch(&url, wanted, &folder, access, pulse).with_context(what)?;
-        descend(&inner, &url, access, pulse, depth + 1).with_context(what)?;
+        let place = Place { git: modules.add(&folder), files: folder };
+        let (inner, _) = fetch::fetch(&url, wanted, &place, access, pulse).with_context(what)?;
+        descend(&inner, &url, access, pulse, modules, depth + 1).with_context(what)?;
     }
     Ok(())
 }

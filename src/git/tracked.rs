@@ -5,7 +5,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use git2::{Oid, Repository};
+use git2::Oid;
+
+use super::trees::Modules;
 
 /// One file or symlink of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,18 +38,21 @@ const EXECUTABLE: u32 = 0o100_755;
 const LINK: u32 = 0o120_000;
 const SUBMODULE: u32 = 0o160_000;
 
-/// All that lies at and below `path`, submodules included, in git's order. `root` is that of a checkout.
-pub fn tracked(root: &Path, path: &Path) -> Result<Vec<Tracked>> {
-    let repository =
-        Repository::open(root).with_context(|| format!("cannot read the index of `{}`", root.display()))?;
+/// All that lies at and below `path` in the repository whose files are in `files`, submodules included, in git's
+/// order.
+pub(super) fn tracked(modules: &Modules, files: &Path, path: &Path) -> Result<Vec<Tracked>> {
+    let repository = modules
+        .repository(files)
+        .with_context(|| format!("cannot read what git has of `{}`", files.display()))?
+        .context("it is not there")?;
     let mut found = Vec::new();
     for entry in repository.index()?.iter() {
         let at = PathBuf::from(OsString::from_vec(entry.path.clone()));
         if entry.mode == SUBMODULE {
             if let Ok(inner) = path.strip_prefix(&at) {
-                found.extend(tracked(&root.join(&at), inner)?);
+                found.extend(tracked(modules, &files.join(&at), inner)?);
             } else if let Ok(below) = at.strip_prefix(path) {
-                found.extend(submodule(&root.join(&at), below, entry.id)?);
+                found.extend(submodule(modules, &files.join(&at), below, entry.id)?);
             }
             continue;
         }
@@ -64,10 +69,10 @@ pub fn tracked(root: &Path, path: &Path) -> Result<Vec<Tracked>> {
     Ok(found)
 }
 
-fn submodule(root: &Path, below: &Path, id: Oid) -> Result<Vec<Tracked>> {
-    if !root.join(".git").exists() {
+fn submodule(modules: &Modules, files: &Path, below: &Path, id: Oid) -> Result<Vec<Tracked>> {
+    if modules.repository(files)?.is_none() {
         return Ok(vec![Tracked { path: below.to_path_buf(), kind: TrackedKind::Folder, id }]);
     }
-    let inner = tracked(root, Path::new(""))?;
+    let inner = tracked(modules, files, Path::new(""))?;
     Ok(inner.into_iter().map(|file| Tracked { path: below.join(&file.path), ..file }).collect())
 }

@@ -18,7 +18,9 @@ pub fn display(root: &Path, dir: &Path, name: &str) -> String {
 pub fn document(root: &Path, dir: &Path, name: &str, problems: &mut Collector) -> Option<Rc<Node>> {
     dir.join(name).symlink_metadata().ok()?;
     let text = paths::resolve_inside(root, dir, name).and_then(|path| paths::read_text(&path, MOST_BYTES));
-    match text.map(|text| yaml::parse(&text)) {
+    let json = is_json(name);
+    let parse = |text: String| if json { yaml::parse(&yaml::from_json(&text)?) } else { yaml::parse(&text) };
+    match text.map(parse) {
         Ok(Ok(Some(node))) => Some(node),
         Ok(Ok(None)) => {
             problems.add(0, "", "is empty; remove the file, or fill it");
@@ -33,6 +35,11 @@ pub fn document(root: &Path, dir: &Path, name: &str, problems: &mut Collector) -
             None
         }
     }
+}
+
+/// Whether a file calls itself JSON.
+pub fn is_json(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == "json")
 }
 
 /// Notes unknown keys and keys that stand twice.
@@ -74,6 +81,23 @@ pub fn string(
     }
 }
 
-fn below(place: &str, key: &str) -> String {
+/// The key `key` of what stands at `place`.
+pub fn below(place: &str, key: &str) -> String {
     if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") }
+}
+
+/// The files in `dir` whose names have one of these beginnings and ends, sorted, each with what is between.
+pub fn names(dir: &Path, forms: &[(&str, &str)]) -> Vec<(String, String)> {
+    let mut found: Vec<_> = std::fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .filter_map(|file| file.ok()?.file_name().into_string().ok())
+        .filter_map(|file| {
+            let middle = |(begin, end): &(&str, &str)| file.strip_prefix(begin)?.strip_suffix(end);
+            let middle = forms.iter().find_map(middle).filter(|middle| !middle.is_empty())?.to_owned();
+            Some((file, middle))
+        })
+        .collect();
+    found.sort_unstable();
+    found
 }

@@ -1,9 +1,12 @@
-//! What a checkout declares: `stacks.yaml`, `volumes.yaml`, `nfs.yaml`, validated whole.
+//! What a checkout declares: `stacks.yaml` or stacks by their files' names, `volumes.yaml`, `nfs.yaml`,
+//! `images.yaml`, validated whole.
 //!
 //! In: the checkout's folders. Out: a `Manifest`, and every mistake with file, line and key; it knows
 //! neither docker nor what is deployed.
 
 mod entries;
+mod images;
+mod layout;
 mod nfs;
 mod stacks;
 mod volumes;
@@ -13,6 +16,7 @@ use std::path::{Path, PathBuf};
 use crate::problem::Problem;
 use crate::stack::{DriftPolicy, StackName};
 
+pub use images::ImageSource;
 pub use nfs::Nfs;
 pub use volumes::{VolumeEntry, VolumeKind};
 
@@ -22,12 +26,27 @@ const MOST_BYTES: u64 = 1024 * 1024;
 /// Everything a checkout declares.
 #[derive(Debug)]
 pub struct Manifest {
-    /// In the order of `stacks.yaml`; never empty where there is no mistake.
+    /// In the order of `stacks.yaml`; empty, where there is no mistake, only beside images.
     pub stacks: Vec<StackEntry>,
+    /// What names them.
+    pub layout: Layout,
     /// Names for volumes and bindings.
     pub volumes: Vec<VolumeEntry>,
     /// Where bindings go; never `None` where there is a binding and no mistake.
     pub nfs: Option<Nfs>,
+    /// In the order of `images.yaml`.
+    pub images: Vec<ImageSource>,
+}
+
+/// What names the stacks of a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// `stacks.yaml`.
+    List,
+    /// The files at its root.
+    Files,
+    /// Nothing: it holds images only.
+    Nothing,
 }
 
 /// One entry of `stacks.yaml`.
@@ -51,11 +70,18 @@ pub struct StackEntry {
 /// holds what is right all the same, so that the mistakes in its files can be told too. `try_writing` says
 /// whether `nfs.path` may be written to, to see whether it can be.
 pub fn read(root: &Path, dir: &Path, try_writing: bool) -> (Manifest, Vec<Problem>) {
-    let (stacks, mut problems) = stacks::read(root, dir);
+    let (images, wrong_images) = images::read(root, dir);
+    let by_files = if stacks::is_there(dir) { None } else { layout::read(root, dir) };
+    let (layout, (stacks, mut problems)) = match by_files {
+        Some(read) => (Layout::Files, read),
+        None if images.is_empty() || stacks::is_there(dir) => (Layout::List, stacks::read(root, dir)),
+        None => (Layout::Nothing, (Vec::new(), Vec::new())),
+    };
     let (nfs, wrong) = nfs::read(root, dir, try_writing);
     let has_nfs = nfs.is_some() || !wrong.is_empty();
     problems.extend(wrong);
     let (volumes, wrong) = volumes::read(root, dir, has_nfs);
     problems.extend(wrong);
-    (Manifest { stacks, volumes, nfs }, problems)
+    problems.extend(wrong_images);
+    (Manifest { stacks, layout, volumes, nfs, images }, problems)
 }

@@ -14,7 +14,8 @@ use crate::yaml::{self, Node};
 const FILE: &str = "stacks.yaml";
 const KEYS: [&str; 4] = ["name", "enabled", "depends_on", "drift"];
 /// In this order, as the compose specification lists them behind docker's older names.
-const COMPOSE_FILES: [&str; 4] = ["docker-compose.yml", "docker-compose.yaml", "compose.yml", "compose.yaml"];
+const COMPOSE_FILES: [&str; 5] =
+    ["docker-compose.yml", "docker-compose.yaml", "compose.yml", "compose.yaml", "compose.json"];
 
 /// A dependency as written, until all names are known.
 struct Draft {
@@ -35,6 +36,11 @@ pub fn read(root: &Path, dir: &Path) -> (Vec<StackEntry>, Vec<Problem>) {
     (stacks, problems.into_problems())
 }
 
+/// Whether the list is there, also where it cannot be read.
+pub fn is_there(dir: &Path) -> bool {
+    dir.join(FILE).symlink_metadata().is_ok()
+}
+
 /// The path of `name` in `dir` from the repository's root.
 fn display(root: &Path, dir: &Path, name: &str) -> String {
     dir.strip_prefix(root).unwrap_or(dir).join(name).display().to_string()
@@ -45,7 +51,7 @@ fn document(root: &Path, dir: &Path, problems: &mut Collector) -> Option<Vec<std
         problems.add(line, "", what);
         None
     };
-    if !dir.join(FILE).is_file() && !dir.join(FILE).is_symlink() {
+    if !is_there(dir) {
         return fail(0, format!("does not exist; {}", folders_hint(dir)));
     }
     let text = paths::resolve_inside(root, dir, FILE).and_then(|path| paths::read_text(&path, MOST_BYTES));

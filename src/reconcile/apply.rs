@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
-use super::Session;
 use super::fetch::Content;
 use super::images::{self, Images};
 use super::planned::{Planned, PlannedSource, note_drifts, say};
 use super::recorder::Recorder;
 use super::remove::{self, Removal};
 use super::retire;
+use super::{Round, Session};
 use crate::compose::Ownership;
 use crate::deploy::{self, Job, Settled, Work};
 use crate::docker::Swarm;
@@ -35,17 +35,30 @@ impl Planned {
         Ok(())
     }
 
-    /// Deploys what is to be deployed, and waits for it.
-    pub fn deploy(&self, session: &Session<'_>, images: &Images<'_>, tally: &mut Tally) -> Result<()> {
-        let mut jobs = Vec::new();
-        let mut owners = Vec::new();
-        let mut settled = Settled::new();
+    /// Says which sources could not be had.
+    pub fn say_failed(&self, session: &Session<'_>, tally: &mut Tally) {
         for source in &self.sources {
             if let Content::Failed(error) = &source.content {
                 session.report.source_failed(error);
                 tally.failed += 1;
             }
-            for step in &source.steps {
+        }
+    }
+
+    /// Deploys what is to be deployed in this round, and waits for it. `settled` is what is known of stacks before, and, when it
+    /// comes back, of all.
+    pub fn deploy(
+        &self,
+        session: &Session<'_>,
+        images: &Images<'_>,
+        round: Round,
+        mut settled: Settled,
+        tally: &mut Tally,
+    ) -> Result<Settled> {
+        let mut jobs = Vec::new();
+        let mut owners = Vec::new();
+        for source in &self.sources {
+            for step in source.steps.iter().filter(|step| source.round(&step.name) == round) {
                 let (work, reason) = match &step.action {
                     Action::Deploy { resolve, reason } => {
                         session.report.progress(&format!("`{}` is to be deployed: {reason}", step.name));
@@ -67,11 +80,12 @@ impl Planned {
                 }
             }
         }
-        note_foreign_images(session, images, &jobs)?;
+        note_foreign_images(session, images, &jobs, &self.built_names())?;
         let mut recorder = Recorder::new(session, &jobs, &owners, tally);
-        deploy::run(session.docker, &jobs, settled, session.deploy_timeout, &mut recorder)?;
+        let settled = deploy::run(session.docker, &jobs, settled, session.deploy_timeout, &mut recorder)?;
         let converged: Vec<_> = recorder.converged.iter().map(|job| &jobs[*job]).collect();
-        retire::retire(session, &converged)
+        retire::retire(session, &converged)?;
+        Ok(settled)
     }
 
     /// Writes what is now true of the sources as a whole.
@@ -81,7 +95,10 @@ impl Planned {
             let Some(row) = &source.row else { continue };
             match &source.content {
                 Content::Idle => idle.push(row),
-                Content::Read(_) => session.state.note_sync(row, source.commit(), None)?,
+                Content::Read(read) => {
+                    session.state.forget_builds(row, &read.image_names())?;
+                    session.state.note_sync(row, source.commit(), None)?;
+                }
                 Content::Failed(error) => session.state.note_sync(row, None, Some(&format!("{error:#}")))?,
             }
         }
@@ -166,13 +183,24 @@ fn settle_without_job(
         Action::Held(_) => {
             settled.insert(key, Err(true));
         }
+        Action::Unbuilt { image, why } => {
+            settled.insert(key, Err(true));
+            let why = &format!("not deployed: its image `{image}` could not be built: {why}");
+            if let Some(record) = source.record(name, Some(why)) {
+                session.state.record(&Record { held: true, ..record })?;
+            }
+        }
         Action::Refuse(why) => {
             settled.insert(key, Err(false));
             if let Some(record) = source.record(name, Some(why)) {
                 session.state.record(&record)?;
             }
         }
-        Action::Remove { .. } | Action::Deploy { .. } | Action::Roll { .. } | Action::Adopt => return Ok(()),
+        Action::Remove { .. }
+        | Action::Deploy { .. }
+        | Action::Roll { .. }
+        | Action::Wait(_)
+        | Action::Adopt => return Ok(()),
     }
     say(session.report, name.as_str(), action, tally);
     Ok(())
@@ -193,12 +221,19 @@ fn refresh(session: &Session<'_>, source: &PlannedSource, name: &StackName) -> R
 }
 
 /// Images that lie here before DockerOps first deploys them are somebody else's.
-fn note_foreign_images(session: &Session<'_>, images: &Images<'_>, jobs: &[Job<'_>]) -> Result<()> {
+/// Those that are built here are our own.
+fn note_foreign_images(
+    session: &Session<'_>,
+    images: &Images<'_>,
+    jobs: &[Job<'_>],
+    built: &BTreeSet<String>,
+) -> Result<()> {
     let tracked: BTreeSet<_> = session.state.images()?.into_iter().map(|row| row.name).collect();
     let services = jobs.iter().flat_map(|job| &job.rendered.services);
     let wanted: BTreeSet<_> =
         services.filter_map(|service| Some(service.image.as_ref()?.to_string())).collect();
-    let new: BTreeSet<_> = wanted.difference(&tracked).cloned().collect();
+    let new: BTreeSet<_> =
+        wanted.difference(&tracked).filter(|name| !built.contains(*name)).cloned().collect();
     if new.is_empty() {
         return Ok(());
     }

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::Session;
 use super::fetch::Content;
 use super::planned::{Planned, PlannedSource};
+use super::{Round, Session};
 use crate::bindings::{self, File, Kind, Spot, Synced, Trace, Traces, Tree};
 use crate::compose::{Mount, Volumes};
-use crate::git::{self, Checkout, Tracked, TrackedKind};
+use crate::git::{Checkout, Tracked, TrackedKind};
 use crate::manifest::{Manifest, VolumeKind};
 use crate::plan::{Action, Step};
 use crate::problem::Problem;
@@ -41,7 +41,7 @@ pub fn read(checkout: &Checkout, manifest: &Manifest) -> (Volumes, Bindings, Vec
         let mount = match &entry.kind {
             VolumeKind::Volume(name) => Mount::Volume(name.clone()),
             VolumeKind::Binding { path, source } => {
-                let tree = match tree(checkout.root(), source) {
+                let tree = match tree(checkout, source) {
                     Ok(tree) => tree,
                     Err(error) => {
                         let dir = checkout.dir().strip_prefix(checkout.root()).unwrap_or(Path::new(""));
@@ -64,10 +64,10 @@ pub fn read(checkout: &Checkout, manifest: &Manifest) -> (Volumes, Bindings, Vec
     (volumes, bindings, problems)
 }
 
-/// What git has at `source`, below `root`.
-pub fn tree(root: &Path, source: &Path) -> Result<Tree> {
-    let files = git::tracked(root, source.strip_prefix(root)?)?;
-    Tree::new(root, source, files.into_iter().map(file))
+/// What git has of a checkout at `source`.
+pub fn tree(checkout: &Checkout, source: &Path) -> Result<Tree> {
+    let files = checkout.tracked(source)?;
+    Tree::new(checkout.root(), source, files.into_iter().map(file))
 }
 
 fn file(Tracked { path, kind, id }: Tracked) -> File {
@@ -147,20 +147,23 @@ fn refuse(steps: &mut [Step], refused: Vec<(Vec<usize>, String)>) {
 }
 
 /// Copies what stacks mount that are to run; what cannot be copied holds up these stacks alone.
-pub fn copy(session: &Session<'_>, planned: &mut Planned) -> Result<()> {
+pub fn copy(session: &Session<'_>, planned: &mut Planned, round: Round) -> Result<()> {
     for source in &mut planned.sources {
         let (Content::Read(read), Some(row)) = (&source.content, &source.row) else { continue };
         let used = used(source);
-        for id in read.bindings.keys().filter(|id| !used.iter().any(|used| used.id == **id)) {
+        let unused = read.bindings.keys().filter(|id| !used.iter().any(|used| used.id == **id));
+        for id in unused.filter(|_| round == Round::First) {
             session.report.note(id, "this binding is not copied: no service mounts it");
         }
         let mut refused = Vec::new();
         for Used { id, binding, steps } in used {
             let runs = |step: &usize| {
-                !matches!(
-                    source.steps[*step].action,
-                    Action::Refuse(_) | Action::Held(_) | Action::Remove { .. }
-                )
+                let step = &source.steps[*step];
+                source.round(&step.name) == round
+                    && !matches!(
+                        step.action,
+                        Action::Refuse(_) | Action::Held(_) | Action::Unbuilt { .. } | Action::Remove { .. }
+                    )
             };
             if !steps.iter().any(runs) {
                 continue;

@@ -5,14 +5,15 @@ use std::thread;
 use anyhow::{Context, Result};
 
 use super::bindings::{self, Bindings};
+use super::builds::{self, Image};
 use super::survey::{Finding, Surveyed};
 use super::{Options, Session};
 use crate::compose::{self, Place, Unrenderable, Volumes};
 use crate::docker::Docker;
 use crate::fault::OrHint;
 use crate::git::{self, Checkout};
-use crate::manifest::{self, StackEntry};
-use crate::plan::Desired;
+use crate::manifest::{self, Layout, StackEntry};
+use crate::plan::{Desired, Images};
 use crate::problem::{Problem, Problems};
 use crate::signal;
 use crate::source::Source;
@@ -35,7 +36,7 @@ pub enum Content {
     /// Nothing to do.
     Idle,
     /// What it declares, whole and valid.
-    Read(Read),
+    Read(Box<Read>),
     /// It could not be fetched, or it is wrong: nothing of it is deployed, and nothing removed.
     Failed(anyhow::Error),
 }
@@ -45,10 +46,14 @@ pub enum Content {
 pub struct Read {
     /// Holds the files until docker has read them.
     pub checkout: Checkout,
+    /// What names its stacks.
+    pub layout: Layout,
     /// What it wants.
     pub desired: Vec<Desired>,
     /// What is to be copied for it.
     pub bindings: Bindings,
+    /// What it builds.
+    pub images: Vec<Image>,
 }
 
 /// Fetches and reads every source that has work; fails only where the run is to end.
@@ -87,7 +92,7 @@ pub fn fetch(session: &Session<'_>, surveyed: Vec<Surveyed>, options: Options) -
                 {
                     Ok(read) => {
                         say_notes(session, &read);
-                        Content::Read(read)
+                        Content::Read(Box::new(read))
                     }
                     Err(error) if error.is::<signal::Interrupted>() => return Err(error),
                     Err(error) => Content::Failed(error),
@@ -117,12 +122,13 @@ fn read(docker: &Docker, source: &Source, checkout: Checkout, options: Options) 
     problems.extend(wrong);
     for entry in manifest.stacks {
         match render(docker, &checkout, &entry, &volumes) {
-            Ok(rendered) => desired.push(Desired { entry, rendered }),
+            Ok(rendered) => desired.push(Desired { entry, rendered, images: Images::Ready }),
             Err(found) => problems.extend(found),
         }
     }
     if problems.is_empty() {
-        return Ok(Read { checkout, desired, bindings });
+        let images = builds::identify(&checkout, manifest.images)?;
+        return Ok(Read { checkout, layout: manifest.layout, desired, bindings, images });
     }
     Err(Problems(problems))
         .with_context(|| format!("source `{source}` at {}", checkout.commit().short()))

@@ -29,6 +29,8 @@ pub struct Images<'a> {
     swarm: &'a Swarm,
     registries: Registries,
     here: OnceCell<NodeImages>,
+    /// Whether what registries refused was said.
+    warned: bool,
 }
 
 impl<'a> Images<'a> {
@@ -37,11 +39,16 @@ impl<'a> Images<'a> {
         let docker = session.docker.clone();
         let insecure = Box::new(move || docker.insecure_registries());
         let registries = Registries::new(session.registry, insecure);
-        Self { session, swarm, registries, here: OnceCell::new() }
+        Self { session, swarm, registries, here: OnceCell::new(), warned: false }
     }
 
     fn always(&self) -> bool {
         self.session.pull_policy == PullPolicy::Always
+    }
+
+    /// Images were built: what is on this node is looked at anew.
+    pub fn look_again(&mut self) {
+        self.here = OnceCell::new();
     }
 
     /// What is on this node; docker is asked at most once.
@@ -119,7 +126,9 @@ impl<'a> Images<'a> {
                 source.steps[index].action = action;
             }
         }
-        self.warn();
+        if !std::mem::replace(&mut self.warned, true) {
+            self.warn();
+        }
         Ok(())
     }
 

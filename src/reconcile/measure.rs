@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::bindings::{self, Spot, Synced, Traces};
+use crate::git::Checkout;
 
 /// Runs of each, in turn.
 const RUNS: usize = 7;
@@ -43,7 +44,7 @@ fn checkout(folder: &Path, count: usize, bytes: usize) {
 
 /// Reads what git has and syncs it, as a run does.
 fn sync(root: &Path, nfs: &Path, known: &Traces) -> (Synced, Traces) {
-    let tree = super::bindings::tree(root, &root.join("conf")).unwrap();
+    let tree = super::bindings::tree(&Checkout::of(root), &root.join("conf")).unwrap();
     let spot = Spot { root: nfs, path: Path::new("conf"), owner: None };
     bindings::sync(&tree, spot, known, &|_| {}).unwrap()
 }

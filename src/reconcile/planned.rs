@@ -1,16 +1,21 @@
 //! The plan of all sources together, and how it reads before anything is done.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 
-use super::fetch::{Content, Fetched};
-use super::{Options, Session, images};
+use super::fetch::{Content, Fetched, Read};
+use super::{Options, Round, Session, images};
 use crate::docker::Swarm;
 use crate::drift::{self, Drift};
 use crate::plan::{self, Action, Claims, Desired, Input, Step};
 use crate::report::{Report, Show, Tally};
 use crate::stack::{DriftPolicy, StackName};
-use crate::state::{Record, SourceRow, StackRow, StackStatus};
+use crate::state::{BuildRow, Record, SourceRow, StackRow, StackStatus};
 use crate::watched::Watched;
+
+/// Behind what is not tried again by itself.
+pub const HELD: &str = " (held until the repository changes, or `reconcile --force`)";
 
 /// All sources with their plan.
 #[derive(Debug)]
@@ -28,10 +33,14 @@ pub struct PlannedSource {
     pub row: Option<SourceRow>,
     /// What the database knows of its stacks.
     pub rows: Vec<StackRow>,
+    /// What the database knows of the images it builds.
+    pub builds: Vec<BuildRow>,
     /// What was read of it.
     pub content: Content,
     /// One step a stack.
     pub steps: Vec<Step>,
+    /// The stacks that wait for an image to be built.
+    pub waiting: BTreeSet<StackName>,
 }
 
 impl PlannedSource {
@@ -50,6 +59,24 @@ impl PlannedSource {
     pub fn commit(&self) -> Option<&str> {
         let Content::Read(read) = &self.content else { return None };
         Some(read.checkout.commit().as_str())
+    }
+
+    /// When a stack is dealt with.
+    pub fn round(&self, name: &StackName) -> Round {
+        if self.waiting.contains(name) { Round::Built } else { Round::First }
+    }
+
+    /// What its plan is made from.
+    pub fn input<'a>(&'a self, read: &'a Read, swarm: &'a Swarm, options: Options) -> Input<'a> {
+        Input {
+            source: &self.identity,
+            commit: read.checkout.commit().as_str(),
+            layout: read.layout,
+            desired: &read.desired,
+            rows: &self.rows,
+            swarm,
+            force: options.force,
+        }
     }
 
     /// A record of one of its stacks: the error status unless the caller says better.
@@ -100,11 +127,9 @@ pub fn plan(
     let mut sources = Vec::new();
     for Fetched { target, content } in fetched {
         let identity = target.source.id().to_owned();
-        let rows = watched
-            .iter()
-            .find(|known| known.identity == identity)
-            .map(|known| known.stacks.clone())
-            .unwrap_or_default();
+        let known = watched.iter().find(|known| known.identity == identity);
+        let (rows, builds) =
+            known.map(|known| (known.stacks.clone(), known.builds.clone())).unwrap_or_default();
         let mut row = target.row;
         if row.is_none() {
             match content {
@@ -113,8 +138,18 @@ pub fn plan(
                 _ => {}
             }
         }
-        let mut source = PlannedSource { identity, row, rows, content, steps: Vec::new() };
+        let mut source = PlannedSource {
+            identity,
+            row,
+            rows,
+            builds,
+            content,
+            steps: Vec::new(),
+            waiting: BTreeSet::new(),
+        };
         source.steps = steps(&source, swarm, options, &mut claims);
+        let waiting = source.steps.iter().filter(|step| matches!(step.action, Action::Wait(_)));
+        source.waiting = waiting.map(|step| step.name.clone()).collect();
         sources.push(source);
     }
     Ok(Planned { sources })
@@ -122,17 +157,7 @@ pub fn plan(
 
 fn steps(source: &PlannedSource, swarm: &Swarm, options: Options, claims: &mut Claims) -> Vec<Step> {
     match &source.content {
-        Content::Read(read) => {
-            let input = Input {
-                source: &source.identity,
-                commit: read.checkout.commit().as_str(),
-                desired: &read.desired,
-                rows: &source.rows,
-                swarm,
-                force: options.force,
-            };
-            plan::plan(&input, claims)
-        }
+        Content::Read(read) => plan::plan(&source.input(read, swarm, options), claims),
         Content::Idle | Content::Failed(_) => source
             .rows
             .iter()
@@ -166,6 +191,7 @@ impl Planned {
     /// Says what would be done.
     pub fn describe(&self, session: &Session<'_>, show: Option<Show>) -> Result<Tally> {
         let (mut tally, report) = (Tally::default(), session.report);
+        self.say_builds(report, true, &mut tally);
         for source in &self.sources {
             if let Content::Failed(error) = &source.content {
                 report.source_failed(error);
@@ -187,6 +213,13 @@ impl Planned {
                             &format!("roll: {}", images::sentence(rolls)),
                             &mut tally.deployed,
                         );
+                    }
+                    Action::Wait(reason) => {
+                        let text = format!("deploy, unless the build changes nothing: {reason}");
+                        report.would(name, &text, &mut tally.deployed);
+                        if let Some(show) = show {
+                            source.show(session, show, &step.name)?;
+                        }
                     }
                     Action::Adopt => {
                         report.would(name, "adopt: it runs as the source says", &mut tally.deployed);
@@ -211,15 +244,23 @@ pub fn say(report: &Report, name: &str, action: &Action, tally: &mut Tally) {
             tally.drifted += 1;
         }
         Action::Held(why) => {
-            report
-                .failed(name, &format!("{why} (held until the repository changes, or `reconcile --force`)"));
+            report.failed(name, &format!("{why}{HELD}"));
+            tally.failed += 1;
+        }
+        Action::Unbuilt { image, .. } => {
+            // The image has had its own line, with what the builder said.
+            report.failed(name, &format!("not deployed: its image `{image}` could not be built{HELD}"));
             tally.failed += 1;
         }
         Action::Refuse(why) => {
             report.failed(name, why);
             tally.failed += 1;
         }
-        Action::Deploy { .. } | Action::Roll { .. } | Action::Adopt | Action::Remove { .. } => {}
+        Action::Deploy { .. }
+        | Action::Roll { .. }
+        | Action::Wait(_)
+        | Action::Adopt
+        | Action::Remove { .. } => {}
     }
 }
 

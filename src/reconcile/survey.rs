@@ -8,7 +8,7 @@ use crate::drift;
 use crate::git::Commit;
 use crate::plan;
 use crate::stack::{DriftPolicy, StackName};
-use crate::state::{StackRow, StackStatus};
+use crate::state::{BuildRow, StackRow, StackStatus};
 use crate::watched::Watched;
 
 /// A source after the first look.
@@ -68,6 +68,7 @@ fn has_work(known: &Watched, head: &Commit, swarm: &Swarm) -> bool {
         known.stacks.iter().any(|stack| stack.name == *name && stack.status != StackStatus::Stopped)
     };
     moved
+        || known.builds.iter().any(BuildRow::was_refused)
         || known.stacks.iter().any(|stack| to_retry(stack) || to_correct(stack))
         || swarm
             .services

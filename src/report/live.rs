@@ -21,6 +21,11 @@ impl Live {
         Self { all: MultiProgress::with_draw_target(target), lines: RefCell::default(), terminal }
     }
 
+    /// Whether somebody watches.
+    pub fn is_on_a_terminal(&self) -> bool {
+        self.terminal
+    }
+
     /// Sets the line of `key`.
     pub fn set(&self, key: &str, text: &str) {
         if !self.terminal {

@@ -61,6 +61,18 @@ impl Report {
         self.line(GOOD, "deployed", stack, text);
     }
 
+    /// An image was built.
+    pub fn built(&self, image: &str, text: &str) {
+        self.line(GOOD, "built", image, text);
+    }
+
+    /// A line that a build said: for a terminal only, a log has it when it failed.
+    pub fn output(&self, line: &str) {
+        if self.live.is_on_a_terminal() {
+            self.stderr(&format!("{DIM}  {}{DIM:#}", one_line(line)));
+        }
+    }
+
     /// A stack was removed.
     pub fn removed(&self, stack: &str, text: &str) {
         self.line(GOOD, "removed", stack, text);
@@ -119,6 +131,7 @@ impl Report {
     /// The last line of a run.
     pub fn summary(&self, tally: &Tally, dry_run: bool) {
         let counts = [
+            (tally.built, if dry_run { "to build" } else { "built" }),
             (tally.deployed, if dry_run { "to deploy" } else { "deployed" }),
             (tally.removed, if dry_run { "to remove" } else { "removed" }),
             (tally.unchanged, "unchanged"),

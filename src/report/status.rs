@@ -6,7 +6,7 @@ use crate::docker::Swarm;
 use crate::docker::service::Service;
 use crate::drift;
 use crate::plan;
-use crate::state::{ImageRow, StackRow, StackStatus};
+use crate::state::{BuildRow, ImageRow, StackRow, StackStatus};
 use crate::watched::Watched;
 
 /// Everything `status --json` prints; the README documents the fields.
@@ -18,6 +18,8 @@ pub struct Status {
     pub stacks: Vec<Stack>,
     /// The tracked images.
     pub images: Vec<Image>,
+    /// The images that the sources build.
+    pub builds: Vec<Built>,
 }
 
 /// One watched source.
@@ -96,6 +98,21 @@ pub struct Image {
     pub reference_count: i64,
 }
 
+/// The last build of one image.
+#[derive(Debug, Serialize)]
+pub struct Built {
+    /// What it is tagged as.
+    pub name: String,
+    /// Its source.
+    pub repository: String,
+    /// The commit it was built, or tried, at.
+    pub commit: String,
+    /// What services run: of the last build that did not fail.
+    pub reference: Option<String>,
+    /// Why it failed, with the last lines of the output.
+    pub error: Option<String>,
+}
+
 /// Puts rows and what is live together. `errors` gives a service's newest task error by its id.
 pub fn gather(
     watched: &[Watched],
@@ -121,6 +138,20 @@ pub fn gather(
             .iter()
             .map(|image| Image { name: image.name.clone(), reference_count: image.reference_count })
             .collect(),
+        builds: watched
+            .iter()
+            .flat_map(|known| known.builds.iter().map(|row| built(&known.row.url, row)))
+            .collect(),
+    }
+}
+
+fn built(repository: &str, row: &BuildRow) -> Built {
+    Built {
+        name: row.name.clone(),
+        repository: repository.to_owned(),
+        commit: row.commit.clone(),
+        reference: row.reference.clone(),
+        error: row.error.clone(),
     }
 }
 

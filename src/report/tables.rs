@@ -37,6 +37,18 @@ pub fn text(status: &Status) -> String {
             status.images.iter().map(|image| vec![image.name.clone(), image.reference_count.to_string()]);
         out += &format!("\n{}", table(&["IMAGE", "SERVICES"], rows));
     }
+    if !status.builds.is_empty() {
+        let rows = status.builds.iter().map(|build| {
+            let word = if build.error.is_some() { "failed" } else { "built" };
+            vec![
+                build.name.clone(),
+                word.to_owned(),
+                short(&build.commit).to_owned(),
+                build.repository.clone(),
+            ]
+        });
+        out += &format!("\n{}", table(&["BUILD", "STATUS", "COMMIT", "REPOSITORY"], rows));
+    }
     out + &wrongs(status)
 }
 
@@ -45,6 +57,11 @@ fn wrongs(status: &Status) -> String {
     for repository in &status.repositories {
         if let Some(error) = &repository.error {
             let _ = write!(out, "\n{}", super::clean(error));
+        }
+    }
+    for build in &status.builds {
+        if let Some(error) = &build.error {
+            let _ = write!(out, "\n{}: {}", one_line(&build.name), super::clean(error));
         }
     }
     for stack in &status.stacks {

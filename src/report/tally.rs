@@ -3,6 +3,8 @@
 /// How many stacks (and sources, where one failed whole) came to what.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
+    /// Images that were built.
+    pub built: usize,
     /// Deployed and converged.
     pub deployed: usize,
     /// Left as they were.

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::fault::fault;
 
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     // The older release's tables, which it made without a version.
     "CREATE TABLE IF NOT EXISTS images (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -75,6 +75,15 @@ const MIGRATIONS: [&str; 5] = [
         PRIMARY KEY (image, reference)
     );
     CREATE TABLE failed_rolls (service TEXT PRIMARY KEY, image TEXT NOT NULL);",
+    "CREATE TABLE builds (
+        repository_id INTEGER NOT NULL REFERENCES repository_cache(id) ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        content TEXT NOT NULL,
+        commit_id TEXT NOT NULL,
+        reference TEXT,
+        error TEXT,
+        PRIMARY KEY (repository_id, name)
+    );",
 ];
 
 fn version(connection: &Connection) -> Result<usize> {

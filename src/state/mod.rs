@@ -4,6 +4,7 @@
 //! `repository_cache`) keep their columns and meaning; what more is needed lies in further tables.
 
 mod bindings;
+mod builds;
 mod images;
 mod migrations;
 mod sources;
@@ -22,6 +23,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::fault::{OrHint, fault, hint_of};
 
 pub use bindings::{BindingFile, BindingRow};
+pub use builds::BuildRow;
 pub use images::ImageRow;
 pub use sources::SourceRow;
 pub use stacks::{AppliedService, Record, StackRow, StackStatus};

@@ -3,11 +3,13 @@
 //! docker reads YAML 1.1, most libraries write 1.2; `mode: 0440` does not survive a typed
 //! parse-and-print. A tree of untyped nodes does, and every node knows its line for error messages.
 
+mod json;
 mod parse;
 mod print;
 
 use std::rc::Rc;
 
+pub use json::from_json;
 pub use parse::parse;
 pub use print::print;
 

@@ -68,13 +68,13 @@ impl Lab {
         Ok(Self { folder: folder.to_owned(), values })
     }
 
-    fn value(&self, name: &str) -> &str {
-        &self.values[name]
-    }
-
     /// Where it lies.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    fn value(&self, name: &str) -> &str {
+        &self.values[name]
     }
 
     /// Of node 1, the manager.
@@ -95,6 +95,11 @@ impl Lab {
     /// The network namespace that joins the nodes; for `ip netns exec`.
     pub fn network_namespace(&self) -> &str {
         self.value("LAB_BRIDGE_NETNS")
+    }
+
+    /// The network namespace of node 1 or 2.
+    pub fn node_namespace(&self, number: usize) -> &str {
+        self.value(&format!("LAB_NODE{number}_NETNS"))
     }
 
     /// `app:1` as the nodes call it. There are `app:1`, `app:2`, `entry:1`, `user:1`, `shellform:1`,

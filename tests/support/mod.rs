@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+pub mod builds;
 pub mod dockerops;
 pub mod fake_docker;
 pub mod git_server;

@@ -44,7 +44,7 @@ fn http_fetches_one_commit_without_history() {
     let server = lab.server(&[]);
     let made = lab.fetch(&server.url("r"), &lab.access()).unwrap();
     assert_eq!(made.commit().to_string(), origin.head());
-    let repository = git2::Repository::open(made.root()).unwrap();
+    let repository = made.repository();
     assert!(repository.is_shallow());
     let parent = origin.git(&["rev-parse", "HEAD~1"]);
     assert!(repository.find_commit(git2::Oid::from_str(&parent).unwrap()).is_err());
@@ -110,7 +110,7 @@ fn what_was_decided_is_fetched_though_the_branch_has_moved() {
         origin.commit(&[("a", &format!("moved on to {}", server.port))]);
         let made = checkout(&source, &decided, &lab.path("checkouts"), &lab.access()).unwrap();
         assert_eq!(made.commit(), &decided);
-        let on_disk = git2::Repository::open(made.root()).unwrap();
+        let on_disk = made.repository();
         assert_eq!(on_disk.head().unwrap().target().unwrap().to_string(), decided.to_string());
         assert_ne!(fs::read_to_string(made.root().join("a")).unwrap(), "moved on", "{arguments:?}");
     }
@@ -153,4 +153,26 @@ fn left_overs_are_swept_and_a_missing_folder_is_clean() {
     sweep(&folder).unwrap();
     assert_eq!(lab.leftovers(), 0);
     assert!(lab.path("kept/file").exists());
+}
+
+#[test]
+fn equal_contents_have_equal_ids_whatever_changes_beside_them_and_git_adds_no_file() {
+    let lab = Lab::new();
+    let origin = lab.origin("r");
+    origin.commit(&[("app/app.py", "1"), ("other/x", "1")]);
+    let ids = |paths: &[&str]| -> Vec<String> {
+        let made = lab.fetch(origin.path(), &lab.access()).unwrap();
+        assert!(!made.root().join(".git").exists());
+        paths.iter().map(|path| made.content_id(&made.root().join(path)).unwrap()).collect()
+    };
+    let paths = ["", "app", "app/app.py", "other"];
+    let first = ids(&paths);
+    assert_eq!(first[2], origin.git(&["rev-parse", "HEAD:app/app.py"]));
+    origin.commit(&[("other/x", "2")]);
+    let second = ids(&paths);
+    assert_eq!((&first[1..3], first[0] == second[0]), (&second[1..3], false));
+    assert_ne!(first[3], second[3]);
+    let made = lab.fetch(origin.path(), &lab.access()).unwrap();
+    assert!(made.content_id(std::path::Path::new("/etc")).is_err());
+    assert!(made.content_id(&made.root().join("none")).is_err());
 }

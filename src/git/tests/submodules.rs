@@ -33,6 +33,13 @@ fn submodules_are_checked_out_at_their_pinned_commits_and_theirs_too() {
             let made = lab.fetch(&base, &lab.access()).unwrap();
             assert_eq!(fs::read_to_string(made.root().join("mid/a")).unwrap(), "2");
             assert_eq!(fs::read_to_string(made.root().join("mid/in/ner/a")).unwrap(), "1");
+            let id = made.content_id(&made.root().join("mid/in/ner/a")).unwrap();
+            assert_eq!(id, inner.git(&["rev-parse", "HEAD~1:a"]));
+            assert!(
+                walkdir::WalkDir::new(made.root())
+                    .into_iter()
+                    .all(|file| file.unwrap().file_name() != ".git")
+            );
         }
     }
     assert_eq!(lab.leftovers(), 0);

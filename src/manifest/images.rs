@@ -1,0 +1,253 @@
+//! `images.yaml`: images to build from folders of the repository; or, without it, by the names of files.
+//!
+//! `Dockerfile-<image>` at the root builds `<image>` from the root, `image-<image>.json` is one entry as JSON.
+
+mod options;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::entries::{self, below, check_keys, display, names, string};
+use crate::image::ImageRef;
+use crate::paths;
+use crate::problem::{Collector, Problem};
+use crate::yaml::{Kind, Node};
+use options::{args, boolean, platforms};
+
+const FILE: &str = "images.yaml";
+const KEYS: [&str; 8] = ["name", "context", "dockerfile", "target", "args", "platforms", "push", "enabled"];
+
+/// An image to build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageSource {
+    /// What it is tagged and pushed as; it has a tag and no digest.
+    pub name: ImageRef,
+    /// The folder that the build gets, symlinks resolved.
+    pub context: PathBuf,
+    /// Its Dockerfile, symlinks resolved; it may lie outside the context.
+    pub dockerfile: PathBuf,
+    /// The stage to build; the last without one.
+    pub target: Option<String>,
+    /// Build arguments, as they stand: nothing is interpolated.
+    pub args: BTreeMap<String, String>,
+    /// Platforms to build for; docker's own without one.
+    pub platforms: Vec<String>,
+    /// Whether it is pushed; else it is on this node alone.
+    pub push: bool,
+}
+
+/// What an entry takes from a file's name.
+#[derive(Debug, Default)]
+struct Given {
+    pairs: Vec<(&'static str, String)>,
+    /// A name out of a file's name bears no registry to push to.
+    from_file: bool,
+}
+
+/// The entries that are right and enabled, and all mistakes.
+pub fn read(root: &Path, dir: &Path) -> (Vec<ImageSource>, Vec<Problem>) {
+    let mut known = Known::default();
+    if dir.join(FILE).symlink_metadata().is_ok() {
+        let problems = listed(root, dir, &mut known);
+        return (known.images, problems);
+    }
+    let dockerfiles = names(dir, &[("Dockerfile-", "")]);
+    let described = names(dir, &[("image-", ".json")]);
+    let mut problems = Vec::new();
+    for (file, image) in &described {
+        let mut wrong = Collector::new(display(root, dir, file));
+        let mut given = Given { pairs: vec![("name", image.clone())], from_file: true };
+        if let Some((dockerfile, _)) = dockerfiles.iter().find(|(_, name)| name == image) {
+            given.pairs.extend([("context", ".".to_owned()), ("dockerfile", dockerfile.clone())]);
+        }
+        if let Some(document) = entries::document(root, dir, file, &mut wrong) {
+            known.add(root, dir, &document, "", &given, &mut wrong);
+        }
+        problems.extend(wrong.into_problems());
+    }
+    for (file, image) in dockerfiles.iter().filter(|(_, image)| !described.iter().any(|(_, d)| d == image)) {
+        let mut wrong = Collector::new(display(root, dir, file));
+        let pairs = vec![("name", image.clone()), ("context", ".".into()), ("dockerfile", file.clone())];
+        known.add(root, dir, &Node::mapping(Vec::new()), "", &Given { pairs, from_file: true }, &mut wrong);
+        problems.extend(wrong.into_problems());
+    }
+    (known.images, problems)
+}
+
+fn listed(root: &Path, dir: &Path, known: &mut Known) -> Vec<Problem> {
+    let mut problems = Collector::new(display(root, dir, FILE));
+    if let Some(document) = entries::document(root, dir, FILE, &mut problems) {
+        match document.items() {
+            Some(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    let place = format!("entry {}", index + 1);
+                    known.add(root, dir, item, &place, &Given::default(), &mut problems);
+                }
+            }
+            None => problems.add(
+                document.line,
+                "",
+                format!("must be a list of `- name: image`, not {}", document.what()),
+            ),
+        }
+    }
+    problems.into_problems()
+}
+
+/// The images read so far; the disabled ones by their names only.
+#[derive(Debug, Default)]
+struct Known {
+    images: Vec<ImageSource>,
+    names: Vec<ImageRef>,
+}
+
+impl Known {
+    fn add(
+        &mut self,
+        root: &Path,
+        dir: &Path,
+        item: &Rc<Node>,
+        place: &str,
+        given: &Given,
+        problems: &mut Collector,
+    ) {
+        if item.pairs().is_none() {
+            let what = format!("must be a mapping with `name` and `context`, not {}", item.what());
+            return problems.add(item.line, place, what);
+        }
+        check_keys(item, place, &KEYS, problems);
+        let item = &with(item, given);
+        let enabled = boolean(item, place, "enabled", true, problems);
+        let name = name(item, place, problems);
+        if let Some(name) = &name {
+            if self.names.contains(name) {
+                return problems.add(item.line, place, format!("`{name}` is built by an entry before"));
+            }
+            self.names.push(name.clone());
+        }
+        let image = image(root, dir, item, place, name, given.from_file, problems);
+        self.images.extend(image.filter(|_| enabled));
+    }
+}
+
+/// `item` with what the file's name gives, where it does not say it itself.
+fn with(item: &Rc<Node>, given: &Given) -> Rc<Node> {
+    let mut item = Rc::clone(item);
+    for (key, value) in &given.pairs {
+        if item.get(key).is_none()
+            && let Kind::Mapping(pairs) = &mut Rc::make_mut(&mut item).kind
+        {
+            pairs.push((Node::string(*key), Node::string(value.clone())));
+        }
+    }
+    item
+}
+
+fn name(item: &Node, place: &str, problems: &mut Collector) -> Option<ImageRef> {
+    let (line, text) = string(item, place, "name", "the reference to tag and push", problems)?;
+    let mut fail = |what: String| {
+        problems.add(line, below(place, "name"), what);
+        None
+    };
+    match ImageRef::parse(&text) {
+        Err(error) => fail(format!("`{}`: {error:#}", text.escape_debug())),
+        Ok(name) if name.pulled().is_some() => fail(format!("`{text}` has a digest; a build gets a tag")),
+        Ok(name) => Some(name),
+    }
+}
+
+fn image(
+    root: &Path,
+    dir: &Path,
+    item: &Node,
+    place: &str,
+    name: Option<ImageRef>,
+    from_file: bool,
+    problems: &mut Collector,
+) -> Option<ImageSource> {
+    let context = string(item, place, "context", "the folder of the repository to build from", problems)
+        .and_then(|(line, folder)| context(root, dir, line, &folder, place, problems));
+    let dockerfile = context.as_ref().and_then(|context| dockerfile(root, context, item, place, problems));
+    let target = item.get("target").and_then(|_| string(item, place, "target", "a stage", problems));
+    let args = args(item, place, problems);
+    let platforms = platforms(item, place, problems);
+    let name = name?;
+    let pushable = !name.is_library();
+    let push = boolean(item, place, "push", pushable || !from_file, problems);
+    if push && !pushable {
+        let what = format!(
+            "`{name}` would be pushed to Docker Hub's own `library/`; put a registry before it \
+             (`registry.example.org:5000/{name}`), or write `push: false`"
+        );
+        problems.add(item.line, below(place, "push"), what);
+    }
+    if platforms.len() > 1 && !push {
+        let what = "several platforms need `push: true`: docker cannot keep them as one image on this node";
+        problems.add(item.line, below(place, "platforms"), what);
+    }
+    let target = target.map(|(_, target)| target);
+    Some(ImageSource { name, context: context?, dockerfile: dockerfile?, target, args, platforms, push })
+}
+
+fn context(
+    root: &Path,
+    dir: &Path,
+    line: usize,
+    folder: &str,
+    place: &str,
+    problems: &mut Collector,
+) -> Option<PathBuf> {
+    let mut fail = |what: String| {
+        problems.add(line, below(place, "context"), what);
+        None
+    };
+    match paths::resolve_inside(root, dir, folder) {
+        Err(error) => fail(format!("{error:#}")),
+        Ok(path) if !path.is_dir() => fail(format!("`{folder}` is not a folder")),
+        // docker follows this one link itself.
+        Ok(path) => match link_out(root, &path, ".dockerignore") {
+            Some(why) => fail(why),
+            None => Some(path),
+        },
+    }
+}
+
+/// As Compose has it, the path is relative to the context.
+fn dockerfile(
+    root: &Path,
+    context: &Path,
+    item: &Node,
+    place: &str,
+    problems: &mut Collector,
+) -> Option<PathBuf> {
+    let (line, file) = match item.get("dockerfile") {
+        Some(_) => string(item, place, "dockerfile", "a file of the repository", problems)?,
+        None => (item.line, "Dockerfile".to_owned()),
+    };
+    let mut fail = |what: String| {
+        problems.add(line, below(place, "dockerfile"), what);
+        None
+    };
+    match paths::resolve_inside(root, context, &file) {
+        Err(error) => fail(format!("{error:#} (it is relative to `context`)")),
+        Ok(path) if !path.is_file() => fail(format!("`{file}` is not a file")),
+        Ok(path) => match link_out(root, context, &format!("{file}.dockerignore")) {
+            Some(why) => fail(why),
+            None => Some(path),
+        },
+    }
+}
+
+/// Why docker must not read this file, which need not be there.
+fn link_out(root: &Path, folder: &Path, file: &str) -> Option<String> {
+    folder.join(file).symlink_metadata().ok()?;
+    match paths::resolve_inside(root, folder, file) {
+        Ok(path) if path.is_file() => None,
+        Ok(_) => Some(format!("`{file}` is not a file")),
+        Err(error) => Some(format!("{error:#}")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! Stacks by the names of files: `docker-compose-<stack>.yml`, `stack-<stack>.json`.
+//!
+//! For small repositories, where `stacks.yaml` does not exist. The second is a compose document as JSON, with
+//! an `enabled` beside `services`.
+
+use std::path::Path;
+
+use super::StackEntry;
+use super::entries::{self, display, names};
+use crate::paths;
+use crate::problem::{Collector, Problem};
+use crate::stack::{DriftPolicy, StackName};
+
+/// Beginnings and ends of such names.
+const FORMS: [(&str, &str); 3] =
+    [("docker-compose-", ".yml"), ("docker-compose-", ".yaml"), ("stack-", ".json")];
+
+/// The stacks that are right, and all mistakes; `None` where no file has such a name.
+pub fn read(root: &Path, dir: &Path) -> Option<(Vec<StackEntry>, Vec<Problem>)> {
+    let (mut stacks, mut problems) = (Vec::<StackEntry>::new(), Vec::new());
+    let mut any = false;
+    for (file, stack) in names(dir, &FORMS) {
+        any = true;
+        let path = display(root, dir, &file);
+        let mut wrong = Collector::new(path.clone());
+        if let Some(entry) = entry(root, dir, &file, &stack, &mut wrong) {
+            match stacks.iter().find(|known| known.name.collides_with(&entry.name)) {
+                Some(same) => {
+                    let what = format!("becomes the stack `{}`, as `{}` does", entry.name, same.compose_path);
+                    wrong.add(0, "", what);
+                }
+                None => stacks.push(entry),
+            }
+        }
+        problems.extend(wrong.into_problems());
+    }
+    any.then_some((stacks, problems))
+}
+
+fn entry(root: &Path, dir: &Path, file: &str, stack: &str, problems: &mut Collector) -> Option<StackEntry> {
+    let name = StackName::from_folder(stack)
+        .map_err(|error| problems.add(0, "", format!("as a stack name, `{}` {error}", stack.escape_debug())))
+        .ok()?;
+    let resolved = paths::resolve_inside(root, dir, file)
+        .map_err(|error| problems.add(0, "", format!("{error:#}")))
+        .ok()?;
+    Some(StackEntry {
+        enabled: !entries::is_json(file) || is_enabled(root, dir, file, problems),
+        name,
+        depends_on: Vec::new(),
+        drift: DriftPolicy::default(),
+        compose_file: Some(resolved),
+        compose_path: display(root, dir, file),
+    })
+}
+
+/// A file that cannot be read is wrong in more than this; who reads it as a compose file says so.
+fn is_enabled(root: &Path, dir: &Path, file: &str, problems: &mut Collector) -> bool {
+    let document = entries::document(root, dir, file, &mut Collector::new(file));
+    let Some(value) = document.and_then(|document| document.get("enabled")) else { return true };
+    value.as_bool().unwrap_or_else(|| {
+        let what = format!("must be `true` or `false`, not {}", value.what());
+        problems.add(value.line, "enabled", what);
+        true
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn of(files: &[(&str, &str)]) -> Option<(Vec<StackEntry>, Vec<Problem>)> {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            fs::write(dir.path().join(name), text).unwrap();
+        }
+        read(dir.path(), dir.path())
+    }
+
+    #[test]
+    fn names_become_stacks() {
+        let (stacks, problems) = of(&[
+            ("docker-compose-web.yml", ""),
+            ("stack-db.json", "{\"enabled\": false}"),
+            ("stack-My Shop.json", "{}"),
+            ("docker-compose.yml", ""),
+            ("docker-compose-.yml", ""),
+            ("stack-x.yml", ""),
+        ])
+        .unwrap();
+        assert_eq!(problems, []);
+        let found: Vec<_> =
+            stacks.iter().map(|s| (s.name.as_str(), s.enabled, s.compose_path.as_str())).collect();
+        assert_eq!(
+            found,
+            [
+                ("web", true, "docker-compose-web.yml"),
+                ("my-shop", true, "stack-My Shop.json"),
+                ("db", false, "stack-db.json"),
+            ]
+        );
+        let face = of(&[("stack-off.json", "{\"x\": \"\\ud83d\\ude00\", \"enabled\": false}")]).unwrap();
+        assert!(!face.0[0].enabled);
+        assert!(of(&[("docker-compose.yml", ""), ("README", "")]).is_none());
+    }
+
+    #[test]
+    fn mistakes_name_the_file() {
+        let (stacks, problems) = of(&[
+            ("docker-compose-web.yml", ""),
+            ("stack-web.json", "{}"),
+            ("stack-é.json", "{}"),
+            ("stack-off.json", "{\"enabled\": \"no\"}"),
+        ])
+        .unwrap();
+        let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(stacks.len(), 2);
+        assert_eq!(told[0], "stack-off.json:1: `enabled`: must be `true` or `false`, not a string");
+        assert!(
+            told[1].starts_with("stack-web.json: becomes the stack `web`, as `docker-compose-web.yml`"),
+            "{told:?}"
+        );
+        assert!(told[2].starts_with("stack-é.json: as a stack name"), "{told:?}");
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("stack-out.json")).unwrap();
+        let (_, problems) = read(dir.path(), dir.path()).unwrap();
+        assert!(problems[0].to_string().contains("leads out"), "{problems:?}");
+    }
+}

@@ -1,0 +1,241 @@
+//! Which images of the sources are to be built, and what their stacks run meanwhile. Nothing is built here.
+//!
+//! An image is built again when the id of all that decides about it has changed: git's ids of its context and
+//! its Dockerfile, and its entry.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use anyhow::Result;
+use md5::{Digest, Md5};
+
+use super::fetch::{Content, Fetched, Read};
+use super::planned::{HELD, Planned};
+use super::{Options, Session};
+use crate::git::Checkout;
+use crate::image::ImageRef;
+use crate::manifest::ImageSource;
+use crate::plan::{Desired, Images};
+use crate::report::{Report, Tally};
+use crate::state::BuildRow;
+use crate::watched::Watched;
+
+/// An image that a source builds.
+#[derive(Debug)]
+pub struct Image {
+    /// Its entry.
+    pub source: ImageSource,
+    /// The id of all that decides what is built.
+    pub content: String,
+    /// Where it stands.
+    pub state: ImageState,
+}
+
+/// Where an image stands.
+#[derive(Debug)]
+pub enum ImageState {
+    /// It was built, and this is what services run.
+    Ready(ImageRef),
+    /// It is to be built, and why.
+    ToBuild(&'static str),
+    /// It could not be built from this content at this commit.
+    Failed(String),
+    /// It is another source's.
+    Refused(String),
+}
+
+impl Read {
+    /// The names of the images it builds.
+    pub fn image_names(&self) -> BTreeSet<String> {
+        self.images.iter().map(|image| image.source.name.to_string()).collect()
+    }
+
+    /// Tells every stack what it runs of the images that its source builds, or that it has to wait.
+    pub fn pin(&mut self) {
+        let Self { desired, images, .. } = self;
+        for desired in desired {
+            pin(desired, images);
+        }
+    }
+}
+
+fn pin(desired: &mut Desired, images: &[Image]) {
+    let Some(Ok(rendered)) = &desired.rendered else { return };
+    let used: Vec<_> = images
+        .iter()
+        .filter(|image| {
+            rendered.services.iter().any(|service| service.image.as_ref() == Some(&image.source.name))
+        })
+        .collect();
+    let (mut references, mut to_build) = (BTreeMap::new(), Vec::new());
+    desired.images = Images::Ready;
+    for image in used {
+        let name = image.source.name.to_string();
+        match &image.state {
+            ImageState::Ready(reference) => {
+                references.insert(image.source.name.clone(), reference.clone());
+            }
+            ImageState::ToBuild(_) => to_build.push(name),
+            ImageState::Failed(why) => desired.images = Images::Failed(name, why.clone()),
+            ImageState::Refused(why) => desired.images = Images::Refused(name, why.clone()),
+        }
+    }
+    if desired.images != Images::Ready {
+        return;
+    }
+    if !to_build.is_empty() {
+        desired.images = Images::ToBuild(to_build);
+    } else if !references.is_empty() {
+        desired.rendered = Some(Ok(rendered.pinned(&references)));
+    }
+}
+
+/// The images of a manifest with the ids of their contents.
+pub fn identify(checkout: &Checkout, images: Vec<ImageSource>) -> Result<Vec<Image>> {
+    let one = |source: ImageSource| {
+        let content = content(checkout, &source)?;
+        Ok(Image { source, content, state: ImageState::ToBuild("new") })
+    };
+    images.into_iter().map(one).collect()
+}
+
+fn content(checkout: &Checkout, source: &ImageSource) -> Result<String> {
+    let id = |path| checkout.content_id(path);
+    let mut parts = vec![id(&source.context)?, id(&source.dockerfile)?];
+    // The same file under another name ignores other files (`<Dockerfile>.dockerignore`).
+    parts.push(source.dockerfile.strip_prefix(checkout.root())?.display().to_string());
+    let mut ignored = source.dockerfile.clone().into_os_string();
+    ignored.push(".dockerignore");
+    parts.push(id(ignored.as_ref()).unwrap_or_default());
+    parts.push(source.target.clone().unwrap_or_default());
+    parts.push(source.push.to_string());
+    parts.push(source.platforms.join(","));
+    parts.extend(source.args.iter().flat_map(|(name, value)| [name.clone(), value.clone()]));
+    let mut hash = Md5::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    Ok(hash.finalize().iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    }))
+}
+
+/// Finds out where each image stands, and tells the stacks. One docker call, and only where an image that is
+/// not pushed may have gone from this node.
+pub fn survey(
+    session: &Session<'_>,
+    fetched: &mut [Fetched],
+    watched: &[Watched],
+    options: Options,
+) -> Result<()> {
+    let mut owners = owners(fetched, watched);
+    let mut local = None;
+    for Fetched { target, content } in fetched {
+        let Content::Read(read) = content else { continue };
+        let url = target.source.to_string();
+        let rows = watched.iter().find(|known| Some(&known.row) == target.row.as_ref());
+        let commit = read.checkout.commit().as_str();
+        for image in &mut read.images {
+            let name = image.source.name.to_string();
+            let owner = owners.entry(name.clone()).or_insert_with(|| url.clone());
+            let row = rows.and_then(|known| known.builds.iter().find(|row| row.name == name));
+            image.state = if *owner == url {
+                state(image, row, commit, options)
+            } else {
+                ImageState::Refused(format!(
+                    "`{owner}`, which is watched as well, builds it; `{url}` must not"
+                ))
+            };
+            if let (ImageState::Ready(reference), false) = (&image.state, image.source.push) {
+                if local.is_none() {
+                    local = Some(session.docker.node_images()?);
+                }
+                if !local.as_ref().is_some_and(|local| local.has(reference)) {
+                    image.state = ImageState::ToBuild("it is not on this node any more");
+                }
+            }
+        }
+        read.pin();
+    }
+    Ok(())
+}
+
+/// Who builds which name: of two sources, the one that built it first.
+fn owners(fetched: &[Fetched], watched: &[Watched]) -> BTreeMap<String, String> {
+    let mut owners = BTreeMap::new();
+    for known in watched {
+        let listed = fetched.iter().find_map(|fetched| match &fetched.content {
+            Content::Read(read) if fetched.target.row.as_ref() == Some(&known.row) => {
+                Some(read.image_names())
+            }
+            _ => None,
+        });
+        let still = |row: &&BuildRow| listed.as_ref().is_none_or(|listed| listed.contains(&row.name));
+        for row in known.builds.iter().filter(still).filter(|row| !row.was_refused()) {
+            owners.insert(row.name.clone(), known.row.url.clone());
+        }
+    }
+    owners
+}
+
+fn state(image: &Image, row: Option<&BuildRow>, commit: &str, options: Options) -> ImageState {
+    let Some(row) = row else { return ImageState::ToBuild("new") };
+    let same = row.content == image.content;
+    let reference = row.reference.as_ref().and_then(|reference| ImageRef::parse(reference).ok());
+    match (&row.error, reference) {
+        _ if options.force => ImageState::ToBuild("forced"),
+        (Some(error), _) if same && row.commit == commit => ImageState::Failed(error.clone()),
+        (Some(_), _) => ImageState::ToBuild("the last build failed"),
+        (None, Some(reference)) if same => ImageState::Ready(reference),
+        (None, _) => ImageState::ToBuild("changed"),
+    }
+}
+
+impl Planned {
+    /// All that is built here, by name and by what services run of it.
+    pub fn built_names(&self) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        for source in &self.sources {
+            let Content::Read(read) = &source.content else { continue };
+            names.extend(read.image_names());
+            names.extend(read.images.iter().filter_map(|image| match &image.state {
+                ImageState::Ready(reference) => Some(reference.to_string()),
+                _ => None,
+            }));
+        }
+        names
+    }
+
+    /// Says what would be built, and what failed before and is not tried again.
+    pub fn say_builds(&self, report: &Report, dry_run: bool, tally: &mut Tally) {
+        for source in &self.sources {
+            let mut failed = Vec::new();
+            match &source.content {
+                Content::Read(read) => {
+                    for image in &read.images {
+                        let name = image.source.name.to_string();
+                        match &image.state {
+                            ImageState::ToBuild(reason) if dry_run => {
+                                report.would(&name, &format!("build: {reason}"), &mut tally.built);
+                            }
+                            ImageState::Failed(why) => failed.push((name, format!("{why}{HELD}"))),
+                            ImageState::Refused(why) => failed.push((name, why.clone())),
+                            _ => {}
+                        }
+                    }
+                }
+                Content::Idle => {
+                    let rows = source.builds.iter().filter_map(|row| Some((row, row.error.as_ref()?)));
+                    failed.extend(rows.map(|(row, why)| (row.name.clone(), format!("{why}{HELD}"))));
+                }
+                Content::Failed(_) => {}
+            }
+            for (name, why) in failed {
+                report.failed(&name, &why);
+                tally.failed += 1;
+            }
+        }
+    }
+}
