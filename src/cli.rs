@@ -56,6 +56,16 @@ pub enum Command {
         sudo dockerops stop --yes\n\n\
         Volumes stay, always. Images that were on this node before DockerOps stay too.")]
     Stop(StopArgs),
+    /// Keep the Swarm as the watched repositories say, until it is told to end.
+    #[command(
+        after_help = "It watches DOCKEROPS_REPOS, then syncs every DOCKEROPS_SYNC_INTERVAL seconds:\n  \
+        sudo dockerops run\n  \
+        sudo DOCKEROPS_REPOS='https://github.com/org/repo#main' dockerops run\n\n\
+        SIGHUP syncs now; SIGTERM ends it within 10 s, after the docker call that is under way, with exit 0.\n\
+        Between two syncs every other command works beside it; during one it exits with 4 and says who holds the \
+        lock. `status` works at any time."
+    )]
+    Run,
     /// Show the repositories in the cache and when each was last watched.
     #[command(after_help = "It asks neither docker nor git, and works while another run does:\n  \
         sudo dockerops debug-cache")]

@@ -34,7 +34,10 @@ impl fmt::Display for Held {
 }
 
 /// Takes the lock at `path` or fails at once with `Held`.
-pub fn take(path: &Path) -> Result<Lock> {
+///
+/// The file tells others the pid, since when, which command it is and on which host: in a container a pid alone
+/// says little.
+pub fn take(path: &Path, command: &str) -> Result<Lock> {
     let what = || format!("cannot lock `{}`", path.display());
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -51,7 +54,9 @@ pub fn take(path: &Path) -> Result<Lock> {
         Err(TryLockError::Error(error)) => return Err(error).with_context(what),
     }
     let since = Local::now().to_rfc3339_opts(SecondsFormat::Secs, false);
-    let text = format!("pid {} since {since}\n", std::process::id());
+    let host = rustix::system::uname();
+    let host = host.nodename().to_string_lossy();
+    let text = format!("pid {} since {since}, `dockerops {command}` on {host}\n", std::process::id());
     let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
     written.with_context(what).or_hint(WRITABLE)?;
     Ok(Lock(file))
@@ -65,11 +70,12 @@ mod tests {
     fn a_second_taker_is_told_who_holds_it_and_a_dropped_lock_is_free() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("l");
-        let lock = take(&path).unwrap();
-        let error = take(&path).unwrap_err();
+        let lock = take(&path, "watch").unwrap();
+        let error = take(&path, "watch").unwrap_err();
         assert!(error.downcast_ref::<Held>().is_some());
         assert!(format!("{error:#}").contains(&format!("pid {} since 2", std::process::id())), "{error}");
+        assert!(format!("{error:#}").contains("`dockerops watch` on "), "{error:#}");
         drop(lock);
-        take(&path).unwrap();
+        take(&path, "watch").unwrap();
     }
 }

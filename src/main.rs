@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod compose;
 mod convergence;
+mod daemon;
 mod deploy;
 mod docker;
 mod drift;
@@ -29,6 +30,8 @@ mod source;
 mod stack;
 mod state;
 mod watched;
+mod web;
+mod writer;
 mod yaml;
 
 use std::process::ExitCode;

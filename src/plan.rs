@@ -90,6 +90,11 @@ pub enum Action {
     Adopt,
     /// Nothing.
     Unchanged,
+    /// Nothing in this run, which is for others.
+    Aside {
+        /// Whether those that depend on it can go on.
+        well: bool,
+    },
     /// Nothing but to remember it as stopped: it is disabled, and never was deployed from here.
     Off,
     /// It drifted, and the manifest says to report that only.

@@ -3,6 +3,8 @@
 //! A group of its own keeps Ctrl-C on the terminal from cutting a docker call in half: a run that was
 //! asked to end lets the call finish, and ends it only after `GRACE`.
 
+mod orphans;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
@@ -20,6 +22,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::signal;
+
+pub use orphans::reap;
+
+use orphans::Ours;
 
 /// How long a running call may go on after SIGINT or SIGTERM.
 const GRACE: Duration = Duration::from_secs(7);
@@ -86,7 +92,7 @@ impl From<io::Error> for Failure {
 /// Runs `call` to its end, and gives every line to `told` as soon as it is whole, those of its standard output
 /// and its standard error as they come. Whether it exited with 0.
 pub fn hear(call: &Call, told: &mut dyn FnMut(&str)) -> Result<bool, Failure> {
-    let mut child = start(call)?;
+    let (mut child, _ours) = start(call)?;
     let (sender, lines) = mpsc::channel();
     let pipes: [Option<Box<dyn Read + Send>>; 2] = [
         child.stdout.take().map(|pipe| Box::new(pipe) as _),
@@ -118,7 +124,7 @@ pub fn hear(call: &Call, told: &mut dyn FnMut(&str)) -> Result<bool, Failure> {
 
 /// Runs `call` to its end.
 pub fn run(call: &Call) -> Result<Output, Failure> {
-    let mut child = start(call)?;
+    let (mut child, _ours) = start(call)?;
     let writer = child.stdin.take().zip(call.input.clone()).map(|(mut stdin, input)| {
         // A program that does not read to the end says why by its exit.
         thread::spawn(move || drop(stdin.write_all(input.as_bytes())))
@@ -133,7 +139,7 @@ pub fn run(call: &Call) -> Result<Output, Failure> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
-fn start(call: &Call) -> Result<Child, Failure> {
+fn start(call: &Call) -> Result<(Child, Ours), Failure> {
     let mut command = Command::new(&call.program);
     command.args(&call.arguments).env_clear().envs(&call.environment).process_group(0);
     command.stdin(if call.input.is_some() { Stdio::piped() } else { Stdio::null() });
@@ -141,13 +147,13 @@ fn start(call: &Call) -> Result<Child, Failure> {
     if let Some(folder) = &call.folder {
         command.current_dir(folder);
     }
-    Ok(command.spawn()?)
+    Ok(orphans::spawn(&mut command)?)
 }
 
 /// Runs `call` to its end and tells each line of its standard output when it comes. Ended at once, without
 /// grace, when `stop` is set or a signal comes: only for what may be cut off anywhere.
 pub fn follow(call: &Call, stop: &AtomicBool, told: &mut dyn FnMut(&str)) -> Result<Output, Failure> {
-    let mut child = start(call)?;
+    let (mut child, _ours) = start(call)?;
     let (sender, lines) = mpsc::channel();
     let stdout = child.stdout.take();
     thread::spawn(move || {

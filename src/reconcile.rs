@@ -14,6 +14,7 @@ mod images;
 #[cfg(test)]
 mod measure;
 mod nodes;
+mod only;
 mod planned;
 mod recorder;
 mod remove;
@@ -21,6 +22,7 @@ mod retire;
 mod secrets;
 mod survey;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,10 +30,12 @@ use anyhow::Result;
 
 use crate::deploy::Settled;
 use crate::docker::{Docker, Swarm};
-use crate::git;
+use crate::git::{self, Commit};
+use crate::image::ImageRef;
 use crate::report::{Report, Show, Tally};
 use crate::settings::{GitAccess, PullPolicy, RegistryAccess};
 use crate::source::Source;
+use crate::stack::StackName;
 use crate::state::{SourceRow, State};
 use crate::watched::{Watched, watched};
 
@@ -78,10 +82,19 @@ pub struct Target {
     pub source: Source,
     /// Its row; `None` where it is to be remembered once its manifest proved valid.
     pub row: Option<SourceRow>,
+    /// A commit that failed and is not to be tried again yet; another one is.
+    pub waits: Option<Commit>,
+}
+
+impl Target {
+    /// A source as it is.
+    pub fn new(source: Source, row: Option<SourceRow>) -> Self {
+        Self { source, row, waits: None }
+    }
 }
 
 /// How to sync.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Deploy every stack again.
     pub force: bool,
@@ -89,6 +102,30 @@ pub struct Options {
     pub dry_run: bool,
     /// What a dry run shows of the rendered files.
     pub show: Option<Show>,
+    /// Deal with these stacks alone, and say why; `None` stands for all.
+    pub only: Option<Only>,
+    /// Whether a source that cannot be remembered, being wrong, only counts as failed.
+    pub go_on: bool,
+}
+
+/// Some stacks, and why they are dealt with.
+#[derive(Debug, Clone)]
+pub struct Only {
+    /// Their names.
+    pub stacks: BTreeSet<StackName>,
+    /// Why each is deployed, where it is forced.
+    pub reason: String,
+    /// A tag that was pushed: it alone is compared with its registry, whatever the pull policy.
+    pub pushed: Option<ImageRef>,
+}
+
+/// What came of a run.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// In numbers.
+    pub tally: Tally,
+    /// Of each target: its identity, and the commit it names if its remote could be asked.
+    pub heads: Vec<(String, Option<Commit>)>,
 }
 
 /// Which stacks are dealt with.
@@ -101,7 +138,7 @@ pub enum Round {
 }
 
 /// Syncs `targets`. An error means that the run as a whole could not be done; what failed in it is counted.
-pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: Options) -> Result<Tally> {
+pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: &Options) -> Result<Outcome> {
     // One ls-remote a source, all under way while docker is asked twice.
     let sources: Vec<_> = targets.iter().map(|target| target.source.clone()).collect();
     let heads = git::heads(&sources, session.git);
@@ -109,7 +146,8 @@ pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: Options) 
     let watched = watched(session.state)?;
     session.report.state(&watched, &session.state.images()?, &swarm);
     let mut surveyed = survey::survey(targets, heads.wait()?, &watched, &swarm, options);
-    let mut images = Images::new(session, &swarm);
+    let heads = surveyed.iter().map(survey::Surveyed::head).collect();
+    let mut images = Images::new(session, &swarm, options);
     images.survey(&mut surveyed, &watched)?;
 
     // Only what changed, drifted or failed before is fetched and read.
@@ -120,7 +158,7 @@ pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: Options) 
     bindings::refuse_conflicts(session.state, &mut planned)?;
     images.compare(&mut planned)?;
     if options.dry_run {
-        return planned.describe(session, options.show);
+        return Ok(Outcome { tally: planned.describe(session, options.show)?, heads });
     }
     let mut tally = Tally::default();
     planned.remove(session, &swarm, &mut tally)?;
@@ -135,10 +173,13 @@ pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: Options) 
         bindings::copy(session, &mut planned, Round::Built)?;
         planned.deploy(session, &images, Round::Built, settled, &mut tally)?;
     }
-    bindings::clean(session, &planned)?;
-    planned.record(session)?;
+    // Stacks that were left aside may mount what their source has dropped.
+    if options.only.is_none() {
+        bindings::clean(session, &planned)?;
+    }
+    planned.record(session, options)?;
     clean(session, &watched, &swarm, planned.has_work())?;
-    Ok(tally)
+    Ok(Outcome { tally, heads })
 }
 
 /// Images that nothing uses go after stacks were removed, whose containers may still be stopping.

@@ -1,4 +1,4 @@
-//! Secrets that cannot be printed.
+//! Secrets that cannot be printed, and credentials taken out of what is.
 
 use std::fmt;
 
@@ -33,9 +33,46 @@ impl fmt::Display for Secret {
     }
 }
 
+/// The text with what stands before the `@` of each URL taken out: a database of the older release, or docker's
+/// own words, may hold a URL with a password. The plain user of `ssh://git@host` stays.
+pub fn without_credentials(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        out.push_str(before);
+        let end = after.find(|c: char| c.is_whitespace() || "`'\"<>".contains(c)).unwrap_or(after.len());
+        let (url, behind) = after.split_at(end);
+        // A password may hold a `/` where somebody forgot to encode it.
+        match url.rsplit_once('@') {
+            Some((user, host)) if !is_plain_user(before, user) => out.push_str(&format!("…@{host}")),
+            _ => out.push_str(url),
+        }
+        rest = behind;
+    }
+    out + rest
+}
+
+fn is_plain_user(scheme: &str, user: &str) -> bool {
+    scheme.ends_with("ssh://") && !user.contains(':')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_loses_its_credentials_and_nothing_else() {
+        for (text, wanted) in [
+            ("https://u:p@h/r and https://t@h/r", "https://…@h/r and https://…@h/r"),
+            ("cannot fetch `https://u:p/w@h/r`: no", "cannot fetch `https://…@h/r`: no"),
+            ("ssh://git@h:22/r ssh://u:p@h/r", "ssh://git@h:22/r ssh://…@h/r"),
+            ("git@h:o/r https://h/r#main:a nginx@sha256:1", "git@h:o/r https://h/r#main:a nginx@sha256:1"),
+            ("://", "://"),
+        ] {
+            assert_eq!(without_credentials(text), wanted);
+        }
+    }
 
     #[test]
     fn neither_display_nor_debug_shows_it() {

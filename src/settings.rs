@@ -2,6 +2,8 @@
 //!
 //! Out: one `Settings` value, complete and validated; a wrong variable is an error that names it.
 
+mod run;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,6 +14,8 @@ use anyhow::{Context, Result};
 use crate::fault::{OrHint, fault};
 use crate::image::ImageRef;
 use crate::redact::Secret;
+
+pub use run::{LogFormat, RunSettings};
 
 /// All that the environment decides.
 #[derive(Debug, Clone)]
@@ -79,7 +83,8 @@ impl Settings {
         Self::from(&std::env::vars_os().collect())
     }
 
-    fn from(environment: &Environment) -> Result<Self> {
+    /// Reads this environment.
+    pub fn from(environment: &BTreeMap<OsString, OsString>) -> Result<Self> {
         let home = text(environment, "HOME")?.map(PathBuf::from);
         let database = match text(environment, "DOCKEROPS_DB_PATH")? {
             Some(path) => PathBuf::from(path),

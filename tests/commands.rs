@@ -10,7 +10,8 @@ use crate::support::fake_docker::FakeDocker;
 use crate::support::repo::Repo;
 use crate::support::{command, stdout_of};
 
-const COMMANDS: [&str; 7] = ["watch", "reconcile", "unwatch", "status", "stop", "debug-cache", "version"];
+const COMMANDS: [&str; 8] =
+    ["watch", "reconcile", "unwatch", "status", "stop", "run", "debug-cache", "version"];
 
 fn idle() -> (DockerOps, FakeDocker) {
     let fake = FakeDocker::of_an_empty_swarm();

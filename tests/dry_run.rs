@@ -94,6 +94,25 @@ fn the_rendered_file_and_what_differs_in_it_are_shown_without_secrets() {
 }
 
 #[test]
+fn a_dry_run_notes_no_event_and_other_runs_do() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = scene.stack("web", &scene.off());
+    scene.repo.write("stacks.yaml", format!("- {{name: {stack}, drift: report}}\n"));
+    scene.watch().success();
+    scene.lab.edit(&format!("{stack}_app"), &["--env-add", "B=1"]);
+    let before = fs::read(scene.ops.database()).unwrap();
+    scene.run(&["reconcile", "--dry-run"]).success().stdout_has("drifted, left as it is");
+    assert_eq!(fs::read(scene.ops.database()).unwrap(), before);
+    scene.reconcile().success();
+    scene.reconcile().success().stdout_has("drifted, left as it is");
+    scene.run(&["unwatch", &scene.repo.url()]).success();
+    let db = scene.ops.db();
+    let mut query = db.prepare("SELECT event FROM events ORDER BY id").unwrap();
+    let events: Vec<String> = query.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(events, ["deployed", "watched", "note", "removed", "unwatched"], "what lasts is noted once");
+}
+
+#[test]
 fn a_forced_dry_run_would_deploy_all_and_deploys_none() {
     let Some(scene) = Scene::new() else { return };
     scene.stack("web", &scene.off());

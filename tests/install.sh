@@ -39,11 +39,15 @@ missing_packages() {
     has sshd || echo openssh-server
     has openssl || echo openssl
     has curl || echo curl
+    # The status page is looked at in a browser. Ubuntu has it as a snap alone, and goes without.
+    if ! grep -qs '^ID=ubuntu' /etc/os-release; then
+        has chromium || echo chromium
+        has chromedriver || echo chromium-driver
+    fi
     [[ -x /usr/bin/time ]] || echo time
     has shellcheck || echo shellcheck
     has sudo || echo sudo
     has readelf || echo binutils
-    has curl || echo curl
     has systemd-analyze || echo systemd
     has perl || echo perl
 }

@@ -11,6 +11,9 @@ use walkdir::WalkDir;
 const LAYERS: &[&[&str]] = &[
     &["main"],
     &["commands"],
+    &["web"],
+    &["daemon"],
+    &["writer"],
     &["cli", "reconcile"],
     &["report"],
     &["deploy", "plan"],

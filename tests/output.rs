@@ -113,6 +113,7 @@ fn the_json_of_status_has_the_documented_fields_and_no_other() {
         "repository",
         "services",
         "status",
+        "updating",
     ];
     for stack in [find(&up), find(&bad)] {
         assert_eq!(keys(stack), fields.into());

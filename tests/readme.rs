@@ -4,14 +4,18 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use rustix::process::Signal;
+
 use crate::support::dockerops::DockerOps;
+use crate::support::fake_docker::FakeDocker;
+use crate::support::http::TOKEN;
 use crate::support::lab::lab;
 use crate::support::machine::{Machine, SCRIPT, finish};
 use crate::support::repo::Repo;
 use crate::support::{command, path_with, try_stdout_of};
 
 const README: &str = include_str!("../README.md");
-const SETTINGS: &str = include_str!("../src/settings.rs");
+const SETTINGS: [&str; 2] = [include_str!("../src/settings.rs"), include_str!("../src/settings/run.rs")];
 
 pub struct Block {
     pub info: String,
@@ -59,6 +63,11 @@ fn every_kind_of_block_has_a_test_here() {
         "yaml secrets.yaml",
         "yaml images.yaml",
         "json status",
+        "json log",
+        "sh listen",
+        "yaml registry",
+        "sh curl",
+        "json stack",
     ];
     assert_eq!(kinds, tested.map(str::to_owned).into());
 }
@@ -101,11 +110,15 @@ fn commands_outside_the_tour_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for line in blocks().iter().filter(|block| block.info == "sh").flat_map(|block| block.text.lines()) {
         let words: Vec<_> =
-            line.split('#').next().unwrap().split_whitespace().filter(|word| *word != "sudo").collect();
+            line.split(" #").next().unwrap().split_whitespace().filter(|word| *word != "sudo").collect();
         match words.as_slice() {
             ["cargo", "build", "--release", "--locked"] => assert!(root.join("Cargo.lock").is_file()),
             ["install", "-m", "755", from, to] => {
                 assert_eq!((*from, *to), ("target/release/dockerops", "/usr/local/bin/dockerops"));
+            }
+            [repos, "dockerops", "run"] => {
+                let source = repos.strip_prefix("DOCKEROPS_REPOS=").unwrap().trim_matches('\'');
+                DockerOps::without_docker().run(["unwatch", source]).stderr_has("is not being watched");
             }
             [script] => assert!(root.join(script).is_file(), "{script}"),
             other => panic!("nothing runs `{}`", other.join(" ")),
@@ -270,12 +283,102 @@ fn the_json_has_the_documented_fields() {
 }
 
 #[test]
+fn the_log_has_the_documented_fields_and_events() {
+    let fake = FakeDocker::of_an_empty_swarm().fails("stack deploy", 1, "no");
+    let (ops, repo) = (DockerOps::without_docker().with_fake(&fake), Repo::new());
+    repo.stack("web", "services: {app: {image: app}}").commit("first");
+    let ops = ops.env("DOCKEROPS_REPOS", repo.url()).env("DOCKEROPS_LOG", "json");
+    let mut run = ops.spawn(["run"]);
+    run.wait_for("\"event\":\"cycle\"", 1, 60);
+    run.signal(Signal::TERM);
+    let outcome = run.wait();
+    let fields = |line: &str| -> BTreeSet<String> {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        value.as_object().unwrap().keys().cloned().collect()
+    };
+    let documented = fields(&block("json log"));
+    for line in outcome.success().stdout.lines() {
+        assert_eq!(fields(line), documented);
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        let event = format!("`{}`", value["event"].as_str().unwrap());
+        assert!(
+            README.split("`event` is one of").nth(1).unwrap().split(". ").next().unwrap().contains(&event)
+        );
+    }
+}
+
+#[test]
+fn the_daemon_listens_and_answers_as_documented() {
+    let Some(lab) = lab() else { return };
+    let (ops, repo) = (DockerOps::new(lab), Repo::new());
+    let stack = ops.unique("told");
+    repo.stack(&stack, &crate::support::repo::one_service(&lab.image("app:1"), 1)).commit("One");
+    let ops = ops.env("DOCKEROPS_REPOS", repo.url()).that_listens();
+    let site = ops.site();
+    let address = site.address.to_string();
+    let script = format!("{}{}", block("sh listen"), block("sh curl"));
+    let script = script.replace("127.0.0.1:8080", &address).replace("\"web\"", &format!("\"{stack}\""));
+    // The daemon of this test has its token already.
+    let script = script
+        .replace("DOCKEROPS_API_TOKEN=$(openssl rand -hex 32)", &format!("DOCKEROPS_API_TOKEN={TOKEN}"));
+    let said = try_stdout_of(command("bash").args(["-e", "-u", "-o", "pipefail", "-c", &script])).unwrap();
+    assert!(said.contains(&stack) && said.matches("\"job\"").count() == 2, "{said}");
+
+    let paths = README.split("| `GET /").skip(1).map(|line| format!("/{}", line.split('`').next().unwrap()));
+    let job = site.post("/api/v1/reconcile", "{}").is(202).json()["job"].to_string();
+    let mut count = 0;
+    for path in paths {
+        site.get(&path.replace("<name>", &stack).replace("<id>", &job)).is(200);
+        count += 1;
+    }
+    assert_eq!(count, 8);
+
+    let told = site.get(&format!("/api/v1/stacks/{stack}")).json();
+    let documented: serde_json::Value = serde_json::from_str(&block("json stack")).unwrap();
+    let fields = |value: &serde_json::Value| -> BTreeSet<String> {
+        value.as_object().unwrap().keys().cloned().collect()
+    };
+    assert!(fields(&documented).is_subset(&fields(&told)), "{told}");
+    for place in ["/services/0/tasks/0", "/images/0", "/events/0"] {
+        assert_eq!(
+            fields(documented.pointer(place).unwrap()),
+            fields(told.pointer(place).unwrap()),
+            "{place}"
+        );
+    }
+    let known =
+        fields(&serde_json::from_str::<serde_json::Value>(&block("json status")).unwrap()["stacks"][0]);
+    let all: BTreeSet<_> = known.into_iter().chain(fields(&documented)).collect();
+    assert_eq!(all, fields(&told));
+
+    let metrics = site.get("/metrics").body;
+    let exported: BTreeSet<_> =
+        metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let table = README.split("| metric | |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let documented: BTreeSet<_> = table.split('`').filter(|word| word.starts_with("dockerops_")).collect();
+    assert_eq!(documented, exported);
+}
+
+#[test]
+fn the_registry_is_told_an_address_that_there_is() {
+    let config: serde_json::Value = serde_yaml::from_str(&block("yaml registry")).unwrap();
+    let endpoint = &config["notifications"]["endpoints"][0];
+    let path = endpoint["url"].as_str().unwrap().splitn(4, '/').nth(3).unwrap();
+    let header = endpoint["headers"]["Authorization"][0].as_str().unwrap();
+    let ops = DockerOps::without_docker().with_fake(&FakeDocker::of_an_empty_swarm());
+    let ops = ops.that_listens().env("DOCKEROPS_WEBHOOK_SECRET", header.strip_prefix("Bearer ").unwrap());
+    let header = format!("Authorization: {header}");
+    let site = ops.site();
+    site.send("POST", &format!("/{path}"), &[&header], b"{\"events\": []}").is(202);
+}
+
+#[test]
 fn every_variable_is_documented_and_every_documented_one_is_read() {
     let quoted = |text: &str, mark: char| -> BTreeSet<String> {
         let name = |word: &str| word.len() > 3 && word.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
         text.split(mark).filter(|word| name(word)).map(str::to_owned).collect()
     };
-    let code = SETTINGS.split("#[cfg(test)]").next().unwrap();
+    let code = SETTINGS.map(|text| text.split("#[cfg(test)]").next().unwrap()).concat();
     let table = README
         .split("## Environment")
         .nth(1)
@@ -283,9 +386,11 @@ fn every_variable_is_documented_and_every_documented_one_is_read() {
         .split("`DOCKER_HOST`, docker contexts")
         .next()
         .unwrap();
-    let mut read = quoted(code, '"');
-    // The one that is made of another's name, and those that are only kept from docker.
-    read.insert("GITHUB_TOKEN_FILE".into());
+    let mut read = quoted(&code, '"');
+    // Those that are made of another's name, and those that are only kept from docker.
+    for secret in ["GITHUB_TOKEN", "DOCKEROPS_WEBHOOK_SECRET", "DOCKEROPS_API_TOKEN"] {
+        read.insert(format!("{secret}_FILE"));
+    }
     for kept_away in ["GH_TOKEN", "GH_ENTERPRISE_TOKEN", "DOCKEROPS_"] {
         read.remove(kept_away);
     }

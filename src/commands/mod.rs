@@ -2,26 +2,21 @@
 
 mod debug_cache;
 mod reconcile;
+mod run;
 mod status;
 mod stop;
 mod unwatch;
 mod version;
 mod watch;
 
-use std::path::PathBuf;
-
 use anyhow::{Result, bail};
 
 use crate::cli::Command;
-use crate::docker::Docker;
 use crate::fault::fault;
-use crate::git;
-use crate::lock::{self, Lock};
-use crate::reconcile::Session;
-use crate::report::{Report, Tally};
+use crate::report::Tally;
 use crate::settings::Settings;
-use crate::source::Source;
-use crate::state::{self, SourceRow, State};
+use crate::state;
+use crate::writer::Writer;
 
 /// Said wherever nothing is watched.
 const NOTHING_WATCHED: &str = "No repositories found in cache; `sudo dockerops watch <repository>` adds one";
@@ -55,6 +50,7 @@ pub fn run(command: Command) -> Result<Ending> {
         Command::Unwatch(arguments) => unwatch::run(&settings, &arguments),
         Command::Status(arguments) => status::run(&settings, &arguments),
         Command::Stop(arguments) => stop::run(&settings, &arguments),
+        Command::Run => run::run(&settings),
         Command::DebugCache => debug_cache::run(&settings),
         Command::Version => Ok(Ending::Done),
     };
@@ -74,6 +70,7 @@ fn require_root(command: &Command) -> Result<()> {
         Command::Unwatch(_) => ("unwatch <repository>", "it removes stacks from the Swarm"),
         Command::Status(_) => ("status", "it reads root's database and asks docker"),
         Command::Stop(_) => ("stop", "it removes stacks and images"),
+        Command::Run => ("run", "it deploys to the Swarm and keeps a database of its own"),
         Command::DebugCache => ("debug-cache", "it reads root's database"),
         Command::Version => return Ok(()),
     };
@@ -81,63 +78,6 @@ fn require_root(command: &Command) -> Result<()> {
         format!("DockerOps must be run with root privileges: {purpose}"),
         format!("run `sudo dockerops {name}`"),
     ))
-}
-
-/// All that a command needs that changes something, the lock included.
-struct Writer {
-    docker: Docker,
-    state: State,
-    report: Report,
-    settings: Settings,
-    checkouts: PathBuf,
-    installation: String,
-    _lock: Lock,
-}
-
-impl Writer {
-    /// Takes the lock, clears what a killed run left behind, opens the database.
-    fn open(settings: &Settings) -> Result<Self> {
-        state::make_folder(&settings.database)?;
-        let beside = |name: &str| {
-            let mut file = settings.database.clone().into_os_string();
-            file.push(name);
-            PathBuf::from(file)
-        };
-        let lock = lock::take(&beside(".lock"))?;
-        let checkouts = beside(".checkouts");
-        git::sweep(&checkouts)?;
-        Ok(Self {
-            docker: Docker::new(&settings.docker_environment, settings.deploy_timeout),
-            state: State::open(&settings.database)?,
-            report: Report::new(),
-            settings: settings.clone(),
-            checkouts,
-            installation: settings.database.display().to_string(),
-            _lock: lock,
-        })
-    }
-
-    fn session(&self) -> Session<'_> {
-        Session {
-            docker: &self.docker,
-            state: &self.state,
-            git: &self.settings.git,
-            registry: &self.settings.registry,
-            pull_policy: self.settings.pull_policy,
-            prune_nodes: self.settings.prune_nodes.as_deref(),
-            checkouts: self.checkouts.clone(),
-            installation: &self.installation,
-            deploy_timeout: self.settings.deploy_timeout,
-            build_timeout: self.settings.build_timeout,
-            report: &self.report,
-        }
-    }
-
-    /// The row of `source`, however it was spelled when it was watched.
-    fn row_of(&self, source: &Source) -> Result<Option<SourceRow>> {
-        let same = |row: &SourceRow| Source::parse(&row.url).is_ok_and(|known| known == *source);
-        Ok(self.state.sources()?.into_iter().find(same))
-    }
 }
 
 /// Ends with an error if stacks of a removal failed.

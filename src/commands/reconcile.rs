@@ -11,15 +11,18 @@ use crate::source::Source;
 
 /// Shows the state, then syncs. A dry run takes the lock as well: what it says must not be moving.
 pub fn run(settings: &Settings, arguments: &ReconcileArgs) -> Result<Ending> {
-    let writer = Writer::open(settings)?;
+    let writer = Writer::open(settings, "reconcile")?;
+    if arguments.dry_run {
+        writer.report.keep_events(None);
+    }
     let mut targets = Vec::new();
     let mut unreadable = 0;
     for row in writer.state.sources()? {
         match Source::parse(&row.url) {
-            Ok(source) => targets.push(Target { source, row: Some(row) }),
+            Ok(source) => targets.push(Target::new(source, Some(row))),
             Err(error) => {
                 unreadable += 1;
-                writer.report.source_failed(&error);
+                writer.report.source_failed(&row.url, &error);
             }
         }
     }
@@ -31,8 +34,9 @@ pub fn run(settings: &Settings, arguments: &ReconcileArgs) -> Result<Ending> {
         force: arguments.force,
         dry_run: arguments.dry_run,
         show: Show::from_options(arguments.rendered, arguments.diff),
+        ..Options::default()
     };
-    let mut tally = reconcile(&writer.session(), targets, options)?;
+    let mut tally = reconcile(&writer.session(), targets, &options)?.tally;
     tally.failed += unreadable;
     writer.report.summary(&tally, arguments.dry_run);
     Ok(tally.into())

@@ -7,9 +7,7 @@ use anyhow::{Context, Result};
 use super::{Ending, NOTHING_WATCHED};
 use crate::cli::StatusArgs;
 use crate::docker::Docker;
-use crate::docker::service::Service;
-use crate::docker::task::Task;
-use crate::report::status::{Stack, Status, gather};
+use crate::report::status::{self, Stack, Status};
 use crate::report::{Report, Show, tables};
 use crate::settings::Settings;
 use crate::stack::StackName;
@@ -65,19 +63,7 @@ fn rendered(report: &Report, show: Show, stack: &Stack, texts: &Texts) {
     }
 }
 
-/// Rows, what is live, and the task errors of services that have fewer tasks than they want.
 fn read(state: &State, settings: &Settings) -> Result<Status> {
-    let watched = watched(state)?;
     let docker = Docker::new(&settings.docker_environment, settings.deploy_timeout);
-    let swarm = docker.observe()?;
-    let short = |service: &&Service| {
-        let (running, wanted) = service.completed.unwrap_or((service.running, service.wanted));
-        running < wanted
-            && watched.iter().any(|known| known.stacks.iter().any(|stack| stack.name == service.stack))
-    };
-    let short: Vec<_> = swarm.services.iter().filter(short).cloned().collect();
-    let tasks = docker.tasks(&short)?;
-    let error =
-        |service: &Service| tasks.iter().filter(|task| task.service == service.id).find_map(Task::complaint);
-    Ok(gather(&watched, &state.images()?, &swarm, &error))
+    Ok(status::read(&watched(state)?, &state.images()?, &docker)?.0)
 }

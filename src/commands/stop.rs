@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Asks first; keeps the database if a stack could not be removed.
 pub fn run(settings: &Settings, arguments: &StopArgs) -> Result<Ending> {
-    let writer = Writer::open(settings)?;
+    let writer = Writer::open(settings, "stop")?;
     let watched = watched(&writer.state)?;
     if watched.is_empty() && writer.state.images()?.is_empty() {
         writer.report.say(NOTHING_WATCHED);

@@ -13,7 +13,7 @@ use crate::watched::watched;
 /// Forgets the source only when all its stacks are gone, or are to stay.
 pub fn run(settings: &Settings, arguments: &UnwatchArgs) -> Result<Ending> {
     let source = Source::parse(&arguments.source)?;
-    let writer = Writer::open(settings)?;
+    let writer = Writer::open(settings, "unwatch")?;
     let Some(row) = writer.row_of(&source)? else {
         let known: Vec<_> = writer.state.sources()?.into_iter().map(|row| format!("`{}`", row.url)).collect();
         let hint = if known.is_empty() {
@@ -38,6 +38,7 @@ pub fn run(settings: &Settings, arguments: &UnwatchArgs) -> Result<Ending> {
     if !arguments.keep_stacks {
         clean_after_removal(&writer.session())?;
     }
+    writer.report.unwatched(&row.url);
     let stacks = if arguments.keep_stacks { "its stacks run on" } else { "see above for its stacks" };
     writer.report.say(&format!("`{}` is no longer watched; {stacks}", row.url));
     Ok(Ending::Done)

@@ -12,15 +12,18 @@ use crate::source::Source;
 /// Refuses a source that is watched already; validates everything first.
 pub fn run(settings: &Settings, arguments: &WatchArgs) -> Result<Ending> {
     let source = Source::parse(&arguments.source)?;
-    let writer = Writer::open(settings)?;
+    let writer = Writer::open(settings, "watch")?;
     if let Some(row) = writer.row_of(&source)? {
         return Err(fault(
             format!("Repository is already being watched: `{}`, last synced {}", row.url, row.last_watch),
             "`sudo dockerops reconcile` syncs it now, `sudo dockerops unwatch` forgets it",
         ));
     }
-    let targets = vec![Target { source: source.clone(), row: None }];
-    let tally = reconcile(&writer.session(), targets, Options::default())?;
+    let targets = vec![Target::new(source.clone(), None)];
+    let tally = reconcile(&writer.session(), targets, &Options::default())?.tally;
+    if let Some(row) = writer.row_of(&source)? {
+        writer.report.watched(&row.url);
+    }
     writer.report.summary(&tally, false);
     Ok(tally.into())
 }

@@ -10,7 +10,7 @@ use super::planned::{Planned, PlannedSource, note_drifts, say};
 use super::recorder::Recorder;
 use super::remove::{self, Removal};
 use super::retire;
-use super::{Round, Session};
+use super::{Options, Round, Session};
 use crate::compose::Ownership;
 use crate::deploy::{self, Job, Settled, Work};
 use crate::docker::Swarm;
@@ -39,7 +39,7 @@ impl Planned {
     pub fn say_failed(&self, session: &Session<'_>, tally: &mut Tally) {
         for source in &self.sources {
             if let Content::Failed(error) = &source.content {
-                session.report.source_failed(error);
+                session.report.source_failed(&source.url, error);
                 tally.failed += 1;
             }
         }
@@ -65,7 +65,7 @@ impl Planned {
                         (Work::Deploy(*resolve), reason.clone())
                     }
                     Action::Roll { rolls, drifts } => {
-                        note_drifts(session.report, step.name.as_str(), drifts);
+                        note_drifts(session.report, source.subject(&step.name), drifts);
                         (Work::Roll(rolls.clone()), images::sentence(rolls))
                     }
                     Action::Adopt => (Work::Nothing, "adopted: it already ran as the source says".into()),
@@ -89,21 +89,24 @@ impl Planned {
     }
 
     /// Writes what is now true of the sources as a whole.
-    pub fn record(&self, session: &Session<'_>) -> Result<()> {
-        let mut idle = Vec::new();
+    pub fn record(&self, session: &Session<'_>, options: &Options) -> Result<()> {
+        let (mut idle, mut waiting) = (Vec::new(), 0);
         for source in &self.sources {
             let Some(row) = &source.row else { continue };
             match &source.content {
                 Content::Idle => idle.push(row),
+                Content::Waits => waiting += 1,
+                // A commit of which only some stacks were dealt with is not done with.
                 Content::Read(read) => {
+                    let commit = source.commit().filter(|_| options.only.is_none());
                     session.state.forget_builds(row, &read.image_names())?;
-                    session.state.note_sync(row, source.commit(), None)?;
+                    session.state.note_sync(row, commit, None)?;
                 }
                 Content::Failed(error) => session.state.note_sync(row, None, Some(&format!("{error:#}")))?,
             }
         }
         session.state.note_unchanged(&idle)?;
-        if idle.len() < self.sources.len() {
+        if idle.len() + waiting < self.sources.len() {
             session.state.recount_images()?;
         }
         Ok(())
@@ -137,7 +140,7 @@ fn remove_one(
     tally: &mut Tally,
 ) -> Result<()> {
     let Some(row) = &source.row else { return Ok(()) };
-    match remove::remove_and_say(session, name, &source.identity, source.stack(name), swarm) {
+    match remove::remove_and_say(session, source.subject(name), &source.identity, source.stack(name), swarm) {
         Ok(removal) => {
             if removal == Removal::NotOurs {
                 tally.unchanged += 1;
@@ -190,6 +193,9 @@ fn settle_without_job(
                 session.state.record(&Record { held: true, ..record })?;
             }
         }
+        Action::Aside { well } => {
+            settled.insert(key, if *well { Ok(()) } else { Err(false) });
+        }
         Action::Refuse(why) => {
             settled.insert(key, Err(false));
             if let Some(record) = source.record(name, Some(why)) {
@@ -202,7 +208,7 @@ fn settle_without_job(
         | Action::Wait(_)
         | Action::Adopt => return Ok(()),
     }
-    say(session.report, name.as_str(), action, tally);
+    say(session.report, source.subject(name), action, tally);
     Ok(())
 }
 

@@ -162,7 +162,11 @@ pub fn copy(session: &Session<'_>, planned: &mut Planned, round: Round) -> Resul
                 source.round(&step.name) == round
                     && !matches!(
                         step.action,
-                        Action::Refuse(_) | Action::Held(_) | Action::Unbuilt { .. } | Action::Remove { .. }
+                        Action::Refuse(_)
+                            | Action::Held(_)
+                            | Action::Unbuilt { .. }
+                            | Action::Aside { .. }
+                            | Action::Remove { .. }
                     )
             };
             if !steps.iter().any(runs) {

@@ -23,7 +23,7 @@ impl Planned {
         &mut self,
         session: &Session<'_>,
         swarm: &Swarm,
-        options: Options,
+        options: &Options,
         tally: &mut Tally,
     ) -> Result<bool> {
         let mut builder = None;

@@ -128,7 +128,7 @@ pub fn survey(
     session: &Session<'_>,
     fetched: &mut [Fetched],
     watched: &[Watched],
-    options: Options,
+    options: &Options,
 ) -> Result<()> {
     let mut owners = owners(fetched, watched);
     let mut local = None;
@@ -180,7 +180,7 @@ fn owners(fetched: &[Fetched], watched: &[Watched]) -> BTreeMap<String, String> 
     owners
 }
 
-fn state(image: &Image, row: Option<&BuildRow>, commit: &str, options: Options) -> ImageState {
+fn state(image: &Image, row: Option<&BuildRow>, commit: &str, options: &Options) -> ImageState {
     let Some(row) = row else { return ImageState::ToBuild("new") };
     let same = row.content == image.content;
     let reference = row.reference.as_ref().and_then(|reference| ImageRef::parse(reference).ok());
@@ -226,14 +226,14 @@ impl Planned {
                         }
                     }
                 }
-                Content::Idle => {
+                Content::Idle | Content::Waits => {
                     let rows = source.builds.iter().filter_map(|row| Some((row, row.error.as_ref()?)));
                     failed.extend(rows.map(|(row, why)| (row.name.clone(), format!("{why}{HELD}"))));
                 }
                 Content::Failed(_) => {}
             }
             for (name, why) in failed {
-                report.failed(&name, &why);
+                report.stays_failed(&*name, &why);
                 tally.failed += 1;
             }
         }

@@ -35,6 +35,8 @@ pub struct Fetched {
 pub enum Content {
     /// Nothing to do.
     Idle,
+    /// It failed, and is not tried again so soon.
+    Waits,
     /// What it declares, whole and valid.
     Read(Box<Read>),
     /// It could not be fetched, or it is wrong: nothing of it is deployed, and nothing removed.
@@ -57,7 +59,7 @@ pub struct Read {
 }
 
 /// Fetches and reads every source that has work; fails only where the run is to end.
-pub fn fetch(session: &Session<'_>, surveyed: Vec<Surveyed>, options: Options) -> Result<Vec<Fetched>> {
+pub fn fetch(session: &Session<'_>, surveyed: Vec<Surveyed>, options: &Options) -> Result<Vec<Fetched>> {
     // Threads share the way to git, not the database.
     let (folder, access) = (&*session.checkouts, session.git);
     let mut fetched = Vec::new();
@@ -86,6 +88,7 @@ pub fn fetch(session: &Session<'_>, surveyed: Vec<Surveyed>, options: Options) -
         for (surveyed, checkout) in batch.into_iter().zip(checkouts) {
             let content = match (surveyed.finding, checkout) {
                 (Finding::Failed(error), _) => Content::Failed(error),
+                (Finding::Waits, _) => Content::Waits,
                 (_, None) => Content::Idle,
                 (_, Some(checkout)) => match checkout
                     .and_then(|checkout| read(session.docker, &surveyed.target.source, checkout, options))
@@ -115,7 +118,7 @@ fn join(thread: thread::ScopedJoinHandle<'_, Result<Checkout>>) -> Result<Checko
 }
 
 /// Reads the manifest and renders its stacks; all mistakes of all files together.
-fn read(docker: &Docker, source: &Source, checkout: Checkout, options: Options) -> Result<Read> {
+fn read(docker: &Docker, source: &Source, checkout: Checkout, options: &Options) -> Result<Read> {
     let mut desired = Vec::new();
     let (manifest, mut problems) = manifest::read(checkout.root(), checkout.dir(), !options.dry_run);
     let (volumes, bindings, wrong) = bindings::read(&checkout, &manifest);

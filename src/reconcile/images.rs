@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::planned::Planned;
 use super::survey::{Finding, Surveyed};
-use super::{Session, Target};
+use super::{Only, Options, Session, Target};
 use crate::compose::RenderedStack;
 use crate::docker::command::ResolveImage;
 use crate::docker::service::Service;
@@ -27,6 +27,7 @@ use crate::watched::Watched;
 pub struct Images<'a> {
     session: &'a Session<'a>,
     swarm: &'a Swarm,
+    only: Option<&'a Only>,
     registries: Registries,
     here: OnceCell<NodeImages>,
     /// Whether what registries refused was said.
@@ -35,15 +36,25 @@ pub struct Images<'a> {
 
 impl<'a> Images<'a> {
     /// Asks nobody yet.
-    pub fn new(session: &'a Session<'a>, swarm: &'a Swarm) -> Self {
+    pub fn new(session: &'a Session<'a>, swarm: &'a Swarm, options: &'a Options) -> Self {
         let docker = session.docker.clone();
         let insecure = Box::new(move || docker.insecure_registries());
         let registries = Registries::new(session.registry, insecure);
-        Self { session, swarm, registries, here: OnceCell::new(), warned: false }
+        let only = options.only.as_ref();
+        Self { session, swarm, only, registries, here: OnceCell::new(), warned: false }
     }
 
-    fn always(&self) -> bool {
-        self.session.pull_policy == PullPolicy::Always
+    fn compares(&self) -> bool {
+        self.session.pull_policy == PullPolicy::Always || self.pushed().is_some()
+    }
+
+    fn pushed(&self) -> Option<&ImageRef> {
+        self.only?.pushed.as_ref()
+    }
+
+    /// Whether a stack's services are compared with what their tags name: in a run for some, those of no other.
+    fn is_due(&self, row: &StackRow) -> bool {
+        self.only.is_none_or(|only| only.stacks.contains(&row.name))
     }
 
     /// Images were built: what is on this node is looked at anew.
@@ -62,7 +73,7 @@ impl<'a> Images<'a> {
 
     /// A source without work gets some where a tag that its services run has moved.
     pub fn survey(&mut self, surveyed: &mut [Surveyed], watched: &[Watched]) -> Result<()> {
-        if !self.always() {
+        if !self.compares() {
             return Ok(());
         }
         let rows = |target: &Target| {
@@ -87,7 +98,7 @@ impl<'a> Images<'a> {
 
     /// Asks for the rest, makes moved tags part of the plan, and says what could not be asked.
     pub fn compare(&mut self, planned: &mut Planned) -> Result<()> {
-        if !self.always() {
+        if !self.compares() {
             return Ok(());
         }
         let mut wanted = BTreeSet::new();
@@ -146,13 +157,16 @@ impl<'a> Images<'a> {
 
     /// The services of a stack that run a tag as it was applied: name, tag, and what runs.
     fn running(&self, row: &StackRow) -> Vec<(String, ImageRef, ImageRef)> {
-        let applied = row.status == StackStatus::Deployed || row.held;
+        let applied = (row.status == StackStatus::Deployed || row.held) && self.is_due(row);
         let services = row.services.iter().filter(|_| applied);
         services
             .filter_map(|(name, service)| {
                 let image =
                     ImageRef::parse(service.image.as_ref()?).ok().filter(|image| image.digest().is_none())?;
                 let live = self.swarm.of_stack(&row.name).find(|live| live.name == *name)?;
+                if self.pushed().is_some_and(|pushed| *pushed != image) {
+                    return None;
+                }
                 // One that was edited by hand is drift, and dealt with as such.
                 let runs = ImageRef::parse(live.image()).ok().filter(|runs| runs.unpinned() == image)?;
                 Some((name.clone(), image, runs))

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use super::fetch::{Content, Fetched, Read};
-use super::{Options, Round, Session, images};
+use super::{Options, Round, Session, images, only};
 use crate::docker::Swarm;
 use crate::drift::{self, Drift};
 use crate::plan::{self, Action, Claims, Desired, Input, Step};
-use crate::report::{Report, Show, Tally};
+use crate::report::{Report, Show, Subject, Tally};
 use crate::stack::{DriftPolicy, StackName};
 use crate::state::{BuildRow, Record, SourceRow, StackRow, StackStatus};
 use crate::watched::Watched;
@@ -29,7 +29,9 @@ pub struct Planned {
 pub struct PlannedSource {
     /// As labels have it.
     pub identity: String,
-    /// `None` only in a dry run of a source that is not watched.
+    /// As it was, or is to be, watched.
+    pub url: String,
+    /// `None` only of a source that is not watched: in a dry run, or if it failed.
     pub row: Option<SourceRow>,
     /// What the database knows of its stacks.
     pub rows: Vec<StackRow>,
@@ -67,7 +69,7 @@ impl PlannedSource {
     }
 
     /// What its plan is made from.
-    pub fn input<'a>(&'a self, read: &'a Read, swarm: &'a Swarm, options: Options) -> Input<'a> {
+    pub fn input<'a>(&'a self, read: &'a Read, swarm: &'a Swarm, options: &Options) -> Input<'a> {
         Input {
             source: &self.identity,
             commit: read.checkout.commit().as_str(),
@@ -77,6 +79,11 @@ impl PlannedSource {
             swarm,
             force: options.force,
         }
+    }
+
+    /// One of its stacks, for whoever is told of it.
+    pub fn subject<'a>(&'a self, name: &'a StackName) -> Subject<'a> {
+        Subject { repository: Some(&self.url), stack: name.as_str(), commit: self.commit() }
     }
 
     /// A record of one of its stacks: the error status unless the caller says better.
@@ -120,7 +127,7 @@ pub fn plan(
     fetched: Vec<Fetched>,
     watched: &[Watched],
     swarm: &Swarm,
-    options: Options,
+    options: &Options,
 ) -> Result<Planned> {
     let known: Vec<_> = watched.iter().map(|known| (known.identity.clone(), known.stacks.clone())).collect();
     let mut claims = plan::claims(&known, swarm);
@@ -133,13 +140,16 @@ pub fn plan(
         let mut row = target.row;
         if row.is_none() {
             match content {
-                Content::Failed(error) => return Err(error),
+                Content::Failed(error) if !options.go_on => return Err(error),
+                Content::Failed(_) => {}
                 _ if !options.dry_run => row = Some(session.state.remember(&target.source.to_string())?),
                 _ => {}
             }
         }
+        let url = row.as_ref().map_or_else(|| target.source.to_string(), |row| row.url.clone());
         let mut source = PlannedSource {
             identity,
+            url,
             row,
             rows,
             builds,
@@ -155,15 +165,19 @@ pub fn plan(
     Ok(Planned { sources })
 }
 
-fn steps(source: &PlannedSource, swarm: &Swarm, options: Options, claims: &mut Claims) -> Vec<Step> {
-    match &source.content {
+fn steps(source: &PlannedSource, swarm: &Swarm, options: &Options, claims: &mut Claims) -> Vec<Step> {
+    let mut steps = match &source.content {
         Content::Read(read) => plan::plan(&source.input(read, swarm, options), claims),
-        Content::Idle | Content::Failed(_) => source
+        Content::Idle | Content::Waits | Content::Failed(_) => source
             .rows
             .iter()
             .map(|row| Step { name: row.name.clone(), action: without_checkout(row, swarm) })
             .collect(),
+    };
+    if let Some(only) = &options.only {
+        only::keep_to(only, source, &mut steps);
     }
+    steps
 }
 
 /// What can be said of a stack whose source was not read.
@@ -171,6 +185,7 @@ fn without_checkout(row: &StackRow, swarm: &Swarm) -> Action {
     let drifts = drift::find(row, swarm);
     match &row.error {
         Some(error) if row.held => Action::Held(error.clone()),
+        _ if row.status == StackStatus::Error => Action::Aside { well: false },
         _ if drifts.is_empty() || row.drift == DriftPolicy::Ignore => Action::Unchanged,
         _ => Action::Report(drifts),
     }
@@ -194,7 +209,7 @@ impl Planned {
         self.say_builds(report, true, &mut tally);
         for source in &self.sources {
             if let Content::Failed(error) = &source.content {
-                report.source_failed(error);
+                report.source_failed(&source.url, error);
                 tally.failed += 1;
             }
             for step in &source.steps {
@@ -207,7 +222,7 @@ impl Planned {
                         }
                     }
                     Action::Roll { rolls, drifts } => {
-                        note_drifts(report, name, drifts);
+                        note_drifts(report, source.subject(&step.name), drifts);
                         report.would(
                             name,
                             &format!("roll: {}", images::sentence(rolls)),
@@ -227,7 +242,7 @@ impl Planned {
                     Action::Remove { reason, .. } => {
                         report.would(name, &format!("remove: {reason}"), &mut tally.removed);
                     }
-                    other => say(report, name, other, &mut tally),
+                    other => say(report, source.subject(&step.name), other, &mut tally),
                 }
             }
         }
@@ -236,37 +251,39 @@ impl Planned {
 }
 
 /// Says and counts what needs no docker call.
-pub fn say(report: &Report, name: &str, action: &Action, tally: &mut Tally) {
+pub fn say(report: &Report, subject: Subject<'_>, action: &Action, tally: &mut Tally) {
     match action {
         Action::Unchanged | Action::Off => tally.unchanged += 1,
         Action::Report(drifts) => {
-            note_drifts(report, name, drifts);
+            note_drifts(report, subject, drifts);
             tally.drifted += 1;
         }
         Action::Held(why) => {
-            report.failed(name, &format!("{why}{HELD}"));
+            report.stays_failed(subject, &format!("{why}{HELD}"));
             tally.failed += 1;
         }
         Action::Unbuilt { image, .. } => {
             // The image has had its own line, with what the builder said.
-            report.failed(name, &format!("not deployed: its image `{image}` could not be built{HELD}"));
+            let text = format!("not deployed: its image `{image}` could not be built{HELD}");
+            report.stays_failed(subject, &text);
             tally.failed += 1;
         }
         Action::Refuse(why) => {
-            report.failed(name, why);
+            report.stays_failed(subject, why);
             tally.failed += 1;
         }
         Action::Deploy { .. }
         | Action::Roll { .. }
         | Action::Wait(_)
         | Action::Adopt
-        | Action::Remove { .. } => {}
+        | Action::Remove { .. }
+        | Action::Aside { .. } => {}
     }
 }
 
 /// Says what drifted and is left.
-pub fn note_drifts(report: &Report, name: &str, drifts: &[Drift]) {
+pub fn note_drifts(report: &Report, subject: Subject<'_>, drifts: &[Drift]) {
     if !drifts.is_empty() {
-        report.note(name, &format!("drifted, left as it is: {}", drift::sentence(drifts)));
+        report.stays_noted(subject, &format!("drifted, left as it is: {}", drift::sentence(drifts)));
     }
 }

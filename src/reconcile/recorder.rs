@@ -70,6 +70,7 @@ impl Observer for Recorder<'_> {
         self.session.report.settle(image);
         match result {
             Ok(()) => {
+                self.tally.pulled += 1;
                 self.session.report.progress(&format!("pulled `{image}`"));
                 self.session.state.track_image(image)
             }
@@ -88,7 +89,7 @@ impl Observer for Recorder<'_> {
             Outcome::Converged(live) => {
                 self.tally.deployed += 1;
                 self.converged.push(job);
-                report.deployed(name.as_str(), &format!("{reason}{}", self.took(name)));
+                report.deployed(source.subject(name), &format!("{reason}{}", self.took(name)));
                 let Some(record) = source.record(name, None) else { return Ok(()) };
                 let services = Some(match &self.jobs[job].work {
                     Work::Roll(rolls) => rolled(source.stack(name), rolls, live),
@@ -112,7 +113,7 @@ impl Observer for Recorder<'_> {
                         rolls.iter().map(|roll| (roll.service.as_str(), roll.image.to_string())).collect();
                     self.session.state.note_failed_rolls(&failed)?;
                 }
-                report.failed(name.as_str(), why);
+                report.failed(source.subject(name), why);
                 let Some(record) = source.record(name, Some(why)) else { return Ok(()) };
                 // Of a first attempt at least the images are known; later ones keep what had converged.
                 let first = source.stack(name).is_none_or(|row| row.services.is_empty());

@@ -9,6 +9,7 @@ use super::Session;
 use crate::deploy::pause;
 use crate::docker::Swarm;
 use crate::plan::{self, Evidence};
+use crate::report::Subject;
 use crate::signal;
 use crate::stack::StackName;
 use crate::state::{StackRow, StackStatus};
@@ -78,7 +79,8 @@ pub fn remove_all(session: &Session<'_>, known: &Watched, swarm: &Swarm) -> Resu
         {
             continue;
         }
-        match remove_and_say(session, name, &known.identity, row, swarm) {
+        let subject = Subject { repository: Some(&known.row.url), stack: name.as_str(), commit: None };
+        match remove_and_say(session, subject, &known.identity, row, swarm) {
             Ok(_) => session.state.forget_stack(name, &known.row.url)?,
             Err(error) if error.is::<signal::Interrupted>() => return Err(error),
             Err(_) => failures += 1,
@@ -90,27 +92,25 @@ pub fn remove_all(session: &Session<'_>, known: &Watched, swarm: &Swarm) -> Resu
 /// Removes a stack that a command was asked to remove; what is not ours is no failure, and is said.
 pub fn remove_and_say(
     session: &Session<'_>,
-    name: &StackName,
+    subject: Subject<'_>,
     identity: &str,
     row: Option<&StackRow>,
     swarm: &Swarm,
 ) -> Result<Removal> {
+    let name = &StackName::known(subject.stack);
     let removal = remove(session, name, identity, row, swarm);
-    session.report.settle(name.as_str());
+    session.report.settle(subject.stack);
     match &removal {
-        Ok(Removal::Gone) => session.report.removed(name.as_str(), "removed; its volumes stay"),
-        Ok(Removal::Partly) => session.report.removed(
-            name.as_str(),
-            "its services were removed; those added by hand, and their networks, stay",
-        ),
-        Ok(Removal::NotOurs) => {
-            session
-                .report
-                .note(name.as_str(), "left alone: nothing shows that DockerOps deployed it from this source");
-        }
+        Ok(Removal::Gone) => session.report.removed(subject, "removed; its volumes stay"),
+        Ok(Removal::Partly) => session
+            .report
+            .removed(subject, "its services were removed; those added by hand, and their networks, stay"),
+        Ok(Removal::NotOurs) => session
+            .report
+            .note(subject, "left alone: nothing shows that DockerOps deployed it from this source"),
         Err(error) if error.is::<signal::Interrupted>() => {}
         Err(error) => {
-            session.report.failed(name.as_str(), &format!("not removed: {error:#}"));
+            session.report.failed(subject, &format!("not removed: {error:#}"));
             bail!("the stack `{name}` could not be removed");
         }
     }

@@ -1,9 +1,12 @@
 //! What people and scripts read: results on stdout, progress and errors on stderr.
 //!
 //! On a terminal: colour, and a live line for every stack that is waited for. Elsewhere: plain, whole
-//! lines. Names and messages that come from a repository lose their control characters here.
+//! lines. Names and messages that come from a repository lose their control characters here. What happened
+//! is also noted as an event.
 
+mod journal;
 mod live;
+mod pulse;
 mod rendered;
 pub mod status;
 pub mod tables;
@@ -11,16 +14,22 @@ mod tally;
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
+use std::rc::Rc;
+use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Error;
 
 use crate::docker::Swarm;
 use crate::fault::hint_of;
-use crate::state::ImageRow;
+use crate::settings::LogFormat;
+use crate::state::{Event, ImageRow, Level, State};
 use crate::watched::Watched;
+use journal::Journal;
 use live::Live;
 
+pub use journal::Subject;
+pub use pulse::Pulse;
 pub use rendered::Show;
 pub use tally::Tally;
 
@@ -33,21 +42,45 @@ const DIM: Style = Style::new().dimmed();
 #[derive(Debug)]
 pub struct Report {
     live: Live,
+    journal: Journal,
+    /// The daemon's own: how it logs, and who watches that it lives.
+    daemon: Option<(LogFormat, Arc<Pulse>)>,
 }
 
 impl Report {
     /// Live lines if stderr is a terminal.
     pub fn new() -> Self {
-        Self { live: Live::new(std::io::stderr().is_terminal()) }
+        let live = Live::new(std::io::stderr().is_terminal());
+        Self { live, journal: Journal::default(), daemon: None }
+    }
+
+    /// For many cycles: no live lines, no tables, and nothing twice that only stays as it was.
+    pub fn of_daemon(log: LogFormat, pulse: Arc<Pulse>) -> Self {
+        Self { live: Live::new(false), journal: Journal::default(), daemon: Some((log, pulse)) }
+    }
+
+    /// Notes what it tells as events in `state`, until it is given `None`.
+    pub fn keep_events(&self, state: Option<Rc<State>>) {
+        self.journal.set(state);
+    }
+
+    /// A cycle over all sources begins: what stands as it did in the last one is not told again.
+    pub fn begin_cycle(&self) {
+        self.journal.turn();
     }
 
     /// Something is under way.
     pub fn progress(&self, text: &str) {
-        self.stderr(&format!("{DIM}{}{DIM:#}", clean(text)));
+        self.beat();
+        let event = Event { kind: "progress", ..about(None, Level::Info, text) };
+        if !self.logged(&event) {
+            self.stderr(&format!("{DIM}{}{DIM:#}", clean(text)));
+        }
     }
 
     /// What a stack is waited for: its live line, on a terminal.
     pub fn waiting(&self, stack: &str, what: &str) {
+        self.beat();
         self.live.set(stack, &one_line(&format!("{stack}  {what}")));
     }
 
@@ -57,13 +90,13 @@ impl Report {
     }
 
     /// A stack converged.
-    pub fn deployed(&self, stack: &str, text: &str) {
-        self.line(GOOD, "deployed", stack, text);
+    pub fn deployed<'a>(&self, subject: impl Into<Subject<'a>>, text: &str) {
+        self.happened("deployed", Level::Info, subject.into(), text, false);
     }
 
     /// An image was built.
     pub fn built(&self, image: &str, text: &str) {
-        self.line(GOOD, "built", image, text);
+        self.happened("built", Level::Info, image.into(), text, false);
     }
 
     /// A line that a build said: for a terminal only, a log has it when it failed.
@@ -74,18 +107,34 @@ impl Report {
     }
 
     /// A stack was removed.
-    pub fn removed(&self, stack: &str, text: &str) {
-        self.line(GOOD, "removed", stack, text);
+    pub fn removed<'a>(&self, subject: impl Into<Subject<'a>>, text: &str) {
+        self.happened("removed", Level::Info, subject.into(), text, false);
     }
 
     /// Something worth knowing of a stack.
-    pub fn note(&self, stack: &str, text: &str) {
-        self.line(NOTE, "note", stack, text);
+    pub fn note<'a>(&self, subject: impl Into<Subject<'a>>, text: &str) {
+        self.happened("note", Level::Warn, subject.into(), text, false);
     }
 
     /// A stack failed.
-    pub fn failed(&self, stack: &str, text: &str) {
-        self.line(BAD, "failed", stack, text);
+    pub fn failed<'a>(&self, subject: impl Into<Subject<'a>>, text: &str) {
+        self.happened("failed", Level::Error, subject.into(), text, false);
+    }
+
+    /// Something worth knowing of a stack that is so until somebody does something.
+    pub fn stays_noted<'a>(&self, subject: impl Into<Subject<'a>>, text: &str) {
+        let subject = subject.into();
+        if self.is_new(&format!("note {subject:?}"), text) {
+            self.happened("note", Level::Warn, subject, text, true);
+        }
+    }
+
+    /// A stack that was not tried, since it fails until somebody does something.
+    pub fn stays_failed<'a>(&self, subject: impl Into<Subject<'a>>, text: &str) {
+        let subject = subject.into();
+        if self.is_new(&format!("failed {subject:?}"), text) {
+            self.happened("failed", Level::Error, subject, text, true);
+        }
     }
 
     /// What would be done to a stack; counted in `count`.
@@ -94,12 +143,63 @@ impl Report {
         self.line(NOTE, "would", stack, text);
     }
 
-    /// A source failed as a whole; the error names it.
-    pub fn source_failed(&self, error: &Error) {
-        self.stdout(&format!("{BAD}failed   {BAD:#} {}", clean(&format!("{error:#}"))));
-        if let Some(hint) = hint_of(error) {
+    /// A source, as it was watched, failed as a whole; the error names it.
+    pub fn source_failed(&self, repository: &str, error: &Error) {
+        let (text, hint) = (format!("{error:#}"), hint_of(error));
+        if !self.is_new(repository, &text) {
+            return;
+        }
+        let whole = hint.map_or_else(|| text.clone(), |hint| format!("{text}; {hint}"));
+        let event = Event {
+            kind: "source_failed",
+            repository: Some(repository),
+            ..about(None, Level::Error, &whole)
+        };
+        self.journal.note(&event, true);
+        if self.logged(&event) {
+            return;
+        }
+        self.stdout(&format!("{BAD}failed   {BAD:#} {}", clean(&text)));
+        if let Some(hint) = hint {
             self.stdout(&format!("hint: {}", clean(hint)));
         }
+    }
+
+    /// A source is watched from now on: an event, and a line of the daemon's log.
+    pub fn watched(&self, repository: &str) {
+        let message = format!("`{repository}` is watched from now on");
+        let event =
+            Event { kind: "watched", repository: Some(repository), ..about(None, Level::Info, &message) };
+        if self.daemon.is_some() {
+            self.log(&event, true);
+        } else {
+            self.journal.note(&event, false);
+        }
+    }
+
+    /// A source is not watched any more: an event.
+    pub fn unwatched(&self, repository: &str) {
+        let message = format!("`{repository}` is no longer watched");
+        let event =
+            Event { kind: "unwatched", repository: Some(repository), ..about(None, Level::Info, &message) };
+        self.journal.note(&event, false);
+    }
+
+    /// Something of the daemon itself: a line of its log and, where it is to be `kept`, an event.
+    pub fn log(&self, event: &Event<'_>, kept: bool) {
+        self.beat();
+        if kept {
+            self.journal.note(event, false);
+        }
+        if !self.logged(event) {
+            let style = if event.level == Level::Error { BAD } else { DIM };
+            self.stdout(&format!("{style}{:<9}{style:#} {}", event.kind, clean(event.message)));
+        }
+    }
+
+    /// Whether a lasting state of `key` is news; without a daemon everything is.
+    pub fn is_new(&self, key: &str, text: &str) -> bool {
+        self.daemon.is_none() || self.journal.is_new(key, text)
     }
 
     /// A result line.
@@ -122,7 +222,7 @@ impl Report {
 
     /// The state before a sync: sources, stacks, images.
     pub fn state(&self, watched: &[Watched], images: &[ImageRow], swarm: &Swarm) {
-        if !watched.is_empty() {
+        if !watched.is_empty() && self.daemon.is_none() {
             self.stdout(tables::state(watched, images, swarm).trim_end());
             self.stdout("");
         }
@@ -130,18 +230,37 @@ impl Report {
 
     /// The last line of a run.
     pub fn summary(&self, tally: &Tally, dry_run: bool) {
-        let counts = [
-            (tally.built, if dry_run { "to build" } else { "built" }),
-            (tally.deployed, if dry_run { "to deploy" } else { "deployed" }),
-            (tally.removed, if dry_run { "to remove" } else { "removed" }),
-            (tally.unchanged, "unchanged"),
-            (tally.drifted, "drifted"),
-            (tally.failed, "failed"),
-        ];
-        let parts: Vec<_> =
-            counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
-        let text = if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") };
+        let text = tally.words(dry_run);
         self.stdout(&if dry_run { format!("dry run, nothing was changed: {text}") } else { text });
+    }
+
+    fn happened(&self, word: &str, level: Level, subject: Subject<'_>, text: &str, lasting: bool) {
+        self.beat();
+        let event = Event { kind: word, ..about(Some(subject), level, text) };
+        self.journal.note(&event, lasting);
+        if !self.logged(&event) {
+            let style = match level {
+                Level::Info => GOOD,
+                Level::Warn => NOTE,
+                Level::Error => BAD,
+            };
+            self.line(style, word, subject.stack, text);
+        }
+    }
+
+    /// Whether the event went to a JSON log, and so is not to be printed for people.
+    fn logged(&self, event: &Event<'_>) -> bool {
+        let json = matches!(self.daemon, Some((LogFormat::Json, _)));
+        if json {
+            self.json(&journal::json_line(event));
+        }
+        json
+    }
+
+    fn beat(&self) {
+        if let Some((_, pulse)) = &self.daemon {
+            pulse.beat();
+        }
     }
 
     fn line(&self, style: Style, word: &str, subject: &str, text: &str) {
@@ -155,6 +274,18 @@ impl Report {
 
     fn stderr(&self, text: &str) {
         self.live.suspend(|| drop(writeln!(anstream::stderr(), "{text}")));
+    }
+}
+
+/// An event still without its name.
+fn about<'a>(subject: Option<Subject<'a>>, level: Level, message: &'a str) -> Event<'a> {
+    Event {
+        level,
+        kind: "",
+        repository: subject.and_then(|subject| subject.repository),
+        stack: subject.map(|subject| subject.stack),
+        commit: subject.and_then(|subject| subject.commit),
+        message,
     }
 }
 

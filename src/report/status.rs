@@ -1,11 +1,15 @@
 //! The truth about every stack, as values: one story for the tables and for `--json`.
 
+use anyhow::Result;
 use serde::Serialize;
 
-use crate::docker::Swarm;
+use crate::compose::FINGERPRINT;
 use crate::docker::service::Service;
+use crate::docker::task::Task;
+use crate::docker::{Docker, Swarm};
 use crate::drift;
 use crate::plan;
+use crate::redact::without_credentials;
 use crate::state::{BuildRow, ImageRow, StackRow, StackStatus};
 use crate::watched::Watched;
 
@@ -56,6 +60,8 @@ pub struct Stack {
     pub held: bool,
     /// `correct`, `report` or `ignore`.
     pub drift_policy: &'static str,
+    /// Whether live services are newer than what converged: a deploy is under way, or was cut off.
+    pub updating: bool,
     /// What is not as it was applied.
     pub drift: Vec<DriftedService>,
     /// Its live services.
@@ -113,6 +119,30 @@ pub struct Built {
     pub error: Option<String>,
 }
 
+/// The whole story: rows, what is live, and the task errors of services that have fewer tasks than they want.
+pub fn read(watched: &[Watched], images: &[ImageRow], docker: &Docker) -> Result<(Status, Swarm)> {
+    let swarm = docker.observe()?;
+    let short = |service: &&Service| {
+        let (running, wanted) = service.completed.unwrap_or((service.running, service.wanted));
+        running < wanted
+            && watched.iter().any(|known| known.stacks.iter().any(|stack| stack.name == service.stack))
+    };
+    let short: Vec<_> = swarm.services.iter().filter(short).cloned().collect();
+    let tasks = docker.tasks(&short)?;
+    let error =
+        |service: &Service| tasks.iter().filter(|task| task.service == service.id).find_map(Task::complaint);
+    Ok((gather(watched, images, &swarm, &error), swarm))
+}
+
+/// What is known without docker: the rows alone.
+pub fn recorded(watched: &[Watched], images: &[ImageRow]) -> Status {
+    let mut status = gather(watched, images, &Swarm::default(), &|_| None);
+    for stack in &mut status.stacks {
+        stack.drift.clear();
+    }
+    status
+}
+
 /// Puts rows and what is live together. `errors` gives a service's newest task error by its id.
 pub fn gather(
     watched: &[Watched],
@@ -124,10 +154,10 @@ pub fn gather(
         repositories: watched
             .iter()
             .map(|known| Repository {
-                url: known.row.url.clone(),
+                url: without_credentials(&known.row.url),
                 commit: known.row.commit.clone(),
                 last_watch: known.row.last_watch.clone(),
-                error: known.row.error.clone(),
+                error: known.row.error.as_deref().map(without_credentials),
             })
             .collect(),
         stacks: watched
@@ -166,22 +196,39 @@ fn stack(
     let others = |service: &&Service| plan::owner(service).is_some_and(|owner| owner != known.identity);
     let foreign =
         row.status == StackStatus::Error && swarm.of_stack(&row.name).any(|service| others(&service));
-    let services =
+    // A fingerprint that is not the one that converged is no hand's work.
+    let newer = |name: &str| {
+        let service = swarm.of_stack(&row.name).find(|service| service.name == name);
+        service.and_then(|live| live.labels.get(FINGERPRINT)).is_some_and(|live| *live != row.hash)
+    };
+    let services: Vec<_> =
         swarm.of_stack(&row.name).filter(|_| !foreign).map(|service| live(service, errors)).collect();
     Stack {
         name: row.name.to_string(),
-        repository: row.repository_url.clone(),
+        repository: without_credentials(&row.repository_url),
         compose_path: row.compose_path.clone(),
         status: row.status.as_str(),
         hash: row.hash.clone(),
         commit: row.commit.clone(),
-        error: row.error.clone(),
+        error: row.error.as_deref().map(without_credentials),
         held: row.held,
         drift_policy: row.drift.as_str(),
-        drift: drift::find(row, swarm).into_iter().map(drifted).collect(),
+        updating: row.status == StackStatus::Deployed && services.iter().any(|service| newer(&service.name)),
+        drift: drift::find(row, swarm)
+            .into_iter()
+            .filter(|drift| !newer(&drift.service))
+            .map(drifted)
+            .collect(),
         services,
         rendered: None,
     }
+}
+
+/// Whether a deployed stack has a service with fewer tasks than it wants, and no deploy that explains it.
+pub fn is_degraded(stack: &Stack) -> bool {
+    stack.status == "deployed"
+        && !stack.updating
+        && stack.services.iter().any(|service| service.running < service.wanted)
 }
 
 fn live(service: &Service, errors: &dyn Fn(&Service) -> Option<String>) -> LiveService {

@@ -103,7 +103,10 @@ fn in_words(stack: &Stack) -> String {
     if !stack.drift.is_empty() {
         words += ", drifted";
     }
-    if stack.status == "deployed" && stack.services.iter().any(|service| service.error.is_some()) {
+    if stack.updating {
+        words += ", updating";
+    }
+    if status::is_degraded(stack) {
         words += ", degraded";
     }
     words

@@ -15,4 +15,23 @@ pub struct Tally {
     pub drifted: usize,
     /// Failed.
     pub failed: usize,
+    /// Images that were pulled to this node; no part of what stacks came to.
+    pub pulled: usize,
+}
+
+impl Tally {
+    /// In words: `1 deployed, 2 unchanged`.
+    pub fn words(&self, dry_run: bool) -> String {
+        let counts = [
+            (self.built, if dry_run { "to build" } else { "built" }),
+            (self.deployed, if dry_run { "to deploy" } else { "deployed" }),
+            (self.removed, if dry_run { "to remove" } else { "removed" }),
+            (self.unchanged, "unchanged"),
+            (self.drifted, "drifted"),
+            (self.failed, "failed"),
+        ];
+        let parts: Vec<_> =
+            counts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+        if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") }
+    }
 }

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::fault::fault;
 
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     // The older release's tables, which it made without a version.
     "CREATE TABLE IF NOT EXISTS images (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -83,6 +83,16 @@ const MIGRATIONS: [&str; 6] = [
         reference TEXT,
         error TEXT,
         PRIMARY KEY (repository_id, name)
+    );",
+    "CREATE TABLE events (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        time TEXT NOT NULL,
+        level TEXT NOT NULL,
+        event TEXT NOT NULL,
+        repository TEXT,
+        stack TEXT,
+        commit_id TEXT,
+        message TEXT NOT NULL
     );",
 ];
 

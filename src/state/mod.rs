@@ -5,6 +5,7 @@
 
 mod bindings;
 mod builds;
+mod events;
 mod images;
 mod migrations;
 mod sources;
@@ -24,6 +25,9 @@ use crate::fault::{OrHint, fault, hint_of};
 
 pub use bindings::{BindingFile, BindingRow};
 pub use builds::BuildRow;
+#[allow(unused_imports, reason = "the HTTP side reads them")]
+pub use events::EventRow;
+pub use events::{Event, Level};
 pub use images::ImageRow;
 pub use sources::SourceRow;
 pub use stacks::{AppliedService, Record, StackRow, StackStatus};
@@ -74,11 +78,22 @@ impl State {
         Ok(Self { connection })
     }
 
-    /// Forgets everything: sources, stacks and images.
+    /// A number that is another one after anybody else wrote to the database.
+    pub fn version(&self) -> Result<i64> {
+        let version = self.connection.pragma_query_value(None, "data_version", |row| row.get(0));
+        version.context("cannot ask the database")
+    }
+
+    /// Whether this is a copy in memory, which is never another one: the file is of an older release.
+    pub fn is_copy(&self) -> bool {
+        self.connection.path().is_none_or(str::is_empty)
+    }
+
+    /// Forgets everything: sources, stacks, images and events.
     pub fn clear(&self) -> Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
         let images = ["images", "foreign_images", "image_digests", "failed_rolls"];
-        for table in ["stacks", "repository_cache", "bindings"].into_iter().chain(images) {
+        for table in ["stacks", "repository_cache", "bindings", "events"].into_iter().chain(images) {
             transaction.execute(&format!("DELETE FROM {table}"), [])?;
         }
         transaction.commit().context("cannot empty the database")
@@ -138,7 +153,7 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// The time as rows and people read it: local, with its offset.
-fn now() -> String {
+pub fn now() -> String {
     Local::now().to_rfc3339_opts(SecondsFormat::Secs, false)
 }
 

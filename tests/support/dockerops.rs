@@ -7,6 +7,7 @@ use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
 
@@ -185,8 +186,8 @@ impl DockerOps {
         let mut child = program.spawn().unwrap();
         Running {
             what: format!("{:?}", program.get_args().collect::<Vec<_>>()),
-            stdout: Some(read_all(child.stdout.take().unwrap())),
-            stderr: Some(read_all(child.stderr.take().unwrap())),
+            stdout: Some(Output::of(child.stdout.take().unwrap())),
+            stderr: Some(Output::of(child.stderr.take().unwrap())),
             deadline: Instant::now() + self.limit,
             child,
         }
@@ -204,12 +205,34 @@ impl Drop for DockerOps {
     }
 }
 
-fn read_all(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
-    spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = pipe.read_to_end(&mut bytes);
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
+/// What a run prints, as far as it came.
+#[derive(Debug)]
+struct Output {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Output {
+    fn of(mut pipe: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::<Mutex<Vec<u8>>>::default();
+        let into = Arc::clone(&bytes);
+        let reader = spawn(move || {
+            let mut part = [0; 8192];
+            while let Ok(count @ 1..) = pipe.read(&mut part) {
+                into.lock().unwrap().extend_from_slice(&part[..count]);
+            }
+        });
+        Self { bytes, reader }
+    }
+
+    fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+
+    fn whole(self) -> String {
+        self.reader.join().unwrap();
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
 }
 
 /// A run that goes on. Killed when dropped.
@@ -217,8 +240,8 @@ fn read_all(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
 pub struct Running {
     what: String,
     child: Child,
-    stdout: Option<JoinHandle<String>>,
-    stderr: Option<JoinHandle<String>>,
+    stdout: Option<Output>,
+    stderr: Option<Output>,
     deadline: Instant,
 }
 
@@ -231,6 +254,28 @@ impl Running {
     /// Whether it has not ended yet.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    /// What it printed so far.
+    pub fn stdout(&self) -> String {
+        self.stdout.as_ref().unwrap().so_far()
+    }
+
+    /// What it said beside so far.
+    pub fn stderr(&self) -> String {
+        self.stderr.as_ref().unwrap().so_far()
+    }
+
+    /// Waits until it printed `text` so many times.
+    #[track_caller]
+    pub fn wait_for(&mut self, text: &str, times: usize, seconds: u64) {
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        while self.stdout().matches(text).count() < times {
+            let (stdout, stderr) = (self.stdout(), self.stderr());
+            let lives = self.is_running() && Instant::now() < deadline;
+            assert!(lives, "not {times} times `{text}` within {seconds} s:\n{stdout}\n-- stderr\n{stderr}");
+            sleep(Duration::from_millis(20));
+        }
     }
 
     /// Sends it a signal, and it alone.
@@ -256,8 +301,8 @@ impl Running {
         let outcome = Outcome {
             what: self.what.clone(),
             code: status.map_or(0, code),
-            stdout: self.stdout.take().unwrap().join().unwrap(),
-            stderr: self.stderr.take().unwrap().join().unwrap(),
+            stdout: self.stdout.take().unwrap().whole(),
+            stderr: self.stderr.take().unwrap().whole(),
         };
         assert!(status.is_some(), "it took too long and was killed: {outcome}");
         outcome

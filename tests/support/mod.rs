@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+pub mod browser;
 pub mod builds;
 pub mod dockerops;
 pub mod fake_docker;
 pub mod git_server;
+pub mod http;
 pub mod lab;
 pub mod machine;
 pub mod registry;

@@ -1,0 +1,164 @@
+//! Whom a run is for: sources by their turn or by name, stacks, or the users of an image.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::Daemon;
+use super::backoff::Turn;
+use super::cycle::is_to_retry;
+use super::queue::{Job, Scope, Trigger};
+use crate::git::Commit;
+use crate::image::ImageRef;
+use crate::reconcile::{Only, Options, Target};
+use crate::source::Source;
+use crate::stack::StackName;
+use crate::state::{StackRow, StackStatus};
+use crate::watched::Watched;
+
+/// A source of `DOCKEROPS_REPOS` that is not watched so far.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    /// What its errors are told of: the text itself may hold what is not to be shown.
+    pub label: String,
+    /// As it was written.
+    pub text: String,
+}
+
+impl Pending {
+    /// `None` where it cannot be read.
+    pub fn source(&self) -> Option<Source> {
+        Source::parse(&self.text).ok()
+    }
+}
+
+/// What `DOCKEROPS_REPOS` lists.
+pub fn pending(repos: &[String]) -> Vec<Pending> {
+    let label = |index: usize| format!("entry {} of `DOCKEROPS_REPOS`", index + 1);
+    repos
+        .iter()
+        .enumerate()
+        .map(|(index, text)| Pending { label: label(index), text: text.clone() })
+        .collect()
+}
+
+/// Whom a run is for, and how it is done.
+#[derive(Debug, Default)]
+pub struct Selection {
+    /// The sources.
+    pub targets: Vec<Target>,
+    /// How.
+    pub options: Options,
+    /// Sources that cannot even be read, by what they are told of.
+    pub unreadable: Vec<(String, anyhow::Error)>,
+    /// Why there is nothing to do.
+    pub nothing: Option<String>,
+}
+
+impl Daemon {
+    /// For `jobs`, which are of one kind; without one it is a cycle's turn.
+    pub fn select(&self, jobs: &[Job], watched: &[Watched]) -> Selection {
+        let mut selection = Selection::default();
+        selection.options.go_on = true;
+        selection.options.force = jobs.iter().any(|job| job.trigger.force);
+        match jobs.first().map(|job| &job.trigger) {
+            None => self.all(watched, false, &mut selection),
+            Some(Trigger { scope: Scope::All, .. }) => self.all(watched, true, &mut selection),
+            Some(Trigger { scope: Scope::Source(_), .. }) => sources(jobs, watched, &mut selection),
+            Some(Trigger { scope: Scope::Stack(name), cause, .. }) => {
+                let stacks = BTreeSet::from([StackName::known(name.as_str())]);
+                some_stacks(stacks, cause, None, watched, &mut selection);
+                selection.explain("no watched source has that stack");
+            }
+            Some(Trigger { scope: Scope::Image(reference), .. }) => {
+                if let Ok(image) = ImageRef::parse(reference) {
+                    let reason = format!("`{image}` was pushed");
+                    some_stacks(users(&image, watched), &reason, Some(image), watched, &mut selection);
+                }
+                selection.explain("no watched stack uses that image");
+            }
+        }
+        selection
+    }
+
+    /// All that are watched and have their turn, and those that are still to be watched.
+    fn all(&self, watched: &[Watched], at_once: bool, selection: &mut Selection) {
+        let now = Instant::now();
+        for known in watched {
+            // A command beside the daemon may have put it right.
+            let is_due = at_once || !is_to_retry(known);
+            let turn = if is_due { Turn::Now } else { self.backoff.turn(&known.identity, now) };
+            match turn {
+                Turn::Now => selection.add(known, None),
+                Turn::IfMoved(commit) => selection.add(known, Some(commit)),
+                Turn::Later => {}
+            }
+        }
+        for entry in &self.pending {
+            match Source::parse(&entry.text) {
+                Ok(source) => {
+                    let is_there = selection.targets.iter().any(|target| target.source == source)
+                        || watched.iter().any(|known| known.identity == source.id());
+                    if !is_there {
+                        selection.targets.push(Target::new(source, None));
+                    }
+                }
+                Err(error) => selection.unreadable.push((entry.label.clone(), error)),
+            }
+        }
+        selection.explain("nothing is watched");
+    }
+}
+
+impl Selection {
+    fn add(&mut self, known: &Watched, waits: Option<Commit>) {
+        match Source::parse(&known.row.url) {
+            Ok(source) => self.targets.push(Target { source, row: Some(known.row.clone()), waits }),
+            Err(error) => self.unreadable.push((known.row.url.clone(), error)),
+        }
+    }
+
+    fn explain(&mut self, why: &str) {
+        if self.targets.is_empty() && self.unreadable.is_empty() {
+            self.nothing = Some(why.to_owned());
+        }
+    }
+}
+
+fn sources(jobs: &[Job], watched: &[Watched], selection: &mut Selection) {
+    let named = |known: &Watched| {
+        jobs.iter()
+            .any(|job| matches!(&job.trigger.scope, Scope::Source(identity) if *identity == known.identity))
+    };
+    for known in watched.iter().filter(|known| named(known)) {
+        selection.add(known, None);
+    }
+    selection.explain("that source is not watched");
+}
+
+fn some_stacks(
+    stacks: BTreeSet<StackName>,
+    reason: &str,
+    pushed: Option<ImageRef>,
+    watched: &[Watched],
+    selection: &mut Selection,
+) {
+    for known in watched.iter().filter(|known| known.stacks.iter().any(|stack| stacks.contains(&stack.name)))
+    {
+        selection.add(known, None);
+    }
+    selection.options.only = Some(Only { stacks, reason: reason.to_owned(), pushed });
+}
+
+/// The stacks with a service of this image, as their compose files name it.
+fn users(image: &ImageRef, watched: &[Watched]) -> BTreeSet<StackName> {
+    let name = image.to_string();
+    let uses = |stack: &&StackRow| {
+        stack.status != StackStatus::Stopped
+            && stack.services.values().any(|service| service.image.as_deref() == Some(&*name))
+    };
+    watched
+        .iter()
+        .flat_map(|known| known.stacks.iter().filter(uses))
+        .map(|stack| stack.name.clone())
+        .collect()
+}

@@ -1,0 +1,203 @@
+//! Triggers, against a docker that writes down what it is asked and knows of no service: so no stack converges,
+//! and what was deployed shows by the calls.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::queue::{JobState, JobView, Scope, Trigger};
+use super::{Daemon, Handle, with_jitter};
+use crate::process::{Call, run};
+use crate::settings::{LogFormat, RunSettings, Settings};
+use crate::state::State;
+
+/// A daemon that watches one repository of the stacks `db`, `web` (which depends on `db`) and `job`.
+struct Scene {
+    folder: TempDir,
+    daemon: Daemon,
+    handle: Handle,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let docker = folder.path().join("bin/docker");
+        fs::create_dir(folder.path().join("bin")).unwrap();
+        let calls = folder.path().join("calls");
+        fs::write(&docker, format!("#!/bin/sh\necho \"$*\" >>{}\n", calls.display())).unwrap();
+        fs::set_permissions(&docker, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:/usr/bin:/bin", folder.path().join("bin").display());
+        let database = folder.path().join("state/dockerops.db").display().to_string();
+        let environment =
+            [("PATH", &*path), ("DOCKEROPS_DB_PATH", &*database), ("DOCKEROPS_DEPLOY_TIMEOUT", "1")];
+        let settings =
+            Settings::from(&environment.map(|(name, value)| (name.into(), value.into())).into()).unwrap();
+        let run = RunSettings {
+            repos: vec![folder.path().join("repo").display().to_string()],
+            interval: Duration::from_secs(300),
+            log: LogFormat::Text,
+            listen: None,
+            webhook_secret: None,
+            api_token: None,
+        };
+        let daemon = Daemon::new(&settings, &run).unwrap();
+        let scene = Self { handle: daemon.handle(), daemon, folder };
+        fs::create_dir(scene.repo()).unwrap();
+        scene.git(&["init", "--quiet", "--initial-branch=main"]);
+        scene.write("stacks.yaml", "- name: db\n- {name: web, depends_on: [db]}\n- name: job\n");
+        for (stack, image) in
+            [("db", "127.0.0.1:1/db:1"), ("web", "127.0.0.1:1/app:1"), ("job", "127.0.0.1:1/app:1")]
+        {
+            scene.write(&format!("{stack}/compose.yml"), &format!("services: {{app: {{image: '{image}'}}}}"));
+        }
+        scene.commit();
+        scene
+    }
+
+    fn repo(&self) -> std::path::PathBuf {
+        self.folder.path().join("repo")
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let file = self.repo().join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+
+    fn git(&self, arguments: &[&str]) {
+        let path = |name: &str| Path::new(name).as_os_str().to_owned();
+        let output = run(&Call {
+            program: "git".into(),
+            arguments: arguments.iter().map(|word| (*word).to_owned()).collect(),
+            environment: BTreeMap::from([("PATH".into(), path("/usr/bin:/bin"))]),
+            folder: Some(self.repo()),
+            input: None,
+            limit: Duration::from_secs(20),
+        });
+        let output = output.unwrap();
+        assert!(output.success, "{arguments:?}: {}", output.stderr);
+    }
+
+    fn commit(&self) {
+        self.git(&["add", "--all"]);
+        self.git(&["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message=x"]);
+    }
+
+    /// Does what was asked for, and gives the stacks that were deployed, each with the images that docker resolves.
+    fn deploys(&mut self) -> Vec<String> {
+        let calls = self.folder.path().join("calls");
+        let _ = fs::remove_file(&calls);
+        let jobs = self.handle.shared.queue().take();
+        self.daemon.work(&jobs);
+        let text = fs::read_to_string(calls).unwrap_or_default();
+        let deploys = text.lines().filter(|line| line.starts_with("stack deploy"));
+        let words =
+            |line: &str| line.split("--resolve-image ").nth(1).unwrap().replace(" --compose-file -", "");
+        let mut deploys: Vec<_> = deploys.map(words).collect();
+        deploys.sort_unstable();
+        deploys
+    }
+
+    fn trigger(&mut self, scope: Scope, force: bool) -> (Vec<String>, JobView) {
+        let id = self.handle.trigger(Trigger { scope, force, cause: "test".into() });
+        let deploys = self.deploys();
+        (deploys, self.handle.job(id).unwrap())
+    }
+
+    fn state(&self) -> State {
+        State::read(&self.folder.path().join("state/dockerops.db")).unwrap().unwrap()
+    }
+}
+
+#[test]
+fn a_trigger_for_a_stack_leaves_the_others_and_the_commit_for_the_next_cycle() {
+    let mut scene = Scene::new();
+    // In a cycle `web` waits for `db`, which does not converge here.
+    assert_eq!(scene.deploys(), ["changed db", "changed job"]);
+    let before = scene.state().sources().unwrap()[0].commit.clone();
+    for stack in ["db", "web", "job"] {
+        scene.write(&format!("{stack}/compose.yml"), "services: {app: {image: '127.0.0.1:1/other'}}");
+    }
+    scene.commit();
+    let (deploys, job) = scene.trigger(Scope::Stack("job".into()), false);
+    assert_eq!(deploys, ["changed job"]);
+    assert_eq!((job.state, job.outcome.as_deref()), (JobState::Failed, Some("1 failed")));
+    let (deploys, _) = scene.trigger(Scope::Stack("job".into()), true);
+    assert!(deploys.len() == 1 && deploys[0].ends_with(" job"), "{deploys:?}");
+    let (deploys, job) = scene.trigger(Scope::Stack("web".into()), true);
+    assert!(deploys.is_empty() && job.state == JobState::Failed, "it went before what it depends on");
+    assert_eq!(scene.state().sources().unwrap()[0].commit, before);
+    let (deploys, job) = scene.trigger(Scope::Stack("none".into()), true);
+    assert!(deploys.is_empty() && job.state == JobState::Done);
+    assert_eq!(job.outcome.as_deref(), Some("nothing to do: no watched source has that stack"));
+}
+
+#[test]
+fn a_trigger_for_an_image_is_for_its_users_alone_and_asks_the_registry() {
+    let mut scene = Scene::new();
+    scene.write("stacks.yaml", "- name: db\n- name: web\n- name: job\n");
+    scene.commit();
+    scene.deploys();
+    let (deploys, job) = scene.trigger(Scope::Image("127.0.0.1:1/app:1".into()), false);
+    assert_eq!(deploys, ["always job", "always web"]);
+    assert_eq!(job.target, "image `127.0.0.1:1/app:1`");
+    let (deploys, _) = scene.trigger(Scope::Image("127.0.0.1:1/db:1".into()), false);
+    assert_eq!(deploys, ["always db"]);
+    for nobodys in ["127.0.0.1:1/app:2", "127.0.0.1:1/app", "127.0.0.1:2/app:1", "nonsense::", ""] {
+        let (deploys, job) = scene.trigger(Scope::Image(nobodys.into()), false);
+        assert!(deploys.is_empty() && job.state == JobState::Done, "{nobodys}");
+        assert_eq!(job.outcome.as_deref(), Some("nothing to do: no watched stack uses that image"));
+    }
+    let events = scene.state().events(None, 100).unwrap();
+    assert!(
+        events
+            .iter()
+            .any(|event| event.kind == "triggered" && event.message == "image `127.0.0.1:1/db:1`: test")
+    );
+    assert!(events.iter().any(|event| event.stack.as_deref() == Some("db") && event.kind == "failed"));
+}
+
+#[test]
+fn a_trigger_for_a_source_ends_its_wait_and_touches_no_other() {
+    let mut scene = Scene::new();
+    scene.deploys();
+    let identity = format!("file://{}", scene.repo().display());
+    assert!(scene.deploys().is_empty(), "a source that just failed waits");
+    let (deploys, job) = scene.trigger(Scope::Source(identity), false);
+    assert_eq!(deploys, ["changed db", "changed job"]);
+    assert!(job.outcome.unwrap().contains("did not converge"), "its own error, for whoever asked");
+    let (deploys, job) = scene.trigger(Scope::Source("file:///another".into()), false);
+    assert!(deploys.is_empty() && job.outcome.unwrap().contains("not watched"));
+    let counters = scene.handle.counters();
+    assert_eq!((counters.cycles, counters.jobs, counters.deploys, counters.failures), (2, 2, 0, 6));
+    assert!(counters.last_success.is_empty() && counters.last_cycle > 0);
+}
+
+#[test]
+fn what_keeps_runs_from_being_done_is_told_and_ends_with_it() {
+    let mut scene = Scene::new();
+    let docker = scene.folder.path().join("bin/docker");
+    let works = fs::read(&docker).unwrap();
+    fs::write(&docker, "#!/bin/sh\necho away >&2\nexit 1\n").unwrap();
+    let (_, job) = scene.trigger(Scope::All, false);
+    assert!(job.state == JobState::Failed && job.outcome.unwrap().contains("away"));
+    let health = scene.handle.health();
+    assert!(health.trouble.unwrap().contains("away") && health.stuck.is_none());
+    assert_eq!(scene.handle.counters().cycles_failed, 1);
+    fs::write(&docker, works).unwrap();
+    scene.deploys();
+    assert_eq!(scene.handle.health().trouble, None);
+    assert_eq!(scene.state().sources().unwrap().len(), 1);
+}
+
+#[test]
+fn jitter_is_at_most_a_tenth_and_never_shortens() {
+    let interval = Duration::from_secs(300);
+    let times: Vec<_> = (0..200).map(|_| with_jitter(interval)).collect();
+    assert!(times.iter().all(|time| *time >= interval && *time <= interval * 11 / 10));
+    assert!(times.iter().any(|time| *time != times[0]), "it is always the same");
+}

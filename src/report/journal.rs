@@ -1,0 +1,126 @@
+//! What is told also becomes an event: a row in the database, and a JSON object in the daemon's log.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use serde::Serialize;
+
+use crate::state::{Event, Level, State, now};
+
+/// What a line is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The source, as it was watched.
+    pub repository: Option<&'a str>,
+    /// The stack, or what stands in its place.
+    pub stack: &'a str,
+    /// The commit, all 40 digits.
+    pub commit: Option<&'a str>,
+}
+
+impl<'a> From<&'a str> for Subject<'a> {
+    fn from(stack: &'a str) -> Self {
+        Self { repository: None, stack, commit: None }
+    }
+}
+
+impl<'a> From<&'a String> for Subject<'a> {
+    fn from(stack: &'a String) -> Self {
+        stack.as_str().into()
+    }
+}
+
+/// Where events go, and what was told already.
+#[derive(Debug, Default)]
+pub struct Journal {
+    state: RefCell<Option<Rc<State>>>,
+    told: RefCell<[BTreeMap<String, String>; 2]>,
+}
+
+impl Journal {
+    /// From now on into this database; `None` closes the journal.
+    pub fn set(&self, state: Option<Rc<State>>) {
+        *self.state.borrow_mut() = state;
+    }
+
+    /// Notes an event where there is a database.
+    pub fn note(&self, event: &Event<'_>, lasting: bool) {
+        if let Some(state) = &*self.state.borrow() {
+            // A database that fails says so by the row that is written next, and that ends the run.
+            let _ = if lasting { state.note_lasting_event(event) } else { state.note_event(event) };
+        }
+    }
+
+    /// Whether `key` has another text than in this cycle or the one before.
+    pub fn is_new(&self, key: &str, text: &str) -> bool {
+        let mut told = self.told.borrow_mut();
+        let known = told.iter().any(|told| told.get(key).is_some_and(|known| known == text));
+        told[0].insert(key.to_owned(), text.to_owned());
+        !known
+    }
+
+    /// A new cycle: what was told two cycles ago and not since is forgotten.
+    pub fn turn(&self) {
+        let mut told = self.told.borrow_mut();
+        told[1] = std::mem::take(&mut told[0]);
+    }
+}
+
+/// One line of the daemon's JSON log, in the order it is read; the README documents the fields.
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    level: Level,
+    event: &'a str,
+    repository: Option<&'a str>,
+    stack: Option<&'a str>,
+    commit: Option<&'a str>,
+    message: &'a str,
+    error: Option<&'a str>,
+}
+
+/// The event as one line of JSON.
+pub fn json_line(event: &Event<'_>) -> String {
+    let Event { level, kind, repository, stack, commit, message } = *event;
+    let error = (level == Level::Error).then_some(message);
+    let line = Line { time: now(), level, event: kind, repository, stack, commit, message, error };
+    // A text of plain fields cannot fail to become JSON.
+    serde_json::to_string(&line).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_is_new_once_and_again_after_it_had_gone() {
+        let journal = Journal::default();
+        assert!(journal.is_new("web", "held"));
+        journal.turn();
+        assert!(!journal.is_new("web", "held"));
+        journal.turn();
+        assert!(journal.is_new("web", "other"));
+        journal.turn();
+        journal.turn();
+        assert!(journal.is_new("web", "other"));
+    }
+
+    #[test]
+    fn a_line_has_every_field_whether_known_or_not() {
+        let event = Event {
+            level: Level::Error,
+            kind: "failed",
+            repository: Some("/r"),
+            stack: None,
+            commit: None,
+            message: "one\n\u{1b}two",
+        };
+        let line = json_line(&event);
+        assert!(!line.contains('\n') && !line.contains('\u{1b}'), "{line}");
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let keys: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys, ["commit", "error", "event", "level", "message", "repository", "stack", "time"]);
+        assert!(value["error"] == "one\n\u{1b}two" && value["level"] == "error" && value["stack"].is_null());
+    }
+}

@@ -1,0 +1,206 @@
+//! Who may look and who may act.
+//!
+//! On a loopback address looking is free, for whoever asks for that address: a request that came through a proxy,
+//! or by a name that only seems to be this machine's (DNS rebinding), needs the token like any other. Acting
+//! always needs the token, and is refused where another site's page asks for it.
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use super::hooks::{Proof, told};
+use super::request::Head;
+use super::response::Response;
+use crate::redact::Secret;
+
+/// What a proxy adds.
+const FORWARDED: [&str; 5] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
+const SET_ONE: &str = "set `DOCKEROPS_API_TOKEN` (or `…_FILE`) and start DockerOps again";
+const SHOW_IT: &str = "`Authorization: Bearer <token>`, or Basic with any user and the token as password";
+
+/// The rules of this address.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// Whether only this machine reaches the address.
+    pub loopback: bool,
+    /// `DOCKEROPS_API_TOKEN`.
+    pub token: Option<Secret>,
+}
+
+/// Whom a request is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visitor {
+    /// May look.
+    Reader,
+    /// Showed the token: may act.
+    Operator,
+}
+
+impl Access {
+    /// Whether there is a token that one could show.
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// Lets look, or says what is missing.
+    pub fn look(&self, head: &Head) -> Result<Visitor, Response> {
+        match self.proof(head) {
+            Proof::Right => Ok(Visitor::Operator),
+            _ if self.loopback && is_direct(head) => Ok(Visitor::Reader),
+            _ if self.token.is_none() => {
+                let what = "only this machine itself may look, by its loopback address";
+                Err(Response::refusal(403, what, SET_ONE))
+            }
+            _ => Err(challenge()),
+        }
+    }
+
+    /// Lets act, or says what is missing.
+    pub fn act(&self, head: &Head) -> Result<(), Response> {
+        if is_from_another_site(head) {
+            return Err(Response::refusal(403, "another site's page asked for this", ""));
+        }
+        match self.proof(head) {
+            Proof::Right => Ok(()),
+            _ if self.token.is_none() => {
+                Err(Response::refusal(403, "actions need a token, and none is set", SET_ONE))
+            }
+            _ => Err(challenge()),
+        }
+    }
+
+    fn proof(&self, head: &Head) -> Proof {
+        match &self.token {
+            Some(token) => told(token, shown(head).as_deref()),
+            None => Proof::Missing,
+        }
+    }
+}
+
+/// Browsers answer this by asking for a password.
+pub fn challenge() -> Response {
+    Response::refusal(401, "this needs the token", SHOW_IT)
+        .with("www-authenticate", "Basic realm=\"DockerOps\", charset=\"UTF-8\"")
+}
+
+/// The token as it is shown: after `Bearer`, or the password after `Basic`.
+fn shown(head: &Head) -> Option<String> {
+    let (scheme, value) = head.header("authorization")?.split_once(' ')?;
+    match scheme.to_ascii_lowercase().as_str() {
+        "bearer" => Some(value.trim().to_owned()),
+        "basic" => {
+            let decoded = String::from_utf8(BASE64_STANDARD.decode(value.trim()).ok()?).ok()?;
+            decoded.split_once(':').map(|(_, password)| password.to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// Asked for by a loopback address, and not through a proxy.
+fn is_direct(head: &Head) -> bool {
+    let host = head.header("host").unwrap_or_default();
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let local = name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    local && FORWARDED.iter().all(|name| head.header(name).is_none())
+}
+
+/// Browsers say so in one of two ways; programs in neither.
+fn is_from_another_site(head: &Head) -> bool {
+    match (head.header("sec-fetch-site"), head.header("origin")) {
+        (Some(site), _) => !matches!(site, "same-origin" | "none"),
+        (None, Some(origin)) => {
+            origin.split_once("://").map(|(_, host)| host.to_ascii_lowercase())
+                != head.header("host").map(str::to_ascii_lowercase)
+        }
+        (None, None) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "a-long-token";
+
+    fn head(headers: &[(&str, &str)]) -> Head {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Head { headers, ..Head::default() }
+    }
+
+    fn access(loopback: bool, token: bool) -> Access {
+        Access { loopback, token: token.then(|| Secret::new(TOKEN)) }
+    }
+
+    fn status<T>(result: Result<T, Response>) -> u16 {
+        result.map_or_else(|refusal| refusal.status, |_| 200)
+    }
+
+    #[test]
+    fn loopback_is_open_to_look_for_this_machine_alone() {
+        for host in ["127.0.0.1:8080", "localhost:8080", "LocalHost", "[::1]:8080", "127.9.9.9"] {
+            assert_eq!(status(access(true, false).look(&head(&[("host", host)]))), 200, "{host}");
+        }
+        for headers in [
+            &[("host", "evil.example:8080")][..],
+            &[("host", "localhost.evil.example")],
+            &[("host", "")],
+            &[],
+            &[("host", "127.0.0.1"), ("x-forwarded-for", "192.0.2.1")],
+            &[("host", "127.0.0.1"), ("via", "1.1 proxy")],
+        ] {
+            assert_eq!(status(access(true, false).look(&head(headers))), 403, "{headers:?}");
+            assert_eq!(status(access(true, true).look(&head(headers))), 401, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn elsewhere_looking_needs_the_token_in_either_form() {
+        let access = access(false, true);
+        let basic = |text: &str| format!("Basic {}", BASE64_STANDARD.encode(text));
+        let with = |value: &str| access.look(&head(&[("host", "127.0.0.1"), ("authorization", value)]));
+        for right in [
+            "Bearer a-long-token",
+            "bearer  a-long-token",
+            &basic("any:a-long-token"),
+            &basic(":a-long-token"),
+        ] {
+            assert_eq!(with(right).ok(), Some(Visitor::Operator), "{right}");
+        }
+        for wrong in [
+            "Bearer another",
+            "Bearer ",
+            "Bearer",
+            "",
+            "Basic !",
+            &basic("a-long-token"),
+            &basic("a-long-token:"),
+        ] {
+            assert_eq!(status(with(wrong)), 401, "{wrong}");
+        }
+        assert_eq!(status(access.look(&head(&[("host", "127.0.0.1")]))), 401);
+    }
+
+    #[test]
+    fn acting_needs_the_token_everywhere_and_no_other_site() {
+        let right = ("authorization", "Bearer a-long-token");
+        let act = |headers: &[(&str, &str)]| status(access(true, true).act(&head(headers)));
+        assert_eq!(act(&[right, ("host", "h")]), 200);
+        assert_eq!(act(&[("host", "127.0.0.1")]), 401);
+        assert_eq!(status(access(true, false).act(&head(&[("host", "127.0.0.1")]))), 403);
+        assert_eq!(
+            act(&[right, ("sec-fetch-site", "same-origin"), ("origin", "https://h"), ("host", "x")]),
+            200
+        );
+        assert_eq!(act(&[right, ("sec-fetch-site", "none"), ("host", "x")]), 200);
+        for site in ["cross-site", "same-site", ""] {
+            assert_eq!(act(&[right, ("host", "h"), ("sec-fetch-site", site)]), 403, "{site}");
+        }
+        assert_eq!(act(&[right, ("host", "h:1"), ("origin", "http://h:1")]), 200);
+        for origin in ["http://h", "http://evil.example", "null", ""] {
+            assert_eq!(act(&[right, ("host", "h:1"), ("origin", origin)]), 403, "{origin}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Reconcile now: all, one source, or one stack. Asked for by a program in JSON, or by the page's form.
+
+use anyhow::Result;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Web;
+use super::request::{Body, Head};
+use super::response::Response;
+use crate::daemon::{JobId, Scope, Trigger};
+use crate::source::Source;
+
+/// What to reconcile; all, if it names neither a source nor a stack.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    repository: Option<String>,
+    stack: Option<String>,
+    #[serde(default)]
+    force: bool,
+}
+
+/// `POST /api/v1/reconcile`: 202 with the job.
+pub fn from_program(web: &Web, head: &Head, body: &mut Body<'_>) -> Response {
+    match in_json(web, head, body).and_then(|wish| trigger(web, wish, "API")) {
+        Ok(job) => Response::json(202, &json!({ "job": job, "url": format!("/api/v1/jobs/{job}") })),
+        Err(refusal) => refusal,
+    }
+}
+
+/// `POST /reconcile`: back to the page, which shows the job.
+pub fn from_page(web: &Web, head: &Head, body: &mut Body<'_>) -> Response {
+    let queued = in_form(web, head, body).and_then(|wish| {
+        let open = wish.stack.clone().map(|name| format!("&stack={name}")).unwrap_or_default();
+        trigger(web, wish, "status page").map(|job| format!("./?job={job}{open}"))
+    });
+    match queued {
+        Ok(page) => Response::new(303, "text/plain", "queued\n").with("location", page),
+        Err(refusal) => refusal,
+    }
+}
+
+fn in_json(web: &Web, head: &Head, body: &mut Body<'_>) -> Result<Wish, Response> {
+    web.access.act(head)?;
+    let body = body.read()?;
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Wish::default());
+    }
+    serde_json::from_slice(&body).map_err(|error| {
+        let hint = "send `{}`, or `repository` or `stack`, and `force` if need be";
+        Response::refusal(400, &format!("the body is no such wish: {error}"), hint)
+    })
+}
+
+fn in_form(web: &Web, head: &Head, body: &mut Body<'_>) -> Result<Wish, Response> {
+    web.access.act(head)?;
+    let body = body.read()?;
+    let field = |name: &str| {
+        let mut fields = form_urlencoded::parse(&body);
+        fields.find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.into_owned())
+    };
+    Ok(Wish { repository: None, stack: field("stack"), force: field("force").is_some() })
+}
+
+/// The wish names what is known here, or it is refused: so its text goes no further.
+fn trigger(web: &Web, wish: Wish, cause: &str) -> Result<JobId, Response> {
+    let scope = match (wish.repository, wish.stack) {
+        (None, None) => Scope::All,
+        (Some(repository), None) => Scope::Source(watched(web, &repository)?),
+        (None, Some(stack)) => Scope::Stack(known(web, &stack)?),
+        (Some(_), Some(_)) => {
+            return Err(Response::refusal(400, "name a repository or a stack, not both", ""));
+        }
+    };
+    Ok(web.handle.trigger(Trigger { scope, force: wish.force, cause: cause.to_owned() }))
+}
+
+fn watched(web: &Web, repository: &str) -> Result<String, Response> {
+    let sources = web.view.sources().map_err(|error| unreadable(&error))?;
+    let named = Source::parse(repository).ok();
+    let found = sources.into_iter().find(|source| Some(source) == named.as_ref());
+    found.map(|source| source.id().to_owned()).ok_or_else(|| {
+        Response::refusal(404, "no such repository is watched", "`/api/v1/repositories` lists those that are")
+    })
+}
+
+fn known(web: &Web, stack: &str) -> Result<String, Response> {
+    let names = web.view.stack_names().map_err(|error| unreadable(&error))?;
+    names.into_iter().find(|name| name == stack).ok_or_else(|| {
+        Response::refusal(404, "there is no such stack", "`/api/v1/stacks` lists those that are")
+    })
+}
+
+fn unreadable(error: &anyhow::Error) -> Response {
+    Response::refusal(503, &format!("{error:#}"), "")
+}

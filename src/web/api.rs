@@ -1,0 +1,175 @@
+//! The JSON API, version 1: what `dockerops status --json` tells, a stack in full, events and jobs. The README
+//! documents the fields.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Error, Result};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Web;
+use super::request::Head;
+use super::response::Response;
+use super::view::Snapshot;
+use crate::daemon::JobId;
+use crate::docker::task::Task;
+use crate::fault::hint_of;
+use crate::redact::without_credentials;
+use crate::report::status::{LiveService, Stack};
+use crate::stack::StackName;
+use crate::state::EventRow;
+
+/// Events on a page, unless `limit` says otherwise.
+const EVENTS: usize = 50;
+const MOST_EVENTS: usize = 500;
+/// Events, and tasks of a service, that are told with a stack.
+pub const LAST: usize = 20;
+
+/// One task, as it is told.
+#[derive(Debug, Serialize)]
+pub struct ToldTask {
+    /// Its id.
+    pub id: String,
+    /// The node it runs on; empty while it has none.
+    pub node: String,
+    /// `running`, `complete`, `failed`, `rejected`, `pending`, …
+    pub state: String,
+    /// What Swarm wants it to be.
+    pub desired: String,
+    /// What went wrong, in docker's words.
+    pub error: Option<String>,
+    /// Since when, RFC 3339.
+    pub since: Option<String>,
+}
+
+/// Answers what comes after `/api/v1/`.
+pub fn answer(web: &Web, what: &str, head: &Head) -> Response {
+    let told = match what.split_once('/').unwrap_or((what, "")) {
+        ("repositories", "") => live(web, |snapshot| json!({ "repositories": snapshot.status.repositories })),
+        ("stacks", "") => live(web, |snapshot| json!({ "stacks": snapshot.status.stacks })),
+        ("images", "") => live(web, |snapshot| json!({ "images": snapshot.status.images })),
+        ("stacks", name) => stack(web, name, head.parameter("repository")),
+        ("events", "") => return events(web, head),
+        ("jobs", id) => return job(web, id),
+        _ => Ok(None),
+    };
+    match told {
+        Ok(Some(value)) => Response::json(200, &value),
+        Ok(None) => Response::refusal(404, "there is no such thing", "the README lists what there is"),
+        Err(error) => trouble(&error),
+    }
+}
+
+/// What needs docker's answer, and is not told without it: half a story would be a false one.
+fn live(web: &Web, tell: impl FnOnce(&Snapshot) -> Value) -> Result<Option<Value>> {
+    let snapshot = web.view.snapshot()?;
+    match &snapshot.trouble {
+        None => Ok(Some(tell(&snapshot))),
+        Some(trouble) => Err(match &trouble.hint {
+            Some(hint) => crate::fault::fault(trouble.what.clone(), hint.clone()),
+            None => Error::msg(trouble.what.clone()),
+        }),
+    }
+}
+
+fn trouble(error: &Error) -> Response {
+    let what = without_credentials(&format!("{error:#}"));
+    Response::refusal(503, &what, hint_of(error).unwrap_or_default())
+}
+
+/// The stack of that name; of several, that which the source names, or that which runs.
+pub fn find<'a>(snapshot: &'a Snapshot, name: &str, repository: Option<&str>) -> Option<&'a Stack> {
+    let named = snapshot.status.stacks.iter().filter(|stack| stack.name == name);
+    let mut named: Vec<_> =
+        named.filter(|stack| repository.is_none_or(|repository| stack.repository == repository)).collect();
+    named.sort_by_key(|stack| stack.services.is_empty());
+    named.first().copied()
+}
+
+fn stack(web: &Web, name: &str, repository: Option<&str>) -> Result<Option<Value>> {
+    let mut found = None;
+    live(web, |snapshot| {
+        found = find(snapshot, name, repository).map(|stack| in_full(web, snapshot, stack));
+        Value::Null
+    })?;
+    found.transpose()
+}
+
+fn in_full(web: &Web, snapshot: &Snapshot, stack: &Stack) -> Result<Value> {
+    let tasks = web.view.tasks(snapshot, &stack.name)?;
+    let mut value = json!(stack);
+    for (told, service) in value["services"].as_array_mut().into_iter().flatten().zip(&stack.services) {
+        told["tasks"] = json!(tasks_of(snapshot, service, &tasks));
+    }
+    let images: BTreeSet<_> = stack.services.iter().map(|service| image_of(snapshot, service)).collect();
+    value["images"] =
+        images.into_iter().map(|(name, digest)| json!({ "name": name, "digest": digest })).collect();
+    let events = web.view.ask(|state| state.events_of(&stack.name, LAST))?;
+    value["events"] = json!(events.into_iter().map(told).collect::<Vec<_>>());
+    let texts = web.view.ask(|state| state.texts(&stack.repository))?;
+    let texts = texts.get(&StackName::known(&stack.name)).cloned().unwrap_or_default();
+    value["compose"] = json!(texts.attempted.or(texts.applied).as_deref().map(without_credentials));
+    Ok(value)
+}
+
+/// A service's tasks, newest first.
+pub fn tasks_of(snapshot: &Snapshot, service: &LiveService, tasks: &[Task]) -> Vec<ToldTask> {
+    let id = snapshot.services.iter().find(|live| live.name == service.name).map(|live| live.id.as_str());
+    let own = tasks.iter().filter(|task| Some(task.service.as_str()) == id).take(LAST);
+    own.map(|task| ToldTask {
+        id: task.id.clone(),
+        node: task.node.clone(),
+        state: task.state.clone(),
+        desired: task.desired.clone(),
+        error: Some(without_credentials(task.error.trim())).filter(|error| !error.is_empty()),
+        since: task.since.map(|since| since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)),
+    })
+    .collect()
+}
+
+/// The image of a service, and the digest that Swarm pinned it to when it was deployed.
+pub fn image_of(snapshot: &Snapshot, service: &LiveService) -> (String, Option<String>) {
+    let live = snapshot.services.iter().find(|live| live.name == service.name);
+    let reference = live.and_then(|live| live.template["ContainerSpec"]["Image"].as_str());
+    match reference.unwrap_or(&service.image).split_once('@') {
+        Some((name, digest)) => (name.to_owned(), Some(digest.to_owned())),
+        None => (service.image.clone(), None),
+    }
+}
+
+fn events(web: &Web, head: &Head) -> Response {
+    let number = |name: &str| head.parameter(name).map(str::parse::<i64>).transpose();
+    let (Ok(before), Ok(limit)) = (number("before"), number("limit")) else {
+        return Response::refusal(400, "`before` and `limit` are numbers", "");
+    };
+    let limit = limit.map_or(EVENTS, |limit| usize::try_from(limit).unwrap_or(1).clamp(1, MOST_EVENTS));
+    match web.view.ask(|state| state.events(before, limit)) {
+        Ok(rows) => {
+            let next = (rows.len() == limit).then(|| rows.last().map(|row| row.id)).flatten();
+            let rows: Vec<_> = rows.into_iter().map(told).collect();
+            Response::json(200, &json!({ "events": rows, "next": next }))
+        }
+        Err(error) => trouble(&error),
+    }
+}
+
+/// An event without what may have been in an older database's URLs.
+pub fn told(mut row: EventRow) -> EventRow {
+    row.repository = row.repository.as_deref().map(without_credentials);
+    row.message = without_credentials(&row.message);
+    row
+}
+
+fn job(web: &Web, id: &str) -> Response {
+    match JobId::parse(id).and_then(|id| web.handle.job(id)) {
+        Some(mut view) => {
+            view.outcome = view.outcome.as_deref().map(without_credentials);
+            Response::json(200, &view)
+        }
+        None => Response::refusal(
+            404,
+            "there is no such job",
+            "jobs are remembered until 1,000 others have ended",
+        ),
+    }
+}

@@ -1,0 +1,62 @@
+//! What the daemon shows and hears over HTTP: webhooks, the JSON API, the status page, metrics.
+//!
+//! In: requests of anybody who reaches the address. Out: answers, and triggers for the daemon's queue, which
+//! are all that a request can cause. Nothing here fetches, deploys or waits for that.
+
+mod access;
+mod actions;
+mod api;
+mod counts;
+mod hooks;
+mod metrics;
+mod page;
+mod request;
+mod response;
+mod route;
+mod server;
+mod view;
+
+use std::net::SocketAddr;
+
+use anyhow::Result;
+
+use crate::daemon::{Handle, JobId};
+use crate::redact::Secret;
+use crate::settings::{RunSettings, Settings};
+use access::Access;
+use counts::Counts;
+use hooks::{Callbacks, Deliveries};
+use server::Limits;
+use view::View;
+
+/// All that an answer may need.
+#[derive(Debug)]
+struct Web {
+    handle: Handle,
+    view: View,
+    access: Access,
+    /// Of webhooks.
+    secret: Option<Secret>,
+    deliveries: Deliveries<Vec<JobId>>,
+    callbacks: Callbacks,
+    counts: Counts,
+}
+
+/// Listens where the settings say, on threads of its own until the process ends, and tells where that is; does
+/// nothing where they name no address. Fails where the address cannot be had.
+pub fn serve(settings: &Settings, run: &RunSettings, handle: Handle) -> Result<Option<SocketAddr>> {
+    let Some(address) = run.listen else { return Ok(None) };
+    let listener = server::bind(address)?;
+    let address = listener.local_addr()?;
+    let web = Web {
+        view: View::new(settings),
+        access: Access { loopback: address.ip().is_loopback(), token: run.api_token.clone() },
+        secret: run.webhook_secret.clone(),
+        deliveries: Deliveries::default(),
+        callbacks: Callbacks::start(handle.clone()),
+        counts: Counts::default(),
+        handle,
+    };
+    server::start(listener, Limits::default(), move |head, body| route::answer(&web, head, body))?;
+    Ok(Some(address))
+}

@@ -1,0 +1,124 @@
+// Keeps the page up to date: asks for it anew, and replaces <main> where it changed. Everything works without it.
+"use strict";
+(() => {
+  const CALM = 5000, BUSY = 1000, LOST = 15000, PATIENCE = 20000;
+  const say = document.getElementById("say");
+  const live = document.getElementById("live");
+  let shown = document.querySelector("main").innerHTML; // as the server wrote it
+  let checked = Date.now(), lost = null, timer = null, asking = null;
+
+  // A page that was opened with a password in its address may not ask for such an address again.
+  const plain = (href) => {
+    const url = new URL(href, document.baseURI);
+    url.username = url.password = "";
+    return url.href;
+  };
+
+  const ago = (seconds) => {
+    const [number, unit] = seconds < 60 ? [seconds, "second"] : seconds < 3600 ? [seconds / 60, "minute"]
+      : seconds < 86400 ? [seconds / 3600, "hour"] : [seconds / 86400, "day"];
+    const whole = Math.floor(number);
+    return `${whole} ${unit}${whole === 1 ? "" : "s"} ago`;
+  };
+
+  const tellTimes = () => {
+    for (const time of document.querySelectorAll("time")) {
+      const moment = new Date(time.dateTime);
+      if (Number.isNaN(moment.getTime())) continue;
+      time.title ||= time.textContent;
+      const seconds = (Date.now() - moment) / 1000;
+      time.textContent = seconds < 60 ? "just now" : ago(seconds);
+    }
+    const since = Math.round((Date.now() - checked) / 1000);
+    live.textContent = lost ? `No answer since ${lost.toLocaleTimeString()}: this is how it was then`
+      : since < 20 ? "Live" : `As of ${ago(since)}`;
+    document.body.toggleAttribute("data-lost", Boolean(lost));
+  };
+
+  const show = (text) => {
+    const fresh = new DOMParser().parseFromString(text, "text/html");
+    const main = fresh.querySelector("main");
+    if (!main) throw new Error("no page");
+    checked = Date.now();
+    lost = null;
+    if (main.innerHTML !== shown) {
+      shown = main.innerHTML;
+      const before = document.getElementById("headline")?.textContent;
+      const focus = document.activeElement?.id;
+      const opened = [...document.querySelectorAll("main details[open]")].map((it) => it.closest("[id]")?.id);
+      document.querySelector("main").replaceWith(main);
+      document.querySelector(".actions").replaceWith(fresh.querySelector(".actions"));
+      for (const details of document.querySelectorAll("main details")) {
+        if (opened.includes(details.closest("[id]")?.id)) details.open = true;
+      }
+      if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
+      document.title = fresh.title;
+      const after = document.getElementById("headline")?.textContent;
+      if (after !== before) announce(after);
+    }
+    tellTimes();
+  };
+
+  let silence = null;
+  const announce = (text, stay = 6000) => {
+    say.textContent = text;
+    clearTimeout(silence);
+    silence = setTimeout(() => { say.textContent = ""; }, stay);
+  };
+
+  const again = () => {
+    clearTimeout(timer);
+    const busy = document.querySelector("main [data-busy]");
+    timer = setTimeout(() => document.hidden || refresh(), lost ? LOST : busy ? BUSY : CALM);
+  };
+
+  const refresh = async (href = location.href, post = null) => {
+    asking?.abort();
+    const own = asking = new AbortController();
+    const limit = setTimeout(() => own.abort(), PATIENCE);
+    try {
+      const answer = await fetch(plain(href), { ...post, signal: own.signal, headers: { accept: "text/html" } });
+      const text = await answer.text();
+      if (own !== asking) return false;
+      if (answer.headers.get("content-type")?.startsWith("text/html")) {
+        if (post) history.replaceState(null, "", answer.url);
+        show(text);
+        return answer.ok;
+      }
+      const told = JSON.parse(text);
+      announce([told.error, told.hint].filter(Boolean).join(": "), 15000);
+      return false;
+    } catch (error) {
+      if (own === asking) lost ||= new Date(checked);
+      return false;
+    } finally {
+      clearTimeout(limit);
+      if (own === asking) {
+        tellTimes();
+        again();
+      }
+    }
+  };
+
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-swap]");
+    if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    history.pushState(null, "", plain(link.href));
+    refresh();
+  });
+
+  document.addEventListener("submit", async (event) => {
+    const form = event.target;
+    event.preventDefault();
+    for (const button of form.querySelectorAll("button")) button.disabled = true;
+    await refresh(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
+    for (const button of form.querySelectorAll("button")) button.disabled = false;
+  });
+
+  window.addEventListener("popstate", () => refresh());
+  document.addEventListener("visibilitychange", () => document.hidden || refresh());
+  setInterval(tellTimes, 5000);
+  tellTimes();
+  again();
+})();

@@ -1,0 +1,55 @@
+//! The last events, newest first, a page at a time.
+
+use anyhow::Result;
+use maud::{Markup, html};
+
+use super::Page;
+use super::parts::{moment, sentence, shape, text};
+use crate::state::{EventRow, Level};
+use crate::web::api::told;
+
+/// Events on a page.
+const EVENTS: usize = 15;
+
+/// The section.
+pub fn section(page: &Page<'_>) -> Result<Markup> {
+    let rows = page.web.view.ask(|state| state.events(page.asked.before, EVENTS))?;
+    let older = (rows.len() == EVENTS).then(|| rows.last().map(|row| row.id)).flatten();
+    let link = |before: Option<i64>| {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(page.asked.open.iter().map(|name| ("stack", name)));
+        query.extend_pairs(before.map(|before| ("before", before.to_string())));
+        format!("./?{}#events", query.finish())
+    };
+    Ok(html! {
+        section aria-labelledby="events" {
+            h2 id="events" { "Events" }
+            @if rows.is_empty() { p.empty { "Nothing has happened yet." } }
+            ol.events { @for row in rows { (line(&told(row), true)) } }
+            p.pages {
+                @if page.asked.before.is_some() { a id="newest" href=(link(None)) data-swap { "Newest" } }
+                @if older.is_some() { a id="older" href=(link(older)) data-swap { "Older" } }
+            }
+        }
+    })
+}
+
+/// One event, with the name of its stack where that is not plain already.
+pub fn line(row: &EventRow, with_stack: bool) -> Markup {
+    let tone = match row.level {
+        Level::Info => "off",
+        Level::Warn => "warn",
+        Level::Error => "bad",
+    };
+    html! {
+        li data-tone=(tone) {
+            (moment(&row.time))
+            p {
+                @if row.level != Level::Info { (shape(tone)) " " }
+                @if let Some(stack) = row.stack.as_ref().filter(|_| with_stack) { b { (text(stack)) } " " }
+                span.kind { (text(&row.kind.replace('_', " "))) }
+                " " (sentence(&row.message))
+            }
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The status page: one document that is whole without JavaScript, and that a script keeps up to date.
+//!
+//! What is open and which events are shown is in the address, so that it can be reloaded, kept and sent. All text
+//! is escaped by `maud`, and loses what drives terminals and turns the reading direction before that.
+
+mod events;
+mod parts;
+mod sides;
+mod stacks;
+mod wrongs;
+
+use anyhow::Result;
+use maud::{DOCTYPE, Markup, html};
+
+use super::Web;
+use super::access::Visitor;
+use super::request::Head;
+use super::response::Response;
+use super::view::Snapshot;
+use crate::daemon::{Health, JobId, JobState, JobView};
+use crate::state::{EventRow, Level};
+use parts::{sentence, text};
+
+/// Nothing from elsewhere, nothing inline, in nobody's frame.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+    form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+const HTML: &str = "text/html; charset=utf-8";
+/// So many stacks are shown in full at once; each costs docker a question.
+const MOST_OPEN: usize = 10;
+
+/// What the address asks for.
+#[derive(Debug, Default)]
+struct Asked {
+    open: Vec<String>,
+    before: Option<i64>,
+    job: Option<JobId>,
+}
+
+impl Asked {
+    fn of(head: &Head) -> Self {
+        let mut open = Vec::new();
+        for (_, name) in head.query.iter().filter(|(key, _)| key == "stack") {
+            if open.len() < MOST_OPEN && !open.contains(name) {
+                open.push(name.clone());
+            }
+        }
+        Self {
+            open,
+            before: head.parameter("before").and_then(|before| before.parse().ok()),
+            job: head.parameter("job").and_then(JobId::parse),
+        }
+    }
+
+    fn is_open(&self, stack: &str) -> bool {
+        self.open.iter().any(|name| name == stack)
+    }
+
+    /// The address with that stack opened, or closed.
+    fn toggled(&self, stack: &str) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        let (open, close) = (self.open.iter().filter(|name| *name != stack), self.is_open(stack));
+        for name in open.map(String::as_str).chain((!close).then_some(stack)) {
+            query.append_pair("stack", name);
+        }
+        if let Some(before) = self.before {
+            query.append_pair("before", &before.to_string());
+        }
+        format!("./?{}", query.finish())
+    }
+}
+
+/// What a page is made of.
+struct Page<'a> {
+    web: &'a Web,
+    asked: Asked,
+    visitor: Visitor,
+    health: Health,
+    job: Option<JobView>,
+    snapshot: &'a Snapshot,
+}
+
+/// The page, or what keeps it from being shown.
+pub fn answer(web: &Web, head: &Head, visitor: Visitor) -> Response {
+    let page = || -> Result<Markup> {
+        let snapshot = web.view.snapshot()?;
+        let asked = Asked::of(head);
+        let job = asked.job.and_then(|id| web.handle.job(id));
+        let health = web.handle.health();
+        Page { web, asked, visitor, health, job, snapshot: &snapshot }.render()
+    };
+    match page() {
+        Ok(page) => Response::new(200, HTML, page.into_string()),
+        Err(error) => {
+            let what = format!("{error:#}");
+            let sorry = html! {
+                h1 { "The state cannot be read" }
+                p.why { (text(&what)) }
+            };
+            Response::new(503, HTML, document("Trouble · DockerOps", &html! {}, &sorry).into_string())
+        }
+    }
+    .with("content-security-policy", POLICY)
+}
+
+/// The files of the page; there is nothing of the user's in them.
+pub fn asset(head: &Head) -> Response {
+    let (kind, text) = match head.path.as_str() {
+        "/app.css" => ("text/css; charset=utf-8", include_str!("app.css")),
+        "/app.js" => ("text/javascript; charset=utf-8", include_str!("app.js")),
+        _ => ("image/svg+xml", include_str!("icon.svg")),
+    };
+    Response::new(200, kind, text).with("cache-control", "no-cache")
+}
+
+fn document(title: &str, actions: &Markup, main: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) }
+                link rel="icon" href="icon.svg" type="image/svg+xml";
+                link rel="stylesheet" href="app.css";
+                script src="app.js" defer {}
+            }
+            body {
+                a.skip href="#main" { "To the state" }
+                header {
+                    a.brand href="./" { img src="icon.svg" alt="" width="28" height="28"; "DockerOps" }
+                    div.actions { (actions) }
+                }
+                main id="main" tabindex="-1" { (main) }
+                footer {
+                    p { "DockerOps " (env!("CARGO_PKG_VERSION")) " · " a href="api/v1/stacks" { "API" } " · " a href="metrics" { "Metrics" } }
+                    p #live { "Reload for the newest state" }
+                }
+                p #say .say role="status" {}
+            }
+        }
+    }
+}
+
+impl Page<'_> {
+    fn render(&self) -> Result<Markup> {
+        let wrongs = wrongs::of(self.snapshot, &self.health, &self.unwatched()?);
+        let (headline, below) = self.headline(wrongs.len());
+        let title = format!("{headline} · DockerOps");
+        let main = html! {
+            @if let Some(job) = &self.job { (job_line(job)) }
+            section.verdict data-tone=(if wrongs.is_empty() { "good" } else { "bad" }) {
+                h1 id="headline" { (headline) }
+                p { (below) }
+            }
+            (wrongs::section(&wrongs))
+            div.columns {
+                div { (stacks::section(self)?) (events::section(self)?) }
+                aside aria-label="Repositories and images" {
+                    (sides::repositories(self.snapshot)) (sides::images(self.snapshot))
+                }
+            }
+        };
+        Ok(document(&title, &self.actions(), &main))
+    }
+
+    /// The sources that could not be watched so far, and the newest error of each.
+    fn unwatched(&self) -> Result<Vec<(String, Option<String>)>> {
+        let sources = self.web.handle.unwatched();
+        if sources.is_empty() {
+            return Ok(Vec::new());
+        }
+        let events = self.web.view.ask(|state| state.events(None, 200))?;
+        let why = |source: &String| {
+            let about =
+                |row: &&EventRow| row.level == Level::Error && row.repository.as_ref() == Some(source);
+            events.iter().find(about).map(|row| row.message.clone())
+        };
+        Ok(sources.iter().map(|source| (source.clone(), why(source))).collect())
+    }
+
+    fn headline(&self, wrongs: usize) -> (String, String) {
+        let status = &self.snapshot.status;
+        let running: u64 = status.stacks.iter().flat_map(|it| &it.services).map(|it| it.running).sum();
+        let below = format!(
+            "{}, {}, {}.",
+            parts::count(status.repositories.len(), "repository", "repositories"),
+            parts::count(status.stacks.len(), "stack", "stacks"),
+            parts::count(usize::try_from(running).unwrap_or_default(), "task runs", "tasks run"),
+        );
+        let known = "What follows is what was last recorded.";
+        if self.health.stuck.is_some() {
+            ("The loop is stuck".into(), below)
+        } else if self.snapshot.trouble.is_some() {
+            ("Docker cannot be asked".into(), known.into())
+        } else if status.repositories.is_empty() && wrongs == 0 {
+            (
+                "Nothing is watched yet".into(),
+                "Name repositories in DOCKEROPS_REPOS, or: sudo dockerops watch <repository>".into(),
+            )
+        } else if wrongs > 0 {
+            (parts::count(wrongs, "thing needs attention", "things need attention"), below)
+        } else if status.stacks.iter().any(|stack| stack.updating) {
+            ("A deploy is under way".into(), below)
+        } else {
+            ("Everything runs as Git says".into(), below)
+        }
+    }
+
+    fn actions(&self) -> Markup {
+        html! {
+            @match (self.visitor, self.web.access.has_token()) {
+                (Visitor::Operator, _) => (self.button("Reconcile now", None, false)),
+                (Visitor::Reader, true) => { a.button.quiet href="sign-in" { "Sign in" } },
+                (Visitor::Reader, false) => { span.muted { "Read only: no API token is set" } },
+            }
+        }
+    }
+
+    /// A button that queues a job; nothing for who may not.
+    fn button(&self, label: &str, stack: Option<&str>, force: bool) -> Markup {
+        let id = format!("do-{}-{}", stack.unwrap_or("all"), if force { "force" } else { "sync" });
+        html! {
+            @if self.visitor == Visitor::Operator {
+                form method="post" action="reconcile" {
+                    @if let Some(stack) = stack { input type="hidden" name="stack" value=(stack); }
+                    @if force { input type="hidden" name="force" value="1"; }
+                    button.button id=(id) type="submit" { (label) }
+                }
+            }
+        }
+    }
+}
+
+fn job_line(job: &JobView) -> Markup {
+    let (word, busy) = match job.state {
+        JobState::Queued => ("is queued", true),
+        JobState::Running => ("is under way", true),
+        JobState::Done => ("is done", false),
+        JobState::Failed => ("failed", false),
+    };
+    let tone = if job.state == JobState::Failed { "bad" } else { "calm" };
+    html! {
+        p.job data-tone=(tone) data-busy[busy] {
+            @if busy { span.spinner aria-hidden="true" {} }
+            span {
+                "Reconciling " (sentence(&job.target)) " " (word)
+                @if let Some(outcome) = &job.outcome { ": " (sentence(outcome)) }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_says_what_is_open() {
+        let query = [("stack", "a"), ("stack", "b"), ("stack", "a"), ("before", "7"), ("job", "x")];
+        let query = query.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let asked = Asked::of(&Head { query, ..Head::default() });
+        assert_eq!((asked.open.len(), asked.before, asked.job), (2, Some(7), None));
+        assert_eq!(asked.toggled("a"), "./?stack=b&before=7");
+        assert_eq!(asked.toggled("c&d"), "./?stack=a&stack=b&stack=c%26d&before=7");
+    }
+}

@@ -1,0 +1,112 @@
+//! The small things that all of the page is made of.
+
+use maud::{Markup, html};
+
+use crate::redact::without_credentials;
+use crate::report::clean;
+use crate::report::status::{Stack, is_degraded};
+
+/// Text from outside, fit for people's eyes: no credentials, no controls, no marks that turn the reading direction.
+pub fn text(text: &str) -> String {
+    clean(&without_credentials(text))
+}
+
+/// `1 stack`, `2 stacks`.
+pub fn count(number: usize, one: &str, more: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { more })
+}
+
+/// How a stack fares: in a word, and in the tone that gives it shape and colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// For people.
+    pub word: &'static str,
+    /// For the style sheet: `good`, `busy`, `warn`, `bad`, `off`.
+    pub tone: &'static str,
+}
+
+/// Of this stack.
+pub fn state(stack: &Stack) -> State {
+    let (word, tone) = match stack.status {
+        "stopped" => ("Stopped", "off"),
+        "error" if stack.held => ("Failed, held", "bad"),
+        "error" => ("Failed", "bad"),
+        _ if stack.updating => ("Updating", "busy"),
+        _ if is_degraded(stack) => ("Degraded", "bad"),
+        _ if !stack.drift.is_empty() => ("Drifted", "warn"),
+        _ => ("Deployed", "good"),
+    };
+    State { word, tone }
+}
+
+/// A word with a shape of its own, so that colour alone tells nothing.
+pub fn badge(state: State) -> Markup {
+    html! {
+        span.badge data-tone=(state.tone) { (shape(state.tone)) (state.word) }
+    }
+}
+
+/// A filled circle, a ring, a diamond, a triangle, a bar.
+pub fn shape(tone: &str) -> Markup {
+    html! {
+        svg viewBox="0 0 12 12" width="12" height="12" aria-hidden="true" {
+            @match tone {
+                "good" => { path d="M6 .8a5.2 5.2 0 1 0 0 10.4A5.2 5.2 0 0 0 6 .8Z M3.4 6.1l1.8 1.8 3.4-3.7" {} },
+                "busy" => { path d="M6 1.4a4.6 4.6 0 1 0 4.6 4.6" {} },
+                "warn" => { path d="M6 .6 11.4 6 6 11.4.6 6Z" {} },
+                "bad" => { path d="M6 .9 11.6 11H.4Z" {} },
+                _ => { path d="M2 6h8" {} },
+            }
+        }
+    }
+}
+
+/// A commit or hash, as long as it needs to be.
+pub fn short(id: &str) -> Markup {
+    let shown = id.get(..8).unwrap_or(id);
+    html! { code title=(text(id)) { (text(shown)) } }
+}
+
+/// A moment; the script turns it into `3 minutes ago`.
+pub fn moment(time: &str) -> Markup {
+    let shown = time.get(..19).unwrap_or(time).replace('T', " ");
+    html! { time datetime=(time) { (text(&shown)) } }
+}
+
+/// What somebody or something said, with its line ends.
+pub fn why(words: &str) -> Markup {
+    html! { p.why { (sentence(words)) } }
+}
+
+/// A sentence whose values stand in backticks, as messages have them; they become code.
+pub fn sentence(words: &str) -> Markup {
+    let words = text(words);
+    let parts: Vec<_> = words.split('`').collect();
+    // A lone backtick is somebody else's.
+    let paired = parts.len() % 2 == 1;
+    html! {
+        @if paired {
+            @for (index, part) in parts.iter().enumerate() {
+                @if index % 2 == 1 { code { (part) } } @else { (part) }
+            }
+        } @else { (words) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_repository_says_is_text() {
+        let page = why("<script>alert(1)</script> & \u{202e}https://u:p@h/r").into_string();
+        assert_eq!(
+            page,
+            "<p class=\"why\">&lt;script&gt;alert(1)&lt;/script&gt; &amp; \\u{202e}https://…@h/r</p>"
+        );
+        assert_eq!(sentence("a `<b>` c").into_string(), "a <code>&lt;b&gt;</code> c");
+        assert_eq!(sentence("a ` <b>").into_string(), "a ` &lt;b&gt;");
+        let attribute = short("\"onmouseover=alert(1) x=\"").into_string();
+        assert!(!attribute.contains("title=\"\""), "{attribute}");
+    }
+}

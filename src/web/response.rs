@@ -1,0 +1,101 @@
+//! An answer, and the headers that every answer has.
+
+use chrono::Utc;
+use serde::Serialize;
+use serde_json::json;
+
+/// For anything but the page: no browser is to run, show or frame it.
+const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+}
+
+impl Response {
+    /// A body of a type; nobody keeps a copy of it.
+    pub fn new(status: u16, kind: &str, body: impl Into<Vec<u8>>) -> Self {
+        let headers = vec![
+            ("content-type", kind.to_owned()),
+            ("cache-control", "no-store".to_owned()),
+            ("content-security-policy", NOTHING.to_owned()),
+        ];
+        Self { status, headers, body: body.into() }
+    }
+
+    /// A value as JSON.
+    pub fn json(status: u16, value: &impl Serialize) -> Self {
+        match serde_json::to_vec_pretty(value) {
+            Ok(mut body) => {
+                body.push(b'\n');
+                Self::new(status, "application/json", body)
+            }
+            Err(error) => Self::refusal(500, &format!("cannot be printed: {error}"), ""),
+        }
+    }
+
+    /// `{"error": …, "hint": …}`, the latter where there is one.
+    pub fn refusal(status: u16, what: &str, hint: &str) -> Self {
+        let mut value = json!({ "error": what });
+        if !hint.is_empty() {
+            value["hint"] = hint.into();
+        }
+        Self::json(status, &value)
+    }
+
+    /// Adds a header, or puts it in the place of the one of that name.
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.retain(|(known, _)| *known != name);
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// What goes over the wire; without the body where only the head was asked for.
+    pub fn bytes(&self, with_body: bool) -> Vec<u8> {
+        let reason = http_reason(self.status);
+        let date = Utc::now().format("%a, %d %b %Y %H:%M:%S GMT");
+        let mut head = format!("HTTP/1.1 {} {reason}\r\ndate: {date}\r\n", self.status);
+        for (name, value) in &self.headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        // `same-origin`, as `no-referrer` would make browsers hide the origin of the page's own form.
+        head += "x-content-type-options: nosniff\r\nreferrer-policy: same-origin\r\nconnection: close\r\n";
+        head += &format!("content-length: {}\r\n\r\n", self.body.len());
+        let mut bytes = head.into_bytes();
+        if with_body {
+            bytes.extend_from_slice(&self.body);
+        }
+        bytes
+    }
+
+    /// The body as text; for tests.
+    #[cfg(test)]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+fn http_reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        202 => "Accepted",
+        303 => "See Other",
+        304 => "Not Modified",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        411 => "Length Required",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        431 => "Request Header Fields Too Large",
+        503 => "Service Unavailable",
+        _ => "Internal Server Error",
+    }
+}

@@ -1,0 +1,76 @@
+//! Which path is answered by whom, and who may ask for it.
+
+use super::access::Visitor;
+use super::hooks::{self, Hook};
+use super::request::{Body, Head};
+use super::response::Response;
+use super::{Web, access, actions, api, metrics, page};
+
+/// Answers a request.
+pub fn answer(web: &Web, head: &Head, body: &mut Body<'_>) -> Response {
+    let path = head.path.as_str();
+    if head.method == "POST" {
+        if let Some(hook) = Hook::at(path) {
+            return hooks::answer(web, hook, head, body);
+        }
+        return match path {
+            "/api/v1/reconcile" => actions::from_program(web, head, body),
+            "/reconcile" => actions::from_page(web, head, body),
+            _ => elsewhere(path, "GET"),
+        };
+    }
+    if !head.only_looks() {
+        return elsewhere(path, "GET, POST");
+    }
+    match path {
+        // Nothing to be read in these: no repository, no stack.
+        "/healthz" => metrics::health(&web.handle.health()),
+        "/app.css" | "/app.js" | "/icon.svg" => page::asset(head),
+        "/sign-in" => sign_in(web, head),
+        path if path.starts_with("/hooks/") || path == "/api/v1/reconcile" || path == "/reconcile" => {
+            Response::refusal(405, "this is for POST", "").with("allow", "POST")
+        }
+        _ => match web.access.look(head) {
+            Ok(visitor) => look(web, head, visitor),
+            Err(refusal) => refusal,
+        },
+    }
+}
+
+fn look(web: &Web, head: &Head, visitor: Visitor) -> Response {
+    match head.path.as_str() {
+        "/" => page::answer(web, head, visitor),
+        "/metrics" => metrics::answer(web),
+        path => match path.strip_prefix("/api/v1/") {
+            Some(what) => api::answer(web, what, head),
+            None => nothing(path),
+        },
+    }
+}
+
+/// A browser that was asked for the password once shows it from then on, here and below.
+fn sign_in(web: &Web, head: &Head) -> Response {
+    match web.access.look(head) {
+        Ok(Visitor::Operator) => Response::new(303, "text/plain", "signed in\n").with("location", "./"),
+        Ok(Visitor::Reader) if web.access.has_token() => access::challenge(),
+        Ok(Visitor::Reader) => web.access.act(head).err().unwrap_or_else(|| nothing("/sign-in")),
+        Err(refusal) => refusal,
+    }
+}
+
+fn nothing(path: &str) -> Response {
+    let path: String = path.chars().take(100).flat_map(char::escape_debug).collect();
+    Response::refusal(404, &format!("there is nothing at `{path}`"), "")
+}
+
+/// A path that is known by other methods, or not at all.
+fn elsewhere(path: &str, allow: &'static str) -> Response {
+    let known = matches!(path, "/" | "/metrics" | "/healthz" | "/reconcile")
+        || path.starts_with("/api/v1/")
+        || path.starts_with("/hooks/");
+    if known && !(path.starts_with("/hooks/") && Hook::at(path).is_none()) {
+        Response::refusal(405, "this path knows no such method", "").with("allow", allow)
+    } else {
+        nothing(path)
+    }
+}
