@@ -25,9 +25,7 @@ use crate::fault::{OrHint, fault, hint_of};
 
 pub use bindings::{BindingFile, BindingRow};
 pub use builds::BuildRow;
-#[allow(unused_imports, reason = "the HTTP side reads them")]
-pub use events::EventRow;
-pub use events::{Event, Level};
+pub use events::{Event, EventRow, Level};
 pub use images::ImageRow;
 pub use sources::SourceRow;
 pub use stacks::{AppliedService, Record, StackRow, StackStatus};

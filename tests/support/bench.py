@@ -8,13 +8,17 @@ asked at the same time, that shorter floor ("at once") is measured too.
 
 import argparse
 import contextlib
+import hmac
+import json
 import os
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 COMPOSE = """version: "3.8"
@@ -280,6 +284,66 @@ class Bench:
         self.row(f"idle, {count} tags under `always`; floor + curl", median["always"], median["floor"], "time at most 1.5 x floor")
         self.row("  what `always` adds; curl's HEADs alone", median["always"] - median["idle"], median["heads"], "-")
 
+    def hook(self, runs):
+        progress("from a webhook to `stack deploy`")
+        repository, served = self.make_repository("hooked", ["hooked"]), self.folder / "hooks"
+        bare = served / "hooked.git"
+        served.mkdir()
+        self.git(repository, "clone", "--quiet", "--bare", str(repository), str(bare))
+        server = subprocess.Popen([sys.executable, str(HERE / "git_server.py"), "--root", str(served), "--port", "0"],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        source = f"http://127.0.0.1:{int(server.stdout.readline())}/hooked.git"
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{free.getsockname()[1]}"
+        body = json.dumps({"ref": "refs/heads/main", "repository": {"clone_url": source, "default_branch": "main"}}).encode()
+        headers = {"X-GitHub-Event": "push", "Content-Type": "application/json",
+                   "X-Hub-Signature-256": f"sha256={hmac.new(b'bench', body, 'sha256').hexdigest()}"}
+
+        def ask(path, **more):
+            with urllib.request.urlopen(urllib.request.Request(f"http://{address}{path}", **more), timeout=30) as answer:
+                return json.loads(answer.read() or "{}")
+
+        def one_push(number):
+            self.write_stack(repository, "hooked", number)
+            self.commit(repository, f"Revision {number}")
+            self.git(repository, "push", "--quiet", str(bare), "main")
+            self.calls.unlink(missing_ok=True)
+            begin = time.perf_counter()
+            job = ask("/hooks/github", data=body, headers={**headers, "X-GitHub-Delivery": str(number)})["job"]
+            while not (self.calls.exists() and "stack deploy" in self.calls.read_text()):
+                time.sleep(0.002)
+                if time.perf_counter() - begin > 60:
+                    sys.exit("bench: the webhook led to no `stack deploy`")
+            took = time.perf_counter() - begin
+            while ask(f"/api/v1/jobs/{job}")["state"] not in ("done", "failed"):
+                time.sleep(0.1)
+            return took
+
+        def fetch(number):
+            clone = ["git", "clone", "--quiet", "--depth", "1", source, str(self.folder / f"clone{number}")]
+            return self.timed(lambda: [self.start(["git", "ls-remote", source])]) + self.timed(lambda: [self.start(clone)])
+
+        try:
+            with self.watched("hooked", [source], ["hooked"]) as database:
+                daemon = self.start([self.dockerops, "run"], PATH=f"{self.wrapper}:{os.environ['PATH']}",
+                                    DOCKEROPS_DB_PATH=database, DOCKEROPS_LISTEN=address,
+                                    DOCKEROPS_WEBHOOK_SECRET="bench", DOCKEROPS_SYNC_INTERVAL="86400")
+                while daemon.poll() is None:
+                    with contextlib.suppress(OSError):
+                        ask("/api/v1/repositories")
+                        break
+                    time.sleep(0.1)
+                numbers = range(2, 2 + runs)
+                times = [(one_push(number), fetch(number)) for number in numbers]
+                daemon.terminate()
+                daemon.wait()
+            ours, floor = (statistics.median(column) for column in zip(*times))
+            self.row("webhook to `stack deploy` started; floor: git's ls-remote and clone", ours, floor, "at most 500 ms more")
+        finally:
+            server.kill()
+            server.wait()
+
     def start_up(self):
         median = self.medians(
             max(self.options.runs, 21),
@@ -333,6 +397,7 @@ def main():
             bench.one_source(count)
         bench.delayed_sources(options.sources)
         bench.many_tags(options.tags)
+        bench.hook(options.runs)
         bench.print_conditions()
         bench.print_table()
 
