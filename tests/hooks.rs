@@ -250,6 +250,8 @@ impl Drop for Server {
 fn a_pushed_image_rolls_its_services_and_one_that_nobody_uses_does_nothing() {
     let Some(mut scene) = Scene::new() else { return };
     let lab = scene.lab;
+    // The daemon asks the registry itself, before anything rolls.
+    lab.enter_network();
     let name = crate::support::unique("pushed");
     let image = lab.image(&format!("{name}:1"));
     let push = |from: &str| {

@@ -4,10 +4,14 @@
 //! process is gone. Without root or the packages a test is skipped; `DOCKEROPS_TEST_STRICT=1` forbids that.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::{command, programs, stdout_of, try_stdout_of};
 
@@ -71,6 +75,12 @@ impl Lab {
     /// Where it lies.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Brings this thread, and what it starts from now on, to where the lab's registry is reached.
+    pub fn enter_network(&self) {
+        let network = File::open(Path::new("/run/netns").join(self.value("LAB_BRIDGE_NETNS"))).unwrap();
+        move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
     }
 
     fn value(&self, name: &str) -> &str {
