@@ -111,6 +111,33 @@ fn a_push_of_the_source_is_the_image_that_runs_and_nothing_else_moves() {
 }
 
 #[test]
+fn an_earlier_build_leaves_the_node_once_nothing_would_go_back_to_it() {
+    let Some(scene) = Scene::new() else { return };
+    let shop = Shop::new(scene);
+    let (scene, registry) = (&shop.scene, Registry::of(shop.scene.lab, &shop.image));
+    let repository = shop.image.strip_suffix(":1").unwrap();
+    let here = || {
+        let list = ["image", "ls", "--all", "--digests", "--format", "{{.Digest}}", repository];
+        scene.lab.docker(&list).lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    scene.watch().success().stdout_has("1 built");
+    let first = registry.digest("1");
+    scene.repo.write("app/page", "two");
+    scene.push().success().stdout_has("1 built");
+    let second = registry.digest("1");
+    assert!(here().contains(&first), "`docker service rollback` would go back to it: {:?}", here());
+    scene.repo.write("app/page", "three");
+    scene.push().success().stdout_has(&format!("removed   {repository}@{first}"));
+    let left = here();
+    assert!(
+        !left.contains(&first) && left.contains(&second) && left.contains(&registry.digest("1")),
+        "{left:?}"
+    );
+    scene.reconcile().success();
+    assert_eq!(scene.docker.calls().len(), 2, "an idle run");
+}
+
+#[test]
 fn a_failing_build_leaves_what_runs_tells_its_last_lines_and_waits_for_the_source() {
     let Some(scene) = Scene::new() else { return };
     let shop = Shop::new(scene).on();

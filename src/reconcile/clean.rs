@@ -73,7 +73,7 @@ fn unused(session: &Session<'_>, used: &BTreeSet<String>) -> Result<Unused> {
         let mut names = digests.remove(&row.name).unwrap_or_default();
         let goes = row.reference_count == 0 && !row.foreign;
         if goes {
-            names.insert(row.name.clone());
+            names.insert(name_here(&row.name));
         }
         names.retain(|name| !used.contains(name));
         if !names.is_empty() {
@@ -81,6 +81,12 @@ fn unused(session: &Session<'_>, used: &BTreeSet<String>) -> Result<Unused> {
         }
     }
     Ok(unused)
+}
+
+/// What a node calls it: `app:1@sha256:…` was pulled, or pushed, as `app@sha256:…`.
+fn name_here(image: &str) -> String {
+    let pulled = ImageRef::parse(image).ok().and_then(|image| image.pulled());
+    pulled.map_or_else(|| image.to_owned(), |pulled| pulled.to_string())
 }
 
 /// What services run, and would go back to: by tag and by digest.
@@ -119,7 +125,7 @@ fn remove(session: &Session<'_>, unused: &Unused, used: &BTreeSet<String>, patie
         for name in names {
             session.state.forget_digest(image, name)?;
         }
-        let whole = unused.get(image) == Some(names) && names.contains(image);
+        let whole = unused.get(image) == Some(names) && names.contains(&name_here(image));
         if whole && rows.iter().any(|row| row.name == *image && is_free(row)) {
             session.state.forget_image(image)?;
         }
