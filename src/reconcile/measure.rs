@@ -55,7 +55,7 @@ fn row(what: &str, ours: Vec<f64>, theirs: Vec<f64>, floor: &str, target: f64) {
 }
 
 #[test]
-#[ignore = "a measurement, for tests/bench.sh"]
+#[ignore = "no test: it measures beside rsync and cp, bounds nothing, and tests/bench.sh runs it"]
 fn bindings_beside_rsync_and_cp() {
     let folder = tempfile::tempdir().unwrap();
     let (root, nfs) = (folder.path().join("repo"), folder.path().join("nfs"));

@@ -1,27 +1,11 @@
 //! Gitea and Forgejo: `X-Gitea-Signature`, which both send; event `push`.
 
-use anyhow::{Context, Result};
-use serde::Deserialize;
+use anyhow::Result;
 
 use super::signature::{self, Proof};
-use super::{Delivery, Event, Push};
+use super::{Delivery, Event, forge};
 use crate::redact::Secret;
 use crate::web::request::Head;
-
-#[derive(Deserialize)]
-struct Pushed {
-    #[serde(rename = "ref")]
-    reference: String,
-    repository: Repository,
-}
-
-#[derive(Deserialize)]
-struct Repository {
-    clone_url: Option<String>,
-    ssh_url: Option<String>,
-    html_url: Option<String>,
-    default_branch: Option<String>,
-}
 
 /// The HMAC of the body in hex, with no prefix. Where Forgejo names its own header, that one counts.
 pub fn verify(head: &Head, body: &[u8], secret: &Secret) -> Proof {
@@ -36,21 +20,10 @@ pub fn read(head: &Head, body: &[u8]) -> Result<Delivery> {
     };
     let id = either("delivery").map(str::to_owned);
     let event = match either("event").unwrap_or_default() {
-        "push" => push(&super::json_of(head, body)?)?,
+        "push" => forge::push(&super::json_of(head, body)?, "Gitea or Forgejo")?,
         other => Event::Other(format!("`{other}` is not a push")),
     };
     Ok(Delivery { id, event })
-}
-
-fn push(json: &[u8]) -> Result<Event> {
-    let Pushed { reference, repository } =
-        serde_json::from_slice(json).context("is not a push as Gitea and Forgejo send it")?;
-    let urls = [repository.clone_url, repository.ssh_url, repository.html_url];
-    Ok(Event::Push(Push {
-        repository: urls.into_iter().flatten().collect(),
-        default_branch: repository.default_branch,
-        references: vec![reference],
-    }))
 }
 
 #[cfg(test)]

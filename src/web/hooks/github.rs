@@ -1,27 +1,11 @@
 //! GitHub: `X-Hub-Signature-256`, events `push` and `ping`.
 
-use anyhow::{Context, Result};
-use serde::Deserialize;
+use anyhow::Result;
 
 use super::signature::{self, Proof};
-use super::{Delivery, Event, Push};
+use super::{Delivery, Event, forge};
 use crate::redact::Secret;
 use crate::web::request::Head;
-
-#[derive(Deserialize)]
-struct Pushed {
-    #[serde(rename = "ref")]
-    reference: String,
-    repository: Repository,
-}
-
-#[derive(Deserialize)]
-struct Repository {
-    clone_url: Option<String>,
-    ssh_url: Option<String>,
-    html_url: Option<String>,
-    default_branch: Option<String>,
-}
 
 /// `sha256=` and the HMAC of the body in hex. The older `X-Hub-Signature` is SHA-1, and is not looked at.
 pub fn verify(head: &Head, body: &[u8], secret: &Secret) -> Proof {
@@ -33,22 +17,11 @@ pub fn verify(head: &Head, body: &[u8], secret: &Secret) -> Proof {
 pub fn read(head: &Head, body: &[u8]) -> Result<Delivery> {
     let id = head.header("x-github-delivery").map(str::to_owned);
     let event = match head.header("x-github-event").unwrap_or_default() {
-        "push" => push(&super::json_of(head, body)?)?,
+        "push" => forge::push(&super::json_of(head, body)?, "GitHub")?,
         "ping" => Event::Ping,
         other => Event::Other(format!("`{other}` is not a push")),
     };
     Ok(Delivery { id, event })
-}
-
-fn push(json: &[u8]) -> Result<Event> {
-    let Pushed { reference, repository } =
-        serde_json::from_slice(json).context("is not a push as GitHub sends it")?;
-    let urls = [repository.clone_url, repository.ssh_url, repository.html_url];
-    Ok(Event::Push(Push {
-        repository: urls.into_iter().flatten().collect(),
-        default_branch: repository.default_branch,
-        references: vec![reference],
-    }))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod bitbucket;
 mod callback;
 mod deliveries;
 mod dockerhub;
+mod forge;
 mod gitea;
 mod github;
 mod gitlab;
