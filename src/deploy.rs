@@ -80,6 +80,8 @@ pub type Settled = BTreeMap<(String, StackName), Result<(), bool>>;
 pub trait Observer {
     /// The stack is being deployed.
     fn deploying(&mut self, stack: &StackName);
+    /// docker accepted the job with this index: what comes of it may be seen by another run.
+    fn accepted(&mut self, job: usize) -> Result<()>;
     /// What the stack is waited for.
     fn waiting(&mut self, stack: &StackName, what: &str);
     /// How far the pull of an image is.
@@ -170,7 +172,7 @@ impl Run<'_> {
                 continue;
             }
             match self.work(job) {
-                Ok(None) => {}
+                Ok(None) => self.observer.accepted(job)?,
                 Ok(Some(outcome)) => {
                     self.finish(job, &outcome)?;
                     continue;

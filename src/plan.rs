@@ -18,7 +18,7 @@ use crate::drift::{self, Drift};
 use crate::image::ImageRef;
 use crate::manifest::{Layout, StackEntry};
 use crate::stack::{DriftPolicy, StackName};
-use crate::state::{StackRow, StackStatus};
+use crate::state::{Attempt, StackRow, StackStatus};
 
 pub use waiting::plan_waiting;
 
@@ -88,6 +88,9 @@ pub enum Action {
     },
     /// It runs as wanted, by its labels: wait for it and remember it.
     Adopt,
+    /// An earlier run gave it to docker and did not see its end, and Swarm went back from it: wait for that,
+    /// and remember it.
+    Settle,
     /// Nothing.
     Unchanged,
     /// Nothing in this run, which is for others.
@@ -125,6 +128,8 @@ pub struct Input<'a> {
     pub desired: &'a [Desired],
     /// What the database knows of its stacks.
     pub rows: &'a [StackRow],
+    /// What docker was given for it, and nobody has seen the end of.
+    pub attempts: &'a [Attempt],
     /// What is live.
     pub swarm: &'a Swarm,
     /// Whether every stack is deployed again.
@@ -237,6 +242,9 @@ fn decide(input: &Input<'_>, desired: &Desired) -> Action {
     if input.force {
         return deploy("forced".into());
     }
+    if went_back(input, rendered, &live) {
+        return Action::Settle;
+    }
     let Some(row) = row.filter(|row| row.status != StackStatus::Stopped) else {
         return if runs_as_rendered(rendered, &live, input.source) {
             Action::Adopt
@@ -265,6 +273,12 @@ fn decide(input: &Input<'_>, desired: &Desired) -> Action {
         (drifts, DriftPolicy::Report) => Action::Report(drifts),
         (drifts, DriftPolicy::Correct) => deploy(format!("drifted: {}", drift::sentence(&drifts))),
     }
+}
+
+/// Whether Swarm went back from exactly this, while nobody looked.
+fn went_back(input: &Input<'_>, rendered: &RenderedStack, live: &[&Service]) -> bool {
+    let attempted = |attempt: &Attempt| attempt.name == rendered.name && attempt.hash == rendered.fingerprint;
+    input.attempts.iter().any(attempted) && live.iter().any(|service| service.goes_back())
 }
 
 /// Whether it runs another image than the one docker noted when the stack was deployed.

@@ -15,6 +15,7 @@ mod images;
 mod measure;
 mod nodes;
 mod only;
+mod own;
 mod planned;
 mod recorder;
 mod remove;
@@ -135,6 +136,8 @@ pub enum Round {
     First,
     /// Those that waited for one.
     Built,
+    /// Those whose deploy may end this program: the stack it runs in, and what depends on that.
+    Last,
 }
 
 /// Syncs `targets`. An error means that the run as a whole could not be done; what failed in it is counted.
@@ -157,6 +160,7 @@ pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: &Options)
     secrets::refuse_missing(session.docker, &mut planned)?;
     bindings::refuse_conflicts(session.state, &mut planned)?;
     images.compare(&mut planned)?;
+    own::set_apart(session, &mut planned)?;
     if options.dry_run {
         return Ok(Outcome { tally: planned.describe(session, options.show)?, heads });
     }
@@ -165,14 +169,16 @@ pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: &Options)
     planned.say_failed(session, &mut tally);
     planned.say_builds(session.report, false, &mut tally);
     bindings::copy(session, &mut planned, Round::First)?;
-    let settled = planned.deploy(session, &images, Round::First, Settled::new(), &mut tally)?;
+    let mut settled = planned.deploy(session, &images, Round::First, Settled::new(), &mut tally)?;
     if planned.build(session, &swarm, options, &mut tally)? {
         images.look_again();
         images.compare(&mut planned)?;
         secrets::refuse_missing(session.docker, &mut planned)?;
         bindings::copy(session, &mut planned, Round::Built)?;
-        planned.deploy(session, &images, Round::Built, settled, &mut tally)?;
+        settled = planned.deploy(session, &images, Round::Built, settled, &mut tally)?;
     }
+    bindings::copy(session, &mut planned, Round::Last)?;
+    planned.deploy(session, &images, Round::Last, settled, &mut tally)?;
     // Stacks that were left aside may mount what their source has dropped.
     if options.only.is_none() {
         bindings::clean(session, &planned)?;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::source::Source;
-use crate::state::{BuildRow, SourceRow, StackRow, State};
+use crate::state::{Attempt, BuildRow, SourceRow, StackRow, State};
 
 /// A watched source with its stacks.
 #[derive(Debug)]
@@ -16,17 +16,20 @@ pub struct Watched {
     pub stacks: Vec<StackRow>,
     /// The images it built, or tried to.
     pub builds: Vec<BuildRow>,
+    /// What docker was given for it, and nobody has seen the end of.
+    pub attempts: Vec<Attempt>,
 }
 
 /// All watched sources with their stacks.
 pub fn watched(state: &State) -> Result<Vec<Watched>> {
-    let (stacks, builds) = (state.stacks()?, state.builds()?);
+    let (stacks, builds, attempts) = (state.stacks()?, state.builds()?, state.attempts()?);
     let with_stacks = |row: SourceRow| {
         let identity =
             Source::parse(&row.url).map_or_else(|_| row.url.clone(), |source| source.id().to_owned());
         let stacks = stacks.iter().filter(|stack| stack.repository_url == row.url).cloned().collect();
         let builds = builds.iter().filter(|build| build.repository_id == row.id).cloned().collect();
-        Watched { row, identity, stacks, builds }
+        let attempts = attempts.iter().filter(|attempt| attempt.repository_id == row.id).cloned().collect();
+        Watched { row, identity, stacks, builds, attempts }
     };
     Ok(state.sources()?.into_iter().map(with_stacks).collect())
 }

@@ -11,6 +11,7 @@ use crate::support::fake_docker::FakeDocker;
 use crate::support::git_server::GitServer;
 use crate::support::lab::lab;
 use crate::support::repo::{Repo, one_service};
+use crate::support::scene::Scene;
 use crate::support::{search_path, wait_for};
 
 /// Watches, or reconciles where it is watched already.
@@ -80,6 +81,30 @@ fn a_reconcile_killed_at_any_docker_call_is_made_good_by_the_next_run() {
     }
     let ops = ops.env("PATH", search_path());
     ops.run(["reconcile"]).success().stdout_has("1 unchanged").stdout_lacks(&dropped);
+}
+
+#[test]
+fn what_swarm_went_back_from_behind_a_killed_run_is_told_and_not_tried_again() {
+    let Some(scene) = Scene::new() else { return };
+    let good = scene.on().update("monitor: 1s, failure_action: rollback");
+    let stack = scene.stack("back", &good);
+    scene.watch().success();
+    let scene = Scene { docker: scene.docker.waits("service ps"), ..scene };
+    scene.change(&stack, &good.clone().shell("exit 42")).repo.commit("Break it");
+    scene.docker.forget();
+    let run = scene.ops.spawn(["reconcile"]);
+    scene.docker.wait_for_call("service ps");
+    run.signal(Signal::KILL);
+    run.wait();
+    scene.docker.release();
+    let state = ["service", "inspect", "--format", "{{.UpdateStatus.State}}", &format!("{stack}_app")];
+    wait_for("the rollback", 60, || scene.lab.docker(&state) == "rollback_completed");
+    let dry = scene.run(&["reconcile", "--dry-run"]);
+    dry.failure(3).stdout_has("an earlier run deployed it, and Swarm went back from it");
+    scene.reconcile().failure(3).stdout_has("rolled it back").stdout_has("non-zero exit (42)");
+    scene.reconcile().failure(3).stdout_has("held until");
+    assert_eq!(scene.deploys(), [""; 0]);
+    scene.change(&stack, &good).push().success().stdout_has("1 deployed");
 }
 
 fn served() -> (tempfile::TempDir, Repo) {

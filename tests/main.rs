@@ -43,6 +43,7 @@ mod release;
 mod rotation;
 mod secrets;
 mod secrets_stay_secret;
+mod service;
 mod stop;
 #[allow(dead_code, reason = "made for all the tests, also those to come")]
 mod support;

@@ -97,6 +97,12 @@ pub fn container_images(ids: &[&str]) -> Vec<String> {
     with(&["container", "inspect", "--format", "{{.Image}}"], ids)
 }
 
+/// The stack whose container this is.
+pub fn container_stack(id: &str) -> Vec<String> {
+    let label = format!("{{{{index .Config.Labels \"{NAMESPACE}\"}}}}");
+    with(&["container", "inspect", "--format"], &[&label, id])
+}
+
 /// One service, a JSON object a line.
 pub fn service_ls_by_id(id: &str) -> Vec<String> {
     words(&["service", "ls", "--filter", &format!("id={id}"), "--format", "{{json .}}"])

@@ -7,6 +7,7 @@ pub mod build;
 pub mod command;
 mod image;
 mod node;
+mod own;
 pub mod payload;
 pub mod prune;
 pub mod service;

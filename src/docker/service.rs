@@ -95,6 +95,11 @@ impl Service {
     pub fn image(&self) -> &str {
         self.template["ContainerSpec"]["Image"].as_str().unwrap_or_default()
     }
+
+    /// Whether the last that came of it is that Swarm went back from an update, or is about to.
+    pub fn goes_back(&self) -> bool {
+        self.update.as_ref().is_some_and(|update| update.state.starts_with("rollback"))
+    }
 }
 
 /// Joins both readings.

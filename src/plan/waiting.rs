@@ -24,7 +24,7 @@ pub fn let_dependents_wait(input: &Input<'_>, steps: &mut [Step]) {
             .map(|step| step.name.clone())
             .collect();
         let dependent = steps.iter_mut().find_map(|step| {
-            let ready = matches!(step.action, Action::Deploy { .. } | Action::Adopt);
+            let ready = matches!(step.action, Action::Deploy { .. } | Action::Adopt | Action::Settle);
             let desired = input.desired.iter().find(|desired| ready && desired.entry.name == step.name)?;
             let on = desired.entry.depends_on.iter().find(|name| waiting.contains(*name))?;
             Some((step, on))

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::fetch::Content;
 use super::images::{self, Images};
-use super::planned::{Planned, PlannedSource, note_drifts, say};
+use super::planned::{Planned, PlannedSource, SETTLE, note_drifts, say};
 use super::recorder::Recorder;
 use super::remove::{self, Removal};
 use super::retire;
@@ -69,6 +69,7 @@ impl Planned {
                         (Work::Roll(rolls.clone()), images::sentence(rolls))
                     }
                     Action::Adopt => (Work::Nothing, "adopted: it already ran as the source says".into()),
+                    Action::Settle => (Work::Nothing, SETTLE.into()),
                     other => {
                         settle_without_job(session, source, &step.name, other, &mut settled, tally)?;
                         continue;
@@ -181,10 +182,12 @@ fn settle_without_job(
         Action::Unchanged | Action::Report(_) => {
             settled.insert(key, Ok(()));
             refresh(session, source, name)?;
+            forget_attempt(session, source, name)?;
         }
         Action::Off => record_stopped(session, source, name)?,
         Action::Held(_) => {
             settled.insert(key, Err(true));
+            forget_attempt(session, source, name)?;
         }
         Action::Unbuilt { image, why } => {
             settled.insert(key, Err(true));
@@ -206,10 +209,21 @@ fn settle_without_job(
         | Action::Deploy { .. }
         | Action::Roll { .. }
         | Action::Wait(_)
-        | Action::Adopt => return Ok(()),
+        | Action::Adopt
+        | Action::Settle => return Ok(()),
     }
     say(session.report, source.subject(name), action, tally);
     Ok(())
+}
+
+/// It came to what was wanted, or to what is known.
+fn forget_attempt(session: &Session<'_>, source: &PlannedSource, name: &StackName) -> Result<()> {
+    match &source.row {
+        Some(row) if source.attempts.iter().any(|attempt| attempt.name == *name) => {
+            session.state.forget_attempt(row, name)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// An unchanged stack may have moved its file or changed what it wants done about drift.

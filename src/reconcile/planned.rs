@@ -11,11 +11,14 @@ use crate::drift::{self, Drift};
 use crate::plan::{self, Action, Claims, Desired, Input, Step};
 use crate::report::{Report, Show, Subject, Tally};
 use crate::stack::{DriftPolicy, StackName};
-use crate::state::{BuildRow, Record, SourceRow, StackRow, StackStatus};
+use crate::state::{Attempt, BuildRow, Record, SourceRow, StackRow, StackStatus};
 use crate::watched::Watched;
 
 /// Behind what is not tried again by itself.
 pub const HELD: &str = " (held until the repository changes, or `reconcile --force`)";
+
+/// Of a stack that Swarm went back from while DockerOps was not there to see it.
+pub const SETTLE: &str = "an earlier run deployed it, and Swarm went back from it";
 
 /// All sources with their plan.
 #[derive(Debug)]
@@ -37,12 +40,16 @@ pub struct PlannedSource {
     pub rows: Vec<StackRow>,
     /// What the database knows of the images it builds.
     pub builds: Vec<BuildRow>,
+    /// What docker was given for it, and nobody has seen the end of.
+    pub attempts: Vec<Attempt>,
     /// What was read of it.
     pub content: Content,
     /// One step a stack.
     pub steps: Vec<Step>,
     /// The stacks that wait for an image to be built.
     pub waiting: BTreeSet<StackName>,
+    /// The stacks that come last, since their deploy may end this program.
+    pub last: BTreeSet<StackName>,
 }
 
 impl PlannedSource {
@@ -65,7 +72,13 @@ impl PlannedSource {
 
     /// When a stack is dealt with.
     pub fn round(&self, name: &StackName) -> Round {
-        if self.waiting.contains(name) { Round::Built } else { Round::First }
+        if self.last.contains(name) {
+            Round::Last
+        } else if self.waiting.contains(name) {
+            Round::Built
+        } else {
+            Round::First
+        }
     }
 
     /// What its plan is made from.
@@ -76,6 +89,7 @@ impl PlannedSource {
             layout: read.layout,
             desired: &read.desired,
             rows: &self.rows,
+            attempts: &self.attempts,
             swarm,
             force: options.force,
         }
@@ -135,8 +149,9 @@ pub fn plan(
     for Fetched { target, content } in fetched {
         let identity = target.source.id().to_owned();
         let known = watched.iter().find(|known| known.identity == identity);
-        let (rows, builds) =
-            known.map(|known| (known.stacks.clone(), known.builds.clone())).unwrap_or_default();
+        let (rows, builds, attempts) = known
+            .map(|known| (known.stacks.clone(), known.builds.clone(), known.attempts.clone()))
+            .unwrap_or_default();
         let mut row = target.row;
         if row.is_none() {
             match content {
@@ -153,9 +168,11 @@ pub fn plan(
             row,
             rows,
             builds,
+            attempts,
             content,
             steps: Vec::new(),
             waiting: BTreeSet::new(),
+            last: BTreeSet::new(),
         };
         source.steps = steps(&source, swarm, options, &mut claims);
         let waiting = source.steps.iter().filter(|step| matches!(step.action, Action::Wait(_)));
@@ -197,7 +214,11 @@ impl Planned {
         let works = |step: &Step| {
             matches!(
                 step.action,
-                Action::Deploy { .. } | Action::Roll { .. } | Action::Adopt | Action::Remove { .. }
+                Action::Deploy { .. }
+                    | Action::Roll { .. }
+                    | Action::Adopt
+                    | Action::Settle
+                    | Action::Remove { .. }
             )
         };
         self.sources.iter().any(|source| source.steps.iter().any(works))
@@ -239,6 +260,9 @@ impl Planned {
                     Action::Adopt => {
                         report.would(name, "adopt: it runs as the source says", &mut tally.deployed);
                     }
+                    Action::Settle => {
+                        report.would(name, &format!("not deploy: {SETTLE}"), &mut tally.failed);
+                    }
                     Action::Remove { reason, .. } => {
                         report.would(name, &format!("remove: {reason}"), &mut tally.removed);
                     }
@@ -276,6 +300,7 @@ pub fn say(report: &Report, subject: Subject<'_>, action: &Action, tally: &mut T
         | Action::Roll { .. }
         | Action::Wait(_)
         | Action::Adopt
+        | Action::Settle
         | Action::Remove { .. }
         | Action::Aside { .. } => {}
     }

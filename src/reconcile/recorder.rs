@@ -13,7 +13,7 @@ use crate::docker::Roll;
 use crate::docker::service::Service;
 use crate::report::Tally;
 use crate::stack::StackName;
-use crate::state::{AppliedService, Record, StackRow, StackStatus};
+use crate::state::{AppliedService, Attempt, Record, StackRow, StackStatus};
 
 /// Writes each outcome when it is known, so that a run that is cut off loses none.
 #[derive(Debug)]
@@ -56,6 +56,24 @@ impl Observer for Recorder<'_> {
     fn deploying(&mut self, stack: &StackName) {
         self.begun.insert(stack.clone(), Instant::now());
         self.session.report.waiting(stack.as_str(), "is being deployed");
+    }
+
+    fn accepted(&mut self, job: usize) -> Result<()> {
+        let (source, Job { rendered, work, .. }) = (self.sources[job], &self.jobs[job]);
+        let Some(row) = &source.row else { return Ok(()) };
+        let rolls = match work {
+            Work::Deploy(_) => BTreeMap::new(),
+            Work::Roll(rolls) => {
+                rolls.iter().map(|roll| (roll.service.clone(), roll.image.to_string())).collect()
+            }
+            Work::Nothing => return Ok(()),
+        };
+        self.session.state.note_attempt(&Attempt {
+            repository_id: row.id,
+            name: rendered.name.clone(),
+            hash: rendered.fingerprint.clone(),
+            rolls,
+        })
     }
 
     fn waiting(&mut self, stack: &StackName, what: &str) {
@@ -106,12 +124,8 @@ impl Observer for Recorder<'_> {
             }
             Outcome::Failed { why, held } => {
                 self.tally.failed += 1;
-                if let Work::Roll(rolls) = &self.jobs[job].work
-                    && *held
-                {
-                    let failed: Vec<_> =
-                        rolls.iter().map(|roll| (roll.service.as_str(), roll.image.to_string())).collect();
-                    self.session.state.note_failed_rolls(&failed)?;
+                if let Some(row) = source.row.as_ref().filter(|_| *held) {
+                    self.session.state.note_failed_rolls(row, name)?;
                 }
                 report.failed(source.subject(name), why);
                 let Some(record) = source.record(name, Some(why)) else { return Ok(()) };

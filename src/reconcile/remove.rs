@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use super::Session;
+use super::{Session, own};
 use crate::deploy::pause;
 use crate::docker::Swarm;
 use crate::plan::{self, Evidence};
@@ -71,6 +71,7 @@ pub fn remove_all(session: &Session<'_>, known: &Watched, swarm: &Swarm) -> Resu
     let labelled = swarm.services.iter().filter(|service| plan::owner(service) == Some(&known.identity));
     let names: BTreeSet<_> =
         known.stacks.iter().map(|row| &row.name).chain(labelled.map(|service| &service.stack)).collect();
+    let own = if names.is_empty() { None } else { session.docker.own_stack()? };
     let mut failures = 0;
     for name in names {
         signal::check()?;
@@ -80,6 +81,10 @@ pub fn remove_all(session: &Session<'_>, known: &Watched, swarm: &Swarm) -> Resu
             continue;
         }
         let subject = Subject { repository: Some(&known.row.url), stack: name.as_str(), commit: None };
+        if own.as_ref() == Some(name) {
+            session.report.note(subject, &own::stays(name));
+            continue;
+        }
         match remove_and_say(session, subject, &known.identity, row, swarm) {
             Ok(_) => session.state.forget_stack(name, &known.row.url)?,
             Err(error) if error.is::<signal::Interrupted>() => return Err(error),

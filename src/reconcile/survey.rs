@@ -80,6 +80,7 @@ fn has_work(known: &Watched, head: &Commit, swarm: &Swarm) -> bool {
     moved
         || known.builds.iter().any(BuildRow::was_refused)
         || known.stacks.iter().any(to_retry)
+        || !known.attempts.is_empty()
         || is_off(known, swarm)
 }
 

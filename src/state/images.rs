@@ -99,18 +99,6 @@ impl State {
         Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
     }
 
-    /// Notes what Swarm went back from: services, each with its image and digest.
-    pub fn note_failed_rolls(&self, rolls: &[(&str, String)]) -> Result<()> {
-        let transaction = self.connection.unchecked_transaction()?;
-        for (service, image) in rolls {
-            transaction.execute(
-                "INSERT OR REPLACE INTO failed_rolls (service, image) VALUES (?1, ?2)",
-                params![service, image],
-            )?;
-        }
-        transaction.commit().context("cannot note a roll that failed")
-    }
-
     /// Notes which of `names` lay on this node before DockerOps tracked them.
     pub fn note_foreign_images(&self, names: &BTreeSet<String>) -> Result<()> {
         let transaction = self.connection.unchecked_transaction()?;

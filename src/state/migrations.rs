@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::fault::fault;
 
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     // The older release's tables, which it made without a version.
     "CREATE TABLE IF NOT EXISTS images (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -93,6 +93,13 @@ const MIGRATIONS: [&str; 7] = [
         stack TEXT,
         commit_id TEXT,
         message TEXT NOT NULL
+    );",
+    "CREATE TABLE attempts (
+        repository_id INTEGER NOT NULL REFERENCES repository_cache(id) ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        hash TEXT NOT NULL,
+        rolls TEXT NOT NULL,
+        PRIMARY KEY (repository_id, name)
     );",
 ];
 

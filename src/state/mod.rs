@@ -3,6 +3,7 @@
 //! In: facts, after they happened. Out: rows. The documented tables (`images`, `stacks`,
 //! `repository_cache`) keep their columns and meaning; what more is needed lies in further tables.
 
+mod attempts;
 mod bindings;
 mod builds;
 mod events;
@@ -23,6 +24,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::fault::{OrHint, fault, hint_of};
 
+pub use attempts::Attempt;
 pub use bindings::{BindingFile, BindingRow};
 pub use builds::BuildRow;
 pub use events::{Event, EventRow, Level};

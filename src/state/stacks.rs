@@ -98,6 +98,10 @@ pub struct Record<'a> {
     pub services: Option<BTreeMap<String, AppliedService>>,
 }
 
+/// What came of it is known.
+const FORGET_ATTEMPT: &str = "DELETE FROM attempts WHERE name = ?1
+     AND repository_id = (SELECT id FROM repository_cache WHERE url = ?2)";
+
 impl State {
     /// All stacks of all sources, by name.
     pub fn stacks(&self) -> Result<Vec<StackRow>> {
@@ -182,19 +186,22 @@ impl State {
                 )?;
             }
         }
+        transaction.execute(FORGET_ATTEMPT, params![record.name.as_str(), record.repository_url])?;
         transaction.commit()?;
         Ok(())
     }
 
     /// Forgets a stack that was removed.
     pub fn forget_stack(&self, name: &StackName, repository_url: &str) -> Result<()> {
-        self.connection
-            .execute(
-                "DELETE FROM stacks WHERE name = ?1 AND repository_url = ?2",
-                params![name.as_str(), repository_url],
-            )
-            .with_context(|| format!("cannot forget the stack `{name}`"))?;
-        Ok(())
+        let forget = || {
+            let transaction = self.connection.unchecked_transaction()?;
+            let delete = "DELETE FROM stacks WHERE name = ?1 AND repository_url = ?2";
+            for delete in [delete, FORGET_ATTEMPT] {
+                transaction.execute(delete, params![name.as_str(), repository_url])?;
+            }
+            transaction.commit()
+        };
+        forget().with_context(|| format!("cannot forget the stack `{name}`"))
     }
 }
 

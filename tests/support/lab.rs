@@ -15,6 +15,8 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::{command, programs, stdout_of, try_stdout_of};
 
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab.sh");
+
 /// Two nodes that are ready, and a registry both can pull from.
 #[derive(Debug)]
 pub struct Lab {
@@ -39,6 +41,32 @@ pub fn lab() -> Option<&'static Lab> {
     }
 }
 
+/// A lab of one test's own, which may do with its nodes what no other would survive. Gone when dropped.
+#[derive(Debug)]
+pub struct OwnLab(Lab);
+
+impl OwnLab {
+    /// `None` where there can be none.
+    pub fn start() -> Option<Self> {
+        lab()?;
+        Some(Self(Lab::start().unwrap()))
+    }
+}
+
+impl std::ops::Deref for OwnLab {
+    type Target = Lab;
+
+    fn deref(&self) -> &Lab {
+        &self.0
+    }
+}
+
+impl Drop for OwnLab {
+    fn drop(&mut self) {
+        let _ = try_stdout_of(command(SCRIPT).arg("down").arg(&self.0.folder));
+    }
+}
+
 impl Lab {
     fn find_or_start() -> Result<Self, String> {
         match std::env::var_os("DOCKEROPS_TEST_LAB") {
@@ -54,9 +82,8 @@ impl Lab {
         // Not below TMPDIR: unix sockets bear no long path.
         let folder = tempfile::Builder::new().prefix("dockerops-lab.").tempdir_in("/tmp");
         let folder = folder.map_err(|error| error.to_string())?.keep();
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab.sh");
         let owner = std::process::id().to_string();
-        try_stdout_of(command(script).arg("up").arg(&folder).args(["--owner", &owner])).inspect_err(
+        try_stdout_of(command(SCRIPT).arg("up").arg(&folder).args(["--owner", &owner])).inspect_err(
             |_| {
                 let _ = std::fs::remove_dir(&folder);
             },
@@ -118,6 +145,11 @@ impl Lab {
         format!("{}/{name}", self.registry())
     }
 
+    /// A docker call on either node, whichever knows of what it names; its stdout, or the stderr of node 2.
+    pub fn docker_somewhere(&self, arguments: &[&str]) -> Result<String, String> {
+        self.try_docker(arguments).or_else(|_| self.try_on(self.docker_host2(), arguments))
+    }
+
     /// A docker call on node 1; its stdout, without the last line end.
     #[track_caller]
     pub fn docker(&self, arguments: &[&str]) -> String {
@@ -132,7 +164,11 @@ impl Lab {
 
     /// A docker call on node 1 that may fail: its stderr.
     pub fn try_docker(&self, arguments: &[&str]) -> Result<String, String> {
-        try_stdout_of(self.command(self.docker_host()).args(arguments)).map(|text| text.trim_end().to_owned())
+        self.try_on(self.docker_host(), arguments)
+    }
+
+    fn try_on(&self, host: &str, arguments: &[&str]) -> Result<String, String> {
+        try_stdout_of(self.command(host).args(arguments)).map(|text| text.trim_end().to_owned())
     }
 
     fn command(&self, host: &str) -> Command {
