@@ -13,6 +13,7 @@ mod docker;
 mod drift;
 mod fault;
 mod git;
+mod hash;
 mod image;
 mod lock;
 mod manifest;

@@ -20,7 +20,7 @@ const LAYERS: &[&[&str]] = &[
     &["convergence", "drift", "watched"],
     &["bindings", "compose", "docker", "git", "manifest", "registry", "state"],
     &["lock", "process", "settings", "source"],
-    &["fault", "image", "paths", "problem", "redact", "signal", "stack", "yaml"],
+    &["fault", "hash", "image", "paths", "problem", "redact", "signal", "stack", "yaml"],
 ];
 
 fn layer(module: &str) -> usize {

@@ -8,6 +8,8 @@ use anyhow::{Result, ensure};
 use git2::Oid;
 use md5::{Digest, Md5};
 
+use crate::hash::{hex, part};
+
 /// One file of a binding, as git has it.
 #[derive(Debug, Clone)]
 pub struct File {
@@ -77,8 +79,7 @@ impl Tree {
 fn hash(entries: &BTreeMap<PathBuf, Kind>) -> String {
     let mut hash = Md5::new();
     for (path, kind) in entries {
-        hash.update((path.as_os_str().len() as u64).to_le_bytes());
-        hash.update(path.as_os_str().as_bytes());
+        part(&mut hash, path.as_os_str().as_bytes());
         match kind {
             Kind::Folder => hash.update(b"d"),
             Kind::File { executable, id } => {
@@ -91,11 +92,7 @@ fn hash(entries: &BTreeMap<PathBuf, Kind>) -> String {
             }
         }
     }
-    let mut hex = String::new();
-    for byte in hash.finalize() {
-        hex += &format!("{byte:02x}");
-    }
-    hex
+    hex(hash)
 }
 
 /// The symlink at `path` must point inside `root`, by its letters and in truth.

@@ -1,7 +1,6 @@
 //! MD5 over all that decides what runs: the text, the variables it uses, the files it names.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 use std::fs::File;
 use std::io;
 
@@ -10,6 +9,7 @@ use md5::{Digest, Md5};
 
 use super::interpolate::Variables;
 use super::references::FileReference;
+use crate::hash::{hex, part};
 
 /// The stack's fingerprint in hex. Every part goes in with its length, so no two inputs run together.
 pub fn fingerprint(
@@ -19,30 +19,21 @@ pub fn fingerprint(
     files: &[FileReference],
 ) -> Result<String> {
     let mut hash = Md5::new();
-    part(&mut hash, text.as_bytes());
+    part(&mut hash, text);
     for name in used {
-        part(&mut hash, name.as_bytes());
+        part(&mut hash, name);
         hash.update([u8::from(variables.get(name).is_some())]);
-        part(&mut hash, variables.get(name).unwrap_or_default().as_bytes());
+        part(&mut hash, variables.get(name).unwrap_or_default());
     }
     for file in files {
-        part(&mut hash, file.key.as_bytes());
+        part(&mut hash, &file.key);
         let mut content = Md5::new();
         let what = || format!("`{}`: cannot read `{}`", file.key, file.path.display());
         io::copy(&mut File::open(&file.path).with_context(what)?, &mut HashWriter(&mut content))
             .with_context(what)?;
-        part(&mut hash, &content.finalize());
+        part(&mut hash, content.finalize());
     }
-    let mut hex = String::new();
-    for byte in hash.finalize() {
-        let _ = write!(hex, "{byte:02x}");
-    }
-    Ok(hex)
-}
-
-fn part(hash: &mut Md5, bytes: &[u8]) {
-    hash.update((bytes.len() as u64).to_le_bytes());
-    hash.update(bytes);
+    Ok(hex(hash))
 }
 
 struct HashWriter<'a>(&'a mut Md5);

@@ -1,13 +1,13 @@
 //! Images that DockerOps built are run by their digest: of a moved tag no service would know.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::rc::Rc;
 
 use md5::{Digest, Md5};
 
 use super::RenderedStack;
 use super::labels::{child, literal};
+use crate::hash::hex;
 use crate::image::ImageRef;
 use crate::yaml::Node;
 
@@ -27,10 +27,7 @@ pub fn pin(rendered: &RenderedStack, references: &BTreeMap<ImageRef, ImageRef>) 
         service.image = Some(reference.clone());
     }
     if !Rc::ptr_eq(&pinned.tree, &rendered.tree) {
-        pinned.fingerprint = hash.finalize().iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
+        pinned.fingerprint = hex(hash);
     }
     pinned
 }

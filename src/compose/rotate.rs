@@ -5,7 +5,6 @@
 //! and the files it names. Out: the new names, and the tree with them. Services refer to an entry by its
 //! key and docker takes the default mount target from the key as well, so nothing else changes.
 
-use std::fmt::Write;
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
@@ -13,6 +12,7 @@ use md5::{Digest, Md5};
 
 use super::labels::{self, Ownership, REPOSITORY, child, literal};
 use super::references::FileReference;
+use crate::hash::{hex, part};
 use crate::stack::{Payload, StackName};
 use crate::yaml::Node;
 
@@ -73,14 +73,10 @@ fn hash(stack: &StackName, template_driver: Option<String>, file: &FileReference
     let content =
         content.with_context(|| format!("`{}`: cannot read `{}`", file.key, file.path.display()))?;
     let mut hash = Md5::new();
-    for part in [stack.as_str().as_bytes(), template_driver.unwrap_or_default().as_bytes(), &content] {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
+    for bytes in [stack.as_str().as_bytes(), template_driver.unwrap_or_default().as_bytes(), &content] {
+        part(&mut hash, bytes);
     }
-    let mut hex = hash.finalize().iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
+    let mut hex = hex(hash);
     hex.truncate(HASH);
     Ok(hex)
 }

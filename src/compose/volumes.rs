@@ -10,6 +10,7 @@ use std::rc::Rc;
 use md5::{Digest, Md5};
 
 use super::labels::child;
+use crate::hash::hex;
 use crate::yaml::{Kind, Node};
 
 /// The container label that holds the content's hash.
@@ -155,11 +156,7 @@ fn digest(hashes: &BTreeMap<String, String>) -> String {
             for (id, hash) in hashes {
                 all.update(format!("{id}={hash}\n"));
             }
-            let mut hex = String::new();
-            for byte in all.finalize() {
-                hex += &format!("{byte:02x}");
-            }
-            hex
+            hex(all)
         }
     }
 }

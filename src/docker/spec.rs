@@ -3,10 +3,11 @@
 //! One short hash a part: the database holds no environment values, and a report can name what differs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 
 use md5::{Digest, Md5};
 use serde_json::Value;
+
+use crate::hash::hex;
 
 /// docker/cli keeps the author's image here (`convert.LabelImage`).
 pub const IMAGE_LABEL: &str = "com.docker.stack.image";
@@ -110,11 +111,9 @@ fn without_defaults(value: &Value) -> Value {
 }
 
 fn short_hash(value: &Value) -> String {
-    let digest = Md5::digest(value.to_string().as_bytes());
-    digest.iter().take(8).fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    let mut hex = hex(Md5::new_with_prefix(value.to_string()));
+    hex.truncate(16);
+    hex
 }
 
 /// What differs between two summaries, in words; empty if nothing does.

@@ -4,7 +4,6 @@
 //! its Dockerfile, and its entry.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 
 use anyhow::Result;
 use md5::{Digest, Md5};
@@ -13,6 +12,7 @@ use super::fetch::{Content, Fetched, Read};
 use super::planned::{HELD, Planned};
 use super::{Options, Session};
 use crate::git::Checkout;
+use crate::hash::{hex, part};
 use crate::image::ImageRef;
 use crate::manifest::ImageSource;
 use crate::plan::{Desired, Images};
@@ -112,14 +112,10 @@ fn content(checkout: &Checkout, source: &ImageSource) -> Result<String> {
     parts.push(source.platforms.join(","));
     parts.extend(source.args.iter().flat_map(|(name, value)| [name.clone(), value.clone()]));
     let mut hash = Md5::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_le_bytes());
-        hash.update(part);
+    for text in parts {
+        part(&mut hash, text);
     }
-    Ok(hash.finalize().iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    }))
+    Ok(hex(hash))
 }
 
 /// Finds out where each image stands, and tells the stacks. One docker call, and only where an image that is

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use md5::{Digest, Md5};
 
 use super::Script;
+use crate::hash::hex;
 use crate::stack::StackName;
 
 /// Where it lies in a container: beside what the author mounts, and under no `tmpfs` of theirs.
@@ -55,11 +56,7 @@ fn name(stack: &StackName, text: &str) -> String {
     hash.update(stack.as_str());
     hash.update([0]);
     hash.update(text);
-    let mut hex = String::new();
-    for byte in &hash.finalize()[..6] {
-        let _ = write!(hex, "{byte:02x}");
-    }
-    let end = format!("_entrypoint-secrets-{hex}");
+    let end = format!("_entrypoint-secrets-{}", &hex(hash)[..12]);
     let stack: String = stack.as_str().chars().take(MOST_LETTERS - end.len()).collect();
     stack + &end
 }
