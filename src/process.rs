@@ -14,8 +14,8 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -29,6 +29,9 @@ use orphans::Ours;
 
 /// How long a running call may go on after SIGINT or SIGTERM.
 const GRACE: Duration = Duration::from_secs(7);
+/// So long after a program's end its last words may take to come. A helper that it left behind (ssh's, say) may
+/// hold its output open for as long as it likes.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// A longer line is given in parts.
 const LONGEST_LINE: u64 = 64 * 1024;
 
@@ -114,9 +117,8 @@ pub fn hear(call: &Call, told: &mut dyn FnMut(&str)) -> Result<bool, Failure> {
     }
     drop(sender);
     let success = wait(&mut child, call.limit, &mut || lines.try_iter().for_each(|line| told(&line)));
-    // What is left in the pipes; a child of the program's own may live on and hold them open.
-    let until = Instant::now() + Duration::from_secs(1);
-    while let Ok(line) = lines.recv_timeout(TICK.min(until.saturating_duration_since(Instant::now()))) {
+    let until = Instant::now() + LAST_WORDS;
+    while let Ok(line) = lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
         told(&line);
     }
     success
@@ -125,17 +127,15 @@ pub fn hear(call: &Call, told: &mut dyn FnMut(&str)) -> Result<bool, Failure> {
 /// Runs `call` to its end.
 pub fn run(call: &Call) -> Result<Output, Failure> {
     let (mut child, _ours) = start(call)?;
-    let writer = child.stdin.take().zip(call.input.clone()).map(|(mut stdin, input)| {
+    if let Some((mut stdin, input)) = child.stdin.take().zip(call.input.clone()) {
         // A program that does not read to the end says why by its exit.
-        thread::spawn(move || drop(stdin.write_all(input.as_bytes())))
-    });
-    let stdout = child.stdout.take().map(gather);
-    let stderr = child.stderr.take().map(gather);
-    let success = wait(&mut child, call.limit, &mut || ())?;
-    if let Some(writer) = writer {
-        let _ = writer.join();
+        thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
     }
-    Ok(Output { success, stdout: joined(stdout), stderr: joined(stderr) })
+    let stdout = child.stdout.take().map(Gathered::from);
+    let stderr = child.stderr.take().map(Gathered::from);
+    let success = wait(&mut child, call.limit, &mut || ())?;
+    let until = Instant::now() + LAST_WORDS;
+    Ok(Output { success, stdout: text(stdout, until), stderr: text(stderr, until) })
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that starts processes")]
@@ -165,10 +165,11 @@ pub fn follow(call: &Call, stop: &AtomicBool, told: &mut dyn FnMut(&str)) -> Res
             let _ = sender.send(String::from_utf8_lossy(&line).into_owned());
         }
     });
-    let stderr = child.stderr.take().map(gather);
+    let stderr = child.stderr.take().map(Gathered::from);
     let begun = Instant::now();
-    let mut stdout = String::new();
+    let (mut stdout, mut ended) = (String::new(), None);
     loop {
+        let mut all_said = false;
         match lines.recv_timeout(TICK) {
             Ok(line) => {
                 told(line.trim_end());
@@ -178,29 +179,53 @@ pub fn follow(call: &Call, stop: &AtomicBool, told: &mut dyn FnMut(&str)) -> Res
             Err(RecvTimeoutError::Timeout) => {}
             // Its output has ended, and so it is about to.
             Err(RecvTimeoutError::Disconnected) => {
-                if let Some(status) = child.try_wait()? {
-                    return Ok(Output { success: status.success(), stdout, stderr: joined(stderr) });
-                }
+                all_said = true;
                 thread::sleep(Duration::from_millis(1));
             }
         }
-        if begun.elapsed() >= call.limit || stop.load(Ordering::Relaxed) || signal::received().is_some() {
+        if let Some(status) = child.try_wait()? {
+            let until = *ended.get_or_insert_with(|| Instant::now() + LAST_WORDS);
+            if all_said || Instant::now() >= until {
+                return Ok(Output { success: status.success(), stdout, stderr: text(stderr, until) });
+            }
+        } else if begun.elapsed() >= call.limit
+            || stop.load(Ordering::Relaxed)
+            || signal::received().is_some()
+        {
             end(&mut child);
             return Err(Failure::TimedOut(begun.elapsed()));
         }
     }
 }
 
-fn gather(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let _ = pipe.read_to_end(&mut bytes);
-        bytes
-    })
+/// What comes out of a pipe, part by part, as another thread reads it.
+struct Gathered(Receiver<Vec<u8>>);
+
+impl<P: Read + Send + 'static> From<P> for Gathered {
+    fn from(mut pipe: P) -> Self {
+        let (sender, parts) = mpsc::channel();
+        thread::spawn(move || {
+            let mut part = vec![0; 64 * 1024];
+            loop {
+                match pipe.read(&mut part) {
+                    Ok(read @ 1..) if sender.send(part[..read].to_vec()).is_ok() => {}
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    _ => return,
+                }
+            }
+        });
+        Self(parts)
+    }
 }
 
-fn joined(reader: Option<JoinHandle<Vec<u8>>>) -> String {
-    let bytes = reader.and_then(|reader| reader.join().ok()).unwrap_or_default();
+/// All of it; what has come `until` then, where the pipe is held open.
+fn text(gathered: Option<Gathered>, until: Instant) -> String {
+    let mut bytes = Vec::new();
+    if let Some(Gathered(parts)) = gathered {
+        while let Ok(part) = parts.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            bytes.extend(part);
+        }
+    }
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -278,6 +303,33 @@ mod tests {
         let failure = shell("sleep 60 & sleep 60", None, Duration::from_millis(200)).unwrap_err();
         assert!(matches!(failure, Failure::TimedOut(_)));
         assert!(begun.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_helper_that_lives_on_with_the_output_in_its_hands_holds_up_nothing() {
+        let call = |script: &str| Call {
+            program: "sh".into(),
+            arguments: vec!["-c".into(), script.into()],
+            environment: BTreeMap::from([("PATH".into(), "/usr/bin:/bin".into())]),
+            folder: None,
+            input: Some("in".into()),
+            limit: Duration::from_secs(60),
+        };
+        let left = call("sleep 8 & echo a");
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            let ran = scope.spawn(|| run(&left).unwrap());
+            let heard = scope.spawn(|| {
+                let mut lines = Vec::new();
+                (hear(&left, &mut |line| lines.push(line.to_owned())).unwrap(), lines)
+            });
+            let followed = scope.spawn(|| follow(&left, &AtomicBool::new(false), &mut |_| ()).unwrap());
+            for output in [ran.join().unwrap(), followed.join().unwrap()] {
+                assert_eq!((output.success, &*output.stdout), (true, "a\n"));
+            }
+            assert_eq!(heard.join().unwrap(), (true, vec!["a".to_owned()]));
+        });
+        assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
     }
 
     #[test]
