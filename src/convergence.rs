@@ -32,8 +32,8 @@ pub enum Progress {
     Failed {
         /// Why, with the failing task's own error.
         why: String,
-        /// Whether Swarm went back to the previous spec.
-        rolled_back: bool,
+        /// Whether Swarm itself stopped: it went back to the previous spec, or goes no further.
+        stopped: bool,
     },
 }
 
@@ -60,7 +60,9 @@ pub fn judge(service: &Service, tasks: &[&Task], watch: &mut Watch, now: Instant
         return Progress::Done;
     }
     if updating == Some("paused") {
-        return Progress::Failed { why: because(&service.update_message(), tasks), rolled_back: false };
+        // Pushed again, Swarm would take the next of the tasks that still run as before; a one-shot has none.
+        let stopped = service.restart != Restart::Never;
+        return Progress::Failed { why: because(&service.update_message(), tasks), stopped };
     }
     if enough && !matches!(updating, Some("updating" | "rollback_started")) {
         return if service.wanted == 0 || updating == Some("completed") {
@@ -87,11 +89,11 @@ fn rolled_back(service: &Service, tasks: &[&Task]) -> Option<Progress> {
     match update.state.as_str() {
         "rollback_completed" => {
             let why = because("Swarm rolled it back to the previous version", tasks);
-            Some(Progress::Failed { why, rolled_back: true })
+            Some(Progress::Failed { why, stopped: true })
         }
         "rollback_paused" => {
             let why = because(&format!("Swarm could not roll it back: {}", update.message), tasks);
-            Some(Progress::Failed { why, rolled_back: true })
+            Some(Progress::Failed { why, stopped: true })
         }
         "rollback_started" => Some(Progress::Waiting("is being rolled back".into())),
         _ => None,
@@ -185,7 +187,7 @@ fn dead(
     watch.dead_looks = if stuck { watch.dead_looks.saturating_add(1) } else { 0 };
     (watch.dead_looks >= 2).then(|| Progress::Failed {
         why: because("its task failed and is not to be restarted", tasks),
-        rolled_back: false,
+        stopped: false,
     })
 }
 
@@ -282,7 +284,7 @@ mod tests {
         let tasks =
             vec![task("c", "running", "running", "1", ""), task("b", "failed", "shutdown", "2", "exit (1)")];
         let case = Case { service: service("1/1", Some("rollback_completed"), "any", "1"), tasks };
-        let Progress::Failed { why, rolled_back: true } = case.first() else { panic!() };
+        let Progress::Failed { why, stopped: true } = case.first() else { panic!() };
         assert!(why.contains("rolled it back") && why.contains("exit (1)"), "{why}");
     }
 
@@ -290,7 +292,7 @@ mod tests {
     fn a_paused_update_is_a_failure_unless_the_one_shot_did_its_work() {
         let failed = vec![task("b", "failed", "shutdown", "1", "exit (1)")];
         let case = Case { service: service("0/1", Some("paused"), "any", "1"), tasks: failed };
-        assert!(matches!(case.first(), Progress::Failed { rolled_back: false, .. }));
+        assert!(matches!(case.first(), Progress::Failed { stopped: true, .. }));
         let complete = vec![task("b", "complete", "shutdown", "1", "")];
         let case = Case { service: service("0/1", Some("paused"), "none", "1"), tasks: complete };
         assert_eq!(case.first(), Progress::Done);

@@ -263,8 +263,8 @@ impl Run<'_> {
             let rendered = self.jobs[wait.job].rendered;
             match judge_stack(rendered, &swarm, &tasks, &mut wait.watches, now) {
                 Ok(services) => self.finish(wait.job, &Outcome::Converged(services))?,
-                Err(Progress::Failed { why, rolled_back }) => {
-                    self.finish(wait.job, &Outcome::Failed { why, held: rolled_back })?;
+                Err(Progress::Failed { why, stopped }) => {
+                    self.finish(wait.job, &Outcome::Failed { why, held: stopped })?;
                 }
                 Err(Progress::Steadying(_)) if now >= wait.deadline => {
                     let services = swarm.of_stack(&rendered.name).cloned().collect();
@@ -313,7 +313,7 @@ fn judge_stack(
 ) -> Result<Vec<Service>, Progress> {
     let (mut services, mut waiting, mut steadying, mut failed) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut went_back = false;
+    let mut by_swarm = false;
     for service in &rendered.services {
         let name = rendered.name.scope(&service.name);
         let Some(live) = swarm.of_stack(&rendered.name).find(|live| live.name == name) else {
@@ -325,14 +325,14 @@ fn judge_stack(
             Progress::Done => services.push(live.clone()),
             Progress::Steadying(what) => steadying.push(format!("`{name}` {what}")),
             Progress::Waiting(what) => waiting.push(format!("`{name}` {what}")),
-            Progress::Failed { why, rolled_back } => {
-                went_back |= rolled_back;
+            Progress::Failed { why, stopped } => {
+                by_swarm |= stopped;
                 failed.push(format!("`{name}`: {why}"));
             }
         }
     }
     if !failed.is_empty() {
-        return Err(Progress::Failed { why: failed.join("; "), rolled_back: went_back });
+        return Err(Progress::Failed { why: failed.join("; "), stopped: by_swarm });
     }
     if !waiting.is_empty() {
         return Err(Progress::Waiting(waiting.join("; ")));

@@ -247,12 +247,16 @@ fn a_rollback_is_a_failure_and_is_not_pushed_again_until_asked() {
 }
 
 #[test]
-fn an_update_that_swarm_pauses_is_a_failure_with_the_tasks_error() {
+fn an_update_that_swarm_pauses_is_a_failure_and_is_not_pushed_on() {
     let Some(scene) = Scene::new() else { return };
     let stack = scene.stack("pause", &scene.on());
     scene.watch().success();
     scene.change(&stack, &scene.on().shell("exit 43")).push().failure(3).stdout_has("non-zero exit (43)");
-    assert_eq!(scene.status(&stack)["held"], false);
+    assert_eq!(scene.status(&stack)["held"], true);
+    // Of several tasks most run as before: every further deploy would take one of them.
+    scene.reconcile().failure(3).stdout_has("non-zero exit (43)").stdout_has("held until");
+    assert_eq!(scene.deploys(), [""; 0]);
+    scene.change(&stack, &scene.on()).push().success().stdout_has("1 deployed");
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub struct StackRow {
     pub drift: DriftPolicy,
     /// Why the last attempt failed.
     pub error: Option<String>,
-    /// Whether the failure is not to be tried again until the source changes: Swarm rolled it back.
+    /// Whether the failure is not to be tried again until the source changes: Swarm rolled it back, or paused it.
     pub held: bool,
     /// Its services by full name.
     pub services: BTreeMap<String, AppliedService>,
