@@ -75,6 +75,52 @@ fn both_nodes_read_the_files_and_only_their_users_are_restarted() {
 }
 
 #[test]
+fn a_binding_that_becomes_a_part_of_another_or_gets_parts_keeps_its_files() {
+    let Some(lab) = lab() else { return };
+    let (ops, (repo, nfs)) = (DockerOps::new(lab), site());
+    let stack = ops.unique("web");
+    let write = |ids: &[(&str, &str)]| {
+        let entry = |(id, path): &(&str, &str)| format!("- {{id: {id}, type: binding, path: {path}}}\n");
+        repo.write("volumes.yaml", ids.iter().map(entry).collect::<String>());
+        let mounts: Vec<_> = ids.iter().map(|(id, _)| format!("'{id}:/{id}'")).collect();
+        let (image, mounts) = (lab.image("app:1"), mounts.join(", "));
+        let app = format!("{{image: {image}, volumes: [{mounts}], deploy: {{replicas: 0}}}}");
+        repo.stack(&stack, &format!("version: '3.8'\nservices: {{app: {app}}}\n")).commit("Next");
+    };
+    let files = || {
+        let read = |path: &str| fs::read_to_string(nfs.path().join(path)).unwrap_or_default();
+        ["site/index", "site/a/x", "site/a/y", "site/b/z"].map(read).join(",")
+    };
+    repo.write("site/a/x", "x1").write("site/a/y", "y1").write("site/b/z", "z1");
+    write(&[("site", "site")]);
+    ops.run(["watch", &repo.url()]).success();
+    assert_eq!(files(), "one,x1,y1,z1");
+    // Narrower: what changed or left in the same commit is known to be ours.
+    repo.write("site/a/x", "x2").remove("site/a/y");
+    write(&[("part", "site/a"), ("rest", "site/b")]);
+    ops.run(["reconcile"]).success().stderr_has("is part of another binding now").stdout_lacks("was kept as");
+    assert_eq!(files(), ",x2,,z1");
+    // Wider.
+    repo.remove("site/b/z");
+    write(&[("site", "site")]);
+    ops.run(["reconcile"]).success();
+    assert_eq!(files(), "one,x2,,");
+    // The same folder by another name.
+    let alias = nfs.path().with_extension("alias");
+    std::os::unix::fs::symlink(nfs.path(), &alias).unwrap();
+    repo.write("nfs.yaml", format!("path: {}\n", alias.display()));
+    write(&[("site", "site")]);
+    ops.run(["reconcile"]).success();
+    fs::remove_file(&alias).unwrap();
+    assert_eq!(files(), "one,x2,,");
+    // All of it is still known.
+    std::os::unix::fs::symlink(nfs.path(), &alias).unwrap();
+    ops.run(["unwatch", &repo.url()]).success();
+    fs::remove_file(&alias).unwrap();
+    assert_eq!(files(), ",,,");
+}
+
+#[test]
 fn a_binding_that_left_goes_after_its_stack_converged_and_an_unused_one_is_not_copied() {
     let Some(lab) = lab() else { return };
     let (ops, (repo, nfs)) = (DockerOps::new(lab), site());

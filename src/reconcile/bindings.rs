@@ -191,18 +191,48 @@ fn sync(session: &Session<'_>, url: &str, id: &str, binding: &Binding) -> Result
     let spot = Spot { root: &binding.root, path: &binding.path, owner: binding.owner };
     let row = state.claim_binding(url, &binding.root, &binding.path)?;
     let before = state.binding_files(&row)?;
-    let known = traces(&before);
-    // Noted first: a run that is cut off must know what it may have put there.
     let mut both = before.clone();
-    let is_known = |file: &BindingFile| {
-        known.get(&file.path).is_some_and(|traces| traces.iter().any(|trace| trace.content == file.content))
-    };
-    both.extend(rows(&bindings::planned(&binding.tree, spot)).filter(|file| !is_known(file)));
+    add(&mut both, inherited(state, &row)?);
+    let known = traces(&both);
+    // Noted first: a run that is cut off must know what it may have put there.
+    add(&mut both, rows(&bindings::planned(&binding.tree, spot)));
     state.note_binding_files(&row, &before, &both)?;
     let (synced, traces) =
         bindings::sync(&binding.tree, spot, &known, &|text| session.report.progress(text))?;
     say(session, id, &synced, &binding.root.join(&binding.path));
     state.note_binding_files(&row, &both, &rows(&traces).collect())
+}
+
+/// What other bindings of the source put where this one is now: of a part of it, of a folder around it, or of
+/// the same place under another `nfs.path`. They are to go; their files are this one's from now on.
+fn inherited(state: &State, heir: &BindingRow) -> Result<Vec<BindingFile>> {
+    let place = real(&heir.root, &heir.path);
+    let mut files = Vec::new();
+    for row in state.bindings()? {
+        let from = real(&row.root, &row.path);
+        let meets = from.starts_with(&place) || place.starts_with(&from);
+        if row == *heir || row.repository_url != heir.repository_url || !meets {
+            continue;
+        }
+        let inside = |file: BindingFile| {
+            let path = below(&from, &file.path).strip_prefix(&place).ok()?.to_owned();
+            Some(BindingFile { path, ..file })
+        };
+        files.extend(state.binding_files(&row)?.into_iter().filter_map(inside));
+    }
+    Ok(files)
+}
+
+/// The place of a file; `join` would add a slash to a binding that is one file.
+fn below(place: &Path, path: &Path) -> PathBuf {
+    if path.as_os_str().is_empty() { place.into() } else { place.join(path) }
+}
+
+/// Adds what is not there by path and content.
+fn add(files: &mut BTreeSet<BindingFile>, more: impl IntoIterator<Item = BindingFile>) {
+    let key = |file: &BindingFile| (file.path.clone(), file.content.clone());
+    let mut known: BTreeSet<_> = files.iter().map(key).collect();
+    files.extend(more.into_iter().filter(|file| known.insert(key(file))));
 }
 
 fn traces(files: &BTreeSet<BindingFile>) -> Traces {
@@ -259,8 +289,9 @@ pub fn clean(session: &Session<'_>, planned: &Planned) -> Result<()> {
         let stays = |known: &BindingRow| {
             used.iter().any(|used| used.binding.root == known.root && used.binding.path == known.path)
         };
+        let places: Vec<_> = used.iter().map(|used| real(&used.binding.root, &used.binding.path)).collect();
         for gone in rows.iter().filter(|known| known.repository_url == row.url && !stays(known)) {
-            remove(session, gone)?;
+            remove(session, gone, &places)?;
         }
     }
     Ok(())
@@ -269,18 +300,23 @@ pub fn clean(session: &Session<'_>, planned: &Planned) -> Result<()> {
 /// Removes what syncs put there for a source whose stacks are gone.
 pub fn remove_bindings(session: &Session<'_>, repository_url: &str) -> Result<()> {
     for row in session.state.bindings()?.iter().filter(|row| row.repository_url == repository_url) {
-        remove(session, row)?;
+        remove(session, row, &[])?;
     }
     Ok(())
 }
 
-fn remove(session: &Session<'_>, row: &BindingRow) -> Result<()> {
-    let place = row.root.join(&row.path);
+/// What lies in one of `places`, where other bindings are now, is theirs and stays.
+fn remove(session: &Session<'_>, row: &BindingRow, places: &[PathBuf]) -> Result<()> {
+    let (place, own) = (row.root.join(&row.path), real(&row.root, &row.path));
     let spot = Spot { root: &row.root, path: &row.path, owner: None };
-    let known = traces(&session.state.binding_files(row)?);
+    let mut known = traces(&session.state.binding_files(row)?);
+    let count = known.len();
+    known.retain(|path, _| !places.iter().any(|place| below(&own, path).starts_with(place)));
     bindings::remove(spot, &known).with_context(|| format!("the binding `{}`", place.display()))?;
     let name = row.path.display().to_string();
-    if place.symlink_metadata().is_ok() {
+    if known.len() < count {
+        session.report.progress(&format!("`{}` is part of another binding now", place.display()));
+    } else if place.symlink_metadata().is_ok() {
         let what =
             format!("its copied files are removed; what containers wrote stays in `{}`", place.display());
         session.report.note(&name, &what);
