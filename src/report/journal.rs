@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
+use crate::redact::without_credentials;
 use crate::state::{Event, Level, State, now};
 
 /// What a line is about.
@@ -47,6 +48,10 @@ impl Journal {
     /// Notes an event where there is a database.
     pub fn note(&self, event: &Event<'_>, lasting: bool) {
         if let Some(state) = &*self.state.borrow() {
+            // What the older release remembered, and what docker says, may hold a password.
+            let (repository, message) =
+                (event.repository.map(without_credentials), without_credentials(event.message));
+            let event = &Event { repository: repository.as_deref(), message: &message, ..*event };
             // A database that fails says so by the row that is written next, and that ends the run.
             let _ = if lasting { state.note_lasting_event(event) } else { state.note_event(event) };
         }
@@ -82,7 +87,10 @@ struct Line<'a> {
 
 /// The event as one line of JSON.
 pub fn json_line(event: &Event<'_>) -> String {
-    let Event { level, kind, repository, stack, commit, message } = *event;
+    let Event { level, kind, stack, commit, .. } = *event;
+    let (repository, message) =
+        (event.repository.map(without_credentials), without_credentials(event.message));
+    let (repository, message) = (repository.as_deref(), &*message);
     let error = (level == Level::Error).then_some(message);
     let line = Line { time: now(), level, event: kind, repository, stack, commit, message, error };
     // A text of plain fields cannot fail to become JSON.
@@ -111,12 +119,13 @@ mod tests {
         let event = Event {
             level: Level::Error,
             kind: "failed",
-            repository: Some("/r"),
+            repository: Some("https://u:hunter2@h/r"),
             stack: None,
             commit: None,
             message: "one\n\u{1b}two",
         };
         let line = json_line(&event);
+        assert!(!line.contains("hunter2"), "{line}");
         assert!(!line.contains('\n') && !line.contains('\u{1b}'), "{line}");
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         let keys: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();

@@ -23,6 +23,7 @@ use anyhow::Error;
 
 use crate::docker::Swarm;
 use crate::fault::hint_of;
+use crate::redact::without_credentials;
 use crate::settings::LogFormat;
 use crate::state::{Event, ImageRow, Level, State};
 use crate::watched::Watched;
@@ -75,7 +76,7 @@ impl Report {
         self.beat();
         let event = Event { kind: "progress", ..about(None, Level::Info, text) };
         if !self.logged(&event) {
-            self.stderr(&format!("{DIM}{}{DIM:#}", clean(text)));
+            self.stderr(&format!("{DIM}{}{DIM:#}", told(text)));
         }
     }
 
@@ -167,7 +168,7 @@ impl Report {
         if self.logged(&event) {
             return;
         }
-        self.stdout(&format!("{BAD}failed   {BAD:#} {}", clean(&text)));
+        self.stdout(&format!("{BAD}failed   {BAD:#} {}", told(&text)));
         if let Some(hint) = hint {
             self.stdout(&format!("hint: {}", clean(hint)));
         }
@@ -201,7 +202,7 @@ impl Report {
         }
         if !self.logged(event) {
             let style = if event.level == Level::Error { BAD } else { DIM };
-            self.stdout(&format!("{style}{:<9}{style:#} {}", event.kind, clean(event.message)));
+            self.stdout(&format!("{style}{:<9}{style:#} {}", event.kind, told(event.message)));
         }
     }
 
@@ -272,7 +273,7 @@ impl Report {
     }
 
     fn line(&self, style: Style, word: &str, subject: &str, text: &str) {
-        self.stdout(&format!("{style}{word:<9}{style:#} {}  {}", one_line(subject), clean(text)));
+        self.stdout(&format!("{style}{word:<9}{style:#} {}  {}", one_line(subject), told(text)));
     }
 
     fn stdout(&self, text: &str) {
@@ -300,7 +301,7 @@ fn about<'a>(subject: Option<Subject<'a>>, level: Level, message: &'a str) -> Ev
 /// The one way an error is printed: `error:`, then its `hint:`.
 pub fn print_error(error: &Error) {
     let mut stderr = anstream::stderr();
-    let _ = writeln!(stderr, "{BAD}error:{BAD:#} {}", clean(&format!("{error:#}")));
+    let _ = writeln!(stderr, "{BAD}error:{BAD:#} {}", told(&format!("{error:#}")));
     if let Some(hint) = hint_of(error) {
         let _ = writeln!(stderr, "{NOTE}hint:{NOTE:#} {}", clean(hint));
     }
@@ -320,6 +321,11 @@ pub fn clean(text: &str) -> String {
         }
     }
     out
+}
+
+/// `clean`, and without the credentials of addresses, which docker's own words may hold.
+fn told(text: &str) -> String {
+    clean(&without_credentials(text))
 }
 
 /// Controls, and the marks that turn the reading direction; all of them below U+10000.
