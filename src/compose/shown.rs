@@ -13,6 +13,9 @@ const HIDDEN: &str = "[redacted]";
 const TELLING: [&str; 8] =
     ["password", "passwd", "passphrase", "secret", "token", "credential", "apikey", "privatekey"];
 
+/// And how such a name may end: `DB_PASS`, `MYSQL_PWD`, `SIGNING_KEY`.
+const TELLING_END: [&str; 3] = ["pass", "pwd", "key"];
+
 /// The tree with such values replaced.
 pub fn without_secrets(node: &Rc<Node>) -> Rc<Node> {
     let kind = match &node.kind {
@@ -48,7 +51,10 @@ fn shown(text: &str) -> String {
 fn tells(name: &str) -> bool {
     let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
     // `DB_PASSWORD_FILE` names a file, and `secrets` is a section.
-    !name.ends_with("file") && name != "secrets" && TELLING.iter().any(|word| name.contains(word))
+    !name.ends_with("file")
+        && name != "secrets"
+        && (TELLING.iter().any(|word| name.contains(word))
+            || TELLING_END.iter().any(|end| name.ends_with(end)))
 }
 
 /// Whether it is more than the name of a variable, or a word of the compose file.
@@ -69,7 +75,7 @@ mod tests {
                     DB_PASSWORD: hunter2\n      API_TOKEN: ${API_TOKEN}\n      DEFAULT_TOKEN: ${T:-hunter3}\n      \
                     DB_PASSWORD_FILE: /run/secrets/p\n      URL: postgres://u:hunter4@db:5432/x?y\n      \
                     PLAIN: http://host/@x\n  b:\n    environment: [MY_SECRET=hunter5, MY=word, 'API_KEY_ID=k']\n    \
-                    labels: {auth.passwd: hunter6}\n";
+                    labels: {auth.passwd: hunter6, pass: hunter7, signing_key: hunter8, MYSQL_PWD: hunter9}\n";
         let shown = print(&without_secrets(&parse(text).unwrap().unwrap()));
         assert!(!shown.contains("hunter"), "{shown}");
         for kept in
@@ -77,6 +83,6 @@ mod tests {
         {
             assert!(shown.contains(kept), "{kept}: {shown}");
         }
-        assert_eq!(shown.matches(HIDDEN).count(), 6, "{shown}");
+        assert_eq!(shown.matches(HIDDEN).count(), 9, "{shown}");
     }
 }
