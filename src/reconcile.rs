@@ -150,7 +150,7 @@ pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: &Options)
     session.report.state(&watched, &session.state.images()?, &swarm);
     let mut surveyed = survey::survey(targets, heads.wait()?, &watched, &swarm, options);
     let heads = surveyed.iter().map(survey::Surveyed::head).collect();
-    let mut images = Images::new(session, &swarm, options);
+    let mut images = Images::new(session, &swarm, &watched, options);
     images.survey(&mut surveyed, &watched)?;
 
     // Only what changed, drifted or failed before is fetched and read.

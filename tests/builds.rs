@@ -275,17 +275,19 @@ fn a_dry_run_says_what_would_be_built_and_builds_nothing() {
 }
 
 #[test]
-fn an_image_that_is_not_pushed_rolls_on_the_node_that_built_it() {
+fn an_image_that_is_not_pushed_rolls_on_the_node_that_built_it_and_no_registry_is_asked_for_it() {
     let Some(scene) = Scene::new() else { return };
-    let shop = Shop::new(scene);
+    let ops = scene.ops.beside_the_registry(scene.lab).always();
+    let shop = Shop::new(Scene { ops, ..scene });
     let scene = &shop.scene;
     scene.repo.write("images.yaml", format!("- {{name: '{}', context: app, push: false}}\n", shop.image));
     shop.write(&App::new(&shop.image).deploy("placement: {constraints: [node.role==manager]}"));
-    scene.watch().success().stdout_has("on this node only");
+    scene.watch().success().stdout_has("on this node only").stdout_lacks("its registry");
     assert_eq!(shop.pages(), ["one"]);
     scene.repo.write("app/page", "two");
-    scene.push().success().stdout_has("1 built, 1 deployed");
+    scene.push().success().stdout_has("1 built, 1 deployed").stdout_lacks("its registry");
     assert_eq!((shop.pages(), scene.docker.calls_with("push ").len()), (vec!["two".to_owned()], 0));
+    scene.reconcile().success().stdout_has("1 unchanged").stdout_lacks("its registry");
     // Gone from the node, it is built again once its source is read for another reason.
     let image = scene.lab.spec(&shop.service("app"), ".Spec.TaskTemplate.ContainerSpec.Image");
     scene.lab.docker(&["service", "rm", &shop.service("app")]);

@@ -16,6 +16,9 @@ use crate::report::Tally;
 use crate::signal;
 use crate::state::{BuildRow, SourceRow};
 
+/// How the tag begins that services run of an image that is not pushed; its id follows.
+pub const LOCAL_TAG: &str = "local-";
+
 impl Planned {
     /// Builds what is to be built, one after the other, and plans the stacks that waited for it; whether there
     /// are any. What fails stops neither the other images nor the stacks that do not use it.
@@ -162,7 +165,7 @@ impl Work<'_> {
         }
         if !source.push {
             // A tag that moves would roll nothing, and there is no digest without a registry.
-            let local = source.name.with_tag(format!("local-{}", &docker.image_id(&source.name)?[..12]));
+            let local = source.name.with_tag(format!("{LOCAL_TAG}{}", &docker.image_id(&source.name)?[..12]));
             docker.tag(&source.name, &local)?;
             return Ok(local);
         }

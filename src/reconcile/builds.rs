@@ -192,16 +192,20 @@ fn state(image: &Image, row: Option<&BuildRow>, commit: &str, options: &Options)
 impl Planned {
     /// All that is built here, by name and by what services run of it.
     pub fn built_names(&self) -> BTreeSet<String> {
-        let mut names = BTreeSet::new();
-        for source in &self.sources {
-            let Content::Read(read) = &source.content else { continue };
-            names.extend(read.image_names());
-            names.extend(read.images.iter().filter_map(|image| match &image.state {
-                ImageState::Ready(reference) => Some(reference.to_string()),
-                _ => None,
-            }));
-        }
-        names
+        let names = self.images().map(|image| image.source.name.to_string());
+        names.chain(self.built().map(ToString::to_string)).collect()
+    }
+
+    /// What services run of the images that are built here.
+    pub fn built(&self) -> impl Iterator<Item = &ImageRef> {
+        self.images().filter_map(|image| match &image.state {
+            ImageState::Ready(reference) => Some(reference),
+            _ => None,
+        })
+    }
+
+    fn images(&self) -> impl Iterator<Item = &Image> {
+        self.sources.iter().filter_map(|source| source.read()).flat_map(|read| &read.images)
     }
 
     /// Says what would be built, and what failed before and is not tried again.

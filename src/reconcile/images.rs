@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
+use super::build::LOCAL_TAG;
 use super::planned::Planned;
 use super::survey::{Finding, Surveyed};
 use super::{Only, Options, Session, Target};
@@ -29,6 +30,8 @@ pub struct Images<'a> {
     swarm: &'a Swarm,
     only: Option<&'a Only>,
     registries: Registries,
+    /// The repositories of images that are built here and pushed nowhere.
+    local: BTreeSet<ImageRef>,
     here: OnceCell<NodeImages>,
     /// Whether what registries refused was said.
     warned: bool,
@@ -36,12 +39,25 @@ pub struct Images<'a> {
 
 impl<'a> Images<'a> {
     /// Asks nobody yet.
-    pub fn new(session: &'a Session<'a>, swarm: &'a Swarm, options: &'a Options) -> Self {
+    pub fn new(
+        session: &'a Session<'a>,
+        swarm: &'a Swarm,
+        watched: &[Watched],
+        options: &'a Options,
+    ) -> Self {
         let docker = session.docker.clone();
         let insecure = Box::new(move || docker.insecure_registries());
         let registries = Registries::new(session.registry, insecure);
         let only = options.only.as_ref();
-        Self { session, swarm, only, registries, here: OnceCell::new(), warned: false }
+        let built = watched.iter().flat_map(|known| &known.builds).filter_map(|row| row.reference.as_ref());
+        let local = built.filter_map(|text| local_repository(&ImageRef::parse(text).ok()?)).collect();
+        Self { session, swarm, only, registries, local, here: OnceCell::new(), warned: false }
+    }
+
+    /// Whether a registry may know what an image's tag names: not of one with a digest, which names itself, nor
+    /// of one that was built here and pushed nowhere.
+    fn is_asked_for(&self, image: &ImageRef) -> bool {
+        image.digest().is_none() && local_repository(image).is_none_or(|local| !self.local.contains(&local))
     }
 
     fn compares(&self) -> bool {
@@ -102,12 +118,15 @@ impl<'a> Images<'a> {
             return Ok(());
         }
         let mut wanted = BTreeSet::new();
+        self.local.extend(planned.built().filter_map(local_repository));
         for source in &planned.sources {
             for step in &source.steps {
                 let rendered =
                     source.desired(&step.name).and_then(|desired| desired.rendered.as_ref()?.as_ref().ok());
                 match (&step.action, rendered, source.stack(&step.name)) {
-                    (Action::Deploy { .. }, Some(rendered), _) => wanted.extend(tags(rendered).cloned()),
+                    (Action::Deploy { .. }, Some(rendered), _) => {
+                        wanted.extend(images(rendered).filter(|image| self.is_asked_for(image)).cloned());
+                    }
                     (Action::Unchanged | Action::Report(_) | Action::Held(_), Some(_), Some(row)) => {
                         wanted.extend(self.running(row).into_iter().map(|(_, image, _)| image));
                     }
@@ -161,8 +180,8 @@ impl<'a> Images<'a> {
         let services = row.services.iter().filter(|_| applied);
         services
             .filter_map(|(name, service)| {
-                let image =
-                    ImageRef::parse(service.image.as_ref()?).ok().filter(|image| image.digest().is_none())?;
+                let image = ImageRef::parse(service.image.as_ref()?).ok();
+                let image = image.filter(|image| self.is_asked_for(image))?;
                 let live = self.swarm.of_stack(&row.name).find(|live| live.name == *name)?;
                 if self.pushed().is_some_and(|pushed| *pushed != image) {
                     return None;
@@ -247,12 +266,14 @@ impl<'a> Images<'a> {
     }
 }
 
-fn tags(rendered: &RenderedStack) -> impl Iterator<Item = &ImageRef> {
-    rendered
-        .services
-        .iter()
-        .filter_map(|service| service.image.as_ref())
-        .filter(|image| image.digest().is_none())
+fn images(rendered: &RenderedStack) -> impl Iterator<Item = &ImageRef> {
+    rendered.services.iter().filter_map(|service| service.image.as_ref())
+}
+
+/// The repository of an image that bears the tag of one which is not pushed.
+fn local_repository(image: &ImageRef) -> Option<ImageRef> {
+    let is_local = image.digest().is_none() && image.tag().is_some_and(|tag| tag.starts_with(LOCAL_TAG));
+    is_local.then(|| image.repository())
 }
 
 fn roll(rolls: Vec<Roll>, drifts: Vec<crate::drift::Drift>) -> Option<Action> {

@@ -53,10 +53,14 @@ pub struct PlannedSource {
 }
 
 impl PlannedSource {
+    /// What was read of it.
+    pub fn read(&self) -> Option<&Read> {
+        if let Content::Read(read) = &self.content { Some(read) } else { None }
+    }
+
     /// What it wants of a stack; `None` where it was not read or does not list it.
     pub fn desired(&self, name: &StackName) -> Option<&Desired> {
-        let Content::Read(read) = &self.content else { return None };
-        read.desired.iter().find(|desired| desired.entry.name == *name)
+        self.read()?.desired.iter().find(|desired| desired.entry.name == *name)
     }
 
     /// What the database knows of a stack.
