@@ -162,12 +162,12 @@ pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: &Options)
     images.compare(&mut planned)?;
     own::set_apart(session, &mut planned)?;
     if options.dry_run {
-        return Ok(Outcome { tally: planned.describe(session, options.show)?, heads });
+        return Ok(Outcome { tally: planned.describe(session, options)?, heads });
     }
     let mut tally = Tally::default();
     planned.remove(session, &swarm, &mut tally)?;
     planned.say_failed(session, &mut tally);
-    planned.say_builds(session.report, false, &mut tally);
+    planned.say_builds(session.report, options, &mut tally);
     bindings::copy(session, &mut planned, Round::First)?;
     let mut settled = planned.deploy(session, &images, Round::First, Settled::new(), &mut tally)?;
     if planned.build(session, &swarm, options, &mut tally)? {

@@ -120,13 +120,18 @@ fn an_earlier_build_leaves_the_node_once_nothing_would_go_back_to_it() {
         let list = ["image", "ls", "--all", "--digests", "--format", "{{.Digest}}", repository];
         scene.lab.docker(&list).lines().map(str::to_owned).collect::<Vec<_>>()
     };
+    // Its own: what another test builds alike is one image, and in use.
+    let page = |word: &str| {
+        scene.repo.write("app/page", unique(word));
+    };
+    page("one");
     scene.watch().success().stdout_has("1 built");
     let first = registry.digest("1");
-    scene.repo.write("app/page", "two");
+    page("two");
     scene.push().success().stdout_has("1 built");
     let second = registry.digest("1");
     assert!(here().contains(&first), "`docker service rollback` would go back to it: {:?}", here());
-    scene.repo.write("app/page", "three");
+    page("three");
     scene.push().success().stdout_has(&format!("removed   {repository}@{first}"));
     let left = here();
     assert!(
@@ -436,6 +441,44 @@ fn stop_removes_what_was_built_from_the_node_under_all_its_names() {
     assert!(names().len() == 4 && names().contains(&format!("local-{commit}")), "{:?}", names());
     scene.run(&["stop", "--yes"]).success();
     assert_eq!(names(), [""; 0]);
+}
+
+#[test]
+fn a_run_for_one_stack_builds_what_that_stack_uses() {
+    let Some(mut scene) = Scene::new() else { return };
+    scene.ops = scene.ops.that_listens();
+    let shop = Shop::new(scene);
+    let scene = &shop.scene;
+    let (broken, behind) = (shop.image.replace(":1", ":broken"), scene.ops.unique("behind"));
+    let images = format!(
+        "- {{name: '{}', context: app}}\n- {{name: '{broken}', context: app, target: none}}\n",
+        shop.image
+    );
+    scene.repo.write("images.yaml", images);
+    scene.repo.stack(&behind, &compose([("app", &App::new(&broken).replicas(0))]));
+    scene.watch().failure(3).stdout_has("1 built, 1 deployed, 2 failed");
+    let site = scene.ops.site();
+    scene.docker.forget();
+    let ask = |stack: &str| {
+        site.job(&site.post("/api/v1/reconcile", &format!(r#"{{"stack": "{stack}", "force": true}}"#)))
+    };
+    let job = ask(&shop.stack);
+    assert_eq!((job["state"].as_str(), job["outcome"].as_str()), (Some("done"), Some("1 built, 1 deployed")));
+    assert_eq!(shop.builds(), 1);
+    let job = ask(&behind);
+    assert_eq!((job["state"].as_str(), shop.builds()), (Some("failed"), 2));
+}
+
+#[test]
+fn what_bears_the_name_of_an_image_that_was_never_built_is_nobody_s_to_remove() {
+    let Some(scene) = Scene::new() else { return };
+    let shop = Shop::new(scene);
+    let scene = &shop.scene;
+    scene.lab.docker(&["tag", &scene.lab.image("base"), &shop.image]);
+    scene.repo.write("app/Dockerfile", dockerfile(scene.lab, "RUN exit 3"));
+    scene.watch().failure(3).stdout_has("the build failed");
+    scene.run(&["stop", "--yes"]).success();
+    scene.lab.docker(&["image", "rm", &shop.image]);
 }
 
 /// A registry with TLS and a password, beside the lab's own. Ended when dropped.

@@ -119,8 +119,9 @@ fn remove_images(writer: &Writer, mut digests: BTreeMap<String, BTreeSet<String>
     foreign.extend(here.names().filter(|name| here.id(name).is_some_and(|id| ids.contains(id))).cloned());
     let until = Instant::now() + PATIENCE;
     let tracked = writer.state.images()?.into_iter().map(|image| image.name);
-    let tracked: BTreeSet<_> =
-        tracked.chain(writer.state.builds()?.into_iter().map(|build| build.name)).collect();
+    // What bears the name of an image that was never built is somebody else's.
+    let built = writer.state.builds()?.into_iter().filter(|build| build.reference.is_some());
+    let tracked: BTreeSet<_> = tracked.chain(built.map(|build| build.name)).collect();
     for name in &tracked {
         let names: BTreeSet<_> =
             digests.remove(name).unwrap_or_default().into_iter().chain([name.clone()]).collect();

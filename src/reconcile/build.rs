@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::builds::{Image, ImageState};
 use super::fetch::Content;
 use super::planned::Planned;
-use super::{Options, Session};
+use super::{Options, Session, only};
 use crate::docker::Swarm;
 use crate::docker::build::{Build, Builder};
 use crate::image::ImageRef;
@@ -31,11 +31,13 @@ impl Planned {
     ) -> Result<bool> {
         let mut builder = None;
         for source in &mut self.sources {
+            let concerned = source.concerned(options);
             let (Content::Read(read), Some(row)) = (&mut source.content, &source.row) else { continue };
             let commit = read.checkout.commit();
             let tags: Vec<_> =
                 read.images.iter().map(|image| commit_tag(image, &read.images, commit.short())).collect();
-            for (image, tag) in read.images.iter_mut().zip(tags) {
+            let all = read.images.iter_mut().zip(tags);
+            for (image, tag) in all.filter(|(image, _)| concerned.contains(&image.source.name)) {
                 image.state = match &image.state {
                     ImageState::ToBuild(reason) => {
                         signal::check()?;
@@ -50,8 +52,11 @@ impl Planned {
                 };
             }
             read.pin();
-            let Content::Read(read) = &source.content else { continue };
-            let again = plan::plan_waiting(&source.input(read, swarm, options), &source.steps);
+            let Some(read) = source.read() else { continue };
+            let mut again = plan::plan_waiting(&source.input(read, swarm, options), &source.steps);
+            if let Some(only) = &options.only {
+                only::keep_to(only, source, &mut again);
+            }
             for step in again {
                 if let Some(old) = source.steps.iter_mut().find(|old| old.name == step.name) {
                     *old = step;

@@ -9,7 +9,7 @@ use anyhow::Result;
 use md5::{Digest, Md5};
 
 use super::fetch::{Content, Fetched, Read};
-use super::planned::{HELD, Planned};
+use super::planned::{HELD, Planned, PlannedSource};
 use super::{Options, Session};
 use crate::git::Checkout;
 use crate::hash::{hex, part};
@@ -189,6 +189,19 @@ fn state(image: &Image, row: Option<&BuildRow>, commit: &str, options: &Options)
     }
 }
 
+impl PlannedSource {
+    /// The images that this run is about: all, or in one for some stacks those which they use.
+    pub fn concerned(&self, options: &Options) -> BTreeSet<ImageRef> {
+        let Some(read) = self.read() else { return BTreeSet::new() };
+        let Some(only) = &options.only else {
+            return read.images.iter().map(|image| image.source.name.clone()).collect();
+        };
+        let stacks = read.desired.iter().filter(|desired| only.stacks.contains(&desired.entry.name));
+        let rendered = stacks.filter_map(|desired| desired.rendered.as_ref()?.as_ref().ok());
+        rendered.flat_map(|rendered| &rendered.services).filter_map(|service| service.image.clone()).collect()
+    }
+}
+
 impl Planned {
     /// All that is built here, by name and by what services run of it.
     pub fn built_names(&self) -> BTreeSet<String> {
@@ -209,15 +222,16 @@ impl Planned {
     }
 
     /// Says what would be built, and what failed before and is not tried again.
-    pub fn say_builds(&self, report: &Report, dry_run: bool, tally: &mut Tally) {
+    pub fn say_builds(&self, report: &Report, options: &Options, tally: &mut Tally) {
         for source in &self.sources {
             let mut failed = Vec::new();
             match &source.content {
                 Content::Read(read) => {
-                    for image in &read.images {
+                    let concerned = source.concerned(options);
+                    for image in read.images.iter().filter(|image| concerned.contains(&image.source.name)) {
                         let name = image.source.name.to_string();
                         match &image.state {
-                            ImageState::ToBuild(reason) if dry_run => {
+                            ImageState::ToBuild(reason) if options.dry_run => {
                                 report.would(&name, &format!("build: {reason}"), &mut tally.built);
                             }
                             ImageState::Failed(why) => failed.push((name, format!("{why}{HELD}"))),
@@ -226,6 +240,8 @@ impl Planned {
                         }
                     }
                 }
+                // Which stacks use them is not known here; those that do say so themselves.
+                Content::Idle | Content::Waits if options.only.is_some() => {}
                 Content::Idle | Content::Waits => {
                     let rows = source.builds.iter().filter_map(|row| Some((row, row.error.as_ref()?)));
                     failed.extend(rows.map(|(row, why)| (row.name.clone(), format!("{why}{HELD}"))));

@@ -229,9 +229,9 @@ impl Planned {
     }
 
     /// Says what would be done.
-    pub fn describe(&self, session: &Session<'_>, show: Option<Show>) -> Result<Tally> {
-        let (mut tally, report) = (Tally::default(), session.report);
-        self.say_builds(report, true, &mut tally);
+    pub fn describe(&self, session: &Session<'_>, options: &Options) -> Result<Tally> {
+        let (mut tally, report, show) = (Tally::default(), session.report, options.show);
+        self.say_builds(report, options, &mut tally);
         for source in &self.sources {
             if let Content::Failed(error) = &source.content {
                 report.source_failed(&source.url, error);
