@@ -49,7 +49,12 @@ pub struct Job<'a> {
 #[derive(Debug)]
 pub enum Work {
     /// `docker stack deploy`.
-    Deploy(ResolveImage),
+    Deploy {
+        /// Which images docker asks for.
+        resolve: ResolveImage,
+        /// Services that a hand gave another image: docker is to look at these again.
+        edited: Vec<String>,
+    },
     /// These services get a new image, and nothing else is touched.
     Roll(Vec<Roll>),
     /// It runs already, and is only waited for.
@@ -215,7 +220,7 @@ impl Run<'_> {
     /// `None` where the stack is now to be waited for.
     fn work(&mut self, job: usize) -> Result<Option<Outcome>> {
         match &self.jobs[job].work {
-            Work::Deploy(resolve) => self.deploy(job, *resolve).map(|()| None),
+            Work::Deploy { resolve, edited } => self.deploy(job, *resolve, edited).map(|()| None),
             Work::Roll(rolls) => self.roll(job, rolls),
             Work::Nothing => Ok(None),
         }
@@ -237,10 +242,13 @@ impl Run<'_> {
         Ok(None)
     }
 
-    fn deploy(&mut self, job: usize, resolve: ResolveImage) -> Result<()> {
+    fn deploy(&mut self, job: usize, resolve: ResolveImage, edited: &[String]) -> Result<()> {
         let Job { rendered, ownership, .. } = &self.jobs[job];
         self.observer.deploying(&rendered.name);
         let rendered = &self.with_secrets(rendered, ownership, resolve)?;
+        for service in edited {
+            self.docker.forget_image(service)?;
+        }
         self.docker.deploy(Deployment {
             name: &rendered.name,
             text: rendered.text(ownership),

@@ -67,6 +67,8 @@ pub enum Action {
         reason: String,
         /// Which images docker asks for.
         resolve: ResolveImage,
+        /// The services that a hand gave another image, by full name.
+        edited: Vec<String>,
     },
     /// Tags of its images name other digests now: the services that run them get those, and no other service
     /// is touched.
@@ -235,10 +237,10 @@ fn decide(input: &Input<'_>, desired: &Desired) -> Action {
         }
     }
     let live: Vec<_> = input.swarm.of_stack(name).collect();
-    // docker leaves an image that a hand edited as it is, unless it asks the registry for all of them.
-    let edited = live.iter().any(|service| image_edited(service));
-    let resolve = if edited { ResolveImage::Always } else { ResolveImage::Changed };
-    let deploy = |reason: String| Action::Deploy { reason, resolve };
+    let edited: Vec<_> =
+        live.iter().filter(|service| image_edited(service)).map(|service| service.name.clone()).collect();
+    let resolve = ResolveImage::Changed;
+    let deploy = |reason: String| Action::Deploy { reason, resolve, edited: edited.clone() };
     if input.force {
         return deploy("forced".into());
     }

@@ -105,6 +105,26 @@ fn an_image_that_was_edited_is_put_back_also_with_a_commit() {
 }
 
 #[test]
+fn an_image_is_put_back_without_a_look_at_the_tags_of_other_services() {
+    let Some(scene) = Scene::new() else { return };
+    let (stack, short) = (scene.ops.unique("drift"), format!("{}:1", unique("moving")));
+    scene.lab.publish(&short, &[]);
+    let moving = App::new(&scene.lab.image(&short));
+    scene.repo.stack(&stack, &compose([("app", &scene.off()), ("moving", &moving)]));
+    scene.watch().success();
+    let tasks = scene.lab.tasks(&stack);
+    scene.lab.publish(&short, &[]);
+    let service = format!("{stack}_app");
+    scene.lab.edit(&service, &["--image", &scene.lab.image("app:2")]);
+    scene.reconcile().success().stdout_has("1 deployed");
+    let runs = scene.lab.spec(&service, ".Spec.TaskTemplate.ContainerSpec.Image");
+    assert!(runs.starts_with(&scene.lab.image("app:1")), "{runs}");
+    scene.lab.edit(&service, &["--image", &scene.lab.image("app:2")]);
+    scene.run(&["reconcile", "--force"]).success();
+    assert_eq!(scene.lab.tasks(&stack), tasks, "no registry is asked what a tag names");
+}
+
+#[test]
 fn drift_is_only_reported_where_the_manifest_says_so() {
     let Some(scene) = Scene::new() else { return };
     let (stack, service) = with_policy(&scene, "report", &scene.off());

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::build::Build;
 use super::payload;
+use super::spec::IMAGE_LABEL;
 use crate::stack::{Payload, StackName};
 
 /// The label docker gives every service of a stack.
@@ -151,6 +152,11 @@ pub fn service_update_image(service: &str, image: &str, command: Option<&[String
     }
     call.push(service.to_owned());
     call
+}
+
+/// Takes away the label that holds the author's image.
+pub fn service_forget_image(service: &str) -> Vec<String> {
+    words(&["service", "update", "--detach", "--quiet", "--label-rm", IMAGE_LABEL, service])
 }
 
 /// The ids of all services, those of no stack included.

@@ -105,6 +105,15 @@ impl Docker {
         if output.success { Ok(()) } else { Err(refused(&call, &output)) }
     }
 
+    /// Lets docker forget which image the author wrote for a service: so the next deploy puts that one back.
+    /// Otherwise docker keeps what runs where the author's image is the one it noted; told to ask its registry
+    /// for all images, it would roll whatever other tag has moved. No task is touched.
+    pub fn forget_image(&self, service: &str) -> Result<()> {
+        let call = command::service_forget_image(service);
+        let output = self.raw(&call, self.action, None, None)?;
+        if output.success { Ok(()) } else { Err(refused(&call, &output)) }
+    }
+
     /// The registries that docker reaches without TLS, by name and by network; none if it does not say.
     pub fn insecure_registries(&self) -> Vec<String> {
         let said = self.ask(&command::registry_config()).map(|output| output.stdout).unwrap_or_default();

@@ -60,9 +60,9 @@ impl Planned {
         for source in &self.sources {
             for step in source.steps.iter().filter(|step| source.round(&step.name) == round) {
                 let (work, reason) = match &step.action {
-                    Action::Deploy { resolve, reason } => {
+                    Action::Deploy { resolve, reason, edited } => {
                         session.report.progress(&format!("`{}` is to be deployed: {reason}", step.name));
-                        (Work::Deploy(*resolve), reason.clone())
+                        (Work::Deploy { resolve: *resolve, edited: edited.clone() }, reason.clone())
                     }
                     Action::Roll { rolls, drifts } => {
                         note_drifts(session.report, source.subject(&step.name), drifts);
@@ -125,7 +125,7 @@ fn job<'a>(
     let Some(Ok(rendered)) = &desired.rendered else { return Ok(None) };
     let ownership = Ownership { repository: source.identity.clone(), commit: commit.to_owned() };
     let pulls = match &work {
-        Work::Deploy(resolve) => images.absent(rendered, *resolve)?,
+        Work::Deploy { resolve, .. } => images.absent(rendered, *resolve)?,
         Work::Roll(rolls) => images.absent_of(rolls)?,
         Work::Nothing => BTreeSet::new(),
     };

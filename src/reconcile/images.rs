@@ -144,7 +144,8 @@ impl<'a> Images<'a> {
                 let row = source.stack(&step.name).filter(|row| row.hash == rendered.fingerprint);
                 let action = match (&step.action, row) {
                     (Action::Deploy { reason, .. }, _) if self.all_are_known(rendered) => {
-                        Some(Action::Deploy { reason: reason.clone(), resolve: ResolveImage::Always })
+                        let (reason, resolve) = (reason.clone(), ResolveImage::Always);
+                        Some(Action::Deploy { reason, resolve, edited: Vec::new() })
                     }
                     (Action::Unchanged | Action::Held(_), Some(row)) => roll(self.moved(row)?, Vec::new()),
                     (Action::Report(drifts), Some(row)) => roll(self.moved(row)?, drifts.clone()),
@@ -242,8 +243,11 @@ impl<'a> Images<'a> {
         let mut absent = BTreeSet::new();
         for service in &rendered.services {
             let Some(image) = &service.image else { continue };
-            let noted = self.live(rendered, &service.name).and_then(|live| live.labels.get(IMAGE_LABEL));
-            let stays = noted.and_then(|noted| ImageRef::parse(noted).ok()).as_ref() == Some(image);
+            let live = self.live(rendered, &service.name);
+            let noted = live.and_then(|live| ImageRef::parse(live.labels.get(IMAGE_LABEL)?).ok());
+            let runs = live.and_then(|live| ImageRef::parse(live.image()).ok());
+            let stays =
+                noted.as_ref() == Some(image) && runs.is_some_and(|runs| runs.unpinned() == image.unpinned());
             let here = match (image.pulled(), self.registries.answer(image)) {
                 (Some(pulled), _) => self.here()?.has(&pulled),
                 (None, Some(Ok(digest))) => self.here()?.has(&image.repository().pinned(digest)),

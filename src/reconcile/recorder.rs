@@ -62,7 +62,7 @@ impl Observer for Recorder<'_> {
         let (source, Job { rendered, work, .. }) = (self.sources[job], &self.jobs[job]);
         let Some(row) = &source.row else { return Ok(()) };
         let rolls = match work {
-            Work::Deploy(_) => BTreeMap::new(),
+            Work::Deploy { .. } => BTreeMap::new(),
             Work::Roll(rolls) => {
                 rolls.iter().map(|roll| (roll.service.clone(), roll.image.to_string())).collect()
             }
