@@ -232,10 +232,14 @@ fn a_new_image_that_swarm_goes_back_from_is_held_until_the_tag_moves_again() {
     assert_eq!(counted, 1, "what a rollback returned to is counted");
     scene.reconcile().failure(3).stdout_has("held until");
     assert_eq!(scene.docker.calls_with("service update"), [""; 0]);
+    let held =
+        || scene.ops.db().query_row("SELECT count(*) FROM failed_rolls", [], |row| row.get::<_, i64>(0));
+    assert_eq!(held().unwrap(), 1);
     let third = lab.publish(&short, &[]);
     scene.reconcile().success().stdout_has("1 deployed");
     assert_eq!(lab.runs(&service), format!("{image}@{third}"));
     scene.reconcile().success().stdout_has("1 unchanged");
+    assert_eq!(held().unwrap(), 0, "one that the tag goes back to later is tried again");
 }
 
 #[test]

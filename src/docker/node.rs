@@ -66,13 +66,18 @@ impl Docker {
         Ok(NodeImages(images))
     }
 
-    /// The ids of the images that containers of this node were made from, running or not: two calls.
-    pub fn images_of_containers(&self) -> Result<BTreeSet<String>> {
+    /// The ids of the containers of this node, running or not: one call.
+    pub fn containers(&self) -> Result<BTreeSet<String>> {
         let listed = self.ask(&command::container_ls())?.stdout;
-        let ids: Vec<_> = listed.split_whitespace().collect();
-        if ids.is_empty() {
+        Ok(listed.split_whitespace().map(str::to_owned).collect())
+    }
+
+    /// The ids of the images that `containers` were made from: one call.
+    pub fn images_of(&self, containers: &BTreeSet<String>) -> Result<BTreeSet<String>> {
+        if containers.is_empty() {
             return Ok(BTreeSet::new());
         }
+        let ids: Vec<_> = containers.iter().map(String::as_str).collect();
         // A container that went meanwhile makes docker fail, and print the rest all the same.
         let output = self.raw(&command::container_images(&ids), self.question, None, None)?;
         if !output.success && !super::some_are_gone(&output) {

@@ -3,14 +3,17 @@
 //! Gone is only what DockerOps tracked and what was not here before it; never by force. What a container uses,
 //! what a service runs, or would go back to, stays, keeps its row, and is looked at again in the next run.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use md5::{Digest, Md5};
 
 use super::Session;
 use crate::deploy::pause;
 use crate::docker::{ImageRemoval, Swarm};
+use crate::hash::hex;
 use crate::image::ImageRef;
 use crate::plan;
 use crate::signal;
@@ -42,7 +45,7 @@ pub fn note_digests(session: &Session<'_>, watched: &[Watched], swarm: &Swarm) -
 }
 
 /// Removes what is unused by the rows and by `swarm`; containers that are stopping have `patience` to let
-/// go. Without anything to remove it makes no docker call.
+/// go. Without anything to remove it makes no docker call; one, where all is as when nothing could be removed.
 pub fn clean(session: &Session<'_>, swarm: &Swarm, patience: Duration) -> Result<()> {
     let mut used = used(swarm);
     let unused = unused(session, &used)?;
@@ -51,7 +54,7 @@ pub fn clean(session: &Session<'_>, swarm: &Swarm, patience: Duration) -> Result
     }
     // What was here before is kept likewise.
     used.extend(session.state.foreign_images()?);
-    match remove(session, &unused, &used, patience) {
+    match look(session, &unused, &used, patience) {
         Err(error) if error.is::<signal::Interrupted>() => Err(error),
         Err(error) => {
             session.report.note("images", &format!("those that nothing uses were not removed: {error:#}"));
@@ -59,6 +62,23 @@ pub fn clean(session: &Session<'_>, swarm: &Swarm, patience: Duration) -> Result
         }
         Ok(()) => Ok(()),
     }
+}
+
+fn look(session: &Session<'_>, before: &Unused, used: &BTreeSet<String>, patience: Duration) -> Result<()> {
+    let state = session.state;
+    let containers = session.docker.containers()?;
+    if state.kept_images()?.as_ref() == Some(&found(before, used, &containers)) {
+        return Ok(());
+    }
+    let all_nodes = remove(session, before, used, &containers, patience)?;
+    let after = unused(session, used)?;
+    // Of other nodes nothing is known until the next look.
+    state.note_kept_images(all_nodes.then(|| found(&after, used, &containers)).as_deref())
+}
+
+/// All that decides which images can go. A container that came or went makes another one of it.
+fn found(unused: &Unused, used: &BTreeSet<String>, containers: &BTreeSet<String>) -> String {
+    hex(Md5::new_with_prefix(format!("{unused:?} {used:?} {containers:?}")))
 }
 
 /// Whether the rows know of anything that might go.
@@ -101,11 +121,18 @@ fn used(swarm: &Swarm) -> BTreeSet<String> {
         .collect()
 }
 
-fn remove(session: &Session<'_>, unused: &Unused, used: &BTreeSet<String>, patience: Duration) -> Result<()> {
+/// Removes what can go; whether no other node is left to look at.
+fn remove(
+    session: &Session<'_>,
+    unused: &Unused,
+    used: &BTreeSet<String>,
+    containers: &BTreeSet<String>,
+    patience: Duration,
+) -> Result<bool> {
     let until = Instant::now() + patience;
-    let mut gone = Unused::new();
+    let (mut gone, mut containers) = (Unused::new(), Cow::Borrowed(containers));
     loop {
-        let kept = remove_free(session, unused, used, &mut gone)?;
+        let kept = remove_free(session, unused, used, &containers, &mut gone)?;
         if kept.is_empty() || Instant::now() >= until {
             for (name, why) in kept {
                 session.report.progress(&format!("the image `{name}` is used by no stack and stays: {why}"));
@@ -113,11 +140,12 @@ fn remove(session: &Session<'_>, unused: &Unused, used: &BTreeSet<String>, patie
             break;
         }
         pause(Duration::from_millis(500))?;
+        containers = Cow::Owned(session.docker.containers()?);
     }
     if let Some(job_image) = session.prune_nodes {
         let references: BTreeSet<_> = gone.values().flatten().filter(|name| name.contains('@')).collect();
         if !references.is_empty() && !super::nodes::prune(session, job_image, &references)? {
-            return Ok(());
+            return Ok(false);
         }
     }
     let rows = session.state.images()?;
@@ -130,7 +158,7 @@ fn remove(session: &Session<'_>, unused: &Unused, used: &BTreeSet<String>, patie
             session.state.forget_image(image)?;
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 fn is_free(row: &ImageRow) -> bool {
@@ -142,6 +170,7 @@ fn remove_free(
     session: &Session<'_>,
     unused: &Unused,
     used: &BTreeSet<String>,
+    containers: &BTreeSet<String>,
     gone: &mut Unused,
 ) -> Result<Vec<(String, String)>> {
     let here = session.docker.node_images()?;
@@ -160,7 +189,7 @@ fn remove_free(
                 continue;
             }
             if of_containers.is_none() {
-                of_containers = Some(session.docker.images_of_containers()?);
+                of_containers = Some(session.docker.images_of(containers)?);
             }
             // docker itself takes a name from an image that has others, also while a container uses it.
             if of_containers.as_ref().is_some_and(|ids| ids.contains(id)) {

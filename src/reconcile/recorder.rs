@@ -109,9 +109,17 @@ impl Observer for Recorder<'_> {
                 self.converged.push(job);
                 report.deployed(source.subject(name), &format!("{reason}{}", self.took(name)));
                 let Some(record) = source.record(name, None) else { return Ok(()) };
+                let state = self.session.state;
                 let services = Some(match &self.jobs[job].work {
-                    Work::Roll(rolls) => rolled(source.stack(name), rolls, live),
-                    _ => applied(rendered, live),
+                    Work::Roll(rolls) => {
+                        state.forget_failed_rolls(rolls.iter().map(|roll| &*roll.service))?;
+                        rolled(source.stack(name), rolls, live)
+                    }
+                    Work::Deploy { .. } => {
+                        state.forget_failed_rolls(live.iter().map(|live| &*live.name))?;
+                        applied(rendered, live)
+                    }
+                    Work::Nothing => applied(rendered, live),
                 });
                 let hash = Some(&*rendered.fingerprint);
                 let record = Record { status: StackStatus::Deployed, hash, services, ..record };

@@ -92,6 +92,32 @@ impl State {
         Ok(())
     }
 
+    /// What was found when images that nothing uses were last looked at, and stayed.
+    pub fn kept_images(&self) -> Result<Option<String>> {
+        let mut query = self.connection.prepare("SELECT found FROM kept_images")?;
+        let mut rows = query.query([])?;
+        Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
+    }
+
+    /// Notes what was found; `None` where they are to be looked at again in any case.
+    pub fn note_kept_images(&self, found: Option<&str>) -> Result<()> {
+        let transaction = self.connection.unchecked_transaction()?;
+        transaction.execute("DELETE FROM kept_images", [])?;
+        if let Some(found) = found {
+            transaction.execute("INSERT INTO kept_images (found) VALUES (?1)", params![found])?;
+        }
+        transaction.commit().context("cannot note which images stay")
+    }
+
+    /// Forgets what Swarm went back from for these services: they run what they were given last.
+    pub fn forget_failed_rolls<'a>(&self, services: impl IntoIterator<Item = &'a str>) -> Result<()> {
+        for service in services {
+            let delete = "DELETE FROM failed_rolls WHERE service = ?1";
+            self.connection.execute(delete, params![service]).context("cannot forget a roll that failed")?;
+        }
+        Ok(())
+    }
+
     /// The image with digest that Swarm last went back from for `service`.
     pub fn failed_roll(&self, service: &str) -> Result<Option<String>> {
         let mut query = self.connection.prepare("SELECT image FROM failed_rolls WHERE service = ?1")?;

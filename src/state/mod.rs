@@ -92,7 +92,7 @@ impl State {
     /// Forgets everything: sources, stacks, images and events.
     pub fn clear(&self) -> Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
-        let images = ["images", "foreign_images", "image_digests", "failed_rolls"];
+        let images = ["images", "foreign_images", "image_digests", "failed_rolls", "kept_images"];
         for table in ["stacks", "repository_cache", "bindings", "events"].into_iter().chain(images) {
             transaction.execute(&format!("DELETE FROM {table}"), [])?;
         }
