@@ -16,7 +16,7 @@ use crate::docker::spec::IMAGE_LABEL;
 use crate::docker::{Roll, Swarm};
 use crate::drift::{self, Drift};
 use crate::image::ImageRef;
-use crate::manifest::{Layout, StackEntry};
+use crate::manifest::{Layout, StackEntry, names_a_stack};
 use crate::stack::{DriftPolicy, StackName};
 use crate::state::{Attempt, StackRow, StackStatus};
 
@@ -102,6 +102,13 @@ pub enum Action {
     },
     /// Nothing but to remember it as stopped: it is disabled, and never was deployed from here.
     Off,
+    /// Nothing but to forget it: it is stopped, and no longer listed.
+    Forget,
+    /// No longer listed here, but by another watched source, which has it from now on.
+    Moved {
+        /// The other source's identity.
+        to: String,
+    },
     /// It drifted, and the manifest says to report that only.
     Report(Vec<Drift>),
     /// It failed before and waits for the source to change.
@@ -155,6 +162,16 @@ pub fn claims(watched: &[(String, Vec<StackRow>)], swarm: &Swarm) -> Claims {
     claims
 }
 
+/// Who owns a name.
+pub fn claim<'a>(claims: &'a Claims, name: &StackName) -> Option<&'a String> {
+    claims.get(&fold(name))
+}
+
+/// Gives a name free.
+pub fn release(claims: &mut Claims, name: &StackName) {
+    claims.remove(&fold(name));
+}
+
 /// Swarm compares names without case.
 fn fold(name: &StackName) -> String {
     name.as_str().to_ascii_lowercase()
@@ -194,26 +211,34 @@ fn leftovers(input: &Input<'_>) -> Vec<Step> {
     let known: BTreeSet<_> =
         input.rows.iter().map(|row| &row.name).chain(labelled.map(|service| &service.stack)).collect();
     let gone = known.difference(&listed);
-    let action = |name: &StackName| match input.layout {
-        Layout::List => remove("it is no longer listed in `stacks.yaml`"),
-        Layout::Files => remove("its file is gone"),
-        // The last one is not removed by what may be a slip: that takes a word.
-        Layout::Nothing => Action::Refuse(format!(
-            "left as it is: no file of the source names a stack any more; to remove `{name}`, list it in \
-             `stacks.yaml` with `enabled: false`, or unwatch the source"
-        )),
+    let action = |name: &StackName| {
+        let row = input.rows.iter().find(|row| row.name == *name);
+        let was_listed = row.is_some_and(|row| !names_a_stack(&row.compose_path));
+        match input.layout {
+            _ if is_stopped(row) && input.swarm.of_stack(name).next().is_none() => Action::Forget,
+            Layout::List => remove("it is no longer listed in `stacks.yaml`"),
+            // What may be a slip removes nothing: that takes a word.
+            Layout::Files if was_listed => leave(name, "`stacks.yaml`, which listed it, is gone"),
+            Layout::Files => remove("its file is gone"),
+            Layout::Nothing => leave(name, "no file of the source names a stack any more"),
+        }
     };
-    let stopped = |name: &StackName| {
-        let mut rows = input.rows.iter().filter(|row| row.name == *name);
-        rows.any(|row| row.status == StackStatus::Stopped) && input.swarm.of_stack(name).next().is_none()
-    };
-    gone.filter(|name| input.layout != Layout::Nothing || !stopped(name))
-        .map(|name| Step { name: (*name).clone(), action: action(name) })
-        .collect()
+    gone.map(|name| Step { name: (*name).clone(), action: action(name) }).collect()
+}
+
+fn is_stopped(row: Option<&StackRow>) -> bool {
+    row.is_some_and(|row| row.status == StackStatus::Stopped)
 }
 
 fn remove(reason: &str) -> Action {
     Action::Remove { reason: reason.to_owned(), disabled: false }
+}
+
+fn leave(name: &StackName, why: &str) -> Action {
+    Action::Refuse(format!(
+        "left as it is: {why}; to remove `{name}`, list it in `stacks.yaml` with `enabled: false`, or unwatch the \
+         source"
+    ))
 }
 
 fn decide(input: &Input<'_>, desired: &Desired) -> Action {
@@ -237,6 +262,9 @@ fn decide(input: &Input<'_>, desired: &Desired) -> Action {
         }
     }
     let live: Vec<_> = input.swarm.of_stack(name).collect();
+    if let Some(why) = somebody_elses(rendered, row, &live) {
+        return Action::Refuse(why);
+    }
     let edited: Vec<_> =
         live.iter().filter(|service| image_edited(service)).map(|service| service.name.clone()).collect();
     let resolve = ResolveImage::Changed;
@@ -283,6 +311,28 @@ fn went_back(input: &Input<'_>, rendered: &RenderedStack, live: &[&Service]) -> 
     input.attempts.iter().any(attempted) && live.iter().any(|service| service.goes_back())
 }
 
+/// Why a stack of that name is not taken over: it was deployed by hand, and docker would remove services of it
+/// that the file does not have.
+fn somebody_elses(rendered: &RenderedStack, row: Option<&StackRow>, live: &[&Service]) -> Option<String> {
+    let was_ours = row.is_some_and(|row| !row.hash.is_empty());
+    if was_ours || live.iter().any(|service| owner(service).is_some()) {
+        return None;
+    }
+    let is_wanted = |live: &Service| {
+        rendered.services.iter().any(|service| rendered.name.scope(&service.name) == live.name)
+    };
+    let others: Vec<_> = live.iter().filter(|live| !is_wanted(live)).map(|live| &*live.name).collect();
+    (!others.is_empty()).then(|| {
+        format!(
+            "not deployed: a stack `{}` that DockerOps did not deploy runs already, and has services that the \
+             compose file does not have and docker would remove: `{}`; add them to the file, remove them, or \
+             rename the folder",
+            rendered.name,
+            others.join("`, `")
+        )
+    })
+}
+
 /// Whether it runs another image than the one docker noted when the stack was deployed.
 fn image_edited(service: &Service) -> bool {
     let parsed = |text: Option<&String>| ImageRef::parse(text?).ok();
@@ -318,7 +368,7 @@ fn first_reason(live: &[&Service], source: &str) -> String {
         None => "new".into(),
         Some(None) => "adopted: it was deployed by hand before".into(),
         Some(Some(owner)) if owner == source => "changed".into(),
-        Some(Some(owner)) => format!("adopted from `{owner}`, which is not watched"),
+        Some(Some(owner)) => format!("taken over from `{owner}`"),
     }
 }
 

@@ -13,6 +13,7 @@ mod fetch;
 mod images;
 #[cfg(test)]
 mod measure;
+mod moves;
 mod nodes;
 mod only;
 mod own;
@@ -179,6 +180,7 @@ pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: &Options)
     }
     bindings::copy(session, &mut planned, Round::Last)?;
     planned.deploy(session, &images, Round::Last, settled, &mut tally)?;
+    planned.hand_over(session)?;
     // Stacks that were left aside may mount what their source has dropped.
     if options.only.is_none() {
         bindings::clean(session, &planned)?;

@@ -46,6 +46,20 @@ fn a_file_added_changed_or_removed_is_a_stack_deployed_updated_or_removed() {
 }
 
 #[test]
+fn a_list_that_is_gone_removes_nothing_though_a_file_at_the_root_names_a_stack() {
+    let Some(scene) = Scene::new() else { return };
+    let (listed, dev) = (scene.stack("listed", &scene.off()), scene.ops.unique("dev"));
+    scene.watch().success();
+    scene.repo.remove("stacks.yaml").write(&format!("docker-compose-{dev}.yml"), text(&scene.off()));
+    scene.push().failure(3).stdout_has("1 deployed, 1 failed").stdout_has("which listed it, is gone");
+    assert_eq!(scene.lab.services(&listed).len(), 1);
+    // The way out that it names.
+    scene.repo.write("stacks.yaml", format!("- name: {listed}\n  enabled: false\n"));
+    scene.push().success();
+    assert_eq!(scene.lab.services(&listed), [""; 0]);
+}
+
+#[test]
 fn every_mistake_in_such_a_file_names_it_and_nothing_is_deployed() {
     let Some(scene) = Scene::new() else { return };
     let web = scene.ops.unique("web");

@@ -70,6 +70,55 @@ fn a_stack_deployed_by_hand_is_adopted_in_place_and_it_is_said() {
 }
 
 #[test]
+fn a_stack_that_moves_to_another_source_changes_hands_as_it_runs() {
+    let Some(scene) = Scene::new() else { return };
+    let (stack, stays, other) =
+        (scene.stack("moves", &scene.on()), scene.stack("stays", &scene.off()), Repo::new());
+    scene.watch().success();
+    let tasks = scene.lab.tasks(&stack);
+    other.stack(&stack, &compose([("app", &scene.on())])).commit("first");
+    scene.run(&["watch", &other.url()]).failure(3).stdout_has("belongs to");
+    // The new owner cannot be asked just now.
+    let (path, away) = (other.path(), other.path().with_extension("away"));
+    fs::rename(&path, &away).unwrap();
+    scene.repo.remove(&stack).write("stacks.yaml", format!("- name: {stays}\n"));
+    scene.push().failure(3).stdout_lacks("removed").stderr_has("moves from");
+    assert_eq!(scene.lab.tasks(&stack), tasks);
+    fs::rename(&away, &path).unwrap();
+    scene.reconcile().success().stdout_has("1 deployed, 1 unchanged");
+    assert_eq!((scene.lab.tasks(&stack), scene.row(&stack)), (tasks, None));
+    let owner = scene.lab.label(&format!("{stack}_app"), "dockerops.repository");
+    assert!(owner.contains(path.to_str().unwrap()), "{owner}");
+    scene.reconcile().success().stdout_has("2 unchanged");
+    assert_eq!(scene.docker.calls().len(), 2);
+    // And back again, at once.
+    scene.repo.stack(&stack, &compose([("app", &scene.on())]));
+    let left = scene.ops.unique("left");
+    other.remove("stacks.yaml").stack(&left, &compose([("app", &scene.off())])).commit("next");
+    let tasks = scene.lab.tasks(&stack);
+    scene.push().success().stdout_lacks("removed");
+    assert_eq!(scene.lab.tasks(&stack), tasks);
+}
+
+#[test]
+fn a_stack_deployed_by_hand_is_not_taken_over_where_services_of_it_would_go() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = scene.stack("hand", &scene.off());
+    let file = scene.repo.path().join("his.yml");
+    fs::write(&file, compose([("app", &scene.off()), ("his", &scene.off())])).unwrap();
+    scene.lab.docker(&["stack", "deploy", "--compose-file", file.to_str().unwrap(), &stack]);
+    fs::remove_file(&file).unwrap();
+    let before = scene.lab.specs(&stack);
+    scene.watch().failure(3).stdout_has(&format!("docker would remove: `{stack}_his`"));
+    scene.run(&["reconcile", "--force"]).failure(3);
+    assert_eq!((scene.lab.specs(&stack), scene.deploys()), (before, vec![]));
+    scene.run(&["unwatch", &scene.repo.url()]).success().stdout_has("left alone");
+    assert_eq!(scene.lab.services(&stack).len(), 2);
+    scene.lab.docker(&["service", "rm", &format!("{stack}_his")]);
+    scene.watch().success().stdout_has("1 deployed");
+}
+
+#[test]
 fn a_lost_database_is_rebuilt_from_labels_without_a_deploy_or_a_restart() {
     let Some(scene) = Scene::new() else { return };
     let (one, two) = (scene.stack("one", &scene.on()), scene.stack("two", &scene.off()));

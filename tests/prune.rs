@@ -62,6 +62,12 @@ fn a_disabled_stack_is_removed_stopped_and_deployed_once_enabled() {
     list(&scene, &[&keep, &stack]);
     scene.push().success().stdout_has("1 deployed, 1 unchanged");
     assert_eq!((scene.lab.services(&stack).len(), scene.row(&stack).unwrap().1), (1, "deployed".into()));
+    // Stopped, it leaves the list without a word.
+    scene.repo.write("stacks.yaml", format!("- name: {keep}\n- name: {stack}\n  enabled: false\n"));
+    scene.push().success();
+    list(&scene, &[&keep]);
+    scene.push().success().stdout_lacks("left alone").stdout_has("1 unchanged");
+    assert_eq!(scene.row(&stack), None);
 }
 
 #[test]

@@ -37,6 +37,12 @@ pub fn read(root: &Path, dir: &Path) -> Option<(Vec<StackEntry>, Vec<Problem>)> 
     any.then_some((stacks, problems))
 }
 
+/// Whether the file at this path names a stack by its own name.
+pub fn names_a_stack(path: &str) -> bool {
+    let file = Path::new(path).file_name().unwrap_or_default().to_string_lossy();
+    FORMS.iter().any(|(begin, end)| file.starts_with(begin) && file.ends_with(end))
+}
+
 fn entry(root: &Path, dir: &Path, file: &str, stack: &str, problems: &mut Collector) -> Option<StackEntry> {
     let name = StackName::from_folder(stack)
         .map_err(|error| problems.add(0, "", format!("as a stack name, `{}` {error}", stack.escape_debug())))

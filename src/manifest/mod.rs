@@ -17,6 +17,7 @@ use crate::problem::Problem;
 use crate::stack::{DriftPolicy, StackName};
 
 pub use images::ImageSource;
+pub use layout::names_a_stack;
 pub use nfs::Nfs;
 pub use volumes::{VolumeEntry, VolumeKind};
 

@@ -99,7 +99,8 @@ impl Planned {
                 Content::Waits => waiting += 1,
                 // A commit of which only some stacks were dealt with is not done with.
                 Content::Read(read) => {
-                    let commit = source.commit().filter(|_| options.only.is_none());
+                    let whole = options.only.is_none() && !source.is_leaving();
+                    let commit = source.commit().filter(|_| whole);
                     session.state.forget_builds(row, &read.image_names())?;
                     session.state.note_sync(row, commit, None)?;
                 }
@@ -185,6 +186,11 @@ fn settle_without_job(
             forget_attempt(session, source, name)?;
         }
         Action::Off => record_stopped(session, source, name)?,
+        Action::Forget => {
+            if let Some(row) = &source.row {
+                session.state.forget_stack(name, &row.url)?;
+            }
+        }
         Action::Held(_) => {
             settled.insert(key, Err(true));
             forget_attempt(session, source, name)?;
@@ -206,6 +212,7 @@ fn settle_without_job(
             }
         }
         Action::Remove { .. }
+        | Action::Moved { .. }
         | Action::Deploy { .. }
         | Action::Roll { .. }
         | Action::Wait(_)

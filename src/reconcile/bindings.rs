@@ -282,7 +282,7 @@ pub fn clean(session: &Session<'_>, planned: &Planned) -> Result<()> {
     for source in &planned.sources {
         let (Content::Read(_), Some(row)) = (&source.content, &source.row) else { continue };
         let own = stacks.iter().filter(|stack| stack.repository_url == row.url);
-        if own.into_iter().any(|stack| stack.status == StackStatus::Error) {
+        if source.is_leaving() || own.into_iter().any(|stack| stack.status == StackStatus::Error) {
             continue;
         }
         let used = used(source);

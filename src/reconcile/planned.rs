@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use super::fetch::{Content, Fetched, Read};
-use super::{Options, Round, Session, images, only};
+use super::{Options, Round, Session, images, moves, only};
 use crate::docker::Swarm;
 use crate::drift::{self, Drift};
 use crate::plan::{self, Action, Claims, Desired, Input, Step};
@@ -70,8 +70,12 @@ impl PlannedSource {
 
     /// The commit that was read.
     pub fn commit(&self) -> Option<&str> {
-        let Content::Read(read) = &self.content else { return None };
-        Some(read.checkout.commit().as_str())
+        Some(self.read()?.checkout.commit().as_str())
+    }
+
+    /// Whether a stack that it lists no more is not its new owner's yet.
+    pub fn is_leaving(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.action, Action::Moved { .. }))
     }
 
     /// When a stack is dealt with.
@@ -149,6 +153,7 @@ pub fn plan(
 ) -> Result<Planned> {
     let known: Vec<_> = watched.iter().map(|known| (known.identity.clone(), known.stacks.clone())).collect();
     let mut claims = plan::claims(&known, swarm);
+    let moves = moves::find(&fetched, watched, &mut claims);
     let mut sources = Vec::new();
     for Fetched { target, content } in fetched {
         let identity = target.source.id().to_owned();
@@ -179,6 +184,14 @@ pub fn plan(
             last: BTreeSet::new(),
         };
         source.steps = steps(&source, swarm, options, &mut claims);
+        for step in source.steps.iter_mut().filter(|step| matches!(step.action, Action::Remove { .. })) {
+            if let Some(to) = moves.get(&(source.identity.clone(), step.name.clone())) {
+                session
+                    .report
+                    .progress(&format!("`{}` moves from `{}` to `{to}`", step.name, source.identity));
+                step.action = Action::Moved { to: to.clone() };
+            }
+        }
         let waiting = source.steps.iter().filter(|step| matches!(step.action, Action::Wait(_)));
         source.waiting = waiting.map(|step| step.name.clone()).collect();
         sources.push(source);
@@ -306,6 +319,8 @@ pub fn say(report: &Report, subject: Subject<'_>, action: &Action, tally: &mut T
         | Action::Adopt
         | Action::Settle
         | Action::Remove { .. }
+        | Action::Forget
+        | Action::Moved { .. }
         | Action::Aside { .. } => {}
     }
 }
