@@ -7,6 +7,7 @@ mod json;
 mod parse;
 mod print;
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 pub use json::from_json;
@@ -99,9 +100,9 @@ impl Node {
 
     /// The pairs of a mapping with `<<` merged in: own keys win, earlier merges win over later ones.
     pub fn merged_pairs(&self) -> Vec<(Rc<Node>, Rc<Node>)> {
-        let mut merged: Vec<(Rc<Node>, Rc<Node>)> = Vec::new();
+        let (mut merged, mut known) = (Vec::new(), HashSet::new());
         let mut add = |key: &Rc<Node>, value: &Rc<Node>| {
-            if !merged.iter().any(|(known, _)| known.text().is_some() && known.text() == key.text()) {
+            if key.text().is_none_or(|text| known.insert(text.to_owned())) {
                 merged.push((Rc::clone(key), Rc::clone(value)));
             }
         };
@@ -144,7 +145,13 @@ impl Node {
 
     /// The value of `key`, merges included.
     pub fn get(&self, key: &str) -> Option<Rc<Node>> {
-        self.merged_pairs().into_iter().find(|(known, _)| known.text() == Some(key)).map(|(_, value)| value)
+        let pairs = self.pairs()?;
+        let own = pairs.iter().find(|(known, _)| !is_merge(known) && known.text() == Some(key));
+        let mut merges = pairs
+            .iter()
+            .filter(|(key, _)| is_merge(key))
+            .flat_map(|(_, value)| value.items().unwrap_or(std::slice::from_ref(value)));
+        own.map(|(_, value)| Rc::clone(value)).or_else(|| merges.find_map(|source| source.get(key)))
     }
 
     /// What the node is, in words for an error message.

@@ -159,6 +159,19 @@ mod tests {
     }
 
     #[test]
+    fn a_mapping_of_many_keys_is_merged_in_no_time() {
+        let pairs =
+            |from: usize| (from..from + 30_000).map(|n| format!("  k{n}: x\n")).collect::<Vec<_>>().concat();
+        let text = format!("a: &a\n{}b:\n  <<: *a\n{}", pairs(0), pairs(15_000));
+        let root = parse(&text).unwrap().unwrap();
+        let begun = std::time::Instant::now();
+        let b = root.get("b").unwrap();
+        assert_eq!((b.merged_pairs().len(), b.get("k0").is_some(), b.get("none")), (45_000, true, None));
+        // Compared one by one they took most of a minute.
+        assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
+    }
+
+    #[test]
     fn an_alias_bomb_is_an_error_and_costs_no_memory() {
         let mut text = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned();
         for level in 1..20 {
