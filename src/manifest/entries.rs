@@ -81,6 +81,16 @@ pub fn string(
     }
 }
 
+/// A switch; what is wrong with it is noted, and its default stands.
+pub fn boolean(item: &Node, place: &str, key: &str, default: bool, problems: &mut Collector) -> bool {
+    let Some(value) = item.get(key) else { return default };
+    value.as_bool().unwrap_or_else(|| {
+        let what = format!("must be `true` or `false`, not {}", value.what());
+        problems.add(value.line, below(place, key), what);
+        default
+    })
+}
+
 /// The key `key` of what stands at `place`.
 pub fn below(place: &str, key: &str) -> String {
     if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") }

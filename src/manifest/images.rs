@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::entries::{self, below, check_keys, display, names, string};
+use super::entries::{self, below, boolean, check_keys, display, names, string};
 use crate::image::ImageRef;
 use crate::paths;
 use crate::problem::{Collector, Problem};
 use crate::yaml::{Kind, Node};
-use options::{args, boolean, platforms};
+use options::{args, platforms};
 
 const FILE: &str = "images.yaml";
 const KEYS: [&str; 8] = ["name", "context", "dockerfile", "target", "args", "platforms", "push", "enabled"];

@@ -63,12 +63,7 @@ fn entry(root: &Path, dir: &Path, file: &str, stack: &str, problems: &mut Collec
 /// A file that cannot be read is wrong in more than this; who reads it as a compose file says so.
 fn is_enabled(root: &Path, dir: &Path, file: &str, problems: &mut Collector) -> bool {
     let document = entries::document(root, dir, file, &mut Collector::new(file));
-    let Some(value) = document.and_then(|document| document.get("enabled")) else { return true };
-    value.as_bool().unwrap_or_else(|| {
-        let what = format!("must be `true` or `false`, not {}", value.what());
-        problems.add(value.line, "enabled", what);
-        true
-    })
+    document.is_none_or(|document| entries::boolean(&document, "", "enabled", true, problems))
 }
 
 #[cfg(test)]

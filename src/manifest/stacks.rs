@@ -5,6 +5,7 @@ use std::path::Path;
 
 use walkdir::WalkDir;
 
+use super::entries::{boolean, check_keys, display};
 use super::{MOST_BYTES, StackEntry};
 use crate::paths;
 use crate::problem::{Collector, Problem};
@@ -39,11 +40,6 @@ pub fn read(root: &Path, dir: &Path) -> (Vec<StackEntry>, Vec<Problem>) {
 /// Whether the list is there, also where it cannot be read.
 pub fn is_there(dir: &Path) -> bool {
     dir.join(FILE).symlink_metadata().is_ok()
-}
-
-/// The path of `name` in `dir` from the repository's root.
-fn display(root: &Path, dir: &Path, name: &str) -> String {
-    dir.strip_prefix(root).unwrap_or(dir).join(name).display().to_string()
 }
 
 fn document(root: &Path, dir: &Path, problems: &mut Collector) -> Option<Vec<std::rc::Rc<Node>>> {
@@ -123,7 +119,7 @@ fn draft(root: &Path, dir: &Path, index: usize, item: &Node, problems: &mut Coll
         problems.add(item.line, place, format!("must be a mapping with `name`, not {}", item.what()));
         return None;
     }
-    check_keys(item, &place, problems);
+    check_keys(item, &place, &KEYS, problems);
     let Some(name) = item.get("name") else {
         problems.add(item.line, place, "has no `name`: the folder of the stack");
         return None;
@@ -140,7 +136,7 @@ fn draft(root: &Path, dir: &Path, index: usize, item: &Node, problems: &mut Coll
             return None;
         }
     };
-    let enabled = enabled(item, folder, problems);
+    let enabled = boolean(item, folder, "enabled", true, problems);
     let drift = drift(item, folder, problems);
     let depends_on = depends_on(item, folder, problems);
     let (compose_file, compose_path) = match compose_file(root, dir, folder) {
@@ -155,36 +151,6 @@ fn draft(root: &Path, dir: &Path, index: usize, item: &Node, problems: &mut Coll
     let entry =
         StackEntry { name: stack, enabled, depends_on: Vec::new(), drift, compose_file, compose_path };
     Some(Draft { entry, folder: folder.to_owned(), line: name.line, depends_on })
-}
-
-fn check_keys(item: &Node, place: &str, problems: &mut Collector) {
-    let mut seen = BTreeSet::new();
-    for (key, _) in item.pairs().unwrap_or_default() {
-        let word = key.text().unwrap_or("…");
-        if word != "<<" && !KEYS.contains(&word) {
-            problems.add(
-                key.line,
-                format!("{place}.{word}"),
-                format!("unknown key; known are `{}`", KEYS.join("`, `")),
-            );
-        } else if !seen.insert(word.to_owned()) {
-            problems.add(key.line, format!("{place}.{word}"), "stands twice");
-        }
-    }
-}
-
-fn enabled(item: &Node, folder: &str, problems: &mut Collector) -> bool {
-    let Some(value) = item.get("enabled") else {
-        return true;
-    };
-    value.as_bool().unwrap_or_else(|| {
-        problems.add(
-            value.line,
-            format!("{folder}.enabled"),
-            format!("must be `true` or `false`, not {}", value.what()),
-        );
-        true
-    })
 }
 
 fn drift(item: &Node, folder: &str, problems: &mut Collector) -> DriftPolicy {

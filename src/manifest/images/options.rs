@@ -6,16 +6,6 @@ use super::below;
 use crate::problem::Collector;
 use crate::yaml::Node;
 
-/// A switch.
-pub fn boolean(item: &Node, place: &str, key: &str, default: bool, problems: &mut Collector) -> bool {
-    let Some(value) = item.get(key) else { return default };
-    value.as_bool().unwrap_or_else(|| {
-        let what = format!("must be `true` or `false`, not {}", value.what());
-        problems.add(value.line, below(place, key), what);
-        default
-    })
-}
-
 /// `NAME` → value, of a mapping or a list of `NAME=value`.
 pub fn args(item: &Node, place: &str, problems: &mut Collector) -> BTreeMap<String, String> {
     let Some(value) = item.get("args") else { return BTreeMap::new() };
