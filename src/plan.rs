@@ -333,11 +333,15 @@ fn somebody_elses(rendered: &RenderedStack, row: Option<&StackRow>, live: &[&Ser
     })
 }
 
-/// Whether it runs another image than the one docker noted when the stack was deployed.
+/// Whether it runs another image than the one docker noted when the stack was deployed. Where the note is gone,
+/// a deploy that was to put one back was cut off.
 fn image_edited(service: &Service) -> bool {
     let parsed = |text: Option<&String>| ImageRef::parse(text?).ok();
-    let (noted, live) = (parsed(service.labels.get(IMAGE_LABEL)), parsed(service.summary.get("image")));
-    noted.zip(live).is_some_and(|(noted, live)| noted != live)
+    match (parsed(service.labels.get(IMAGE_LABEL)), parsed(service.summary.get("image"))) {
+        (Some(noted), Some(live)) => noted != live,
+        (None, _) => service.labels.contains_key(compose::FINGERPRINT),
+        (Some(_), None) => false,
+    }
 }
 
 fn disabled(input: &Input<'_>, name: &StackName, row: Option<&StackRow>) -> Action {

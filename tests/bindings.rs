@@ -81,7 +81,7 @@ fn a_binding_that_becomes_a_part_of_another_or_gets_parts_keeps_its_files() {
     let stack = ops.unique("web");
     let write = |ids: &[(&str, &str)]| {
         let entry = |(id, path): &(&str, &str)| format!("- {{id: {id}, type: binding, path: {path}}}\n");
-        repo.write("volumes.yaml", ids.iter().map(entry).collect::<String>());
+        repo.write("volumes.yaml", ids.iter().map(entry).collect::<Vec<_>>().concat());
         let mounts: Vec<_> = ids.iter().map(|(id, _)| format!("'{id}:/{id}'")).collect();
         let (image, mounts) = (lab.image("app:1"), mounts.join(", "));
         let app = format!("{{image: {image}, volumes: [{mounts}], deploy: {{replicas: 0}}}}");

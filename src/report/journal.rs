@@ -115,6 +115,26 @@ mod tests {
     }
 
     #[test]
+    fn an_event_holds_no_password_of_an_address() {
+        let (journal, state) = (Journal::default(), Rc::new(State::in_memory()));
+        journal.set(Some(Rc::clone(&state)));
+        let address = "https://u:hunter2@h/r";
+        let event = Event {
+            level: Level::Error,
+            kind: "source_failed",
+            repository: Some(address),
+            stack: None,
+            commit: None,
+            message: address,
+        };
+        journal.note(&event, true);
+        journal.note(&event, true);
+        let rows = state.events(None, 9).unwrap();
+        assert_eq!((rows.len(), rows[0].repository.as_deref()), (1, Some("https://…@h/r")));
+        assert_eq!(rows[0].message, "https://…@h/r");
+    }
+
+    #[test]
     fn a_line_has_every_field_whether_known_or_not() {
         let event = Event {
             level: Level::Error,
