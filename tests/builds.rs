@@ -140,6 +140,8 @@ fn an_earlier_build_leaves_the_node_once_nothing_would_go_back_to_it() {
     );
     scene.reconcile().success();
     assert_eq!(scene.docker.calls().len(), 2, "an idle run");
+    scene.run(&["unwatch", &scene.repo.url()]).success();
+    assert_eq!(here(), [""; 0], "its own tag goes as well");
 }
 
 #[test]

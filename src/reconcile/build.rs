@@ -135,6 +135,8 @@ impl Work<'_> {
                 let took = begun.elapsed().as_secs();
                 session.report.built(&name, &format!("{reason}; {pushed}, also as `{}`; {took} s", self.tag));
                 tally.built += 1;
+                // Another source may have built it before, and dropped it.
+                session.state.forget_image(&name)?;
                 Ok(ImageState::Ready(reference))
             }
             (None, error) => {

@@ -73,10 +73,14 @@ impl State {
         Ok(())
     }
 
-    /// Forgets the builds of a source that it does not list any more. The images stay where they are.
+    /// Forgets the builds of a source that it does not list any more. Their images are tracked from now on, as those
+    /// that were brought here: they go once nothing uses them.
     pub fn forget_builds(&self, source: &SourceRow, listed: &BTreeSet<String>) -> Result<()> {
         for build in self.builds()? {
             if build.repository_id == source.id && !listed.contains(&build.name) {
+                if build.reference.is_some() {
+                    self.track_image(&build.name)?;
+                }
                 self.connection
                     .execute(
                         "DELETE FROM builds WHERE repository_id = ?1 AND name = ?2",

@@ -1,5 +1,7 @@
 //! Watched sources: `repository_cache`, and what was last synced of each.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
 use rusqlite::params;
 
@@ -86,8 +88,9 @@ impl State {
         transaction.commit().context("cannot record the sync")
     }
 
-    /// Forgets a source and the rows of its stacks.
+    /// Forgets a source, the rows of its stacks, and what it built.
     pub fn forget(&self, source: &SourceRow) -> Result<()> {
+        self.forget_builds(source, &BTreeSet::new())?;
         let transaction = self.connection.unchecked_transaction()?;
         transaction.execute("DELETE FROM stacks WHERE repository_url = ?1", params![source.url])?;
         transaction.execute("DELETE FROM bindings WHERE repository_url = ?1", params![source.url])?;
