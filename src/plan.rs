@@ -3,9 +3,10 @@
 //! In: what a source wants, what the database knows, what is live, who claims which name. Out: one
 //! action a stack, with its reason in words.
 
+mod owners;
 mod waiting;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use anyhow::Error;
 
@@ -20,7 +21,10 @@ use crate::manifest::{Layout, StackEntry, names_a_stack};
 use crate::stack::{DriftPolicy, StackName};
 use crate::state::{Attempt, StackRow, StackStatus};
 
+pub use owners::{Claims, Evidence, claim, claims, evidence, owner, release};
 pub use waiting::plan_waiting;
+
+use owners::{fold, somebody_elses};
 
 /// What a source wants of one stack.
 #[derive(Debug)]
@@ -45,9 +49,6 @@ pub enum Images {
     /// This one is not to be built by this source, and why.
     Refused(String, String),
 }
-
-/// Who owns which name: folded stack name → source identity.
-pub type Claims = BTreeMap<String, String>;
 
 /// One stack's action.
 #[derive(Debug)]
@@ -143,43 +144,6 @@ pub struct Input<'a> {
     pub swarm: &'a Swarm,
     /// Whether every stack is deployed again.
     pub force: bool,
-}
-
-/// Who owns the names that are taken: by the labels of live services, then by the rows of deployed stacks.
-pub fn claims(watched: &[(String, Vec<StackRow>)], swarm: &Swarm) -> Claims {
-    let mut claims = Claims::new();
-    for (source, rows) in watched {
-        for row in rows.iter().filter(|row| row.status == StackStatus::Deployed) {
-            claims.entry(fold(&row.name)).or_insert_with(|| source.clone());
-        }
-    }
-    for service in &swarm.services {
-        if let Some(owner) = owner(service).filter(|owner| watched.iter().any(|(source, _)| source == owner))
-        {
-            claims.insert(fold(&service.stack), owner.to_owned());
-        }
-    }
-    claims
-}
-
-/// Who owns a name.
-pub fn claim<'a>(claims: &'a Claims, name: &StackName) -> Option<&'a String> {
-    claims.get(&fold(name))
-}
-
-/// Gives a name free.
-pub fn release(claims: &mut Claims, name: &StackName) {
-    claims.remove(&fold(name));
-}
-
-/// Swarm compares names without case.
-fn fold(name: &StackName) -> String {
-    name.as_str().to_ascii_lowercase()
-}
-
-/// The source that a service's label names.
-pub fn owner(service: &Service) -> Option<&str> {
-    service.labels.get(compose::REPOSITORY).map(String::as_str)
 }
 
 /// Plans one source; names it takes are added to `claims`.
@@ -311,28 +275,6 @@ fn went_back(input: &Input<'_>, rendered: &RenderedStack, live: &[&Service]) -> 
     input.attempts.iter().any(attempted) && live.iter().any(|service| service.goes_back())
 }
 
-/// Why a stack of that name is not taken over: it was deployed by hand, and docker would remove services of it
-/// that the file does not have.
-fn somebody_elses(rendered: &RenderedStack, row: Option<&StackRow>, live: &[&Service]) -> Option<String> {
-    let was_ours = row.is_some_and(|row| !row.hash.is_empty());
-    if was_ours || live.iter().any(|service| owner(service).is_some()) {
-        return None;
-    }
-    let is_wanted = |live: &Service| {
-        rendered.services.iter().any(|service| rendered.name.scope(&service.name) == live.name)
-    };
-    let others: Vec<_> = live.iter().filter(|live| !is_wanted(live)).map(|live| &*live.name).collect();
-    (!others.is_empty()).then(|| {
-        format!(
-            "not deployed: a stack `{}` that DockerOps did not deploy runs already, and has services that the \
-             compose file does not have and docker would remove: `{}`; add them to the file, remove them, or \
-             rename the folder",
-            rendered.name,
-            others.join("`, `")
-        )
-    })
-}
-
 /// Whether it runs another image than the one docker noted when the stack was deployed. Where the note is gone,
 /// a deploy that was to put one back was cut off.
 fn image_edited(service: &Service) -> bool {
@@ -373,42 +315,5 @@ fn first_reason(live: &[&Service], source: &str) -> String {
         Some(None) => "adopted: it was deployed by hand before".into(),
         Some(Some(owner)) if owner == source => "changed".into(),
         Some(Some(owner)) => format!("taken over from `{owner}`"),
-    }
-}
-
-/// What of a live stack DockerOps may remove.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Evidence<'a> {
-    /// All of it: every service is ours, or the database says we deployed it and nothing runs.
-    Whole,
-    /// These services are ours, others were added by hand.
-    Services(Vec<&'a str>),
-    /// Nothing: it is somebody else's.
-    None,
-}
-
-/// What proves that the stack `name` is `source`'s.
-pub fn evidence<'a>(
-    name: &'a StackName,
-    source: &str,
-    row: Option<&StackRow>,
-    swarm: &'a Swarm,
-) -> Evidence<'a> {
-    let live: Vec<_> = swarm.of_stack(name).collect();
-    let ours: Vec<_> =
-        live.iter().filter(|service| owner(service) == Some(source)).map(|service| &*service.id).collect();
-    // The older release deployed without labels: its row is the evidence.
-    let by_older_release = row.is_some_and(|row| row.commit.is_none() && !row.hash.is_empty());
-    if live.is_empty() || (by_older_release && live.iter().all(|service| owner(service).is_none())) {
-        return if row.is_some_and(|row| !row.services.is_empty() || !row.hash.is_empty()) {
-            Evidence::Whole
-        } else {
-            Evidence::None
-        };
-    }
-    match ours.len() {
-        0 => Evidence::None,
-        all if all == live.len() => Evidence::Whole,
-        _ => Evidence::Services(ours),
     }
 }
