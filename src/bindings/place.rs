@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Component, Path};
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid};
@@ -73,15 +73,21 @@ impl Place {
         stat
     }
 
-    /// `name`, for reading; `None` where there is none, or a symlink.
+    /// The file `name`, for reading; `None` where there is none. Nothing but a regular file is opened: a
+    /// container can make a device here, and some do things when they are opened.
     pub fn file(&self, name: &OsStr) -> Outcome<Option<File>> {
-        // Not to wait for the other end of a pipe that a container may have put there.
-        let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::RDONLY;
-        match rustix::fs::openat(&self.0, name, flags, Mode::empty()) {
-            Ok(file) => Ok(Some(File::from(file))),
-            Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => Ok(None),
-            Err(error) => Err(error),
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let found = match rustix::fs::openat(&self.0, name, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(None),
+            found => found?,
+        };
+        if !FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode).is_file() {
+            return Ok(None);
         }
+        // The very file that was looked at. Not to wait for a container that holds a lease on it.
+        let path = format!("/proc/self/fd/{}", found.as_raw_fd());
+        let flags = OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::RDONLY;
+        Ok(Some(File::from(rustix::fs::open(path, flags, Mode::empty())?)))
     }
 
     /// Where the symlink `name` points; `None` where it is none.

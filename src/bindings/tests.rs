@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use git2::{ObjectType, Oid};
+use rustix::fs::Mode;
+use rustix::io::Errno;
 
 use super::*;
 
@@ -305,6 +307,25 @@ fn what_is_neither_file_nor_symlink_is_in_the_way() {
     let error = format!("{:#}", pair.sync().unwrap_err());
     assert!(error.contains("neither file nor symlink") && error.contains("move it away"), "{error}");
     assert!(pair.target("pipe").exists());
+}
+
+#[test]
+fn what_a_container_put_there_is_opened_only_if_it_is_a_file() {
+    use rustix::fs::inotify::{CreateFlags, Reader, WatchFlags, add_watch, init};
+    let mut pair = Pair::new();
+    pair.write("a", "x");
+    pair.counts();
+    fs::remove_file(pair.target("a")).unwrap();
+    // It stands for a device, which only root could make: of some the opening is an act.
+    rustix::fs::mkfifoat(rustix::fs::CWD, pair.target("a"), Mode::from_raw_mode(0o600)).unwrap();
+    let watch = init(CreateFlags::NONBLOCK).unwrap();
+    add_watch(&watch, pair.target("a"), WatchFlags::OPEN).unwrap();
+    assert!(pair.sync().is_err());
+    let nfs = pair.folder.path().join("nfs");
+    assert!(remove(pair.spot(&nfs), &pair.known).unwrap().left.contains(&pair.target("a")));
+    let mut events = [std::mem::MaybeUninit::uninit(); 512];
+    let opened = Reader::new(&watch, &mut events).next().map(|event| event.events());
+    assert_eq!(opened, Err(Errno::WOULDBLOCK));
 }
 
 #[test]

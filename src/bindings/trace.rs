@@ -73,9 +73,6 @@ pub fn content_of(place: &Place, name: &OsStr) -> Result<Option<Vec<u8>>> {
         return Ok(Some(link(Oid::hash_object(ObjectType::Blob, &target)?)));
     }
     let Some(opened) = place.file(name)? else { return Ok(None) };
-    if !opened.metadata()?.is_file() {
-        return Ok(None);
-    }
     let open = format!("/proc/self/fd/{}", opened.as_raw_fd());
     Ok(Some(file(Oid::hash_file(ObjectType::Blob, open)?)))
 }
