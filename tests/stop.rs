@@ -39,6 +39,24 @@ fn stop_asks_first_and_without_a_terminal_does_nothing() {
 }
 
 #[test]
+fn a_question_that_nobody_answers_holds_up_nobody_and_ctrl_c_ends_it() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = scene.stack("web", &scene.off());
+    scene.watch().success();
+    let scene = Scene { ops: scene.ops.on_a_terminal(), ..scene };
+    let mut asked = scene.ops.spawn(["stop"]);
+    asked.wait_for("[y/N]", 1, 30);
+    scene.reconcile().success();
+    drop(asked);
+    let scene = Scene { ops: scene.ops.env("KEYS", "\u{3}"), ..scene };
+    scene.run(&["stop"]).failure(130);
+    assert_eq!((scene.lab.services(&stack).len(), scene.row(&stack).unwrap().1), (1, "deployed".into()));
+    let scene = Scene { ops: scene.ops.env("KEYS", "y\n"), ..scene };
+    scene.run(&["stop"]).success();
+    assert_eq!(scene.lab.services(&stack).len(), 0);
+}
+
+#[test]
 fn stop_leaves_a_stack_that_is_no_longer_ours() {
     let Some(scene) = Scene::new() else { return };
     let stack = scene.stack("his", &scene.off());

@@ -5,6 +5,8 @@ use std::io::{IsTerminal, Write, stdin};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 
 use super::{Ending, NOTHING_WATCHED, Writer, all_removed};
 use crate::cli::StopArgs;
@@ -16,22 +18,26 @@ use crate::image::ImageRef;
 use crate::plan;
 use crate::reconcile::{remove_all, remove_bindings};
 use crate::settings::Settings;
-use crate::state::BuildRow;
+use crate::signal;
+use crate::state::{BuildRow, State};
 use crate::watched::{Watched, watched};
 
 /// Containers that are told to stop have so long to let go of their image.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Asks first; keeps the database if a stack could not be removed.
+/// Asks first, and takes the lock only then: a question that nobody answers holds up nobody. Keeps the database
+/// if a stack could not be removed.
 pub fn run(settings: &Settings, arguments: &StopArgs) -> Result<Ending> {
+    let confirmed = (!arguments.yes).then(|| confirm(settings)).transpose()?;
     let writer = Writer::open(settings, "stop")?;
     let watched = watched(&writer.state)?;
     if watched.is_empty() && writer.state.images()?.is_empty() {
         writer.report.say(NOTHING_WATCHED);
         return Ok(Ending::Done);
     }
-    if !arguments.yes {
-        confirm(&watched)?;
+    if confirmed.is_some_and(|question| question != self::question(&watched)) {
+        let what = "there are other stacks now than those you were asked about; nothing was removed";
+        return Err(fault(what, "run `dockerops stop` again"));
     }
     let session = writer.session();
     let swarm = writer.docker.observe()?;
@@ -53,29 +59,45 @@ pub fn run(settings: &Settings, arguments: &StopArgs) -> Result<Ending> {
     Ok(Ending::Done)
 }
 
-fn confirm(watched: &[Watched]) -> Result<()> {
-    let stacks: Vec<_> =
-        watched.iter().flat_map(|known| &known.stacks).map(|stack| stack.name.to_string()).collect();
+/// The question that was answered with yes; empty where there was nothing to ask about.
+fn confirm(settings: &Settings) -> Result<String> {
+    let Some(state) = State::read(&settings.database)? else { return Ok(String::new()) };
+    let watched = watched(&state)?;
+    if watched.is_empty() && state.images()?.is_empty() {
+        return Ok(String::new());
+    }
     if !stdin().is_terminal() {
         return Err(fault(
             "`stop` removes every stack and asks first, but there is no terminal",
             "run `dockerops stop --yes`",
         ));
     }
-    eprint!(
-        "remove {} stacks ({}) and forget {} repositories? [y/N] ",
-        stacks.len(),
-        stacks.join(", "),
-        watched.len()
-    );
+    let question = question(&watched);
+    eprint!("{question} [y/N] ");
     std::io::stderr().flush()?;
-    let mut answer = String::new();
-    stdin().read_line(&mut answer)?;
-    if matches!(answer.trim(), "y" | "Y" | "yes") {
-        Ok(())
+    if matches!(answer()?.trim(), "y" | "Y" | "yes") {
+        Ok(question)
     } else {
         Err(fault("not confirmed, nothing was removed", "answer `y`"))
     }
+}
+
+fn question(watched: &[Watched]) -> String {
+    let stacks: Vec<_> =
+        watched.iter().flat_map(|known| &known.stacks).map(|stack| stack.name.to_string()).collect();
+    let names = stacks.join(", ");
+    format!("remove {} stacks ({names}) and forget {} repositories?", stacks.len(), watched.len())
+}
+
+/// A line of the terminal. Ctrl-C ends the wait for it: a mere read would go on behind the signal's back.
+fn answer() -> Result<String> {
+    let tick = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+    while let Ok(0) | Err(Errno::INTR) = poll(&mut [PollFd::new(&stdin(), PollFlags::IN)], Some(&tick)) {
+        signal::check()?;
+    }
+    let mut answer = String::new();
+    stdin().read_line(&mut answer)?;
+    Ok(answer)
 }
 
 /// Swarm pulls by digest and gives no tag: the digests that run, by the name they are tracked under.

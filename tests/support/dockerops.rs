@@ -32,6 +32,8 @@ if pid == 0:
 try:
     while data := os.read(fd, 65536):
         os.write(1, data)
+        if b'[y/N]' in data:
+            os.write(fd, os.environ.get('KEYS', '').encode())
 except OSError:
     pass
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
@@ -99,7 +101,8 @@ impl DockerOps {
         self
     }
 
-    /// Starts it on a terminal of 120 columns, whose every byte becomes its stdout.
+    /// Starts it on a terminal of 120 columns, whose every byte becomes its stdout. The variable `KEYS` is what is
+    /// typed when it asks.
     pub fn on_a_terminal(self) -> Self {
         self.env("TERM", "xterm-256color").through(["python3", "-c", TERMINAL])
     }
