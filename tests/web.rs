@@ -12,13 +12,14 @@ use crate::support::http::{SECRET, TOKEN};
 use crate::support::scene::{App, Scene, compose};
 use crate::support::wait_for;
 
-const PATHS: [&str; 8] = [
+const PATHS: [&str; 9] = [
     "/",
     "/metrics",
     "/api/v1/repositories",
     "/api/v1/stacks",
     "/api/v1/stacks/web",
     "/api/v1/images",
+    "/api/v1/builds",
     "/api/v1/events",
     "/api/v1/jobs/1",
 ];
@@ -263,6 +264,9 @@ fn no_answer_holds_a_secret_a_token_or_a_password() {
     ops.db().execute("INSERT INTO repository_cache (url, last_watch) VALUES (?1, 'then')", [url]).unwrap();
     let stack = "INSERT INTO stacks (name, repository_url, compose_path, hash, status) VALUES ('web', ?1, 'x', '', 'error')";
     ops.db().execute(stack, [url]).unwrap();
+    let build =
+        "INSERT INTO builds VALUES (1, 'app', '', '', NULL, 'RUN pip install --index-url ' || ?1 || ' x')";
+    ops.db().execute(build, [url]).unwrap();
     site.job(&site.post("/api/v1/reconcile", "{}"));
     let answers: Vec<_> =
         PATHS.into_iter().chain(["/?stack=web", "/healthz"]).map(|path| site.get(path)).collect();

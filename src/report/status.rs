@@ -178,10 +178,10 @@ pub fn gather(
 fn built(repository: &str, row: &BuildRow) -> Built {
     Built {
         name: row.name.clone(),
-        repository: repository.to_owned(),
+        repository: without_credentials(repository),
         commit: row.commit.clone(),
         reference: row.reference.clone(),
-        error: row.error.clone(),
+        error: row.error.as_deref().map(without_credentials),
     }
 }
 
@@ -238,6 +238,6 @@ fn live(service: &Service, errors: &dyn Fn(&Service) -> Option<String>) -> LiveS
         image: service.summary.get("image").cloned().unwrap_or_default(),
         running,
         wanted,
-        error: if running < wanted { errors(service) } else { None },
+        error: errors(service).filter(|_| running < wanted).as_deref().map(without_credentials),
     }
 }
