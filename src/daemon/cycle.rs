@@ -11,6 +11,7 @@ use super::queue::{Job, Scope};
 use super::targets::Selection;
 use crate::deploy::pause;
 use crate::fault::hint_of;
+use crate::git::LONGEST_TRANSFER;
 use crate::lock::Held;
 use crate::reconcile::{Outcome, reconcile};
 use crate::report::Tally;
@@ -21,9 +22,6 @@ use crate::writer::Writer;
 
 /// Between two looks at a lock that another run holds.
 const PATIENCE: Duration = Duration::from_millis(250);
-
-/// What a transfer is granted before nobody believes in it any more.
-const TRANSFER: Duration = Duration::from_secs(1_800);
 
 /// A run that could be done.
 struct Done {
@@ -100,12 +98,13 @@ impl Daemon {
         }
     }
 
-    /// No single step of a run may take longer, however it goes: git asks 64 servers at a time, and a transfer may
-    /// last while bytes come.
-    fn longest_step(&self, sources: usize) -> Duration {
+    /// No single step of a run may take longer, however it goes: git asks 64 servers at a time, a transfer may
+    /// last while bytes come, and a build or a push may say nothing until its end.
+    pub fn longest_step(&self, sources: usize) -> Duration {
         let rounds = u32::try_from(sources / 64 + 1).unwrap_or(u32::MAX);
         let git = self.settings.git.timeout * 2 + Duration::from_secs(10);
-        self.settings.deploy_timeout + git.saturating_mul(rounds) + TRANSFER
+        let docker = self.settings.deploy_timeout.max(self.settings.build_timeout);
+        docker + git.saturating_mul(rounds) + LONGEST_TRANSFER
     }
 
     /// Says what is watched from now on.
@@ -161,9 +160,10 @@ impl Daemon {
         let seconds = took.as_secs_f64();
         match result {
             Ok(done) => {
-                let did = done.nothing.clone().unwrap_or_else(|| done.tally.words(false));
+                let did = done.nothing.clone();
+                let did = did.unwrap_or_else(|| format!("{} in {seconds:.1} s", done.tally.words(false)));
                 let failing = if of_all { failing(&done.watched) } else { String::new() };
-                let message = format!("{did} in {seconds:.1} s{cause}{failing}");
+                let message = format!("{did}{cause}{failing}");
                 let level = if done.tally.failed > 0 { Level::Warn } else { Level::Info };
                 self.report.log(&Event { level, message: &message, ..of_daemon(word) }, false);
             }

@@ -105,7 +105,8 @@ impl Daemon {
                 Err(error) => selection.unreadable.push((entry.label.clone(), error)),
             }
         }
-        selection.explain("nothing is watched");
+        let waits = "nothing was tried: every source waits for its turn";
+        selection.explain(if watched.is_empty() { "nothing is watched" } else { waits });
     }
 }
 

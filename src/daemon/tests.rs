@@ -14,6 +14,7 @@ use super::{Daemon, Handle, with_jitter};
 use crate::process::{Call, run};
 use crate::settings::{LogFormat, RunSettings, Settings};
 use crate::state::State;
+use crate::watched::watched;
 
 /// A daemon that watches one repository of the stacks `db`, `web` (which depends on `db`) and `job`.
 struct Scene {
@@ -200,4 +201,22 @@ fn jitter_is_at_most_a_tenth_and_never_shortens() {
     let times: Vec<_> = (0..200).map(|_| with_jitter(interval)).collect();
     assert!(times.iter().all(|time| *time >= interval && *time <= interval * 11 / 10));
     assert!(times.iter().any(|time| *time != times[0]), "it is always the same");
+}
+
+#[test]
+fn a_cycle_in_which_every_source_waits_does_not_say_that_nothing_is_watched() {
+    let mut scene = Scene::new();
+    scene.deploys();
+    fs::rename(scene.repo(), scene.folder.path().join("away")).unwrap();
+    scene.trigger(Scope::All, false);
+    let selection = scene.daemon.select(&[], &watched(&scene.state()).unwrap());
+    assert!(selection.targets.is_empty());
+    assert!(selection.nothing.unwrap().contains("every source waits"));
+}
+
+#[test]
+fn a_build_that_says_nothing_is_not_taken_for_a_stuck_loop() {
+    let mut scene = Scene::new();
+    scene.daemon.settings.build_timeout = Duration::from_secs(86_400);
+    assert!(scene.daemon.longest_step(1) > Duration::from_secs(86_400));
 }

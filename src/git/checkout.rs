@@ -83,7 +83,7 @@ fn make(source: &Source, commit: &Commit, folder: &Path, access: &GitAccess) -> 
     let mut modules = Modules::new(git);
     let (theirs, files) = (access.clone(), root.clone());
     let patience = worker::patience(access.timeout);
-    let fetched = worker::run(patience, move |pulse| {
+    let fetched = worker::run(patience, worker::LONGEST_TRANSFER, move |pulse| {
         super::configure(&theirs)?;
         let place = Place { git: modules.add(&files), files };
         let (repository, id) = fetch::fetch(&url, wanted, &place, &theirs, pulse)?;

@@ -27,6 +27,7 @@ use git2::{ConfigLevel, Oid};
 pub use checkout::{Checkout, checkout, sweep};
 pub use ls::heads;
 pub use tracked::{Tracked, TrackedKind};
+pub use worker::LONGEST_TRANSFER;
 
 use crate::fault::fault;
 use crate::settings::GitAccess;

@@ -9,8 +9,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 
+use crate::fault::fault;
 use crate::signal;
 
+/// How long a fetch may take, submodules included. Without an end, one server that drips would hold up the
+/// sources of all others.
+pub const LONGEST_TRANSFER: Duration = Duration::from_secs(1_800);
 /// How often a waiting loop looks for signals.
 pub(super) const TICK: Duration = Duration::from_millis(100);
 /// How long an interrupted worker may take to end by itself.
@@ -43,9 +47,10 @@ pub(super) fn spawn(work: impl FnOnce() + Send + 'static) -> Result<()> {
     Ok(())
 }
 
-/// Runs `work` until it ends, stands still for `patience` (`None`), or a signal comes.
+/// Runs `work` until it ends, stands still for `patience` (`None`), lasts longer than `longest`, or a signal comes.
 pub(super) fn run<T: Send + 'static>(
     patience: Duration,
+    longest: Duration,
     work: impl FnOnce(&Pulse) -> Result<T> + Send + 'static,
 ) -> Result<Option<T>> {
     let pulse = Arc::new(Pulse::default());
@@ -54,7 +59,8 @@ pub(super) fn run<T: Send + 'static>(
     spawn(move || {
         let _ = sender.send(work(&theirs));
     })?;
-    let (mut beats, mut since) = (0, Instant::now());
+    let begun = Instant::now();
+    let (mut beats, mut since) = (0, begun);
     loop {
         match receiver.recv_timeout(TICK) {
             Ok(result) => return result.map(Some),
@@ -63,10 +69,10 @@ pub(super) fn run<T: Send + 'static>(
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
-        if let Err(interrupted) = signal::check() {
+        if let Err(why) = signal::check().and_then(|()| in_time(begun, longest)) {
             pulse.cancelled.store(true, Ordering::Relaxed);
             let _ = receiver.recv_timeout(GRACE);
-            return Err(interrupted);
+            return Err(why);
         }
         let now = pulse.beats.load(Ordering::Relaxed);
         if now != beats {
@@ -75,5 +81,39 @@ pub(super) fn run<T: Send + 'static>(
             pulse.cancelled.store(true, Ordering::Relaxed);
             return Ok(None);
         }
+    }
+}
+
+fn in_time(begun: Instant, longest: Duration) -> Result<()> {
+    if begun.elapsed() <= longest {
+        return Ok(());
+    }
+    Err(fault(
+        format!("the fetch was given up: it was still under way after {} s", longest.as_secs()),
+        "check the network and the server; of a repository only the files of one commit are fetched",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transfer_that_drips_without_end_is_given_up() {
+        let drip = |pulse: &Pulse| {
+            while pulse.beat() {
+                std::thread::sleep(TICK / 10);
+            }
+            Ok(())
+        };
+        let begun = Instant::now();
+        let error = run(Duration::from_secs(60), TICK * 2, drip).unwrap_err();
+        assert!(error.to_string().contains("still under way after 0 s"), "{error}");
+        assert!(begun.elapsed() < GRACE, "it heeds what it is told");
+        let silent = |_: &Pulse| {
+            std::thread::sleep(TICK * 5);
+            Ok(())
+        };
+        assert_eq!(run(TICK, TICK * 90, silent).unwrap(), None);
     }
 }

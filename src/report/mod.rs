@@ -110,6 +110,7 @@ impl Report {
 
     /// A line that a build said: for a terminal only, a log has it when it failed.
     pub fn output(&self, line: &str) {
+        self.beat();
         if self.live.is_on_a_terminal() {
             self.stderr(&format!("{DIM}  {}{DIM:#}", one_line(line)));
         }
