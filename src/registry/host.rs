@@ -7,7 +7,7 @@ use std::time::Duration;
 use ureq::config::RedirectAuthHeaders;
 use ureq::http::{Response, StatusCode, header};
 use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, ResponseExt};
 
 use super::auth::{self, Challenge};
 use super::credentials::{self, Credential};
@@ -118,7 +118,7 @@ impl Host {
         let mut answer = head(endpoint, &url, authorization.as_ref())?;
         if answer.status() == StatusCode::UNAUTHORIZED && authorization.is_none() {
             // Some registries let anybody see `/v2/`, and ask at the repository.
-            let challenge = Challenge::of(answer.headers());
+            let challenge = challenge(&endpoint.base, &answer);
             authorization = self.authorization(endpoint, challenge.as_ref(), image.path())?;
             if authorization.is_some() {
                 answer = head(endpoint, &url, authorization.as_ref())?;
@@ -210,8 +210,16 @@ impl Host {
 fn ping(base: String, agent: &Agent) -> Result<Endpoint, ureq::Error> {
     let answer = agent.get(format!("{base}/v2/")).call()?;
     let wants = answer.status() == StatusCode::UNAUTHORIZED;
-    let challenge = wants.then(|| Challenge::of(answer.headers())).flatten();
+    let challenge = wants.then(|| challenge(&base, &answer)).flatten();
     Ok(Endpoint { base, agent: agent.clone(), challenge })
+}
+
+/// What the registry at `base` wants. Where a redirect led to, there is another: it names no token service that gets
+/// this one's credential.
+fn challenge(base: &str, answer: &Response<Body>) -> Option<Challenge> {
+    let answered = answer.get_uri();
+    let by = format!("{}://{}", answered.scheme_str()?, answered.authority()?);
+    by.eq_ignore_ascii_case(base).then(|| Challenge::of(answer.headers())).flatten()
 }
 
 fn head(endpoint: &Endpoint, url: &str, authorization: Option<&Secret>) -> Result<Response<Body>, Refusal> {
@@ -252,4 +260,37 @@ fn unreachable(error: &ureq::Error) -> Refusal {
 
 fn short(text: &str) -> String {
     text.chars().take(100).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    /// Answers each request with the next of `answers`.
+    fn registry(answers: Vec<String>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let _ = stream.read(&mut [0; 4096]);
+                let answer = format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        base
+    }
+
+    #[test]
+    fn only_the_registry_itself_names_the_token_service() {
+        let wants = "401 No\r\nWWW-Authenticate: Bearer realm=\"https://tokens.example/\"".to_owned();
+        let agent = agent(Duration::from_secs(10), Trust::Anybody, REDIRECTS);
+        let asked = |answers| ping(registry(answers), &agent).unwrap().challenge.is_some();
+        assert!(asked(vec![wants.clone()]));
+        assert!(asked(vec!["307 Here\r\nLocation: /v2/again".to_owned(), wants.clone()]));
+        let another = registry(vec![wants]);
+        assert!(!asked(vec![format!("307 There\r\nLocation: {another}/v2/")]));
+    }
 }
