@@ -113,7 +113,9 @@ impl ImageRef {
 impl fmt::Display for ImageRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.registry == DOCKER_HUB {
-            f.write_str(self.path.strip_prefix("library/").unwrap_or(&self.path))?;
+            // Of two parts only: `library/a/b` without the first would be the image of another account.
+            let own = self.path.strip_prefix("library/").filter(|name| !name.contains('/'));
+            f.write_str(own.unwrap_or(&self.path))?;
         } else {
             write!(f, "{}/{}", self.registry, self.path)?;
         }
@@ -206,6 +208,7 @@ mod tests {
             ("docker.io/library/nginx:1", "nginx:1".into()),
             ("index.docker.io/org/app", "org/app:latest".into()),
             ("org/app:1", "org/app:1".into()),
+            ("library/org/app:1", "library/org/app:1".into()),
             ("localhost:5000/app", "localhost:5000/app:latest".into()),
             ("localhost/app", "localhost/app:latest".into()),
             ("[::1]:5000/a:b", "[::1]:5000/a:b".into()),

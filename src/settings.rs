@@ -147,7 +147,7 @@ fn text(environment: &Environment, name: &str) -> Result<Option<String>> {
 
 /// `NAME`, or the content of the file that `NAME_FILE` names, without the line end.
 fn secret(environment: &Environment, name: &str) -> Result<Option<Secret>> {
-    if let Some(value) = text(environment, name)? {
+    if let Some(value) = text(environment, name)?.filter(|value| !value.trim().is_empty()) {
         return Ok(Some(Secret::new(value.trim())));
     }
     let variable = format!("{name}_FILE");
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn defaults() {
-        let settings = Settings::from(&environment(&[("HOME", "/root"), ("GITHUB_TOKEN", "")])).unwrap();
+        let settings = Settings::from(&environment(&[("HOME", "/root"), ("GITHUB_TOKEN", " ")])).unwrap();
         assert_eq!(settings.database, PathBuf::from("/root/.dockerops/dockerops.db"));
         assert_eq!(settings.deploy_timeout, Duration::from_secs(300));
         assert_eq!(settings.git.github_token, None);

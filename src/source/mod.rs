@@ -106,7 +106,8 @@ fn suffix(reference: Option<&str>, dir: Option<&str>) -> String {
     }
 }
 
-/// The text for an error: no credentials, no control characters, not endless.
+/// The text, or a part of it, for an error: no credentials, no control characters, not endless. What stands behind a
+/// `#` may be the rest of a password.
 fn shown(text: &str) -> String {
     let text: String = text.chars().take(200).flat_map(char::escape_debug).collect();
     // Up to the last `@`, as a password may hold `/`, `#` or another `@`; a query may hold a token.
@@ -149,7 +150,7 @@ fn check_reference(name: &str) -> Result<()> {
             .any(|part| part.is_empty() || part.starts_with('.') || part.strip_suffix(".lock").is_some());
     if bad {
         return Err(fault(
-            format!("`{name}` is no name that git allows for a branch or tag"),
+            format!("`{}` is no name that git allows for a branch or tag", shown(name)),
             "after `#` comes a branch, a tag or a whole commit id",
         ));
     }
@@ -159,12 +160,12 @@ fn check_reference(name: &str) -> Result<()> {
 fn check_dir(dir: &str) -> Result<()> {
     let hint = "after the `:` comes a folder of the repository, as in `#main:deploy/prod`";
     if dir.starts_with('/') {
-        return Err(fault(format!("the folder `{dir}` is absolute"), hint));
+        return Err(fault(format!("the folder `{}` is absolute", shown(dir)), hint));
     }
     for part in dir.split('/') {
         if ["", ".", ".."].contains(&part) || part.eq_ignore_ascii_case(".git") {
             return Err(fault(
-                format!("the folder `{dir}` must be plain, without `.`, `..`, `//` or `.git`"),
+                format!("the folder `{}` must be plain, without `.`, `..`, `//` or `.git`", shown(dir)),
                 hint,
             ));
         }

@@ -62,7 +62,9 @@ fn the_fragment_is_dockers_build_context_syntax() {
 
 #[test]
 fn an_id_can_be_parsed_and_is_its_own() {
-    for text in ["github.com/o/r#:d", "git@h:o/r.git#v1", "/srv/r.git", "file:///x", "ssh://u@h:1/p"] {
+    for text in
+        ["github.com/o/r#:d", "git@h:o/r.git#v1", "/srv/r.git", "/srv/r?", "file:///x", "ssh://u@h:1/p"]
+    {
         assert_eq!(id(&id(text)), id(text));
     }
 }
@@ -78,6 +80,9 @@ fn credentials_are_refused_and_never_repeated() {
         "git:hunter2@host:o/r",
         "https://bob:hun/hunter2@h/r",
         "https://bob:#hunter2@h/r",
+        "https://bob:x#hunter2*@h/r",
+        "https://bob:x#y:/hunter2@h/r",
+        "https://bob:x#y:hunter2/..@h/r",
         "ftp://bob:hunter2@h/r",
         "https://h/o/r?token=hunter2",
         "https://bob:hunter2@h /o",

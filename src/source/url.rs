@@ -114,7 +114,8 @@ fn locate_url(url: &str) -> Result<(String, String)> {
         "file" => bail!("a `file://` URL names no host: write `file:///path`"),
         other => bail!("the scheme `{other}` is not one of https, http, ssh and file"),
     }
-    if parts.path.contains('?') {
+    // On a disk it is a letter like others.
+    if parts.scheme != "file" && parts.path.contains('?') {
         bail!("a repository's URL has no `?`");
     }
     let path = checked_path(parts.path)?;
