@@ -95,7 +95,8 @@ fn shown(head: &Head) -> Option<String> {
     }
 }
 
-/// Asked for by a loopback address, and not through a proxy.
+/// Asked for by a loopback address, and not through a proxy. nginx tells by nothing but the version, unless it is
+/// told to pass `Host` on.
 fn is_direct(head: &Head) -> bool {
     let host = head.header("host").unwrap_or_default();
     let name = match host.strip_prefix('[') {
@@ -104,7 +105,7 @@ fn is_direct(head: &Head) -> bool {
     };
     let local = name.eq_ignore_ascii_case("localhost")
         || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    local && FORWARDED.iter().all(|name| head.header(name).is_none())
+    local && !head.is_old && FORWARDED.iter().all(|name| head.header(name).is_none())
 }
 
 /// Browsers say so in one of two ways; programs in neither.
@@ -154,6 +155,8 @@ mod tests {
             assert_eq!(status(access(true, false).look(&head(headers))), 403, "{headers:?}");
             assert_eq!(status(access(true, true).look(&head(headers))), 401, "{headers:?}");
         }
+        let old = Head { is_old: true, ..head(&[("host", "127.0.0.1")]) };
+        assert_eq!(status(access(true, true).look(&old)), 401);
     }
 
     #[test]

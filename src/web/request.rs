@@ -28,6 +28,8 @@ pub struct Head {
     pub headers: Vec<(String, String)>,
     /// Bytes of the body that is announced.
     pub length: usize,
+    /// Whether it is HTTP/1.0, which hardly anybody speaks but proxies.
+    pub is_old: bool,
 }
 
 impl Head {
@@ -69,11 +71,12 @@ impl Head {
                 })
                 .collect(),
             length: 0,
+            is_old: request.version == Some(0),
         };
-        head.checked(request.version).map(|head| Some((head, end)))
+        head.checked().map(|head| Some((head, end)))
     }
 
-    fn checked(mut self, version: Option<u8>) -> Result<Self, Response> {
+    fn checked(mut self) -> Result<Self, Response> {
         let bad = |what: &str| Err(Response::refusal(400, what, ""));
         if !self.path.starts_with('/') {
             return bad("the request names no path");
@@ -83,7 +86,7 @@ impl Head {
                 return bad(&format!("`{name}` is there more than once"));
             }
         }
-        if version == Some(1) && self.header("host").is_none() {
+        if !self.is_old && self.header("host").is_none() {
             return bad("there is no `host`");
         }
         if self.header("transfer-encoding").is_some() {

@@ -7,7 +7,7 @@
 //! on where a request ends.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -24,6 +24,9 @@ use crate::fault::OrHint;
 pub struct Limits {
     /// Connections at a time; one more is refused.
     pub connections: usize,
+    /// More of them for this machine itself: whoever asks for `/healthz` must not be kept out by strangers, or
+    /// the daemon is restarted for their sake.
+    pub spare: usize,
     /// For the request line and the headers to arrive.
     pub head: Duration,
     /// For the body to arrive, and for the answer to leave.
@@ -36,10 +39,18 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 64,
+            spare: 8,
             head: Duration::from_secs(10),
             body: Duration::from_secs(30),
             bytes: 1024 * 1024,
         }
+    }
+}
+
+impl Limits {
+    /// Connections there may be at a time for `peer` to get another one.
+    fn room(&self, peer: IpAddr) -> usize {
+        self.connections + if peer.to_canonical().is_loopback() { self.spare } else { 0 }
     }
 }
 
@@ -70,12 +81,12 @@ where
 {
     let open = Arc::new(AtomicUsize::new(0));
     loop {
-        let Ok((stream, _)) = listener.accept() else {
+        let Ok((stream, peer)) = listener.accept() else {
             // Out of file descriptors, most likely: others will be closed.
             thread::sleep(Duration::from_millis(50));
             continue;
         };
-        let Some(place) = Place::take(&open, limits.connections) else {
+        let Some(place) = Place::take(&open, limits.room(peer.ip())) else {
             turn_away(&stream);
             continue;
         };

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use super::*;
 
 const LIMITS: Limits = Limits {
-    connections: 4,
+    connections: 3,
+    spare: 1,
     head: Duration::from_millis(400),
     body: Duration::from_millis(400),
     bytes: 64 * 1024,
@@ -134,7 +135,8 @@ fn a_slow_client_is_cut_off_however_often_it_sends_a_byte() {
 #[test]
 fn one_connection_too_many_is_refused_and_the_places_come_back() {
     let address = echo();
-    let held: Vec<_> = (0..LIMITS.connections).map(|_| connect(address)).collect();
+    let room = LIMITS.room(address.ip());
+    let held: Vec<_> = (0..room).map(|_| connect(address)).collect();
     // Accepted in order, so this one comes behind those.
     let answer = send(address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 503 "), "{answer}");
@@ -149,8 +151,15 @@ fn one_connection_too_many_is_refused_and_the_places_come_back() {
 #[test]
 fn an_answer_that_fails_takes_no_place_with_it() {
     let address = echo();
-    for _ in 0..LIMITS.connections * 3 {
+    for _ in 0..LIMITS.room(address.ip()) * 3 {
         send(address, "GET /panic HTTP/1.1\r\nHost: h\r\n\r\n");
     }
     assert!(send(address, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").ends_with("GET / 0"));
+}
+
+#[test]
+fn strangers_leave_room_for_the_health_check() {
+    let room = |peer: &str| LIMITS.room(peer.parse().unwrap());
+    assert_eq!(["127.0.0.1", "::1", "::ffff:127.0.0.1"].map(room), [4; 3]);
+    assert_eq!(["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1"].map(room), [3; 3]);
 }
