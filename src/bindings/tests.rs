@@ -329,6 +329,22 @@ fn what_a_container_put_there_is_opened_only_if_it_is_a_file() {
 }
 
 #[test]
+fn a_file_that_would_take_days_to_read_holds_up_nothing_and_is_kept() {
+    const SIZE: u64 = 1 << 40;
+    let mut pair = Pair::new();
+    pair.write("a", "x");
+    pair.write("gone", "x");
+    pair.counts();
+    for name in ["a", "gone"] {
+        fs::File::create(pair.target(name)).unwrap().set_len(SIZE).unwrap();
+    }
+    fs::remove_file(pair.source("gone")).unwrap();
+    let Synced { kept, left, .. } = pair.sync().unwrap();
+    assert_eq!((pair.read("a").as_str(), left), ("x", vec![pair.target("gone")]));
+    assert_eq!(kept[0].1.metadata().unwrap().len(), SIZE);
+}
+
+#[test]
 fn symlinks_out_of_the_repository_are_refused() {
     for target in ["/etc/passwd", "../../x", "../../../etc/passwd"] {
         let mut pair = Pair::new();
