@@ -27,33 +27,41 @@ show_help() {
     cat <<HELP
 dockerops.sh: installs, upgrades, removes and looks at DockerOps
 
-  sudo dockerops.sh install [-v vX.Y.Z] [--clean-db] [--clean-dirs] [--clean-all] [--yes]
+  sudo dockerops.sh install [-v vX.Y.Z]
+                            [--clean-db] [--clean-dirs] [--clean-all] [--yes]
   sudo dockerops.sh uninstall [--clean-all] [--yes]
   dockerops.sh status
   dockerops.sh help
 
-install      the latest release, or the one that -v (--version) names, upgrades and downgrades included. The
-             version before stays as dockerops.backup; a failure at any point leaves all as it was.
-uninstall    removes the program, its backup, completions and man page. Stacks go on running.
-status       what is installed, watched and running, and what to do next; needs no root.
+install     the latest release, or the one that -v (--version) names, an earlier
+            one too. The version before stays as dockerops.backup; a failure at
+            any point leaves all as it was.
+uninstall   removes the program, its backup, completions and man page. Stacks go
+            on running.
+status      what is installed, watched and running, and what to do next; needs
+            no root.
 
   --clean-db     removes the database
-  --clean-dirs   removes checkouts that a killed run left behind, and /var/log/dockerops.log
+  --clean-dirs   removes checkouts that a killed run left behind, and
+                 /var/log/dockerops.log
   --clean-all    both
   --yes          does not ask; without a terminal nothing is asked either
 
 Without the script as a file:
-  curl -sSL https://raw.githubusercontent.com/$repository/main/dockerops.sh | sudo bash -s install
+  curl -sSL https://raw.githubusercontent.com/$repository/main/dockerops.sh |
+    sudo bash -s install
 
 It needs bash 4, curl and Python 3.6, on Linux on x86_64 or aarch64.
 
 variable                 default
-DOCKEROPS_DB_PATH        ~/.dockerops/dockerops.db, of root; sudo hides it from programs, this script sees it
+DOCKEROPS_DB_PATH        ~/.dockerops/dockerops.db, of root; sudo hides it from
+                         programs, this script sees it
 DOCKEROPS_PREFIX         /usr/local
 DOCKEROPS_REPOSITORY     TomBedinoVT/DockerOps
 DOCKEROPS_API_URL        https://api.github.com
 DOCKEROPS_DOWNLOAD_URL   https://github.com/\$DOCKEROPS_REPOSITORY/releases/download
-Under sudo they stand behind it: sudo DOCKEROPS_PREFIX=/opt/dockerops dockerops.sh install
+Under sudo they stand behind it:
+  sudo DOCKEROPS_PREFIX=/opt/dockerops dockerops.sh install
 HELP
 }
 
@@ -70,7 +78,7 @@ find_places() {
     backup=$program.backup
     log=/var/log/dockerops.log
     # Where each file of the archive goes.
-    declare -gA shared=(
+    shared=(
         [dockerops.bash]=$prefix/share/bash-completion/completions/dockerops
         [_dockerops]=$prefix/share/zsh/site-functions/_dockerops
         [dockerops.fish]=$prefix/share/fish/vendor_completions.d/dockerops.fish
@@ -117,6 +125,9 @@ require_programs() {
         fail "these are missing: ${missing[*]}" "apt-get install ${missing[*]}, or what your distribution calls them"
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 6))' ||
         fail "\`python3\` is $(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])'); it must be 3.6 or newer"
+    # Distributions have a package with less.
+    python3 -c 'import fcntl, json, tarfile, zlib' 2>/dev/null ||
+        fail "\`python3\` lacks modules of its standard library (json, tarfile)" "apt-get install python3"
 }
 
 find_architecture() {
@@ -163,9 +174,11 @@ download() {
     esac
 }
 
+# On failure `$work/curl` says why.
 newest_release() {
     ask "$api/repos/$repository/releases/latest" "$work/latest.json" --max-time 30 || return 1
-    python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["tag_name"])' "$work/latest.json" 2>/dev/null
+    python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["tag_name"])' "$work/latest.json" 2>/dev/null ||
+        { echo "its answer names none" >"$work/curl"; return 1; }
 }
 
 verify() {
@@ -192,6 +205,7 @@ install() {
     require_programs
     find_architecture
     prepare_work
+    [[ ! -d $program ]] || fail "\`$program\` is a folder" "move it away; nothing was changed"
     choose_release
     local installed
     installed=$(version_of "$program") || installed=
@@ -201,9 +215,18 @@ install() {
         fetch_release
         replace
         say "installed dockerops ${release#v}${installed:+ (it was $installed, kept as $backup)} as $program"
+        tell_what_still_runs "the version before: systemctl restart dockerops, or start it anew"
     fi
     clean
     [[ -n $installed ]] || say "next: sudo dockerops watch <repository>"
+}
+
+# The processes whose program was replaced or removed; one in a container has its own.
+tell_what_still_runs() {
+    local process
+    for process in /proc/[0-9]*; do
+        [[ $(readlink "$process/exe" 2>/dev/null) != "$program (deleted)" ]] || note "pid ${process##*/} still runs $1"
+    done
 }
 
 # Beside the program, so that putting it in place is one rename. The folder's own lock needs no file.
@@ -275,7 +298,7 @@ replace() {
     [[ ! -e $backup ]] || cp -p "$backup" "$work/backup-before" ||
         fail "cannot keep \`$backup\`" "make room in \`$bin\`; nothing was changed"
     if [[ -e $program ]]; then
-        { cp -p "$program" "$work/before" && cp -p "$program" "$work/backup"; } ||
+        { cp -pP "$program" "$work/before" && cp -p "$program" "$work/backup"; } ||
             fail "cannot back up \`$program\`" "make room in \`$bin\`; nothing was changed"
     fi
     replacing=yes
@@ -412,17 +435,27 @@ confirm() {
 
 uninstall() {
     require_root uninstall
+    local path
     doomed=()
-    doom "$program" "$backup" "${shared[@]}"
+    for path in "$program" "$backup" "${shared[@]}"; do
+        if [[ -d $path && ! -L $path ]]; then
+            note "\`$path\` is a folder, and stays"
+        else
+            doom "$path"
+        fi
+    done
     if [[ -n $clean_db ]]; then
         command -v python3 >/dev/null || fail "\`python3\` is missing" "apt-get install python3"
         hold_database
         doom_database
         doom_folders
     fi
+    # Before the question, for afterwards it is too late.
+    [[ ! -e $program ]] ||
+        say "stacks that DockerOps deployed go on running; to remove them, first: sudo dockerops stop"
     remove
-    say "stacks that DockerOps deployed go on running: \`dockerops stop\` removes them, while it is installed"
     [[ -n $clean_db || ! -e $database ]] || say "the database stays: $database"
+    tell_what_still_runs "it: systemctl disable --now dockerops, or end it"
     local left
     for left in /etc/cron.d/dockerops /etc/systemd/system/dockerops.service; do
         [[ ! -e $left ]] || say "still there, and to be removed by you: $left"
@@ -432,14 +465,16 @@ uninstall() {
 # ---- status ----
 
 show_status() {
-    local installed newest='' next=()
+    local installed newest='' no_answer='' next=()
     work=$(mktemp -d)
     installed=$(version_of "$program") || installed=
-    if command -v curl >/dev/null && command -v python3 >/dev/null; then
-        newest=$(newest_release) || newest=
+    if ! command -v curl >/dev/null || ! command -v python3 >/dev/null; then
+        no_answer="cannot be asked without curl and python3"
+    elif ! newest=$(newest_release); then
+        no_answer="cannot be asked of $api: $(cat "$work/curl")"
     fi
-    say "installed:   ${installed:-no} ($program)"
-    say "newest:      ${newest:-cannot be asked of $api}"
+    say "installed:   ${installed:-$(tell_why_none)} ($program)"
+    say "newest:      ${newest:-$no_answer}"
     [[ ! -e $backup ]] || say "backup:      $(version_of "$backup" || echo "does not run") ($backup)"
     show_database
     show_docker
@@ -449,11 +484,26 @@ show_status() {
     elif [[ -n $newest && ${newest#v} != "$installed" ]]; then
         next+=("sudo dockerops.sh install    # $installed becomes ${newest#v}")
     fi
-    [[ $swarm == manager ]] || next+=("run DockerOps on a manager of a Swarm: docker swarm init makes a first one")
+    case $swarm in
+    absent) next+=("install docker, and make a Swarm: docker swarm init") ;;
+    silent) next+=("$(advise_on_silence)") ;;
+    none) next+=("run DockerOps on a manager of a Swarm: docker swarm init makes a first one") ;;
+    worker) next+=("run DockerOps on a manager of a Swarm; this node is a worker") ;;
+    esac
     [[ $watched != 0 ]] || next+=("sudo dockerops watch <repository>")
     [[ -n $runner ]] || next+=("let it run by itself: a line in /etc/cron.d/dockerops, see https://github.com/$repository")
     [[ ${#next[@]} != 0 ]] || next+=("nothing; sudo dockerops status tells more")
     printf 'next:        %s\n' "${next[@]}"
+}
+
+tell_why_none() { if [[ -e $program ]]; then echo "one that does not run"; else echo no; fi; }
+
+advise_on_silence() {
+    if [[ $EUID == 0 ]]; then
+        echo "start docker: systemctl start docker"
+    else
+        echo "sudo dockerops.sh status    # docker answers root, and the group docker"
+    fi
 }
 
 show_database() {
@@ -479,7 +529,7 @@ show_database() {
         say "watched:     ${urls:-nothing}" | sed '2,$s/^/             /'
     else
         watched=unknown
-        say "watched:     the database cannot be read"
+        say "watched:     cannot be read$(python3 -c 'import sqlite3' 2>/dev/null || echo " without python3 and its module sqlite3")"
     fi
 }
 
@@ -494,7 +544,7 @@ PYTHON
 
 show_docker() {
     local answer version state control
-    swarm=none
+    swarm=absent
     if ! command -v docker >/dev/null; then
         say "docker:      not installed"
         return
@@ -503,9 +553,11 @@ show_docker() {
         2>"$work/docker") || answer=
     read -r version state control <<<"$answer" || true
     if [[ -z ${version-} || -z ${state-} ]]; then
+        swarm=silent
         say "docker:      does not answer: $(tail -n 1 "$work/docker")"
         return
     fi
+    swarm=none
     [[ $state != active ]] || swarm=worker
     [[ $control != true ]] || swarm=manager
     say "docker:      $version"
@@ -532,6 +584,7 @@ parse() {
     shift || true
     while [[ $# != 0 ]]; do
         case $command:$1 in
+        *:--help | *:-h) command=help ;;
         install:-v | install:--version)
             [[ -n ${2-} ]] || usage "\`$1\` needs a version, as in \`$1 v1.2.3\`"
             release=$2
@@ -551,6 +604,7 @@ parse() {
 main() {
     ((BASH_VERSINFO[0] >= 4)) || fail "this is bash $BASH_VERSION; it must be bash 4 or newer"
     release='' clean_db='' clean_dirs='' yes='' work='' child='' replacing=''
+    local -A shared=()
     trap leave EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM

@@ -105,9 +105,14 @@ fn each_missing_prerequisite_is_named() {
     let old = "printf '#!/bin/sh\\ncase $2 in *exit*) exit 1;; *) echo 3.5;; esac\\n' > bin/python3; chmod +x bin/python3";
     machine.mounts = format!("{bare}; ln -sf \"$(command -v curl)\" bin/; {old}; PATH=$PWD/bin");
     machine.run(&["install"]).is(1, &["`python3` is 3.5; it must be 3.6 or newer"]);
-    // With all of them, it needs nothing more.
     let python = stdout_of(command("python3").args(["-c", "import sys; print(sys.executable)"]));
     let curl = "ln -sf \"$(command -v curl)\" bin/";
+    // Debian's python3-minimal has no `json`.
+    let less =
+        format!("printf '#!/bin/sh\\ncase $2 in *json*) exit 1;; esac; exec {} \"$@\"\\n'", python.trim());
+    machine.mounts = format!("{bare}; {curl}; {less} > bin/python3; chmod +x bin/python3; PATH=$PWD/bin");
+    machine.run(&["install"]).is(1, &["`python3` lacks modules", "hint: apt-get install python3"]);
+    // With all of them, it needs nothing more.
     machine.mounts = format!("{bare}; {curl}; ln -sf {} bin/python3; PATH=$PWD/bin", python.trim());
     machine.run(&["install"]).is(0, &["installed dockerops 0.2.0"]);
     machine.run(&["status"]).is(0, &["installed:   0.2.0"]);
@@ -136,13 +141,89 @@ fn a_wrong_command_line_is_told_from_a_failure_and_help_needs_nothing() {
         machine.run(wrong).is(2, &["error: ", "hint: dockerops.sh help"]);
     }
     let help = as_nobody(&machine, &["help"]);
-    help.is(0, &["curl -sSL https://raw.githubusercontent.com/TomBedinoVT/DockerOps/main/dockerops.sh | sudo bash -s install"]);
+    help.is(0, &["curl -sSL https://raw.githubusercontent.com/TomBedinoVT/DockerOps/main/dockerops.sh |\n    sudo bash -s install\n"]);
+    for line in help.text.lines().filter(|line| !line.contains("https://")) {
+        assert!(line.len() <= 80, "{line}");
+    }
     let script = fs::read_to_string(SCRIPT).unwrap();
     let read = script.split("${DOCKEROPS_").skip(1).map(|rest| rest.split([':', '}']).next().unwrap());
     for name in read {
         help.is(0, &[&format!("DOCKEROPS_{name} ")]);
     }
-    assert_eq!(machine.run(&[]).text, help.text);
+    for arguments in [&[][..], &["--help"], &["-h"], &["install", "--help"]] {
+        assert_eq!(machine.run(arguments).is(0, &[]).text, help.text);
+    }
+}
+
+#[test]
+fn an_older_bash_is_named_and_nothing_newer_than_bash_4_0_is_used() {
+    let Some(machine) = Machine::new() else { return };
+    let script = fs::read_to_string(SCRIPT).unwrap();
+    let check = "BASH_VERSINFO[0] >= 4";
+    assert!(script.contains(check));
+    // No older bash is to be had where the tests run: this one takes itself for one.
+    let old = machine.home().join("old.sh");
+    fs::write(&old, script.replace(check, "3 >= 4")).unwrap();
+    let said = finish(machine.command(&["bash", old.to_str().unwrap(), "install"]).spawn().unwrap());
+    said.is(1, &["error: this is bash ", "it must be bash 4 or newer"]);
+    for (newer, since) in [
+        ("declare -g", "4.2"),
+        ("local -g", "4.2"),
+        ("[[ -v ", "4.2"),
+        ("[-1]", "4.2"),
+        ("lastpipe", "4.2"),
+        (")T", "4.2"),
+        ("local -n", "4.3"),
+        ("declare -n", "4.3"),
+        ("wait -n", "4.3"),
+        ("mapfile -d", "4.4"),
+        ("readarray -d", "4.4"),
+        ("@Q}", "4.4"),
+        ("inherit_errexit", "4.4"),
+        ("EPOCH", "5.0"),
+        ("SRANDOM", "5.1"),
+    ] {
+        assert!(!script.contains(newer), "`{newer}` is known since bash {since}");
+    }
+}
+
+#[test]
+fn what_runs_the_version_before_is_named_by_an_upgrade_and_by_an_uninstall() {
+    let Some(machine) = Machine::new() else { return };
+    machine.release("0.2.0");
+    fs::create_dir_all(machine.program().parent().unwrap()).unwrap();
+    // No script: the process of one has the shell as its program.
+    for what in ["install", "uninstall"] {
+        let _ = fs::remove_file(machine.program());
+        stdout_of(command("cp").args(["/bin/sleep"]).arg(machine.program()));
+        let mut daemon = command(machine.program()).arg("600").spawn().unwrap();
+        machine.run(&[what]).is(0, &[&format!("note: pid {} still runs ", daemon.id()), "dockerops, or "]);
+        daemon.kill().unwrap();
+        daemon.wait().unwrap();
+        machine.run(&[what]).is(0, &[]).lacks("still runs");
+    }
+}
+
+#[test]
+fn a_folder_or_a_link_in_the_programs_place_is_nobodys_loss() {
+    let Some(machine) = Machine::new() else { return };
+    machine.release("0.2.0");
+    fs::create_dir_all(machine.program()).unwrap();
+    fs::write(machine.program().join("notes"), "mine").unwrap();
+    machine.run(&["install"]).is(1, &["is a folder", "hint: move it away"]);
+    machine.run(&["uninstall"]).is(0, &["is a folder, and stays", "nothing to remove"]);
+    assert_eq!(machine.installed().into_keys().collect::<Vec<_>>(), ["bin/dockerops/notes"]);
+    fs::remove_dir_all(machine.program()).unwrap();
+    let elsewhere = machine.home().join("dockerops");
+    fs::write(&elsewhere, "#!/bin/sh\necho dockerops 0.1.0\n").unwrap();
+    stdout_of(command("chmod").arg("+x").arg(&elsewhere));
+    std::os::unix::fs::symlink(&elsewhere, machine.program()).unwrap();
+    let breaks = b"#!/bin/sh\ncase $0 in */bin/dockerops) exit 1;; esac\necho dockerops 0.3.0\n";
+    machine.release_program("0.3.0", breaks);
+    machine.run(&["install"]).is(1, &["put everything back"]);
+    assert_eq!(fs::read_link(machine.program()).unwrap(), elsewhere, "as it was");
+    machine.run(&["install", "-v", "v0.2.0"]).is(0, &["it was 0.1.0"]);
+    assert!(fs::read_to_string(elsewhere).unwrap().contains("0.1.0"), "what it led to is left alone");
 }
 
 #[test]

@@ -75,6 +75,9 @@ fn a_server_that_is_not_there_or_answers_nonsense_is_named() {
     machine
         .run(&["install"])
         .is(1, &["for the newest release", "(22)", "or name one: dockerops.sh install -v"]);
+    fs::write(machine.latest(), "<html>").unwrap();
+    machine.set("DOCKEROPS_API_URL", &api);
+    machine.run(&["install"]).is(1, &["for the newest release: its answer names none", "or name one"]);
     machine.set("DOCKEROPS_API_URL", "http://127.0.0.1:1");
     machine.run(&["install"]).is(1, &["cannot ask `http://127.0.0.1:1` for the newest release: curl: (7)"]);
     machine.set("DOCKEROPS_DOWNLOAD_URL", "http://127.0.0.1:1");

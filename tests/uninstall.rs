@@ -97,7 +97,9 @@ fn a_terminal_is_asked_first_unless_told_otherwise() {
     for answer in ["n", "", "maybe"] {
         on_a_terminal(&machine, answer, &["install", "--clean-db"])
             .is(1, &["Remove them? [y/N]", "not confirmed"]);
-        on_a_terminal(&machine, answer, &["uninstall"]).is(1, &["not confirmed"]);
+        let said = on_a_terminal(&machine, answer, &["uninstall"]);
+        let (before, _) = said.is(1, &["not confirmed"]).text.split_once("Remove them?").unwrap();
+        assert!(before.contains("first: sudo dockerops stop"), "what is too late afterwards is said before");
         assert!(database.exists() && machine.program().exists());
     }
     on_a_terminal(&machine, "y", &["install", "--clean-db"]).is(0, &["Remove them?", "removed"]);
@@ -167,19 +169,27 @@ fn uninstall_removes_what_install_brought_and_says_what_stays() {
     let said = machine.run(&["uninstall"]);
     said.is(
         0,
-        &["dockerops.backup", "man1/dockerops.1", "go on running", "`dockerops stop`", "the database stays"],
+        &[
+            "dockerops.backup",
+            "man1/dockerops.1",
+            "go on running",
+            "first: sudo dockerops stop",
+            "the database stays",
+        ],
     );
     said.is(0, &["to be removed by you: /etc/cron.d/dockerops"]);
     assert!(machine.installed().is_empty() && database.exists());
     machine
         .run(&["uninstall", "--clean-all"])
-        .is(0, &["dockerops.db\n", "/var/log/dockerops.log", "removed"]);
+        .is(0, &["dockerops.db\n", "/var/log/dockerops.log", "removed"])
+        .lacks("go on running");
+    machine.run(&["uninstall"]).is(0, &["nothing to remove"]);
     assert!(!database.exists() && database.with_file_name("notes").exists());
 }
 
 #[test]
 fn status_tells_a_new_machine_what_to_do() {
-    let Some(machine) = Machine::new() else { return };
+    let Some(mut machine) = Machine::new() else { return };
     machine.release("0.2.0");
     machine.run(&["status"]).is(
         0,
@@ -191,10 +201,31 @@ fn status_tells_a_new_machine_what_to_do() {
             "runs by:",
         ],
     );
-    machine
-        .run(&["status"])
-        .is(0, &["next:        sudo dockerops.sh install", "next:        sudo dockerops watch"]);
+    machine.run(&["status"]).is(
+        0,
+        &[
+            "next:        sudo dockerops.sh install",
+            "next:        start docker",
+            "next:        sudo dockerops watch",
+        ],
+    );
     assert!(machine.installed().is_empty(), "it changes nothing");
+    fs::create_dir_all(machine.prefix().join("bin")).unwrap();
+    fs::write(machine.program(), "not a program").unwrap();
+    machine.run(&["status"]).is(0, &["installed:   one that does not run"]);
+    fs::remove_file(machine.program()).unwrap();
+    // Neither curl nor Python nor docker.
+    machine.mounts = "mkdir -p bin; for tool in bash cat mktemp rm tr timeout readlink; do
+        ln -sf \"$(command -v $tool)\" bin/; done; PATH=$PWD/bin"
+        .into();
+    machine.run(&["status"]).is(
+        0,
+        &[
+            "newest:      cannot be asked without curl and python3",
+            "docker:      not installed",
+            "next:        install docker, and make a Swarm: docker swarm init",
+        ],
+    );
 }
 
 #[test]
@@ -209,7 +240,9 @@ fn status_needs_no_root_and_says_what_it_cannot_see() {
     };
     let told = [
         "installed:   0.2.0",
-        "newest:      cannot be asked of http://127.0.0.1:1",
+        "newest:      cannot be asked of http://127.0.0.1:1: curl: (7)",
+        // As root it may well be a manager.
+        "next:        sudo dockerops.sh status    # docker answers root",
         "cron, /etc/cron.d/dockerops",
     ];
     status(&machine).is(0, &told);

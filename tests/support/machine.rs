@@ -123,6 +123,11 @@ impl Machine {
         self.folder.path().join("served/downloads").join(format!("v{version}")).join(name)
     }
 
+    /// What the API says of the latest release.
+    pub fn latest(&self) -> PathBuf {
+        self.folder.path().join("served/api/repos/TomBedinoVT/DockerOps/releases/latest")
+    }
+
     /// Releases a program that knows `version` alone, and makes it the latest.
     pub fn release(&self, version: &str) {
         self.release_program(version, format!("#!/bin/sh\necho dockerops {version}\n").as_bytes());
@@ -147,8 +152,7 @@ impl Machine {
             let sum = stdout_of(command("sha256sum").arg(name).current_dir(folder));
             fs::write(folder.join(format!("{name}.sha256")), sum).unwrap();
         }
-        let latest = self.folder.path().join("served/api/repos/TomBedinoVT/DockerOps/releases/latest");
-        fs::write(latest, format!(r#"{{"name": "x", "tag_name": "v{version}"}}"#)).unwrap();
+        fs::write(self.latest(), format!(r#"{{"name": "x", "tag_name": "v{version}"}}"#)).unwrap();
     }
 
     /// Paths that were asked for so far.
