@@ -333,7 +333,7 @@ mod tests {
         assert!(mistakes("[]", &[])[0].contains("lists no stack"));
         assert!(mistakes("web", &[])[0].contains("must be a list of `- name: folder`, not a string"));
         let tabs = mistakes("- name: web\n\tenabled: true\n", &["web"]);
-        assert!(tabs[0].contains(": is not YAML"), "{tabs:?}");
+        assert!(tabs[0].contains(":2: is not YAML"), "{tabs:?}");
         assert!(mistakes(&"# x\n".repeat(400_000), &[])[0].contains("larger than 1024 KiB"));
         let dir = checkout("", &["web"]);
         fs::write(dir.path().join(FILE), b"- name: a\n- name: \xff\n").unwrap();

@@ -79,8 +79,9 @@ fn wrongs(status: &Status) -> String {
                 one_line(&drift.what)
             );
         }
+        let is_told = |error: &str| stack.error.as_deref().is_some_and(|told| told.contains(error));
         for service in &stack.services {
-            if let Some(error) = &service.error {
+            if let Some(error) = service.error.as_deref().filter(|error| !is_told(error)) {
                 let _ = write!(
                     out,
                     "\n{}: `{}`: {}",
@@ -90,6 +91,13 @@ fn wrongs(status: &Status) -> String {
                 );
             }
         }
+    }
+    let failing = status.stacks.iter().flat_map(|stack| &stack.services).find(|one| one.error.is_some());
+    if let Some(name) = failing.map(|service| one_line(&service.name)) {
+        let _ = write!(
+            out,
+            "\nhint: `docker service ps --no-trunc {name}` and `docker service logs {name}` tell more"
+        );
     }
     if out.is_empty() { out } else { out + "\n" }
 }
@@ -135,4 +143,52 @@ pub fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String 
         column.set_padding((0, 2));
     }
     table.lines().fold(String::new(), |out, line| out + line.trim_end() + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::status::LiveService;
+
+    #[test]
+    fn what_a_task_died_of_is_told_once_and_where_there_is_more() {
+        let service = |error: Option<&str>| LiveService {
+            name: "web_app".into(),
+            image: String::new(),
+            running: 0,
+            wanted: 1,
+            error: error.map(str::to_owned),
+        };
+        let told = |stack: Option<&str>, task: Option<&str>| {
+            let stack = Stack {
+                name: "web".into(),
+                repository: String::new(),
+                compose_path: String::new(),
+                status: "error",
+                hash: String::new(),
+                commit: None,
+                error: stack.map(str::to_owned),
+                held: false,
+                drift_policy: "correct",
+                updating: false,
+                drift: Vec::new(),
+                services: vec![service(task)],
+                rendered: None,
+            };
+            wrongs(&Status {
+                repositories: Vec::new(),
+                stacks: vec![stack],
+                images: Vec::new(),
+                builds: Vec::new(),
+            })
+        };
+        let hint =
+            "\nhint: `docker service ps --no-trunc web_app` and `docker service logs web_app` tell more\n";
+        let paused = "`web_app`: update paused: no such image (on `node1`)";
+        assert_eq!(told(None, None), "");
+        assert_eq!(told(Some(paused), Some("no such image (on `node1`)")), format!("\nweb: {paused}{hint}"));
+        assert_eq!(told(None, Some("exit (3)")), format!("\nweb: `web_app`: exit (3){hint}"));
+        let both = told(Some("rolled back: exit (3)"), Some("exit (4)"));
+        assert_eq!(both, format!("\nweb: rolled back: exit (3)\nweb: `web_app`: exit (4){hint}"));
+    }
 }

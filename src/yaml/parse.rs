@@ -36,6 +36,20 @@ impl From<ScanError> for SyntaxError {
 /// The first document of `text`, or `None` if there is none. A byte order mark is passed over.
 pub fn parse(text: &str) -> Result<Option<Rc<Node>>, SyntaxError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    first_document(text).map_err(|error| at_the_tab(error, text))
+}
+
+/// The parser names the line where the value began that the tab ended.
+fn at_the_tab(mut error: SyntaxError, text: &str) -> SyntaxError {
+    if error.what.ends_with("found a tab") {
+        let mut lines = text.lines().enumerate().skip(error.line.saturating_sub(1));
+        let tab = lines.find(|(_, line)| line.trim_start_matches(' ').starts_with('\t'));
+        error.line = tab.map_or(error.line, |(index, _)| index + 1);
+    }
+    error
+}
+
+fn first_document(text: &str) -> Result<Option<Rc<Node>>, SyntaxError> {
     let mut builder = Builder { parser: Parser::new_from_str(text), anchors: HashMap::new(), depth: 0 };
     loop {
         match builder.next()? {
