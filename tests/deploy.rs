@@ -265,7 +265,7 @@ fn a_new_service_that_crashes_again_and_again_is_not_called_deployed() {
     let scene = scene.timeout(8);
     // It dies after the first look and within its monitor period, and is up again at the deadline.
     let crashing =
-        scene.on().update("monitor: 4s").deploy("restart_policy: {delay: 0s}").shell("sleep 2; exit 44");
+        scene.on().update("monitor: 5s").deploy("restart_policy: {delay: 0s}").shell("sleep 1; exit 44");
     let stack = scene.stack("crash", &crashing);
     scene.watch().failure(3).stdout_has("non-zero exit (44)");
     assert_eq!(scene.row(&stack).unwrap(), (String::new(), "error".into()));

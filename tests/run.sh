@@ -10,8 +10,11 @@ source tests/support/common.sh
 
 clean_up() {
     trap - EXIT
-    # A group of its own: cargo does not pass a signal on to the tests it runs.
-    [[ -z ${tests-} ]] || kill -TERM -- "-$tests" 2>/dev/null || true
+    # Groups of their own: cargo does not pass a signal on to the tests it runs.
+    local group
+    for group in $(jobs -pr); do
+        kill -TERM -- "-$group" 2>/dev/null || true
+    done
     [[ -z ${lab-} ]] || tests/lab.sh down "$lab"
     give_back_target
 }
@@ -31,14 +34,16 @@ main() {
     tests/lab.sh up "$lab" --owner $$
     say "test"
     export DOCKEROPS_TEST_LAB=$lab DOCKEROPS_TEST_STRICT=1
+    # They mostly wait for docker, so more of them at a time than a small machine has processors.
+    export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) < 4 ? 4 : $(nproc)))}
     set -m
+    if [[ $# == 0 ]]; then
+        # Begun beside the tests that wait; those of the release do it again, and find all of it built.
+        nice -n 19 release/build.sh target/release-early </dev/null >/dev/null 2>&1 &
+    fi
     cargo test --locked "$@" </dev/null &
-    tests=$!
     set +m
-    local status=0
-    wait "$tests" || status=$?
-    tests=
-    return "$status"
+    wait $!
 }
 
 main "$@"
