@@ -3,7 +3,7 @@
 
 use crate::support::builds::{Registry, dockerfile, tasks};
 use crate::support::fake_docker::FakeDocker;
-use crate::support::lab::{Lab, docker_binaries, lab};
+use crate::support::lab::{Lab, lab, on_every_docker};
 use crate::support::repo::Repo;
 use crate::support::scene::{App, Scene, compose};
 use crate::support::{command, stdout_of, try_stdout_of, unique, wait_for};
@@ -65,8 +65,8 @@ fn has_buildkit(docker: &std::path::Path) -> bool {
 #[test]
 fn a_push_of_the_source_is_the_image_that_runs_and_nothing_else_moves() {
     let Some(lab) = lab() else { return };
-    for docker in docker_binaries() {
-        let mut scene = Scene::before(lab, FakeDocker::before(&docker));
+    on_every_docker(|docker| {
+        let mut scene = Scene::before(lab, FakeDocker::before(docker));
         scene.ops = scene.ops.env("GITHUB_TOKEN", "token-not-for-builds");
         let shop = Shop::new(scene).on();
         let (scene, registry) = (&shop.scene, Registry::of(lab, &shop.image));
@@ -76,7 +76,7 @@ fn a_push_of_the_source_is_the_image_that_runs_and_nothing_else_moves() {
         let mut tags = vec!["1".to_owned(), first.clone()];
         tags.sort_unstable();
         assert_eq!(registry.tags(), tags);
-        let kit = if has_buildkit(&docker) { "1" } else { "0" };
+        let kit = if has_buildkit(docker) { "1" } else { "0" };
         let environment = scene.docker.environment().join("\n");
         assert!(environment.contains(&format!("DOCKER_BUILDKIT=\"{kit}\"")), "{docker:?}");
         assert!(!environment.contains("token-not-for-builds"));
@@ -107,7 +107,7 @@ fn a_push_of_the_source_is_the_image_that_runs_and_nothing_else_moves() {
         scene.push().success().stdout_has("1 built, 1 unchanged");
         assert_eq!((tasks(lab, &shop.service("app")), shop.builds()), (before, 1));
         assert_eq!(shop.scene.status(&shop.stack)["drift"].to_string(), "[]");
-    }
+    });
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! The container image, built and run on the Swarm with stand-ins for its base images: no public registry is asked.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use crate::release::release;
 use crate::support::lab::{Lab, docker_binaries, lab};
-use crate::support::{command, stdout_of, try_stdout_of, unique};
+use crate::support::{command, stdout_of, try_stdout_of, unique, wait_for};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -16,48 +17,44 @@ fn build(lab: &Lab, folder: &Path, arguments: &[&str]) -> String {
     stdout_of(docker.args(["build", "--quiet"]).args(arguments).arg(folder)).trim().to_owned()
 }
 
-/// What Alpine and docker's image hold that the Dockerfile needs: busybox, an `apk` with nothing to do, the docker CLI.
-fn stand_ins(lab: &Lab, folder: &Path) -> [String; 2] {
+/// What the Dockerfile calls its base image.
+fn base(argument: &str) -> String {
+    let text = fs::read_to_string(Path::new(ROOT).join("Dockerfile")).unwrap();
+    let name =
+        text.lines().find_map(|line| line.strip_prefix("ARG ")?.strip_prefix(argument)?.strip_prefix('='));
+    name.unwrap_or_else(|| panic!("no `ARG {argument}=`")).to_owned()
+}
+
+/// What Alpine and docker's image hold that the Dockerfile needs, under their names: busybox, an `apk` with nothing to
+/// do, the docker CLI.
+fn stand_ins(lab: &Lab, folder: &Path) {
     let [alpine, docker] = ["alpine", "docker"].map(|name| folder.join(name));
     fs::create_dir_all(&alpine).unwrap();
     fs::write(alpine.join("apk"), "#!/bin/sh\nexit 0\n").unwrap();
-    let base = lab.image("base");
     let text = format!(
-        "FROM {base}\nCOPY apk /sbin/apk\nRUN chmod +x /sbin/apk && mkdir -p /root\nSTOPSIGNAL SIGTERM\n"
+        "FROM {}\nCOPY apk /sbin/apk\nRUN chmod +x /sbin/apk && mkdir -p /root\nSTOPSIGNAL SIGTERM\n",
+        lab.image("base")
     );
     fs::write(alpine.join("Dockerfile"), text).unwrap();
     fs::create_dir_all(docker.join("root/usr/local/bin")).unwrap();
     fs::copy(&docker_binaries()[0], docker.join("root/usr/local/bin/docker")).unwrap();
     fs::write(docker.join("Dockerfile"), "FROM scratch\nCOPY root /\n").unwrap();
-    [("alpine", alpine), ("docker", docker)].map(|(name, folder)| {
-        let tag = unique(name);
-        build(lab, &folder, &["--tag", &tag]);
-        tag
-    })
+    for (name, folder) in [("ALPINE", alpine), ("DOCKER", docker)] {
+        build(lab, &folder, &["--tag", &base(name)]);
+    }
 }
 
 /// The image of the Dockerfile, with the program of the release.
 pub fn image(lab: &Lab) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let [alpine, docker] = stand_ins(lab, folder.path());
+    stand_ins(lab, folder.path());
     let context = folder.path().join("context");
     fs::create_dir_all(context.join("deploy")).unwrap();
     for file in ["Dockerfile", "deploy/entrypoint.sh"] {
         fs::copy(Path::new(ROOT).join(file), context.join(file)).unwrap();
     }
     stdout_of(command("cp").arg("-r").arg(release()).arg(context.join("dist")));
-    let (alpine, docker) = (format!("ALPINE={alpine}"), format!("DOCKER={docker}"));
-    let arguments = [
-        "--target",
-        "released",
-        "--build-arg",
-        &alpine,
-        "--build-arg",
-        &docker,
-        "--build-arg",
-        "VERSION=v1.2.3",
-    ];
-    build(lab, &context, &arguments)
+    build(lab, &context, &["--target", "released", "--build-arg", "VERSION=v1.2.3"])
 }
 
 #[test]
@@ -87,6 +84,8 @@ fn the_image_is_built_and_runs_every_subcommand() {
     assert!(said.contains("No repositories found in cache"), "{said}");
     let said = run(&[], &["debug-cache"]).unwrap();
     assert!(said.contains("database: /data/dockerops.db"), "{said}");
+    let said = run(&[], &["dockerops", "status"]).unwrap();
+    assert!(said.contains("No repositories found in cache"), "{said}");
     // A secret that holds nothing but a line end is an error that names it, so it is read; the environment wins.
     let secret = folder.path().join("token");
     fs::write(&secret, "\n").unwrap();
@@ -97,6 +96,26 @@ fn the_image_is_built_and_runs_every_subcommand() {
         "{refused}"
     );
     run(&["--volume", &secret, "--env", "GITHUB_TOKEN=t"], &["reconcile"]).unwrap();
+
+    let files = |image: &str| {
+        let find = ["--entrypoint", "find", image, "/", "-xdev", "-type", "f"];
+        let found = lab.docker(&[&["run", "--rm"][..], &find].concat());
+        found.lines().map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let added: Vec<_> = files(&image).difference(&files(&base("ALPINE"))).cloned().collect();
+    assert_eq!(added, ["docker", "dockerops", "entrypoint.sh"].map(|name| format!("/usr/local/bin/{name}")));
+
+    // Its own command and health check; of the latter only the pace is another.
+    let name = unique("daemon");
+    let options = ["run", "--detach", "--name", &name, "--health-interval=1s", "--volume", &socket, &image];
+    lab.docker(&options);
+    let state = |field: &str| lab.docker(&["inspect", "--format", &format!("{{{{.State.{field}}}}}"), &name]);
+    wait_for("the health check", 60, || state("Health.Status") == "healthy");
+    assert_eq!(lab.docker(&["exec", &name, "cat", "/proc/1/comm"]), "dockerops");
+    lab.docker(&["stop", "--time", "30", &name]);
+    assert_eq!(state("ExitCode"), "0");
+    assert!(lab.docker(&["logs", &name]).contains("stopped "), "it was told by the signal");
+    lab.docker(&["rm", "--volumes", &name]);
     let _ = lab.try_docker(&["image", "rm", "--force", &image]);
 }
 

@@ -246,7 +246,7 @@ fn the_lock_is_held_during_a_cycle_and_free_between_two() {
     run.wait_for("\ncycle ", 2, 30);
     ops.run(["unwatch", "--keep-stacks", &repo.url()]).success();
     run.signal(Signal::HUP);
-    run.wait_for("nothing is watched", 1, 30);
+    run.wait_for("cycle     nothing is watched: set `DOCKEROPS_REPOS`, or", 1, 30);
     run.signal(Signal::TERM);
     run.wait().success();
 }

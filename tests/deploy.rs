@@ -3,7 +3,7 @@
 use crate::support::dockerops::DockerOps;
 use crate::support::fake_docker::FakeDocker;
 use crate::support::git_server::GitServer;
-use crate::support::lab::{docker_binaries, lab};
+use crate::support::lab::{docker_binaries, lab, on_every_docker};
 use crate::support::scene::{App, Scene, compose};
 
 /// Lets docker's own words begin: it names no such network, so it refuses the stack.
@@ -37,8 +37,8 @@ fn watch_deploys_and_every_service_says_where_it_comes_from() {
 #[test]
 fn every_docker_cli_watches_changes_and_unwatches() {
     let Some(lab) = lab() else { return };
-    for binary in docker_binaries() {
-        let scene = Scene::before(lab, FakeDocker::before(&binary));
+    on_every_docker(|binary| {
+        let scene = Scene::before(lab, FakeDocker::before(binary));
         let stack = scene.stack("cli", &scene.on());
         scene.watch().success();
         let before = lab.tasks(&stack);
@@ -53,7 +53,7 @@ fn every_docker_cli_watches_changes_and_unwatches() {
         scene.reconcile().success().stdout_has("1 deployed");
         scene.run(&["unwatch", &scene.repo.url()]).success();
         assert_eq!(lab.services(&stack), [""; 0]);
-    }
+    });
 }
 
 #[test]

@@ -156,6 +156,31 @@ fn a_wrong_command_line_is_told_from_a_failure_and_help_needs_nothing() {
 }
 
 #[test]
+fn it_goes_to_usr_local_unless_told_otherwise() {
+    let Some(mut machine) = Machine::new() else { return };
+    machine.release("0.1.0");
+    machine.release("0.2.0");
+    // The machine's own folder stays as it is.
+    let layers = "mkdir layers; mount -t tmpfs tmpfs layers; mkdir layers/upper layers/work";
+    machine.mounts = format!(
+        "{layers}; mount -t overlay -o lowerdir=/usr/local,upperdir=layers/upper,workdir=layers/work overlay /usr/local"
+    );
+    machine.variables.remove("DOCKEROPS_PREFIX");
+    let typed = format!(
+        "bash {SCRIPT} install -v 0.1.0; bash {SCRIPT} install; cd /; cat /usr/local/bin/dockerops.backup usr/local/{}",
+        SHARED[2]
+    );
+    finish(machine.command(&["bash", "-e", "-c", &typed]).spawn().unwrap()).is(
+        0,
+        &[
+            "kept as /usr/local/bin/dockerops.backup) as /usr/local/bin/dockerops\n",
+            "echo dockerops 0.1.0",
+            "dockerops.1 of 0.2.0",
+        ],
+    );
+}
+
+#[test]
 fn an_older_bash_is_named_and_nothing_newer_than_bash_4_0_is_used() {
     let Some(machine) = Machine::new() else { return };
     let script = fs::read_to_string(SCRIPT).unwrap();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::fake_docker::FakeDocker;
-use crate::support::lab::{Lab, docker_binaries, lab};
+use crate::support::lab::{Lab, lab, on_every_docker};
 use crate::support::registry::Registry;
 use crate::support::repo::Repo;
 use crate::support::scene::{App, Scene, compose};
@@ -31,8 +31,8 @@ fn head(short: &str) -> String {
 #[test]
 fn a_moved_tag_rolls_the_services_that_use_it_and_only_those() {
     let Some(lab) = lab() else { return };
-    for binary in docker_binaries() {
-        let scene = Scene::before(lab, FakeDocker::before(&binary));
+    on_every_docker(|binary| {
+        let scene = Scene::before(lab, FakeDocker::before(binary));
         let scene = Scene { ops: scene.ops.beside_the_registry(lab).always(), ..scene };
         let registry = Registry::start(lab, &[]);
         let (moving, image, first) = fresh(lab, &registry, "moving");
@@ -40,7 +40,7 @@ fn a_moved_tag_rolls_the_services_that_use_it_and_only_those() {
         let stack = scene.ops.unique("roll");
         let pinned = App::new(&format!("{}@{still}", other.strip_suffix(":1").unwrap()));
         // The older CLI's `stack deploy` knows no jobs.
-        let version = stdout_of(command(&binary).arg("--version"));
+        let version = stdout_of(command(binary).arg("--version"));
         let shot = if version.contains(" 20.") {
             "restart_policy: {condition: none}"
         } else {
@@ -93,7 +93,7 @@ fn a_moved_tag_rolls_the_services_that_use_it_and_only_those() {
         registry.forget();
         scene.reconcile().success().stdout_has("1 unchanged");
         assert_eq!(registry.asked(), wanted);
-    }
+    });
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use crate::support::dockerops::DockerOps;
 use crate::support::fake_docker::FakeDocker;
-use crate::support::lab::{Lab, docker_binaries, lab};
+use crate::support::lab::{Lab, docker_binaries, lab, on_every_docker};
 use crate::support::repo::Repo;
 use crate::support::wait_for;
 
@@ -63,8 +63,8 @@ fn both(text: &str) -> [String; 2] {
 #[test]
 fn a_changed_file_rolls_its_services_alone_and_a_version_goes_when_no_rollback_needs_it() {
     let Some(lab) = lab() else { return };
-    for docker in docker_binaries() {
-        let (ops, repo) = (DockerOps::new(lab).with_docker(&docker), Repo::new());
+    on_every_docker(|docker| {
+        let (ops, repo) = (DockerOps::new(lab).with_docker(docker), Repo::new());
         let stack = ops.unique("rotate");
         let [reader, other] = ["reader", "other"].map(|service| format!("{stack}_{service}"));
         repo.stack(&stack, &compose(lab)).write("token", "t1").write(&format!("{stack}/site.conf"), "one");
@@ -107,7 +107,7 @@ fn a_changed_file_rolls_its_services_alone_and_a_version_goes_when_no_rollback_n
         for kind in ["config", "secret"] {
             assert_eq!(names(lab, kind, &stack), [""; 0]);
         }
-    }
+    });
 }
 
 /// A stack that costs no container, with one config.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+use crate::support::lab::lab;
 use crate::support::machine::{Machine, SCRIPT, Said, finish};
 use crate::support::{command, path_with};
 
@@ -270,6 +271,13 @@ fn status_tells_the_swarms_state_an_upgrade_and_the_daemon() {
         make_executable(&bin.join("docker"));
         let said = machine.run(&["status"]);
         said.is(0, &["docker:      28.2.2", swarm, hint, "# 0.2.0 becomes 0.3.0"]);
+    }
+    fs::remove_file(bin.join("docker")).unwrap();
+    if let Some(lab) = lab() {
+        for (host, swarm) in [(lab.docker_host(), "manager"), (lab.docker_host2(), "worker")] {
+            machine.set("DOCKER_HOST", host);
+            machine.run(&["status"]).is(0, &[&format!("swarm:       {swarm}")]).lacks("does not answer");
+        }
     }
     // A script's process bears the script's name. It ends with its standard input.
     fs::write(bin.join("dockerops"), "#!/bin/sh\nread line\n").unwrap();

@@ -160,8 +160,8 @@ impl Daemon {
         let seconds = took.as_secs_f64();
         match result {
             Ok(done) => {
-                let did = done.nothing.clone();
-                let did = did.unwrap_or_else(|| format!("{} in {seconds:.1} s", done.tally.words(false)));
+                let did = || format!("{} in {seconds:.1} s", done.tally.words(false));
+                let did = done.nothing.clone().unwrap_or_else(did);
                 let failing = if of_all { failing(&done.watched) } else { String::new() };
                 let message = format!("{did}{cause}{failing}");
                 let level = if done.tally.failed > 0 { Level::Warn } else { Level::Info };

@@ -105,8 +105,9 @@ impl Daemon {
                 Err(error) => selection.unreadable.push((entry.label.clone(), error)),
             }
         }
+        let nothing = "nothing is watched: set `DOCKEROPS_REPOS`, or `sudo dockerops watch <repository>`";
         let waits = "nothing was tried: every source waits for its turn";
-        selection.explain(if watched.is_empty() { "nothing is watched" } else { waits });
+        selection.explain(if watched.is_empty() { nothing } else { waits });
     }
 }
 

@@ -190,3 +190,13 @@ pub fn docker_binaries() -> Vec<PathBuf> {
     }
     found
 }
+
+/// Runs a test with every docker CLI of this machine, side by side, for it mostly waits.
+pub fn on_every_docker(test: impl Fn(&Path) + Sync) {
+    std::thread::scope(|threads| {
+        for binary in docker_binaries() {
+            let test = &test;
+            threads.spawn(move || test(&binary));
+        }
+    });
+}
