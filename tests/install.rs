@@ -1,6 +1,7 @@
 //! `dockerops.sh install`: a stranger's first minute, upgrades, and what is there before and after.
 
 use std::fs;
+use std::process::Stdio;
 
 use crate::support::machine::{Machine, SCRIPT, SHARED, Said, finish};
 use crate::support::{command, stdout_of};
@@ -221,7 +222,7 @@ fn what_runs_the_version_before_is_named_by_an_upgrade_and_by_an_uninstall() {
     for what in ["install", "uninstall"] {
         let _ = fs::remove_file(machine.program());
         stdout_of(command("cp").args(["/bin/sleep"]).arg(machine.program()));
-        let mut daemon = command(machine.program()).arg("600").spawn().unwrap();
+        let mut daemon = command(machine.program()).arg("60").stdout(Stdio::null()).spawn().unwrap();
         machine.run(&[what]).is(0, &[&format!("note: pid {} still runs ", daemon.id()), "dockerops, or "]);
         daemon.kill().unwrap();
         daemon.wait().unwrap();
