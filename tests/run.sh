@@ -2,7 +2,8 @@
 # sudo tests/run.sh [ARGUMENTS OF cargo test]
 #
 # Does all the set-up and passes all tests, on a real two-node Swarm that is started for it and taken down
-# whatever happens. A test that would be skipped fails. The last lines are cargo's own results.
+# whatever happens, or on the one that DOCKEROPS_TEST_LAB names. A test that would be skipped fails. The last lines
+# are cargo's own results.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=tests/support/common.sh
@@ -29,11 +30,13 @@ main() {
     find_cargo
     say "build"
     cargo test --locked --no-run
-    say "start the Swarm"
-    lab=$(new_lab_folder)
-    tests/lab.sh up "$lab" --owner $$
+    if [[ -z ${DOCKEROPS_TEST_LAB-} ]]; then
+        say "start the Swarm"
+        lab=$(new_lab_folder)
+        tests/lab.sh up "$lab" --owner $$
+    fi
     say "test"
-    export DOCKEROPS_TEST_LAB=$lab DOCKEROPS_TEST_STRICT=1
+    export DOCKEROPS_TEST_LAB=${DOCKEROPS_TEST_LAB:-$lab} DOCKEROPS_TEST_STRICT=1
     # They mostly wait for docker, so more of them at a time than a small machine has processors.
     export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) < 4 ? 4 : $(nproc)))}
     set -m
