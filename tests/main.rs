@@ -17,6 +17,7 @@ mod daemon;
 mod daemon_endures;
 mod database;
 mod demo;
+mod dependencies;
 mod depends_on;
 mod deploy;
 mod drift;
