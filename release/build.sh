@@ -7,8 +7,9 @@
 #   dockerops-share.tar.gz             shell completions and man page
 #   *.sha256                           of each
 #
-# It needs Rust, a C compiler, make, perl (for OpenSSL's own build) and glibc 2.36 or newer with its static
-# libraries, as Debian 12 and Ubuntu 24.04 have (libc6-dev). Where it was built does not matter for where it runs.
+# It needs Rust, a C compiler, make, perl (for OpenSSL's own build), glibc 2.36 or newer with its static libraries,
+# as Debian 12 and Ubuntu 24.04 have (libc6-dev), and pkg-config and libssl-dev, for what writes completions and man
+# page is built as for a test. Where it was built does not matter for where it runs.
 set -euo pipefail
 
 fail() {
@@ -27,10 +28,11 @@ find_target() {
 
 check_tools() {
     local tool
-    for tool in cargo cc make perl tar sha256sum; do
+    for tool in cargo cc make perl pkg-config readelf tar sha256sum; do
         command -v "$tool" >/dev/null || fail "\`$tool\` is missing"
     done
     [[ -e $(cc -print-file-name=libc.a) ]] || fail "glibc's static libraries are missing: apt-get install libc6-dev"
+    pkg-config --exists openssl || fail "OpenSSL's headers are missing: apt-get install libssl-dev"
 }
 
 build() {

@@ -53,3 +53,4 @@ mod unattended;
 mod uninstall;
 mod unwatch;
 mod web;
+mod workflows;
