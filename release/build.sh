@@ -39,9 +39,11 @@ build() {
     local made=$root/target/portable flags
     mkdir -p "$made"
     cc -O2 -fPIC -c "$root/release/names.c" -o "$made/names.o"
-    # The relocations of a program that lies anywhere in memory take 0.9 MiB, or 10 KiB when packed.
+    # The relocations of a program that lies anywhere in memory take 0.9 MiB, or 10 KiB when packed. (On aarch64 Rust
+    # puts a static program at a fixed place.)
     flags="-C target-feature=+crt-static -C link-arg=$made/names.o -C link-arg=-Wl,-z,pack-relative-relocs"
-    # The paths of the machine that builds are no part of the program.
+    # The paths of the machine that builds are no part of the program, but for the folder OpenSSL takes modules from
+    # where its configuration names some.
     flags+=" --remap-path-prefix=$root=. --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
     # No stack of C is ever unwound, and its tables are as large as a tenth of the code.
     export "CFLAGS_${target//-/_}=-fno-asynchronous-unwind-tables -fno-unwind-tables"
