@@ -31,7 +31,7 @@ use orphans::Ours;
 const GRACE: Duration = Duration::from_secs(7);
 /// So long after a program's end its last words may take to come. A helper that it left behind (ssh's, say) may
 /// hold its output open for as long as it likes.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const LAST_WORDS: Duration = Duration::from_secs(3);
 /// A longer line is given in parts.
 const LONGEST_LINE: u64 = 64 * 1024;
 

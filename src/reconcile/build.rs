@@ -166,7 +166,6 @@ impl Work<'_> {
             args: &source.args,
             platforms: &source.platforms,
         };
-        self.session.report.silent_for(limit);
         if let Some(digest) = docker.build(&build, builder, limit, listener).context("the build failed")? {
             return Ok(source.name.pinned(&digest));
         }
@@ -179,7 +178,6 @@ impl Work<'_> {
         let mut digest = String::new();
         // The tag that services look for moves last.
         for tag in [&self.tag, &source.name] {
-            self.session.report.silent_for(limit);
             digest =
                 docker.push(tag, limit, listener).with_context(|| format!("the push of `{tag}` failed"))?;
         }

@@ -16,7 +16,6 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Error;
@@ -99,13 +98,6 @@ impl Report {
     /// An image was built.
     pub fn built(&self, image: &str, text: &str) {
         self.happened("built", Level::Info, image.into(), text, false);
-    }
-
-    /// A build or push is under way, which may be silent for so long; whoever watches is not to take fright.
-    pub fn silent_for(&self, time: Duration) {
-        if let Some((_, pulse)) = &self.daemon {
-            pulse.grant(time);
-        }
     }
 
     /// A line that a build said: for a terminal only, a log has it when it failed.

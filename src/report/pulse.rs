@@ -22,12 +22,6 @@ impl Pulse {
         self.last.store(now, Ordering::Relaxed);
     }
 
-    /// Something is under way that may tell nothing for so long, and is ended then.
-    pub fn grant(&self, time: Duration) {
-        let until = u64::try_from((self.begun.elapsed() + time).as_millis()).unwrap_or(u64::MAX);
-        self.last.store(until, Ordering::Relaxed);
-    }
-
     /// How long ago the last sign was.
     pub fn silent_for(&self) -> Duration {
         self.begun.elapsed().saturating_sub(Duration::from_millis(self.last.load(Ordering::Relaxed)))
