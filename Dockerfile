@@ -1,7 +1,7 @@
 # DockerOps on a Swarm manager; deploy/dockerops-stack.yml runs it.
 #
 #   docker build .                      builds the program first
-#   docker build --target released .    takes it from dist/, where release/build.sh put it
+#   docker build --target released .    takes it from dist/, where deploy/release/build.sh put it
 ARG ALPINE=alpine:3.22
 ARG DOCKER=docker:28-cli
 ARG RUST=rust:1-bookworm
@@ -38,7 +38,7 @@ COPY --from=picked /dockerops /usr/local/bin/dockerops
 FROM ${RUST} AS build
 WORKDIR /src
 COPY . .
-RUN release/build.sh /dist && cp "/dist/dockerops-linux-$(uname -m)" /dockerops
+RUN deploy/release/build.sh /dist && cp "/dist/dockerops-linux-$(uname -m)" /dockerops
 
 FROM base
 COPY --from=build /dockerops /usr/local/bin/dockerops

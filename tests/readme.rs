@@ -182,7 +182,9 @@ fn what_release_md_says_to_type_works() {
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(
         typed("cut").trim(),
-        format!("release/notes.sh v{version}\nrelease/build.sh dist\nrelease/check.sh dist")
+        format!(
+            "deploy/release/notes.sh v{version}\ndeploy/release/build.sh dist\ndeploy/release/check.sh dist"
+        )
     );
     assert_eq!(text.matches("```sh ").count(), 3, "and `attestation`, which needs GitHub");
 }

@@ -23,7 +23,7 @@ pub fn release() -> &'static Path {
         }
         let folder = Path::new(ROOT).join("target/release-test");
         let mut build = command("nice");
-        build.args(["-n", "19"]).arg(Path::new(ROOT).join("release/build.sh")).arg(&folder);
+        build.args(["-n", "19"]).arg(Path::new(ROOT).join("deploy/release/build.sh")).arg(&folder);
         for name in ["HOME", "CARGO_HOME", "RUSTUP_HOME"] {
             build.envs(std::env::var_os(name).map(|value| (name, value)));
         }
@@ -162,7 +162,7 @@ fn the_script_installs_it() {
 }
 
 fn notes(tag: &str) -> Result<String, String> {
-    try_stdout_of(command(Path::new(ROOT).join("release/notes.sh")).arg(tag))
+    try_stdout_of(command(Path::new(ROOT).join("deploy/release/notes.sh")).arg(tag))
 }
 
 #[test]

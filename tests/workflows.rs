@@ -36,13 +36,16 @@ fn the_workflows_run_what_is_here_and_pin_every_action() {
             assert!(commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit()), "{line:?}");
             assert!(version.starts_with(|first: char| first.is_ascii_digit()), "{line:?}");
         }
-        let words =
-            text.split_whitespace().filter(|word| word.starts_with("release/") || word.starts_with(".ci/"));
+        let words = text
+            .split_whitespace()
+            .filter(|word| word.starts_with("deploy/release/") || word.starts_with(".ci/"));
         scripts.extend(words.map(str::to_owned));
     }
     assert_eq!(
         scripts,
-        [".ci/run", "release/build.sh", "release/check.sh", "release/notes.sh"].map(str::to_owned).into()
+        [".ci/run", "deploy/release/build.sh", "deploy/release/check.sh", "deploy/release/notes.sh"]
+            .map(str::to_owned)
+            .into()
     );
     for script in scripts {
         assert!(Path::new(ROOT).join(&script).is_file(), "{script}");
@@ -96,11 +99,11 @@ fn run(job: &str, step: &str, git_ref: &str, gh_fails: bool) -> Result<String, S
         "gh",
         &format!("#!/bin/sh\n{gh_fails} && exit 1\n[ $2 != list ] && echo \"$@\" && exit\necho v1.0.0\n"),
     );
-    for name in ["release", "dist"] {
-        fs::create_dir(folder.path().join(name)).unwrap();
+    for name in ["deploy/release", "dist"] {
+        fs::create_dir_all(folder.path().join(name)).unwrap();
     }
-    let notes: PathBuf = folder.path().join("release/notes.sh");
-    fs::copy(Path::new(ROOT).join("release/notes.sh"), notes).unwrap();
+    let notes: PathBuf = folder.path().join("deploy/release/notes.sh");
+    fs::copy(Path::new(ROOT).join("deploy/release/notes.sh"), notes).unwrap();
     file("dist/program", "");
     stdout_of(command("chmod").arg("+x").arg(folder.path().join("gh")));
     let release = release();

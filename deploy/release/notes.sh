@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# release/notes.sh vX.Y.Z
+# deploy/release/notes.sh vX.Y.Z
 #
 # Prints the part of CHANGELOG.md that is about this version: the notes of its release. Refuses a tag that is not
 # Cargo.toml's version, or that the changelog does not know.
@@ -11,8 +11,8 @@ fail() {
 }
 
 main() {
-    [[ $# == 1 ]] || fail "usage: release/notes.sh vX.Y.Z"
-    cd "$(dirname "$0")/.."
+    [[ $# == 1 ]] || fail "usage: deploy/release/notes.sh vX.Y.Z"
+    cd "$(dirname "$0")/../.."
     local version notes
     version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
     [[ $1 == "v$version" ]] || fail "the tag is \`$1\`, and Cargo.toml's version is $version: the tag must be \`v$version\`"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# release/check.sh FOLDER
+# deploy/release/check.sh FOLDER
 #
-# Holds what release/build.sh made against what RELEASE.md says of it: names, checksums, size, that it asks for no
+# Holds what deploy/release/build.sh made against what RELEASE.md says of it: names, checksums, size, that it asks for no
 # library, and that it starts where there is nothing else.
 set -euo pipefail
 
@@ -13,9 +13,9 @@ fail() {
 }
 
 main() {
-    [[ $# == 1 ]] || fail "usage: release/check.sh FOLDER"
+    [[ $# == 1 ]] || fail "usage: deploy/release/check.sh FOLDER"
     local program size version
-    version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$(dirname "$0")/../Cargo.toml" | head -n 1)
+    version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$(dirname "$0")/../../Cargo.toml" | head -n 1)
     cd "$1"
     program=dockerops-linux-$(uname -m)
     sha256sum --check --strict --quiet "$program.sha256" dockerops-share.tar.gz.sha256

@@ -3,7 +3,7 @@
 //! In: the folder's path. Out: `dockerops.bash`, `_dockerops`, `dockerops.fish`, `dockerops.1`. A program of its own,
 //! so that the one people run carries none of it.
 
-#[path = "../src/cli.rs"]
+#[path = "../../src/cli.rs"]
 mod cli;
 
 use std::error::Error;

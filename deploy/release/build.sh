@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# release/build.sh FOLDER
+# deploy/release/build.sh FOLDER
 #
 # Builds what a release consists of, for this machine's architecture, into FOLDER:
 #
@@ -38,7 +38,7 @@ check_tools() {
 build() {
     local made=$root/target/portable flags
     mkdir -p "$made"
-    cc -O2 -fPIC -c "$root/release/names.c" -o "$made/names.o"
+    cc -O2 -fPIC -c "$root/deploy/release/names.c" -o "$made/names.o"
     # The relocations of a program that lies anywhere in memory take 0.9 MiB, or 10 KiB when packed. (On aarch64 Rust
     # puts a static program at a fixed place.)
     flags="-C target-feature=+crt-static -C link-arg=$made/names.o -C link-arg=-Wl,-z,pack-relative-relocs"
@@ -74,8 +74,8 @@ write_checksums() {
 }
 
 main() {
-    [[ $# == 1 ]] || fail "usage: release/build.sh FOLDER"
-    root=$(realpath "$(dirname "$0")/..")
+    [[ $# == 1 ]] || fail "usage: deploy/release/build.sh FOLDER"
+    root=$(realpath "$(dirname "$0")/../..")
     mkdir -p "$1"
     folder=$(realpath "$1")
     find_target
@@ -84,7 +84,7 @@ main() {
     write_share
     build
     write_checksums
-    "$root/release/check.sh" "$folder"
+    "$root/deploy/release/check.sh" "$folder"
 }
 
 main "$@"
