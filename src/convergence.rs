@@ -65,7 +65,10 @@ pub fn judge(service: &Service, tasks: &[&Task], watch: &mut Watch, now: Instant
         return Progress::Failed { why: because(&service.update_message(), tasks), stopped };
     }
     if enough && !matches!(updating, Some("updating" | "rollback_started")) {
-        return if service.wanted == 0 || updating == Some("completed") {
+        // Swarm calls an update completed, too, when it learned too late of the task that ended: then as without its word.
+        let trusted =
+            updating == Some("completed") && !places.values().flatten().any(|task| task.has_failed());
+        return if service.wanted == 0 || trusted {
             Progress::Done
         } else {
             steady(service, &places, &filled, watch, now)
@@ -261,6 +264,18 @@ mod tests {
         let Progress::Waiting(what) = case.at(&mut watch, 0, begun) else { panic!() };
         assert!(what.contains("exit (1)"), "{what}");
         assert_eq!(case.at(&mut watch, 6, begun), Progress::Done);
+    }
+
+    #[test]
+    fn nor_does_swarms_own_word_make_it_so() {
+        let died = task("a", "failed", "shutdown", "1", "exit (1)");
+        let mut case = Case {
+            service: service("1/1", Some("completed"), "any", "1"),
+            tasks: vec![task("b", "running", "running", "1", ""), died],
+        };
+        assert!(matches!(case.first(), Progress::Waiting(_)));
+        case.tasks.pop();
+        assert_eq!(case.first(), Progress::Done);
     }
 
     #[test]

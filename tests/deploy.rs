@@ -156,7 +156,7 @@ fn stacks_without_a_dependency_are_deployed_before_any_is_awaited() {
 #[test]
 fn a_failed_stack_keeps_its_fingerprint_back_and_is_tried_again() {
     let Some(scene) = Scene::new() else { return };
-    let scene = scene.timeout(5);
+    let scene = scene.timeout(10);
     let good = scene.stack("good", &scene.off());
     let bad = scene.stack("bad", &App::new(&scene.lab.image("missing:1")));
     let begun = std::time::Instant::now();
@@ -164,9 +164,9 @@ fn a_failed_stack_keeps_its_fingerprint_back_and_is_tried_again() {
         .watch()
         .failure(3)
         .stdout_has("No such image")
-        .stdout_has("within 5 s")
+        .stdout_has("within 10 s")
         .stdout_has("1 deployed, 1 failed");
-    assert!(begun.elapsed().as_secs() < 15, "the deadline holds");
+    assert!(begun.elapsed().as_secs() < 25, "the deadline holds");
     assert_eq!(scene.row(&bad).unwrap(), (String::new(), "error".into()));
     assert_eq!(scene.row(&good).unwrap().1, "deployed");
     assert!(scene.status(&bad)["error"].as_str().unwrap().contains("No such image"));
@@ -249,9 +249,11 @@ fn a_rollback_is_a_failure_and_is_not_pushed_again_until_asked() {
 #[test]
 fn an_update_that_swarm_pauses_is_a_failure_and_is_not_pushed_on() {
     let Some(scene) = Scene::new() else { return };
+    // However late a busy docker tells of the task's end.
+    let bad = scene.on().update("monitor: 30s").shell("exit 43");
     let stack = scene.stack("pause", &scene.on());
     scene.watch().success();
-    scene.change(&stack, &scene.on().shell("exit 43")).push().failure(3).stdout_has("non-zero exit (43)");
+    scene.change(&stack, &bad).push().failure(3).stdout_has("non-zero exit (43)");
     assert_eq!(scene.status(&stack)["held"], true);
     // Of several tasks most run as before: every further deploy would take one of them.
     scene.reconcile().failure(3).stdout_has("non-zero exit (43)").stdout_has("held until");
@@ -262,7 +264,7 @@ fn an_update_that_swarm_pauses_is_a_failure_and_is_not_pushed_on() {
 #[test]
 fn a_new_service_that_crashes_again_and_again_is_not_called_deployed() {
     let Some(scene) = Scene::new() else { return };
-    let scene = scene.timeout(8);
+    let scene = scene.timeout(15);
     // It dies after the first look and within its monitor period, and is up again at the deadline.
     let crashing =
         scene.on().update("monitor: 5s").deploy("restart_policy: {delay: 0s}").shell("sleep 1; exit 44");

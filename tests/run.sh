@@ -38,11 +38,11 @@ main() {
     say "test"
     export DOCKEROPS_TEST_LAB=${DOCKEROPS_TEST_LAB:-$lab} DOCKEROPS_TEST_STRICT=1
     # They mostly wait for docker, so more of them at a time than a small machine has processors.
-    export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) < 4 ? 4 : $(nproc)))}
+    export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) < 3 ? 3 : $(nproc)))}
     set -m
     if [[ $# == 0 ]]; then
         # Begun beside the tests that wait; those of the release do it again, and find all of it built.
-        nice -n 19 release/build.sh target/release-early </dev/null >/dev/null 2>&1 &
+        nice -n 19 deploy/release/build.sh target/release-early </dev/null >/dev/null 2>&1 &
     fi
     cargo test --locked "$@" </dev/null &
     set +m
