@@ -75,8 +75,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stack::DriftPolicy;
-    use crate::state::{Record, StackStatus};
+    use crate::state::Record;
 
     #[test]
     fn an_attempt_lasts_until_its_end_is_recorded_and_its_rolls_outlive_it() {
@@ -87,19 +86,7 @@ mod tests {
         state.note_attempt(&attempt).unwrap();
         assert_eq!(state.attempts().unwrap(), vec![attempt.clone()]);
         state.note_failed_rolls(&source, &name).unwrap();
-        let record = Record {
-            name: &name,
-            repository_url: "u",
-            compose_path: "c",
-            status: StackStatus::Error,
-            hash: None,
-            commit: "c",
-            drift: DriftPolicy::Correct,
-            error: Some("why"),
-            held: true,
-            services: None,
-        };
-        state.record(&record).unwrap();
+        state.record(&Record { held: true, ..Record::failed(&name, "u") }).unwrap();
         assert_eq!(state.attempts().unwrap(), []);
         assert_eq!(state.failed_roll("web_app").unwrap().as_deref(), Some("app:1@sha256:aa"));
         for forget in [

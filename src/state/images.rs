@@ -141,7 +141,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stack::{DriftPolicy, StackName};
+    use crate::stack::StackName;
     use crate::state::{AppliedService, Record, StackStatus};
     use std::collections::BTreeMap;
 
@@ -151,16 +151,10 @@ mod tests {
             ((*service).to_owned(), AppliedService { image: Some((*image).into()), spec: BTreeMap::new() })
         });
         let record = Record {
-            name: &name,
-            repository_url: source,
-            compose_path: "",
             status: StackStatus::Deployed,
             hash: Some("h"),
-            commit: "c",
-            drift: DriftPolicy::Correct,
-            error: None,
-            held: false,
             services: Some(services.collect()),
+            ..Record::failed(&name, source)
         };
         state.record(&record).unwrap();
         state.recount_images().unwrap();

@@ -98,6 +98,25 @@ pub struct Record<'a> {
     pub services: Option<BTreeMap<String, AppliedService>>,
 }
 
+#[cfg(test)]
+impl<'a> Record<'a> {
+    /// One that failed, for tests to fill in.
+    pub fn failed(name: &'a StackName, repository_url: &'a str) -> Self {
+        Self {
+            name,
+            repository_url,
+            compose_path: "web/compose.yml",
+            status: StackStatus::Error,
+            hash: None,
+            commit: "c",
+            drift: DriftPolicy::Correct,
+            error: None,
+            held: false,
+            services: None,
+        }
+    }
+}
+
 /// What came of it is known.
 const FORGET_ATTEMPT: &str = "DELETE FROM attempts WHERE name = ?1
      AND repository_id = (SELECT id FROM repository_cache WHERE url = ?2)";
@@ -215,16 +234,11 @@ mod tests {
             spec: BTreeMap::from([("image".into(), "x".into())]),
         };
         Record {
-            name,
-            repository_url: "u",
-            compose_path: "web/compose.yml",
             status,
             hash,
-            commit: "c",
             drift: DriftPolicy::Report,
-            error: None,
-            held: false,
             services: hash.map(|_| BTreeMap::from([("web_a".to_owned(), service)])),
+            ..Record::failed(name, "u")
         }
     }
 

@@ -55,25 +55,12 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stack::DriftPolicy;
-    use crate::state::{Record, StackStatus};
+    use crate::state::Record;
 
     #[test]
     fn a_failed_text_stands_beside_the_applied_one_until_one_converges() {
         let (state, name) = (State::in_memory(), StackName::known("web"));
-        let record = Record {
-            name: &name,
-            repository_url: "u",
-            compose_path: "c",
-            status: StackStatus::Error,
-            hash: None,
-            commit: "c",
-            drift: DriftPolicy::Correct,
-            error: None,
-            held: false,
-            services: None,
-        };
-        state.record(&record).unwrap();
+        state.record(&Record::failed(&name, "u")).unwrap();
         let texts = || state.texts("u").unwrap().remove(&name).unwrap_or_default();
         let pair = |one: Option<&str>, two: Option<&str>| Texts {
             applied: one.map(Into::into),
