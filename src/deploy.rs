@@ -7,6 +7,7 @@ mod pulls;
 mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -105,6 +106,8 @@ struct Wait {
 
 struct Run<'a> {
     docker: &'a Docker,
+    /// Where docker finds copies of what it is to read.
+    folder: &'a Path,
     jobs: &'a [Job<'a>],
     timeout: Duration,
     settled: Settled,
@@ -116,10 +119,11 @@ struct Run<'a> {
     images: BTreeMap<String, ImageCommand>,
 }
 
-/// Does all `jobs`, and adds what they came to to `settled`; an error only where the run itself must end (a
+/// Does all `jobs`, with copies of their files below `folder`, and adds what they came to to `settled`; an error only where the run itself must end (a
 /// signal, the database).
 pub fn run<'a>(
     docker: &'a Docker,
+    folder: &'a Path,
     jobs: &'a [Job<'a>],
     settled: Settled,
     timeout: Duration,
@@ -128,7 +132,7 @@ pub fn run<'a>(
     let pending = (0..jobs.len()).collect();
     let (waits, images) = (Vec::new(), BTreeMap::new());
     let pulls = Pulls::start(docker, jobs.iter().flat_map(|job| job.pulls.iter().cloned()).collect())?;
-    let mut run = Run { docker, jobs, timeout, settled, observer, pulls, pending, waits, images };
+    let mut run = Run { docker, folder, jobs, timeout, settled, observer, pulls, pending, waits, images };
     let mut blind_looks = 0;
     loop {
         run.pulls.tell(run.observer)?;
@@ -249,13 +253,8 @@ impl Run<'_> {
         for service in edited {
             self.docker.forget_image(service)?;
         }
-        self.docker.deploy(Deployment {
-            name: &rendered.name,
-            text: rendered.text(ownership),
-            folder: &rendered.folder,
-            environment: &rendered.environment,
-            resolve,
-        })
+        let (text, copies) = (rendered.text(ownership)?, rendered.copies(self.folder)?);
+        self.docker.deploy(Deployment { name: &rendered.name, text, folder: copies.path(), resolve })
     }
 
     /// One look at all stacks that are waited for.

@@ -18,34 +18,37 @@ pub fn existing_inside(root: &Path, path: &str) -> Result<PathBuf> {
 
 /// Like `existing_inside`, but `path` is relative to `base`, a folder inside `root`; `..` may climb
 /// up to `root`. A leading `..` is how compose files reach shared files of their repository.
+///
+/// `path` is read by its letters first, as docker and most programs do: of `sub/../x` nothing is left of `sub`,
+/// wherever that links to. Only then symlinks are resolved.
 pub fn resolve_inside(root: &Path, base: &Path, path: &str) -> Result<PathBuf> {
     ensure!(!path.is_empty(), "the path is empty");
     ensure!(!path.starts_with('~'), "the path `{path}` begins with `~`, which may stand for a home folder");
     ensure!(!path.contains('\0'), "the path `{}` holds a NUL byte", path.escape_debug());
-    let mut depth = base.strip_prefix(root).map_or(0, |below| below.components().count());
-    let climbing = base != root;
+    let root = root.canonicalize().with_context(|| format!("cannot resolve `{}`", root.display()))?;
+    let below = base.strip_prefix(&root).unwrap_or(Path::new(""));
+    let climbing = !below.as_os_str().is_empty();
+    let mut parts: Vec<_> = below.components().collect();
     for component in Path::new(path).components() {
         match component {
             Component::Prefix(_) | Component::RootDir => bail!("the path `{path}` is absolute"),
-            Component::ParentDir if !climbing || depth == 0 => bail!("the path `{path}` leads out with `..`"),
-            Component::ParentDir => depth -= 1,
+            Component::ParentDir if !climbing || parts.is_empty() => {
+                bail!("the path `{path}` leads out with `..`")
+            }
+            Component::ParentDir => drop(parts.pop()),
             Component::Normal(name) if name == ".git" => bail!("the path `{path}` leads into `.git`"),
-            Component::Normal(_) => depth += 1,
+            Component::Normal(_) => parts.push(component),
             Component::CurDir => {}
         }
     }
-    let root = root.canonicalize().with_context(|| format!("cannot resolve `{}`", root.display()))?;
-    let joined = base.join(path);
-    let resolved = match joined.canonicalize() {
+    let resolved = match root.join(parts.iter().collect::<PathBuf>()).canonicalize() {
         Ok(resolved) => resolved,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!("`{path}` does not exist"),
         Err(error) => return Err(error).with_context(|| format!("cannot resolve `{path}`")),
     };
-    ensure!(resolved.starts_with(&root), "`{path}` is a symlink that leads out of the repository");
-    ensure!(
-        !resolved.strip_prefix(&root)?.components().any(|part| part.as_os_str() == ".git"),
-        "`{path}` leads into `.git`"
-    );
+    let inside = resolved.strip_prefix(&root);
+    let inside = inside.map_err(|_| anyhow!("`{path}` is a symlink that leads out of the repository"))?;
+    ensure!(!inside.components().any(|part| part.as_os_str() == ".git"), "`{path}` leads into `.git`");
     Ok(resolved)
 }
 
@@ -85,8 +88,13 @@ mod tests {
         let real = dir.path().canonicalize().unwrap();
         assert_eq!(existing_inside(dir.path(), "web/a").unwrap(), real.join("web/a"));
         assert_eq!(existing_inside(dir.path(), "./in/a").unwrap(), real.join("web/a"));
-        let up = resolve_inside(dir.path(), &dir.path().join("web"), "../in/a").unwrap();
-        assert_eq!(up, real.join("web/a"));
+        let from_web = |path: &str| resolve_inside(dir.path(), &dir.path().join("web"), path);
+        assert_eq!(from_web("../in/a").unwrap(), real.join("web/a"));
+        // `deep` links to a folder elsewhere; what counts is where it stands.
+        std::fs::create_dir_all(real.join("other/sub")).unwrap();
+        symlink("../other/sub", real.join("web/deep")).unwrap();
+        assert_eq!(from_web("deep/../a").unwrap(), real.join("web/a"));
+        assert!(from_web("deep/../nothing").is_err());
     }
 
     #[test]

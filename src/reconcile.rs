@@ -11,6 +11,7 @@ mod builds;
 mod clean;
 mod fetch;
 mod images;
+mod key;
 #[cfg(test)]
 mod measure;
 mod moves;

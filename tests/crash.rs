@@ -149,7 +149,7 @@ const SIGNALS: [Signal; 2] = [Signal::INT, Signal::TERM];
 fn a_signal_ends_a_run_whose_docker_call_hangs() {
     let (_folder, repo) = served();
     let one = |signal, moment| {
-        let fake = FakeDocker::before("/bin/false".as_ref()).hangs(moment).prints("", "");
+        let fake = FakeDocker::before("/bin/false".as_ref()).knows_no_key().hangs(moment).prints("", "");
         let ops = DockerOps::without_docker().with_fake(&fake).limit(30);
         ends_by(signal, &ops, &repo.url(), || fake.wait_for_call(moment));
     };

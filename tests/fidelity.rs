@@ -17,17 +17,24 @@ use crate::support::repo::Repo;
 const DOTENV: &str = "FROM_DOTENV=dotenv\nFROM_BOTH=dotenv\nEMPTY=\nTRUE=true\nNUMBER=3\nPORT=8088\nMODE=0440\n\
                       FILE=./site.conf\nAWKWARD='a$b \"c\" \\d'\n";
 
-/// Stands for docker at a deploy: keeps what it was given, and what the real one reads of that and of the
-/// author's file, in the same folder with the same variables. Then it fails, so nothing is waited for.
+/// Stands for docker at a deploy: keeps what it was given, the files beside it, and what the real one reads of that
+/// without a variable, and of the author's file with all. Then it fails, so nothing is waited for.
 const CONFIG: &str = r#"
     at=$folder/${@: -1}
     cat >"$at.text"
-    REAL stack config -c - <"$at.text" >"$at.ours" 2>"$at.ours-error" || rm "$at.ours"
+    cp -r . "$at.copies"
+    env -i REAL stack config -c - <"$at.text" >"$at.ours" 2>"$at.ours-error" || rm "$at.ours"
+    cd "REPO/${@: -1}"
     saved=$(export -p)
     set -a; source ./.env; set +a
     eval "$saved"
     REAL stack config -c docker-compose.yml >"$at.authors" 2>"$at.authors-error" || rm "$at.authors"
     exit 1"#;
+
+/// That rule for the stacks of `repo`.
+fn config(real: &Path, repo: &Repo) -> String {
+    CONFIG.replace("REAL", real.to_str().unwrap()).replace("REPO", repo.path().to_str().unwrap())
+}
 
 /// A docker CLI that has `stack config`, which needs no daemon; Debian's 20.10 has none.
 fn docker_with_stack_config() -> Option<PathBuf> {
@@ -84,15 +91,16 @@ fn secrets_as_variables_change_nothing_else() {
     }
     repo.commit("secrets");
     let Some(real) = docker_with_stack_config() else { return };
-    let fake = of_one_secret(&CONFIG.replace("REAL", real.to_str().unwrap()));
+    let fake = of_one_secret(&config(&real, &repo));
     // Every stack asks for the commands of its images, and whether they have a shell.
     let outcome = ops(&fake).limit(300).run(["watch", &repo.url()]);
     outcome.failure(3);
     let mut faults = Vec::new();
     for name in corpus.keys() {
         let kept = |what: &str| fs::read_to_string(fake.folder().join(format!("../{name}.{what}")));
+        let copies = |name: &str| fake.folder().join(format!("../{name}.copies"));
         let fault = match (kept("ours"), kept("authors")) {
-            (Ok(ours), Ok(authors)) => differs_by_secrets(name, &ours, &authors).err(),
+            (Ok(ours), Ok(authors)) => differs_by_secrets(name, &ours, &authors, &copies(name)).err(),
             _ => Some(format!("{:?} {:?}", kept("ours-error"), kept("authors-error"))),
         };
         faults.extend(fault.map(|fault| format!("{name}: {fault}")));
@@ -101,7 +109,7 @@ fn secrets_as_variables_change_nothing_else() {
 }
 
 /// Takes what secrets as variables add out of `ours`, then compares the rest.
-fn differs_by_secrets(stack: &str, ours: &str, authors: &str) -> Result<(), String> {
+fn differs_by_secrets(stack: &str, ours: &str, authors: &str, copies: &Path) -> Result<(), String> {
     let [mut mine, theirs]: [Value; 2] = [ours, authors].map(|text| serde_yaml::from_str(text).unwrap());
     let words = |value: &Value| -> Vec<String> {
         value.as_sequence().into_iter().flatten().map(|word| word.as_str().unwrap().to_owned()).collect()
@@ -147,7 +155,7 @@ fn differs_by_secrets(stack: &str, ours: &str, authors: &str) -> Result<(), Stri
     if !rotates {
         mine["version"] = theirs["version"].clone();
     }
-    differs(stack, &serde_yaml::to_string(&mine).unwrap(), authors)
+    differs(stack, &serde_yaml::to_string(&mine).unwrap(), authors, copies)
 }
 
 /// Removes the one item that `is_added`, and the list where nothing else was in it.
@@ -211,8 +219,7 @@ fn ids_of_volumes_yaml_are_read_as_what_they_stand_for() {
             .write(&format!("v{index}/.env"), "A=1\n");
     }
     repo.commit("volumes");
-    let fake =
-        FakeDocker::of_an_empty_swarm().does("stack deploy", &CONFIG.replace("REAL", real.to_str().unwrap()));
+    let fake = FakeDocker::of_an_empty_swarm().does("stack deploy", &config(&real, &repo));
     let outcome = ops(&fake).run(["watch", &repo.url()]);
     outcome.failure(3).stdout_has("`data` is the compose file's own volume");
     for (index, (_, meant)) in VOLUMES.iter().enumerate() {
@@ -227,7 +234,7 @@ fn ids_of_volumes_yaml_are_read_as_what_they_stand_for() {
         }
         let (mine, meant) =
             (serde_yaml::to_string(&mine).unwrap(), String::from_utf8(config.stdout).unwrap());
-        if let Err(fault) = differs(&format!("v{index}"), &mine, &meant) {
+        if let Err(fault) = differs(&format!("v{index}"), &mine, &meant, fake.folder().as_path()) {
             panic!("{index}: {fault}");
         }
     }
@@ -249,13 +256,13 @@ fn docker_reads_every_file_of_the_corpus_as_its_author_wrote_it() {
         ops(&fake).run(["watch", &repo.url()]).failure(3);
         return assert!(fake.calls_with("stack deploy").len() > 60);
     };
-    let rule = CONFIG.replace("REAL", real.to_str().unwrap());
-    let fake = FakeDocker::of_an_empty_swarm().does("stack deploy", &rule);
+    let fake = FakeDocker::of_an_empty_swarm().does("stack deploy", &config(&real, &repo));
     let outcome = ops(&fake).run(["watch", &repo.url()]);
     outcome.failure(3);
     let mut faults = Vec::new();
     for name in corpus.keys() {
         let kept = |what: &str| fs::read_to_string(fake.folder().join(format!("../{name}.{what}")));
+        let copies = |name: &str| fake.folder().join(format!("../{name}.copies"));
         if kept("text").is_err() {
             // DockerOps itself refused it, on account of its variables.
             let file = repo.path().join(name).join("docker-compose.yml");
@@ -265,7 +272,7 @@ fn docker_reads_every_file_of_the_corpus_as_its_author_wrote_it() {
             continue;
         }
         let fault = match (kept("ours"), kept("authors")) {
-            (Ok(ours), Ok(authors)) => differs(name, &ours, &authors).err(),
+            (Ok(ours), Ok(authors)) => differs(name, &ours, &authors, &copies(name)).err(),
             (Err(_), Err(_)) => {
                 let [ours, authors] =
                     ["ours-error", "authors-error"].map(|what| kept(what).unwrap_or_default());
@@ -286,12 +293,28 @@ fn docker_reads_every_file_of_the_corpus_as_its_author_wrote_it() {
 }
 
 /// Takes what DockerOps adds out of `ours`, all of which must be there, and compares.
-fn differs(stack: &str, ours: &str, authors: &str) -> Result<(), String> {
-    let [mut mine, theirs]: [Value; 2] = [ours, authors].map(|text| serde_yaml::from_str(text).unwrap());
+fn differs(stack: &str, ours: &str, authors: &str, copies: &Path) -> Result<(), String> {
+    let [mut mine, mut theirs]: [Value; 2] = [ours, authors].map(|text| serde_yaml::from_str(text).unwrap());
     let mut rotates = false;
+    credential_specs_by_key(&mut mine);
     for section in ["configs", "secrets"] {
+        // docker opens no file of an external one.
+        for (key, entry) in entries(&mut mine, section).filter(|(_, entry)| entry.contains_key("external")) {
+            if entry.contains_key("file") {
+                entry.insert("file".into(), theirs[section][&*key]["file"].clone());
+            }
+        }
         for (key, entry) in entries(&mut mine, section).filter(|(_, entry)| rotates_by_name(entry)) {
             rotates = true;
+            let author = theirs[section][key.as_str()]["file"].clone();
+            let (Some(file), Some(path)) = (entry["file"].as_str(), author.as_str()) else {
+                return Err(format!("`{key}` has {:?} for {author:?}", entry["file"]));
+            };
+            let copy = copies.join(Path::new(file).file_name().unwrap());
+            if fs::read(&copy).map_err(|error| error.to_string())? != fs::read(path).unwrap() {
+                return Err(format!("`{key}` has another content"));
+            }
+            entry.insert("file".into(), author);
             take_labels(entry, &["dockerops.repository"]).ok_or(format!("no label on `{key}`"))?;
             let author = theirs[section][key.as_str()]["name"].as_str();
             let plain = author.map_or_else(|| format!("{stack}_{key}"), str::to_owned);
@@ -317,11 +340,40 @@ fn differs(stack: &str, ours: &str, authors: &str) -> Result<(), String> {
             service.remove("deploy");
         }
     }
+    // Its files are read already.
+    for (_, service) in entries(&mut theirs, "services") {
+        service.remove("env_file");
+    }
     if rotates && ["3.1", "3.2", "3.3", "3.4"].map(Value::from).contains(&theirs["version"]) {
         assert_eq!(mine["version"], Value::from("3.5"), "{stack}");
         mine["version"] = theirs["version"].clone();
     }
     if mine == theirs { Ok(()) } else { Err(format!("docker reads\n{ours}instead of\n{authors}")) }
+}
+
+/// Takes out the second entries of configs that credential specs name: those whose key is their name.
+fn credential_specs_by_key(mine: &mut Value) {
+    let mut keys = BTreeMap::new();
+    for (key, entry) in entries(mine, "configs") {
+        let name = entry.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+        keys.entry(name.clone()).or_insert_with(Vec::new).push((key == name, key));
+    }
+    let doubled: BTreeMap<_, _> = keys
+        .into_iter()
+        .filter_map(|(name, keys)| match keys.as_slice() {
+            [(true, _), (false, key)] | [(false, key), (true, _)] => Some((name, key.clone())),
+            _ => None,
+        })
+        .collect();
+    for (_, service) in entries(mine, "services") {
+        let Some(spec) = service.get_mut("credential_spec").and_then(Value::as_mapping_mut) else { continue };
+        if let Some(key) = spec.get("config").and_then(Value::as_str).and_then(|name| doubled.get(name)) {
+            spec.insert("config".into(), key.as_str().into());
+        }
+    }
+    if let Some(configs) = mine.get_mut("configs").and_then(Value::as_mapping_mut) {
+        configs.retain(|key, _| !doubled.contains_key(key.as_str().unwrap_or_default()));
+    }
 }
 
 fn rotates_by_name(entry: &Mapping) -> bool {

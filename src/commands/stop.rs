@@ -54,6 +54,10 @@ pub fn run(settings: &Settings, arguments: &StopArgs) -> Result<Ending> {
         remove_bindings(&session, &known.row.url)?;
     }
     remove_images(&writer, digests)?;
+    // Another installation may still tell its stacks by it.
+    if writer.docker.observe()?.services.iter().all(|service| plan::owner(service).is_none()) {
+        writer.docker.remove_key()?;
+    }
     writer.state.clear()?;
     writer.report.say("everything DockerOps managed is removed; volumes stay");
     Ok(Ending::Done)

@@ -1,5 +1,6 @@
 //! What must hold of a compose file before docker sees it; docker checks the rest, in its own words.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use crate::problem::Collector;
@@ -13,6 +14,7 @@ const TAGS: [&str; 8] = ["str", "int", "float", "bool", "null", "timestamp", "se
 /// Notes what is wrong with `tree`, the compose file of the stack `name`.
 pub fn check(tree: &Node, name: &StackName, problems: &mut Collector) {
     refuse_tags(tree, problems);
+    refuse_what_readers_may_differ_on(tree, problems);
     let Some(section) = tree.get("services") else {
         problems.add(tree.line, "services", "is missing: a stack needs at least one service");
         return;
@@ -70,6 +72,29 @@ fn refuse_tags(node: &Node, problems: &mut Collector) {
     for (key, value) in node.pairs().unwrap_or_default() {
         refuse_tags(key, problems);
         refuse_tags(value, problems);
+    }
+}
+
+/// A key that stands twice: the last one counts in docker 20.10, and none in newer ones. A merge of something else
+/// than mappings is none.
+fn refuse_what_readers_may_differ_on(node: &Node, problems: &mut Collector) {
+    for item in node.items().unwrap_or_default() {
+        refuse_what_readers_may_differ_on(item, problems);
+    }
+    let mut known = HashSet::new();
+    for (key, value) in node.pairs().unwrap_or_default() {
+        if let Some(text) = key.text().filter(|text| !known.insert(*text)) {
+            problems.add(key.line, text, "stands twice in one mapping");
+        }
+        if key.is_merge() && !value.can_be_merged() {
+            problems.add(
+                key.line,
+                "<<",
+                format!("must be a mapping or a list of mappings, not {}", value.what()),
+            );
+        }
+        refuse_what_readers_may_differ_on(key, problems);
+        refuse_what_readers_may_differ_on(value, problems);
     }
 }
 

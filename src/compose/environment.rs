@@ -1,128 +1,131 @@
-//! Variables in the tree: the values DockerOps reads itself, and the names docker will look up.
+//! What a compose file takes from outside, written out: docker finds nothing to look up any more.
+//!
+//! In: the author's tree without merges, the variables, the files that `env_file` names. Out: the same tree
+//! with every `${…}` replaced, and with what a container's environment takes from docker's own.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
-use super::interpolate::{Variables, interpolate, rename_dotenv};
+use super::cast::cast;
+use super::env_file::EnvFiles;
+use super::interpolate::{Variables, interpolate};
+use super::labels::child;
 use crate::yaml::{Kind, Node};
 
-/// The tree with every variable replaced; `used` gathers the names, those that `environment:` passes
-/// through without a value included.
-pub fn interpolated(tree: &Node, variables: &Variables, used: &mut BTreeSet<String>) -> Result<Rc<Node>> {
-    for (_, service) in services(tree) {
-        used.extend(passed_through(&service));
-    }
-    sections(tree, &mut |text| interpolate(text, variables, used))
-}
-
-/// The tree that docker reads: `.env` variables renamed, passed-through ones of `.env` written out.
-pub fn for_docker(tree: &Node, variables: &Variables) -> Result<Rc<Node>> {
-    let renamed = sections(tree, &mut |text| rename_dotenv(text, variables))?;
-    let mut tree = Rc::unwrap_or_clone(renamed);
-    if let Some(section) = tree.get("services") {
-        let filled = section
-            .merged_pairs()
-            .into_iter()
-            .map(|(key, service)| (key, fill(&service, variables)))
-            .collect();
-        replace(&mut tree, "services", Node::mapping(filled));
-    }
-    Ok(Rc::new(tree))
-}
-
-fn services(tree: &Node) -> Vec<(Rc<Node>, Rc<Node>)> {
-    tree.get("services").map(|section| section.merged_pairs()).unwrap_or_default()
-}
-
-/// Names in `environment:` that have no value: docker takes it from its own environment.
-fn passed_through(service: &Node) -> Vec<String> {
-    let Some(environment) = service.get("environment") else { return Vec::new() };
-    match environment.items() {
-        Some(items) => {
-            let bare = items.iter().filter_map(|item| item.text()).filter(|text| !text.contains('='));
-            bare.map(str::to_owned).collect()
-        }
-        None => {
-            let pairs = environment.merged_pairs();
-            let empty = pairs.iter().filter(|(_, value)| value.is_null()).filter_map(|(key, _)| key.text());
-            empty.map(str::to_owned).collect()
-        }
-    }
-}
-
-/// The service with those of its passed-through variables that `.env` has.
-fn fill(service: &Rc<Node>, variables: &Variables) -> Rc<Node> {
-    let names: BTreeSet<_> = passed_through(service).into_iter().collect();
-    let given = variables.for_docker(&names);
-    let Some(environment) = service.get("environment").filter(|_| !given.is_empty()) else {
-        return Rc::clone(service);
-    };
-    let value = |name: &str| given.get(&format!("DOTENV_{name}")).map(|value| value.replace('$', "$$"));
-    let mut filled = Rc::unwrap_or_clone(environment);
-    match &mut filled.kind {
-        Kind::Sequence(items) => {
-            for item in items {
-                if let Some((name, value)) = item.text().and_then(|name| Some((name, value(name)?))) {
-                    *item = Node::string(format!("{name}={value}"));
-                }
-            }
-        }
-        _ => {
-            let pairs = filled.merged_pairs().into_iter().map(|(key, old)| {
-                let new = key.text().filter(|_| old.is_null()).and_then(value);
-                (key, new.map_or(old, Node::string))
-            });
-            filled.kind = Kind::Mapping(pairs.collect());
-        }
-    }
-    let mut service = Rc::unwrap_or_clone(Rc::clone(service));
-    replace(&mut service, "environment", Rc::new(filled));
-    Rc::new(service)
-}
-
-/// Puts `value` in the place of `key`, in front of what a merge may bring.
-fn replace(node: &mut Node, key: &str, value: Rc<Node>) {
-    let Kind::Mapping(pairs) = &mut node.kind else { return };
-    match pairs.iter_mut().find(|(known, _)| known.text() == Some(key)) {
-        Some((_, old)) => *old = value,
-        None => pairs.push((Node::string(key), value)),
-    }
-}
-
-type Replace<'a> = dyn FnMut(&str) -> Result<String> + 'a;
-
-/// Values, never keys, and those of `x-` fields too (docker/cli `interpolateConfig`).
-fn sections(tree: &Node, replace: &mut Replace<'_>) -> Result<Rc<Node>> {
+/// The tree with every variable replaced: in values, never in keys, those of `x-` fields included (docker/cli
+/// `interpolateConfig`).
+pub fn interpolated(tree: &Node, variables: &Variables) -> Result<Rc<Node>> {
     let mut tree = tree.clone();
     if let Kind::Mapping(pairs) = &mut tree.kind {
         for (key, value) in pairs {
-            *value = strings(value, key.text().unwrap_or("…"), replace)?;
+            *value = replaced(value, key.text().unwrap_or("…"), variables)?;
         }
     }
     Ok(Rc::new(tree))
 }
 
-fn strings(node: &Rc<Node>, path: &str, replace: &mut Replace<'_>) -> Result<Rc<Node>> {
+fn replaced(node: &Rc<Node>, path: &str, variables: &Variables) -> Result<Rc<Node>> {
     let kind = match &node.kind {
-        Kind::Scalar { text, plain } if text.contains('$') => {
-            let text = replace(text).with_context(|| format!("line {}: `{path}`", node.line))?;
-            Kind::Scalar { text, plain: *plain }
+        Kind::Scalar { text, .. } if text.contains('$') => {
+            let what = || format!("line {}: `{}`", node.line, path.replace(".[]", ""));
+            let new = interpolate(text, variables).with_context(what)?;
+            // What no variable changed docker leaves as it is.
+            let typed = if new == *text { None } else { cast(path, &new).with_context(what)? };
+            let plain = typed.is_some();
+            Kind::Scalar { text: typed.unwrap_or(new), plain }
         }
         Kind::Scalar { .. } => return Ok(Rc::clone(node)),
         Kind::Sequence(items) => {
-            Kind::Sequence(items.iter().map(|item| strings(item, path, replace)).collect::<Result<_>>()?)
+            let path = format!("{path}.[]");
+            Kind::Sequence(items.iter().map(|item| replaced(item, &path, variables)).collect::<Result<_>>()?)
         }
         Kind::Mapping(pairs) => Kind::Mapping(
             pairs
                 .iter()
                 .map(|(key, value)| {
                     let below = format!("{path}.{}", key.text().unwrap_or("…"));
-                    Ok((Rc::clone(key), strings(value, &below, replace)?))
+                    Ok((Rc::clone(key), replaced(value, &below, variables)?))
                 })
                 .collect::<Result<_>>()?,
         ),
     };
     Ok(Rc::new(Node { line: node.line, tag: node.tag.clone(), kind }))
+}
+
+/// The interpolated tree with the environment of every service whole: docker fills a variable without a value,
+/// an empty one too, from its own environment, and opens the files of `env_file` (docker/cli
+/// `resolveEnvironment`).
+pub fn filled(tree: &Rc<Node>, variables: &Variables, files: &EnvFiles) -> Rc<Node> {
+    let mut tree = Rc::clone(tree);
+    let services = tree.get("services").map(|section| section.merged_pairs()).unwrap_or_default();
+    for (key, service) in services {
+        let (Some(name), Some(_)) = (key.text(), service.pairs()) else { continue };
+        let from_files = files.of(name, variables);
+        let environment = service.get("environment");
+        let service = child(child(&mut tree, "services"), name);
+        if from_files.is_some() {
+            remove(service, "env_file");
+        }
+        let from_files = from_files.unwrap_or_default();
+        // Another kind of environment docker refuses in its own words.
+        if environment
+            .map_or(!from_files.is_empty(), |given| given.items().is_some() || given.pairs().is_some())
+        {
+            fill(child(service, "environment"), variables, &from_files);
+        }
+    }
+    tree
+}
+
+fn remove(node: &mut Rc<Node>, key: &str) {
+    if let Kind::Mapping(pairs) = &mut Rc::make_mut(node).kind {
+        pairs.retain(|(known, _)| known.text() != Some(key));
+    }
+}
+
+/// Fills what is empty, then adds those of `from_files` that are not there.
+fn fill(environment: &mut Rc<Node>, variables: &Variables, from_files: &[(String, String)]) {
+    let mut known = BTreeSet::new();
+    match &mut Rc::make_mut(environment).kind {
+        Kind::Sequence(items) => {
+            for item in items.iter_mut() {
+                let Some(text) = item.text() else { continue };
+                let (name, value) = text.split_once('=').unwrap_or((text, ""));
+                known.insert(name.to_owned());
+                if let Some(found) = variables.get(name).filter(|_| value.is_empty()) {
+                    *item = Node::string(format!("{name}={found}"));
+                }
+            }
+            let new = from_files.iter().filter(|(name, _)| !known.contains(name));
+            items.extend(new.map(|(name, value)| Node::string(format!("{name}={value}"))));
+        }
+        Kind::Mapping(pairs) => {
+            for (key, value) in pairs.iter_mut() {
+                let Some(name) = key.text() else { continue };
+                known.insert(name.to_owned());
+                let is_empty = value.is_null() || value.string_text() == Some("");
+                if let Some(found) = variables.get(name).filter(|_| is_empty) {
+                    *value = Node::string(found);
+                }
+            }
+            let new = from_files.iter().filter(|(name, _)| !known.contains(name));
+            pairs.extend(new.map(|(name, value)| (Node::string(name), Node::string(value))));
+        }
+        Kind::Scalar { .. } => {}
+    }
+}
+
+/// The tree as docker must read it to find these very values: it takes `$$` for a dollar sign, in values.
+pub fn literal(node: &Rc<Node>) -> Rc<Node> {
+    let kind = match &node.kind {
+        Kind::Scalar { text, .. } if !text.contains('$') => return Rc::clone(node),
+        Kind::Scalar { text, plain } => Kind::Scalar { text: text.replace('$', "$$"), plain: *plain },
+        Kind::Sequence(items) => Kind::Sequence(items.iter().map(literal).collect()),
+        Kind::Mapping(pairs) => {
+            Kind::Mapping(pairs.iter().map(|(key, value)| (Rc::clone(key), literal(value))).collect())
+        }
+    };
+    Rc::new(Node { line: node.line, tag: node.tag.clone(), kind })
 }

@@ -3,7 +3,7 @@
 //! Source: docker/cli `cli/compose/template/template.go`: `$$`, `$NAME`, `${NAME}`, and `:-`, `-`, `:?`, `?`
 //! in both the braced and, which surprises, the bare form.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 
@@ -13,10 +13,6 @@ pub struct Variables {
     process: BTreeMap<String, String>,
     dotenv: BTreeMap<String, String>,
 }
-
-/// What `.env` variables are called in the text that docker reads: a name of its own keeps a repository
-/// from setting `DOCKER_HOST` or `LD_PRELOAD` for the docker process.
-const DOTENV_PREFIX: &str = "DOTENV_";
 
 impl Variables {
     /// `process` wins over `dotenv`.
@@ -28,25 +24,13 @@ impl Variables {
     pub fn get(&self, name: &str) -> Option<&str> {
         self.process.get(name).or_else(|| self.dotenv.get(name)).map(String::as_str)
     }
-
-    fn is_from_dotenv(&self, name: &str) -> bool {
-        !self.process.contains_key(name) && self.dotenv.contains_key(name)
-    }
-
-    /// What docker's process needs in its environment for the renamed variables among `used`.
-    pub fn for_docker(&self, used: &BTreeSet<String>) -> BTreeMap<String, String> {
-        used.iter()
-            .filter(|name| self.is_from_dotenv(name))
-            .filter_map(|name| Some((format!("{DOTENV_PREFIX}{name}"), self.dotenv.get(name)?.clone())))
-            .collect()
-    }
 }
 
 /// One piece of a template.
 enum Piece<'text> {
     Text(&'text str),
     Escaped,
-    Variable { bare: bool, body: &'text str },
+    Variable(&'text str),
 }
 
 /// Cuts `template` into pieces; fails where docker says `Invalid template`.
@@ -60,13 +44,13 @@ fn pieces(template: &str) -> Result<Vec<Piece<'_>>> {
             pieces.push(Piece::Escaped);
             rest = after;
         } else if let Some(length) = substitution(after) {
-            pieces.push(Piece::Variable { bare: true, body: &after[..length] });
+            pieces.push(Piece::Variable(&after[..length]));
             rest = &after[length..];
         } else if let Some((body, after)) = after.strip_prefix('{').and_then(|inside| {
             let length = substitution(inside)?;
             Some((&inside[..length], inside[length..].strip_prefix('}')?))
         }) {
-            pieces.push(Piece::Variable { bare: false, body });
+            pieces.push(Piece::Variable(body));
             rest = after;
         } else {
             bail!("invalid template `{template}`: write `$$` for a dollar sign");
@@ -87,25 +71,24 @@ fn substitution(text: &str) -> Option<usize> {
     if bare.starts_with(['-', '?']) { Some(text.find('}').unwrap_or(text.len())) } else { Some(name) }
 }
 
+/// docker's `[_a-z][_a-z0-9]*` takes no notice of case, and to Go `ſ` is an `s` and the Kelvin sign a `k`.
 fn name_length(text: &str) -> usize {
-    let word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let word =
+        |letter: char| letter.is_ascii_alphanumeric() || ['_', '\u{17f}', '\u{212a}'].contains(&letter);
     if text.starts_with(|letter: char| letter.is_ascii_digit()) {
         return 0;
     }
     text.find(|letter| !word(letter)).unwrap_or(text.len())
 }
 
-/// Replaces every variable of `template`; `used` gathers their names.
-pub fn interpolate(template: &str, variables: &Variables, used: &mut BTreeSet<String>) -> Result<String> {
+/// Replaces every variable of `template`.
+pub fn interpolate(template: &str, variables: &Variables) -> Result<String> {
     let mut out = String::new();
     for piece in pieces(template)? {
         match piece {
             Piece::Text(text) => out.push_str(text),
             Piece::Escaped => out.push('$'),
-            Piece::Variable { body, .. } => {
-                used.insert(body[..name_length(body)].to_owned());
-                out.push_str(&value(body, variables)?);
-            }
+            Piece::Variable(body) => out.push_str(&value(body, variables)?),
         }
     }
     Ok(out)
@@ -130,24 +113,6 @@ fn value(body: &str, variables: &Variables) -> Result<String> {
     Ok(variables.get(body).unwrap_or_default().to_owned())
 }
 
-/// `template` with the variables that `.env` gives renamed, so that docker finds them and nothing else does.
-pub fn rename_dotenv(template: &str, variables: &Variables) -> Result<String> {
-    let mut out = String::new();
-    for piece in pieces(template)? {
-        match piece {
-            Piece::Text(text) => out.push_str(text),
-            Piece::Escaped => out.push_str("$$"),
-            Piece::Variable { bare, body } => {
-                let prefix =
-                    if variables.is_from_dotenv(&body[..name_length(body)]) { DOTENV_PREFIX } else { "" };
-                let (open, close) = if bare { ("", "") } else { ("{", "}") };
-                out.push_str(&["$", open, prefix, body, close].concat());
-            }
-        }
-    }
-    Ok(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,26 +133,30 @@ mod tests {
             ("a$a", "a"),
             ("${NONE:-http://x:80/?q=1}", "http://x:80/?q=1"),
         ] {
-            assert_eq!(
-                interpolate(template, &variables(), &mut BTreeSet::new()).unwrap(),
-                expected,
-                "{template}"
-            );
+            assert_eq!(interpolate(template, &variables()).unwrap(), expected, "{template}");
         }
         for template in ["$", "${", "${}", "${1}", "$1", "${A", "${A!}", "$ x"] {
-            let error = interpolate(template, &variables(), &mut BTreeSet::new()).unwrap_err();
+            let error = interpolate(template, &variables()).unwrap_err();
             assert!(error.to_string().contains("invalid template"), "{template}");
         }
-        let missing = interpolate("${NONE:?set it}", &variables(), &mut BTreeSet::new()).unwrap_err();
+        let missing = interpolate("${NONE:?set it}", &variables()).unwrap_err();
         assert_eq!(missing.to_string(), "required variable `NONE` is missing a value: set it");
-        assert!(interpolate("${EMPTY:?m}", &variables(), &mut BTreeSet::new()).is_err());
+        assert!(interpolate("${EMPTY:?m}", &variables()).is_err());
     }
 
     #[test]
-    fn only_dotenv_variables_are_renamed() {
-        let renamed = rename_dotenv("$A ${D:-x} $$D $D", &variables()).unwrap();
-        assert_eq!(renamed, "$A ${DOTENV_D:-x} $$D $DOTENV_D");
-        let used = BTreeSet::from(["A".to_owned(), "D".to_owned()]);
-        assert_eq!(variables().for_docker(&used), BTreeMap::from([("DOTENV_D".to_owned(), "4".to_owned())]));
+    fn names_have_the_letters_that_docker_gives_them() {
+        let variables = Variables::new(
+            [("A\u{17f}", "s"), ("\u{212a}", "k"), ("A", "a")].map(|(k, v)| (k.into(), v.into())).into(),
+            BTreeMap::new(),
+        );
+        for (template, expected) in [
+            ("$A\u{17f}/etc", "s/etc"),
+            ("${\u{212a}}", "k"),
+            ("$A\u{e9}", "a\u{e9}"),
+            ("$A\u{130}", "a\u{130}"),
+        ] {
+            assert_eq!(interpolate(template, &variables).unwrap(), expected, "{template}");
+        }
     }
 }

@@ -39,22 +39,13 @@ pub fn label(tree: &Rc<Node>, ownership: &Ownership, fingerprint: &str) -> Rc<No
 pub(super) fn add(target: &mut Rc<Node>, labels: &[(&str, &str)]) {
     match &mut Rc::make_mut(target).kind {
         Kind::Sequence(items) => {
-            items.extend(
-                labels.iter().map(|(label, value)| Node::string(format!("{label}={}", literal(value)))),
-            );
+            items.extend(labels.iter().map(|(label, value)| Node::string(format!("{label}={value}"))));
         }
         Kind::Mapping(pairs) => {
-            pairs.extend(
-                labels.iter().map(|(label, value)| (Node::string(*label), Node::string(literal(value)))),
-            );
+            pairs.extend(labels.iter().map(|(label, value)| (Node::string(*label), Node::string(*value))));
         }
         Kind::Scalar { .. } => {} // neither null nor a collection: docker refuses the file in its own words
     }
-}
-
-/// docker interpolates values.
-pub(super) fn literal(value: &str) -> String {
-    value.replace('$', "$$")
 }
 
 /// The value of `key` in `node`, to be edited: a merged one becomes the node's own, a missing or empty

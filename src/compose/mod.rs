@@ -3,12 +3,14 @@
 //! In: one stack's compose file in a checkout and the variables it may see. Out: a `RenderedStack` with
 //! its images and fingerprint, or what is wrong with it. What docker reads means what the author wrote;
 //! only ownership labels, the names of configs and secrets that rotate, what secrets as variables take, and
-//! what stands for ids of `volumes.yaml` are added. It knows nothing of what is deployed.
+//! what stands for ids of `volumes.yaml` are added. docker looks up nothing: variables are replaced, files of
+//! variables are read, other files are copies of what was checked. It knows nothing of what is deployed.
 
+mod cast;
 mod checks;
 mod dotenv;
+mod env_file;
 mod environment;
-mod fingerprint;
 mod interpolate;
 mod json;
 mod labels;
@@ -17,16 +19,19 @@ mod references;
 mod rotate;
 mod secrets;
 mod shown;
-mod verify;
 mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::fmt;
+use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::Context;
+use tempfile::TempDir;
 
+use crate::fault::OrHint;
+use crate::hash::Key;
 use crate::image::{ImageCommand, ImageRef};
 use crate::paths;
 use crate::problem::{Collector, Problem};
@@ -53,18 +58,14 @@ pub struct Place<'a> {
     pub path: &'a str,
 }
 
-/// A stack as docker will get it.
-#[derive(Debug, Clone)]
+/// A stack as docker will get it. Values of variables stand in it, so it is never printed whole.
+#[derive(Clone)]
 pub struct RenderedStack {
     /// What docker calls it.
     pub name: StackName,
-    /// The folder that relative paths in the file start from: docker's working directory.
-    pub folder: PathBuf,
-    /// What docker's process needs in its environment besides what it inherits.
-    pub environment: BTreeMap<String, String>,
     /// Its services, by name.
     pub services: Vec<Service>,
-    /// MD5 over all that decides what runs, in hex.
+    /// Changes with all that decides what runs: 32 hexadecimal digits.
     pub fingerprint: String,
     /// Its configs and secrets whose names follow their content.
     pub rotated: Vec<Rotated>,
@@ -72,7 +73,12 @@ pub struct RenderedStack {
     pub bindings: BTreeSet<String>,
     /// What its author should know.
     pub notes: Vec<String>,
+    /// Whole: docker finds no variable in it and no file of the repository.
     tree: Rc<Node>,
+    /// As its author wrote it, variables by name.
+    shown: Rc<Node>,
+    files: Vec<references::FileReference>,
+    installation: Key,
     secrets: secrets::Plan,
 }
 
@@ -94,17 +100,36 @@ pub enum Unrenderable {
     Stack(anyhow::Error),
 }
 
+impl fmt::Debug for RenderedStack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("RenderedStack");
+        shown.field("name", &self.name).field("fingerprint", &self.fingerprint).finish_non_exhaustive()
+    }
+}
+
 impl RenderedStack {
     /// The text docker reads: the author's file with ownership labels on every service, and on configs and
-    /// secrets that rotate.
-    pub fn text(&self, ownership: &Ownership) -> String {
+    /// secrets that rotate. An error where a reader of docker's family would find another meaning in it.
+    pub fn text(&self, ownership: &Ownership) -> anyhow::Result<String> {
         let labelled = labels::label(&self.tree, ownership, &self.fingerprint);
-        yaml::print(&rotate::label(&labelled, &self.rotated, ownership))
+        let labelled = rotate::label(&labelled, &self.rotated, ownership);
+        let tree = environment::literal(&rotate::follow_credential_specs(&labelled, &self.rotated));
+        let text = yaml::print(&tree);
+        yaml::reads_alike(&text, &tree)
+            .map_err(|error| anyhow::anyhow!("cannot be handed to docker unchanged: {error}"))
+            .or_hint("please report this compose file as a bug of DockerOps")?;
+        Ok(text)
     }
 
-    /// The same for people, less ownership, the commands of images, and what looks like a secret.
+    /// The files that the text names, in a new folder below `folder`, where docker is to start.
+    pub fn copies(&self, folder: &Path) -> anyhow::Result<TempDir> {
+        references::copies(&self.files, folder)
+            .with_context(|| format!("cannot copy the configs and secrets of `{}`", self.name))
+    }
+
+    /// The file for people, less ownership, the commands of images, and what looks like a secret.
     pub fn shown(&self) -> String {
-        yaml::print(&shown::without_secrets(&self.tree))
+        yaml::show(&shown::without_secrets(&self.shown))
     }
 
     /// The stack with the images that are built here by what they are to run: by their names, a reference. The
@@ -143,45 +168,48 @@ impl RenderedStack {
     }
 }
 
-/// Reads and renders the compose file at `place` as the stack `name`.
+/// Reads and renders the compose file at `place` as the stack `name`. What others may see of contents is
+/// told under the key of the `installation`.
 pub fn load(
     name: &StackName,
     place: Place<'_>,
     inherited: &BTreeMap<OsString, OsString>,
     volumes: &Volumes,
+    installation: &Key,
 ) -> Result<RenderedStack, Unrenderable> {
     let mut problems = Collector::new(place.path);
-    let Some((text, tree)) = read(place, &mut problems) else {
+    let Some(tree) = read(place, &mut problems) else {
         return Err(Unrenderable::Invalid(problems.into_problems()));
     };
     let folder = place.root.join(place.path).parent().unwrap_or(place.root).to_path_buf();
     let variables = variables(place, &folder, inherited).map_err(Unrenderable::Invalid)?;
-    verify::same_meaning(&text, &yaml::print(&tree), &mut problems);
-    let tree = json::without_enabled(place.path, tree);
     checks::check(&tree, name, &mut problems);
-    let (entries, wrong_entries) = secrets::read(place, &folder, &tree);
+    let author = tree.without_merges();
+    let (entries, wrong_entries) = secrets::read(place, &folder, &author);
     let mut problems = problems.into_problems();
     problems.extend(wrong_entries);
     if !problems.is_empty() {
         return Err(Unrenderable::Invalid(problems));
     }
-    render(name, place, &folder, &tree, &variables, &entries, volumes)
+    render(name, place, &folder, &author, &variables, &entries, volumes, installation)
 }
 
+#[allow(clippy::too_many_arguments)] // it is the second half of `load`
 fn render(
     name: &StackName,
     place: Place<'_>,
     folder: &Path,
-    tree: &Rc<Node>,
+    author: &Rc<Node>,
     variables: &Variables,
     entries: &[secrets::Entry],
     volumes: &Volumes,
+    installation: &Key,
 ) -> Result<RenderedStack, Unrenderable> {
     let whole = |error: anyhow::Error| Unrenderable::Stack(error.context(format!("`{}`", place.path)));
-    let mut used = BTreeSet::new();
-    let effective = environment::interpolated(tree, variables, &mut used).map_err(whole)?;
+    let effective = environment::interpolated(author, variables).map_err(whole)?;
     let services = services(&effective).map_err(whole)?;
     let mut problems = Collector::new(place.path);
+    let env_files = env_file::read(&effective, place.root, folder, &mut problems);
     let files = references::files(&effective, place.root, folder, &mut problems);
     references::refuse_relative_binds(&effective, place.root, folder, &mut problems);
     let secrets = secrets::plan(name, entries, &effective, &services, &mut problems);
@@ -189,29 +217,34 @@ fn render(
     if !problems.is_empty() {
         return Err(Unrenderable::Invalid(problems));
     }
-    let rewritten = volumes::rewrite(tree, &effective, volumes);
-    let tree = &rewritten.tree;
-    let fingerprint =
-        fingerprint::fingerprint(&(yaml::print(tree) + &secrets.decides()), &used, variables, &files)
-            .map_err(whole)?;
-    let rotated = rotate::find(name, &effective, &files).map_err(whole)?;
-    let tree = environment::for_docker(&tree.without_merges(), variables).map_err(whole)?;
-    let tree = secrets.inject(rotate::rename(&tree, &rotated));
+    let rotated = rotate::find(name, &effective, &files, installation);
+    let edited = |tree| secrets.inject(rotate::rename(tree, &rotated));
+    let volumes_of = |tree| volumes::rewrite(tree, &effective, volumes, installation);
+    let filled = environment::filled(&references::to_copies(&effective, &files), variables, &env_files);
+    let rewritten = volumes_of(&filled);
+    let tree = edited(&rewritten.tree);
     Ok(RenderedStack {
         name: name.clone(),
-        folder: folder.to_path_buf(),
-        environment: variables.for_docker(&used),
         services,
-        fingerprint,
+        fingerprint: fingerprint(&tree, installation),
+        shown: edited(&volumes_of(author).tree),
         rotated,
         bindings: rewritten.bindings,
         notes: rewritten.notes,
         tree,
+        files,
+        installation: installation.clone(),
         secrets,
     })
 }
 
-fn read(place: Place<'_>, problems: &mut Collector) -> Option<(String, Rc<Node>)> {
+/// Over the whole text, in which every file of the repository is named by its content.
+fn fingerprint(tree: &Node, installation: &Key) -> String {
+    installation.tag([yaml::print(tree)])
+}
+
+/// The file as its author wrote it, if docker would read it so.
+fn read(place: Place<'_>, problems: &mut Collector) -> Option<Rc<Node>> {
     let text = paths::read_text(place.file, MOST_BYTES).map_err(|error| (0, format!("{error:#}")));
     let text = match text.and_then(|text| json::as_yaml(place.path, text)) {
         Ok(text) => text,
@@ -221,7 +254,12 @@ fn read(place: Place<'_>, problems: &mut Collector) -> Option<(String, Rc<Node>)
         }
     };
     match yaml::parse(&text) {
-        Ok(Some(tree)) if tree.pairs().is_some() => Some((text, tree)),
+        Ok(Some(tree)) if tree.pairs().is_some() => {
+            if let Err(error) = yaml::reads_alike(&text, &tree) {
+                problems.add(error.line, "", error.what);
+            }
+            Some(json::without_enabled(place.path, tree))
+        }
         Ok(Some(tree)) => {
             problems.add(tree.line, "", format!("must be a mapping with `services`, not {}", tree.what()));
             None

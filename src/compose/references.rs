@@ -1,65 +1,143 @@
 //! Files that a compose file names: all of them inside the checkout, or an error before anything is read.
+//!
+//! A path is read as docker reads it, by its letters first: of `sub/../x` nothing is left of `sub`, whatever
+//! that links to. docker then gets a copy of the very file that was checked, under the hash of its content.
 
+use std::fs::{self, File, Permissions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use super::labels::child;
+use crate::hash;
 use crate::paths;
 use crate::problem::Collector;
+use crate::stack::Payload;
 use crate::yaml::Node;
 
-/// A file that docker will read when it deploys.
-#[derive(Debug, PartialEq, Eq)]
+/// Swarm takes no larger config, and no secret of half that size.
+const MOST_BYTES: u64 = 1000 * 1024;
+
+/// A file that becomes a config or a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileReference {
+    /// Which of both.
+    pub payload: Payload,
+    /// The entry that names it.
+    pub entry: String,
+    /// SHA-256 of its content in hex; what the copy is called that docker opens.
+    pub content: String,
+    path: PathBuf,
+}
+
+impl FileReference {
     /// The key that names it, `configs.site.file`.
-    pub key: String,
-    /// Where it lies, symlinks resolved.
-    pub path: PathBuf,
+    pub fn key(&self) -> String {
+        format!("{}.{}.file", self.payload.section(), self.entry)
+    }
 }
 
-/// `env_file`, `configs.*.file` and `secrets.*.file` of an interpolated compose file.
+/// `configs.*.file` and `secrets.*.file` of an interpolated compose file.
 pub fn files(tree: &Node, root: &Path, folder: &Path, problems: &mut Collector) -> Vec<FileReference> {
-    let mut named: Vec<(String, Rc<Node>)> = Vec::new();
-    for (key, service) in section(tree, "services") {
-        let Some(value) = service.get("env_file") else { continue };
-        let single = [Rc::clone(&value)];
-        for item in value.items().unwrap_or(&single) {
-            // Newer files write `{path: …, required: …}`.
-            named.push((
-                format!("services.{key}.env_file"),
-                item.get("path").unwrap_or_else(|| Rc::clone(item)),
-            ));
+    let mut found = Vec::new();
+    for payload in Payload::ALL {
+        for (entry, node) in section(tree, payload.section()) {
+            let key = format!("{}.{entry}.file", payload.section());
+            let Some(file) = node.get("file") else { continue };
+            let Some(path) = resolve(&key, &file, root, folder, problems) else { continue };
+            match content(&path) {
+                Ok(content) => found.push(FileReference { payload, entry, content, path }),
+                Err(error) => problems.add(file.line, key, format!("{error:#}")),
+            }
         }
     }
-    for kind in ["configs", "secrets"] {
-        for (key, entry) in section(tree, kind) {
-            named.extend(entry.get("file").map(|file| (format!("{kind}.{key}.file"), file)));
-        }
-    }
-    named.into_iter().filter_map(|(key, node)| resolve(key, &node, root, folder, problems)).collect()
+    found
 }
 
-fn resolve(
-    key: String,
+/// Where the file lies that `node` names, symlinks resolved.
+pub fn resolve(
+    key: &str,
     node: &Node,
     root: &Path,
     folder: &Path,
     problems: &mut Collector,
-) -> Option<FileReference> {
-    let resolved = match node.text() {
-        Some(text) => paths::resolve_inside(root, folder, text),
-        None => Err(anyhow::anyhow!("must be a path, not {}", node.what())),
+) -> Option<PathBuf> {
+    let Some(text) = node.string_text() else {
+        problems.add(node.line, key, format!("must be a path, not {}", node.what()));
+        return None;
     };
-    match resolved {
-        Ok(path) if path.is_file() => Some(FileReference { key, path }),
-        Ok(_) => {
-            problems.add(node.line, key, format!("`{}` is not a file", node.text().unwrap_or_default()));
-            None
-        }
-        Err(error) => {
-            problems.add(node.line, key, format!("{error:#}"));
-            None
+    match paths::resolve_inside(root, folder, text) {
+        Ok(path) if path.is_file() => return Some(path),
+        Ok(_) => problems.add(node.line, key, format!("`{text}` is not a file")),
+        Err(error) => problems.add(node.line, key, format!("{error:#}")),
+    }
+    None
+}
+
+/// SHA-256 of a file's content in hex; nothing is kept of it.
+fn content(path: &Path) -> Result<String> {
+    let mut hash = Sha256::new();
+    each_part(path, |part| {
+        hash.update(part);
+        Ok(())
+    })?;
+    Ok(hash::to_hex(&hash.finalize()))
+}
+
+fn each_part(path: &Path, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut file = File::open(path).map_err(|error| anyhow!("cannot be read: {error}"))?;
+    let (mut buffer, mut length) = (vec![0; 64 * 1024], 0);
+    loop {
+        match file.read(&mut buffer).context("cannot be read")? {
+            0 => return Ok(()),
+            some => {
+                length += some as u64;
+                ensure!(
+                    length <= MOST_BYTES,
+                    "is larger than {} KiB, the most that Swarm takes",
+                    MOST_BYTES / 1024
+                );
+                take(&buffer[..some])?;
+            }
         }
     }
+}
+
+/// The tree that names the copies instead of the files.
+pub fn to_copies(tree: &Rc<Node>, files: &[FileReference]) -> Rc<Node> {
+    let mut tree = Rc::clone(tree);
+    for file in files {
+        let entry = child(child(&mut tree, file.payload.section()), &file.entry);
+        *child(entry, "file") = Node::string(&*file.content);
+    }
+    tree
+}
+
+/// A new folder below `folder`, for root alone, that holds a copy of each file and nothing else.
+pub fn copies(files: &[FileReference], folder: &Path) -> Result<TempDir> {
+    let mut new = tempfile::Builder::new();
+    let new = new.prefix("deploy-").permissions(Permissions::from_mode(0o700)).tempdir_in(folder)?;
+    for file in files {
+        let path = new.path().join(&file.content);
+        if path.exists() {
+            continue;
+        }
+        let mut hash = Sha256::new();
+        let mut copy = fs::OpenOptions::new().write(true).create_new(true).mode(0o400).open(&path)?;
+        each_part(&file.path, |part| {
+            hash.update(part);
+            Ok(copy.write_all(part)?)
+        })?;
+        if hash::to_hex(&hash.finalize()) != file.content {
+            bail!("`{}`: the file is not the one that was checked any more", file.key());
+        }
+    }
+    Ok(new)
 }
 
 /// A bind mount of a checkout's file cannot work: the checkout is gone after the run, and other nodes
@@ -108,7 +186,8 @@ fn id(source: &str) -> String {
     if id.len() < 2 { "files".into() } else { id }
 }
 
-fn section(tree: &Node, name: &str) -> Vec<(String, Rc<Node>)> {
+/// The entries of a section that have names.
+pub fn section(tree: &Node, name: &str) -> Vec<(String, Rc<Node>)> {
     let pairs = tree.get(name).map(|section| section.merged_pairs()).unwrap_or_default();
     pairs.into_iter().filter_map(|(key, value)| Some((key.text()?.to_owned(), value))).collect()
 }

@@ -3,16 +3,14 @@
 //! Swarm never changes a config or secret in place ("only updates to Labels are allowed"). Under a new name
 //! a changed file is a new one, and the services that use it, only those, roll. In: the interpolated tree
 //! and the files it names. Out: the new names, and the tree with them. Services refer to an entry by its
-//! key and docker takes the default mount target from the key as well, so nothing else changes.
+//! key and docker takes the default mount target from the key as well, so nothing else changes. The names are
+//! there for everybody to list, so their hash takes the installation's key to compute.
 
 use std::rc::Rc;
 
-use anyhow::{Context, Result};
-use md5::{Digest, Md5};
-
-use super::labels::{self, Ownership, REPOSITORY, child, literal};
+use super::labels::{self, Ownership, REPOSITORY, child};
 use super::references::FileReference;
-use crate::hash::{hex, part};
+use crate::hash::Key;
 use crate::stack::{Payload, StackName};
 use crate::yaml::Node;
 
@@ -38,14 +36,19 @@ pub struct Rotated {
 
 /// Every entry of `effective` that has `file`. Not those with `external`, where docker passes over the file,
 /// nor with `driver`, which docker refuses beside `file` in words that fit the author's.
-pub fn find(stack: &StackName, effective: &Node, files: &[FileReference]) -> Result<Vec<Rotated>> {
+pub fn find(
+    stack: &StackName,
+    effective: &Node,
+    files: &[FileReference],
+    installation: &Key,
+) -> Vec<Rotated> {
     let mut found = Vec::new();
     for payload in Payload::ALL {
         let section = effective.get(payload.section());
         for (key, entry) in section.map(|section| section.merged_pairs()).unwrap_or_default() {
             let Some(key) = key.text() else { continue };
-            let path = format!("{}.{key}.file", payload.section());
-            let Some(file) = files.iter().find(|file| file.key == path) else { continue };
+            let is_named = |file: &&FileReference| file.payload == payload && file.entry == key;
+            let Some(file) = files.iter().find(is_named) else { continue };
             if is_external(&entry) || entry.get("driver").is_some_and(|driver| !driver.is_null()) {
                 continue;
             }
@@ -54,31 +57,19 @@ pub fn find(stack: &StackName, effective: &Node, files: &[FileReference]) -> Res
                 (!text.is_empty()).then_some(text)
             };
             let plain = text("name").unwrap_or_else(|| stack.scope(key));
-            let hash = hash(stack, text("template_driver"), file)?;
-            found.push(Rotated { payload, key: key.to_owned(), name: join(&plain, &hash), plain });
+            // What docker cannot change in place: the content, and the template driver, whose change it would
+            // silently drop. The stack is in it so that no two stacks ever share, and remove, one config.
+            let driver = text("template_driver").unwrap_or_default();
+            let tag = installation.tag([stack.as_str(), &driver, &file.content]);
+            found.push(Rotated { payload, key: key.to_owned(), name: join(&plain, &tag[..HASH]), plain });
         }
     }
-    Ok(found)
+    found
 }
 
 fn is_external(entry: &Node) -> bool {
     let Some(external) = entry.get("external") else { return false };
     !(external.is_null() || external.as_bool() == Some(false) || external.text() == Some("false"))
-}
-
-/// Over what docker cannot change in place: the content, and the template driver, whose change it would
-/// silently drop. The stack is in it so that no two stacks ever share, and remove, one config.
-fn hash(stack: &StackName, template_driver: Option<String>, file: &FileReference) -> Result<String> {
-    let content = std::fs::read(&file.path);
-    let content =
-        content.with_context(|| format!("`{}`: cannot read `{}`", file.key, file.path.display()))?;
-    let mut hash = Md5::new();
-    for bytes in [stack.as_str().as_bytes(), template_driver.unwrap_or_default().as_bytes(), &content] {
-        part(&mut hash, bytes);
-    }
-    let mut hex = hex(hash);
-    hex.truncate(HASH);
-    Ok(hex)
 }
 
 /// `{plain}_{hash}`; a long `plain` loses its middle.
@@ -98,7 +89,7 @@ pub fn rename(tree: &Rc<Node>, rotated: &[Rotated]) -> Rc<Node> {
     let mut tree = Rc::clone(tree);
     for Rotated { payload, key, name, .. } in rotated {
         let entry = child(child(&mut tree, payload.section()), key);
-        *child(entry, "name") = Node::string(literal(name));
+        *child(entry, "name") = Node::string(name);
     }
     if !rotated.is_empty() && tree.get("version").is_some_and(|version| knows_no_name(&version)) {
         *child(&mut tree, "version") = Node::string(NAMED);
@@ -112,6 +103,25 @@ fn knows_no_name(version: &Node) -> bool {
     // A plain 3.3 is a number: docker refuses it as one.
     let written = version.as_bool().is_none() && version.what() == "a string";
     written && version.text().is_some_and(|text| ["3.1", "3.2", "3.3", "3.4"].contains(&text))
+}
+
+/// `tree` with credential specs that find their config: docker looks for them by key, and again by the whole name in
+/// the Swarm, so such an entry is there once more under its name.
+pub fn follow_credential_specs(tree: &Rc<Node>, rotated: &[Rotated]) -> Rc<Node> {
+    let mut tree = Rc::clone(tree);
+    let services = tree.get("services").map(|section| section.merged_pairs()).unwrap_or_default();
+    for (key, service) in services {
+        let config = service.get("credential_spec").and_then(|spec| spec.get("config"));
+        let named = config.as_ref().and_then(|config| config.text());
+        let is_named = |one: &&Rotated| one.payload == Payload::Config && Some(&*one.key) == named;
+        let (Some(key), Some(found)) = (key.text(), rotated.iter().find(is_named)) else { continue };
+        let spec = child(child(child(&mut tree, "services"), key), "credential_spec");
+        *child(spec, "config") = Node::string(&*found.name);
+        let configs = child(&mut tree, "configs");
+        let entry = Rc::clone(child(configs, &found.key));
+        *child(configs, &found.name) = entry;
+    }
+    tree
 }
 
 /// `tree` with the mark that proves whose the entries are.

@@ -1,4 +1,5 @@
 use super::*;
+use sha2::Digest;
 use std::fs;
 
 struct Stack(tempfile::TempDir);
@@ -20,7 +21,7 @@ impl Stack {
         let root = self.0.path().canonicalize().unwrap();
         let place = Place { root: &root, file: &root.join("web/compose.yml"), path: "web/compose.yml" };
         let environment = environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
-        load(&StackName::known("web"), place, &environment, &Volumes::new())
+        load(&StackName::known("web"), place, &environment, &Volumes::new(), &key())
     }
 
     fn load(&self) -> RenderedStack {
@@ -33,6 +34,11 @@ impl Stack {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// The same in every test: its tags may be compared.
+fn key() -> Key {
+    Key::from_hex(&"5a".repeat(32)).unwrap()
 }
 
 fn ownership() -> Ownership {
@@ -73,7 +79,7 @@ fn every_form_of_labels_gets_ours() {
         "  merged:\n    image: a\n    deploy: {<<: *d, replicas: 1}\n  shared:\n    image: a\n    labels: *l\n    deploy: {labels: *l}\n",
     ));
     let rendered = stack.load();
-    let text = rendered.text(&ownership());
+    let text = rendered.text(&ownership()).unwrap();
     for (service, count) in
         [("none", 3), ("empty", 3), ("list", 4), ("map", 4), ("alias", 4), ("merged", 4), ("shared", 4)]
     {
@@ -90,32 +96,113 @@ fn every_form_of_labels_gets_ours() {
 fn the_fingerprint_covers_text_variables_and_files_and_nothing_else() {
     let compose =
         "services:\n  a: {image: 'a:${T}', env_file: ./e, environment: [P]}\nconfigs: {c: {file: ../c}}\n";
-    let stack = || Stack::new(compose).with("web/e", "1").with("c", "1");
+    let stack = || Stack::new(compose).with("web/e", "E=1").with("c", "1");
     let of = |stack: Stack, environment: &[(&str, &str)]| stack.load_with(environment).unwrap().fingerprint;
     let base = of(stack(), &[("T", "1")]);
     assert_eq!(base.len(), 32);
     assert_eq!(of(stack().with("other", "x"), &[("T", "1"), ("U", "2")]), base);
     assert_ne!(of(stack(), &[("T", "2")]), base);
     assert_ne!(of(stack(), &[("T", "1"), ("P", "2")]), base);
-    assert_ne!(of(stack().with("web/e", "2"), &[("T", "1")]), base);
+    assert_ne!(of(stack().with("web/e", "E=2"), &[("T", "1")]), base);
     assert_ne!(of(stack().with("c", "2"), &[("T", "1")]), base);
     assert_ne!(of(stack().with("web/compose.yml", &format!("{compose}x-a: 1\n")), &[("T", "1")]), base);
 }
 
 #[test]
-fn dotenv_feeds_variables_under_a_name_of_its_own() {
-    let compose = "services:\n  a: {image: 'a:${TAG}', environment: {P: , Q: '${DOCKER_HOST}'}}\n";
-    let stack = Stack::new(compose).with("web/.env", "TAG=7\nP=p$x\nDOCKER_HOST=tcp://evil\n");
-    let rendered = stack.load();
-    assert_eq!(rendered.services[0].image.as_ref().unwrap().to_string(), "a:7");
-    assert!(!rendered.environment.contains_key("DOCKER_HOST"));
-    assert_eq!(rendered.environment.get("DOTENV_TAG").unwrap(), "7");
-    let text = rendered.text(&ownership());
-    assert!(text.contains("${DOTENV_TAG}") && text.contains("${DOTENV_DOCKER_HOST}"), "{text}");
-    assert!(text.contains("\"p$$x\""), "{text}");
-    let rendered = stack.load_with(&[("TAG", "8")]).unwrap();
+fn docker_finds_nothing_to_look_up() {
+    let compose = concat!(
+        "services:\n  a:\n    image: 'a:${TAG}'\n    env_file: [e, ../shared]\n",
+        "    environment: {P: , Q: '${DOCKER_HOST}', D: '', NONE: , 'N$$': '$$x', F: own}\n",
+        "    deploy: {replicas: '${N}'}\n  b: {image: b, environment: [P, 'D=', 'E=1', NONE]}\n  c: {image: c, env_file: e}\n",
+    );
+    let stack = Stack::new(compose).with("web/.env", "TAG=7\nP=p$x\nDOCKER_HOST=tcp://h\nN=3\n");
+    let stack = stack.with("web/e", "F=1\nG=$y\nP\nD=\nH=\n").with("shared", "G=2$z\n");
+    let rendered = stack.load_with(&[("D", "from-docker"), ("TAG", "8")]).unwrap();
     assert_eq!(rendered.services[0].image.as_ref().unwrap().to_string(), "a:8");
-    assert!(rendered.text(&ownership()).contains("${TAG}"));
+    let text = rendered.text(&ownership()).unwrap();
+    assert!(!text.replace("$$", "").contains('$') && !text.contains("env_file"), "{text}");
+    let tree = yaml::parse(&text).unwrap().unwrap();
+    let service = |name: &str| tree.get("services").unwrap().get(name).unwrap();
+    let environment = |name: &str| -> Vec<String> {
+        let node = service(name).get("environment").unwrap();
+        let pair =
+            |(key, value): (Rc<Node>, Rc<Node>)| format!("{}={}", key.text().unwrap(), value.text().unwrap());
+        match node.items() {
+            Some(items) => items.iter().map(|item| item.text().unwrap().to_owned()).collect(),
+            None => node.merged_pairs().into_iter().map(pair).collect(),
+        }
+    };
+    // A key is never interpolated, and `NONE` has no value anywhere.
+    let of_a = ["P=p$$x", "Q=tcp://h", "D=from-docker", "NONE=", "N$$=$$x", "F=own", "G=2$$z", "H="];
+    assert_eq!(environment("a"), of_a);
+    assert_eq!(environment("b"), ["P=p$$x", "D=from-docker", "E=1", "NONE"]);
+    assert_eq!(environment("c"), ["D=from-docker", "F=1", "G=$$y", "H=", "P=p$$x"]);
+    assert!(text.contains("replicas: 3\n"), "{text}");
+    let shown = rendered.shown();
+    assert!(
+        shown.contains("a:${TAG}") && shown.contains("env_file") && !shown.contains("from-docker"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_file_is_read_as_docker_would_find_it_and_docker_gets_a_copy_of_it() {
+    let compose = "services: {a: {image: x}}\nconfigs: {c: {file: sub/../f}, d: {file: f}}\nsecrets: {s: {file: ../top}}\n";
+    let stack = Stack::new(compose).with("web/f", "mine").with("top", "t");
+    let other = stack.0.path().join("other/deep");
+    fs::create_dir_all(&other).unwrap();
+    fs::write(other.parent().unwrap().join("f"), "not mine").unwrap();
+    std::os::unix::fs::symlink("../other/deep", stack.0.path().join("web/sub")).unwrap();
+    let rendered = stack.load();
+    let text = rendered.text(&ownership()).unwrap();
+    let copies = tempfile::tempdir().unwrap();
+    let copies = rendered.copies(copies.path()).unwrap();
+    let tree = yaml::parse(&text).unwrap().unwrap();
+    for (section, key, content) in [("configs", "c", "mine"), ("configs", "d", "mine"), ("secrets", "s", "t")]
+    {
+        let file = tree.get(section).unwrap().get(key).unwrap().get("file").unwrap();
+        let name = file.text().unwrap();
+        assert!(name.len() == 64 && name.chars().all(|digit| digit.is_ascii_hexdigit()), "{name}");
+        assert_eq!(fs::read_to_string(copies.path().join(name)).unwrap(), content, "{key}");
+    }
+    assert_eq!(fs::read_dir(copies.path()).unwrap().count(), 2, "the same content once");
+    assert!(rendered.shown().contains("sub/../f"));
+    fs::write(stack.0.path().join("web/f"), "changed").unwrap();
+    let error = rendered.copies(tempfile::tempdir().unwrap().path()).unwrap_err();
+    assert!(format!("{error:#}").contains("is not the one that was checked any more"), "{error:#}");
+}
+
+#[test]
+fn a_credential_spec_follows_its_config() {
+    let compose = concat!(
+        "services:\n  a: {image: x, credential_spec: {config: c}}\n  b: {image: x, credential_spec: {config: own}}\n",
+        "configs: {c: {file: f}, own: {external: true}}\n",
+    );
+    let text = Stack::new(compose).with("web/f", "{}").load().text(&ownership()).unwrap();
+    let tree = yaml::parse(&text).unwrap().unwrap();
+    let spec = |service: &str| {
+        let service = tree.get("services").unwrap().get(service).unwrap();
+        service.get("credential_spec").unwrap().get("config").unwrap().text().unwrap().to_owned()
+    };
+    let name = name_of(&text, "configs", "c").unwrap();
+    assert_eq!((spec("a"), spec("b")), (name.clone(), "own".to_owned()));
+    assert_eq!(name_of(&text, "configs", &name), Some(name));
+}
+
+#[test]
+fn what_others_can_list_tells_nothing_about_a_value_without_the_key() {
+    let compose = "services: {a: {image: x, environment: {A: '${PIN}'}}}\nsecrets: {s: {file: f}}\n";
+    let stack = Stack::new(compose).with("web/f", "1234");
+    let with = |key: &Key| {
+        let root = stack.0.path().canonicalize().unwrap();
+        let place = Place { root: &root, file: &root.join("web/compose.yml"), path: "web/compose.yml" };
+        let environment = BTreeMap::from([("PIN".into(), "1234".into())]);
+        load(&StackName::known("web"), place, &environment, &Volumes::new(), key).unwrap()
+    };
+    let (one, other) = (with(&key()), with(&Key::new().unwrap()));
+    assert_ne!(one.fingerprint, other.fingerprint);
+    assert_ne!(one.rotated[0].name, other.rotated[0].name);
+    assert_eq!(with(&key()).fingerprint, one.fingerprint);
 }
 
 #[test]
@@ -158,7 +245,25 @@ fn mistakes_name_file_line_and_key() {
             "services: {a: {image: x}}\nsecrets: {s: {file: ../c, labels: {dockerops.repository: x}}}",
             "web/compose.yml:2: `secrets.s.labels`: labels that begin",
         ),
-        ("services: {a: {image: x, image: y}}", "is not YAML: "),
+        ("services:\n  a:\n    image: x\n    'image': y", "web/compose.yml:4: `image`: stands twice"),
+        ("services: {a: {image: x, <<: [y]}}", "`<<`: must be a mapping or a list of mappings"),
+        (
+            "services: {a: {image: x, env_file: {path: e}}}",
+            "`services.a.env_file`: must be a path, not a mapping",
+        ),
+        (
+            "services: {a: {image: x}}\nconfigs: {c: {file: 12}}",
+            "`configs.c.file`: must be a path, not a number",
+        ),
+        (
+            "services: {a: {image: x}}\nconfigs: {c: {file: }}",
+            "`configs.c.file`: must be a path, not nothing",
+        ),
+        (
+            "services: {a: {image: x}}\nx-a: a\u{85}configs:\u{85}  c: {file: /etc/shadow}",
+            "compose.yml:2: holds the letter U+0085",
+        ),
+        ("services: {a: {image: x}}\n# a\u{2028}configs: {}", "compose.yml:2: holds the letter U+2028"),
         (
             "services: {a: {image: x}}\nconfigs: {c: {file: !!binary L2V0Yy9zaGFkb3c=}}",
             "2002:binary`: the tag is not taken",
@@ -173,6 +278,14 @@ fn mistakes_name_file_line_and_key() {
         let found = Stack::new(compose).mistakes();
         assert!(found.iter().any(|line| line.contains(expected)), "{expected}: {found:?}");
     }
+    let large = Stack::new("services: {a: {image: x}}\nconfigs: {c: {file: f}}")
+        .with("web/f", &"x".repeat(1_024_001));
+    assert!(large.mistakes()[0].contains("`configs.c.file`: is larger than 1000 KiB"));
+    let wrong = Stack::new("services: {a: {image: x, env_file: e}}").with("web/e", "A=1\nB C=2\n");
+    assert_eq!(
+        wrong.mistakes(),
+        ["web/compose.yml:1: `services.a.env_file`: `web/e:2` has a name of a variable with a space in it"]
+    );
     let found = Stack::new("services: {a: {image: x}}").with("web/.env", "A=1\n?\n").mistakes();
     assert_eq!(found, ["web/.env:2: is not `NAME=value`"]);
 }
@@ -187,7 +300,7 @@ fn names_follow_the_content_the_stack_and_the_template_driver_and_nothing_else()
     let of = |entry: &str, content: &str| {
         let compose = format!("services: {{a: {{image: x}}}}\nconfigs: {{c: {{{entry}}}}}\n");
         let stack = Stack::new(&compose).with("web/f", content).with("web/.env", "N=own\n");
-        name_of(&stack.load().text(&ownership()), "configs", "c").unwrap_or_default()
+        name_of(&stack.load().text(&ownership()).unwrap(), "configs", "c").unwrap_or_default()
     };
     let base = of("file: f", "1");
     assert!(base.starts_with("web_c_") && base.len() == "web_c_".len() + 12, "{base}");
@@ -216,7 +329,7 @@ fn entries_that_rotate_are_marked_in_every_form_of_labels() {
         "secrets:\n  empty:\n    file: f\n    labels:\n  other: {external: true}\n",
     ));
     let stack = stack.with("web/f", "1");
-    let text = stack.load().text(&Ownership { repository: "$x".into(), ..ownership() });
+    let text = stack.load().text(&Ownership { repository: "$x".into(), ..ownership() }).unwrap();
     let tree = yaml::parse(&text).unwrap().unwrap();
     let labels = |section: &str, key: &str| tree.get(section).unwrap().get(key).unwrap().get("labels");
     for (key, count) in [("map", 2), ("merged", 2), ("none", 1)] {
@@ -240,7 +353,7 @@ fn a_version_stays_where_names_are_known_or_none_is_added() {
     {
         let compose =
             format!("version: {version}\nservices: {{a: {{image: x}}}}\nconfigs: {{c: {{{entry}}}}}\n");
-        let text = Stack::new(&compose).with("web/f", "1").load().text(&ownership());
+        let text = Stack::new(&compose).with("web/f", "1").load().text(&ownership()).unwrap();
         assert!(text.contains(&format!("version: {}\n", version.replace('\'', "\""))), "{text}");
     }
 }
@@ -251,14 +364,15 @@ fn docker_finds_no_merge_that_could_win_over_what_was_checked() {
         "services:\n  a: {image: x, <<: {image: y, hostname: h}}\n",
         "configs: {c: {file: ./ok, <<: [{file: /etc/shadow}, {labels: {k: v}}]}}\n",
     );
-    let text = Stack::new(compose).with("web/ok", "1").load().text(&ownership());
+    let text = Stack::new(compose).with("web/ok", "1").load().text(&ownership()).unwrap();
     assert!(!text.contains("<<") && !text.contains("shadow"), "{text}");
     let tree = yaml::parse(&text).unwrap().unwrap();
     let service = tree.get("services").unwrap().get("a").unwrap();
     assert_eq!(service.get("image").unwrap().text(), Some("x"));
     assert_eq!(service.get("hostname").unwrap().text(), Some("h"));
     let config = tree.get("configs").unwrap().get("c").unwrap();
-    assert_eq!(config.get("file").unwrap().text(), Some("./ok"));
+    let content = crate::hash::to_hex(&sha2::Sha256::digest("1"));
+    assert_eq!(config.get("file").unwrap().text(), Some(&*content));
 }
 
 #[test]
@@ -271,7 +385,7 @@ fn services_run_what_was_built_for_them_and_the_fingerprint_follows() {
     let name = image("host:5000/app:1");
     let built = |digit: &str| name.pinned(&format!("sha256:{}", digit.repeat(64)));
     let pinned = rendered.pinned(&BTreeMap::from([(name.clone(), built("a"))]));
-    let text = pinned.text(&ownership());
+    let text = pinned.text(&ownership()).unwrap();
     assert_eq!(text.matches(&built("a").to_string()).count(), 2, "{text}");
     assert!(text.contains("other"), "{text}");
     let images: Vec<_> = pinned.services.iter().map(|service| service.image.clone().unwrap()).collect();

@@ -7,10 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use md5::{Digest, Md5};
-
 use super::labels::child;
-use crate::hash::hex;
+use crate::hash::Key;
 use crate::yaml::{Kind, Node};
 
 /// The container label that holds the content's hash.
@@ -44,8 +42,8 @@ pub struct Rewritten {
     pub notes: Vec<String>,
 }
 
-/// Rewrites `tree`; `effective` is the same tree with its variables replaced.
-pub fn rewrite(tree: &Rc<Node>, effective: &Node, volumes: &Volumes) -> Rewritten {
+/// Rewrites `tree`; `effective` is the same tree with its variables replaced, or itself.
+pub fn rewrite(tree: &Rc<Node>, effective: &Node, volumes: &Volumes, installation: &Key) -> Rewritten {
     let own = effective.get("volumes").map(|section| section.merged_pairs()).unwrap_or_default();
     let is_own = |id: &str| own.iter().any(|(key, _)| key.text() == Some(id));
     let mut out = Rewritten { tree: Rc::clone(tree), bindings: BTreeSet::new(), notes: Vec::new() };
@@ -66,13 +64,14 @@ pub fn rewrite(tree: &Rc<Node>, effective: &Node, volumes: &Volumes) -> Rewritte
                     hashes.insert(id.clone(), hash.clone());
                     let list = child(child(child(&mut out.tree, "services"), name), "volumes");
                     if let Kind::Sequence(items) = &mut Rc::make_mut(list).kind {
-                        items[index] = escaped(&bind(item, id, path));
+                        items[index] = bind(item, id, path);
                     }
                 }
             }
         }
         if !hashes.is_empty() {
-            label(child(child(&mut out.tree, "services"), name), &digest(&hashes));
+            let content = hashes.iter().flat_map(|(id, hash)| [id, hash]);
+            label(child(child(&mut out.tree, "services"), name), &installation.tag(content));
             out.bindings.extend(hashes.into_keys());
         }
     }
@@ -120,18 +119,6 @@ fn bind(item: &Node, id: &str, path: &str) -> Rc<Node> {
     Node::mapping(pairs.collect())
 }
 
-/// The item has its variables replaced already; docker is not to look for more.
-fn escaped(node: &Rc<Node>) -> Rc<Node> {
-    let kind = match &node.kind {
-        Kind::Scalar { text, plain } => Kind::Scalar { text: text.replace('$', "$$"), plain: *plain },
-        Kind::Sequence(items) => Kind::Sequence(items.iter().map(escaped).collect()),
-        Kind::Mapping(pairs) => {
-            Kind::Mapping(pairs.iter().map(|(key, value)| (Rc::clone(key), escaped(value))).collect())
-        }
-    };
-    Rc::new(Node { line: node.line, tag: node.tag.clone(), kind })
-}
-
 /// Replaces an author's label of that name, which can only be a copy of what docker was told once.
 fn label(service: &mut Rc<Node>, hash: &str) {
     let is_old = |text: Option<&str>| text.is_some_and(|text| text.split('=').next() == Some(BINDINGS));
@@ -145,19 +132,6 @@ fn label(service: &mut Rc<Node>, hash: &str) {
             pairs.push((Node::string(BINDINGS), Node::string(hash)));
         }
         Kind::Scalar { .. } => {} // docker refuses the file in its own words
-    }
-}
-
-fn digest(hashes: &BTreeMap<String, String>) -> String {
-    match hashes.len() {
-        1 => hashes.values().cloned().collect(),
-        _ => {
-            let mut all = Md5::new();
-            for (id, hash) in hashes {
-                all.update(format!("{id}={hash}\n"));
-            }
-            hex(all)
-        }
     }
 }
 
@@ -191,9 +165,13 @@ mod tests {
         Volumes::from([("conf".into(), bind), ("data".into(), Mount::Volume("shop-data".into()))])
     }
 
+    fn key() -> Key {
+        Key::from_hex(&"5a".repeat(32)).unwrap()
+    }
+
     fn rewritten(text: &str) -> (Rewritten, Rc<Node>) {
         let tree = parse(text).unwrap().unwrap();
-        let out = rewrite(&tree, &tree, &volumes());
+        let out = rewrite(&tree, &tree, &volumes(), &key());
         let read = parse(&print(&out.tree)).unwrap().unwrap();
         (out, read)
     }
@@ -215,18 +193,18 @@ mod tests {
             "services:\n  a:\n    volumes:\n    - conf:/etc/a:ro,nocopy\n    - conf:/b:nocopy\n    - other:/x\n    - /data\n    \
              - {type: volume, source: conf, target: /c, read_only: true, volume: {nocopy: true}}\n  b: {image: b}\n",
         );
-        assert_eq!(at(&read, "services/a/volumes/0"), "/nfs/$$conf:/etc/a:ro");
-        assert_eq!(at(&read, "services/a/volumes/1"), "/nfs/$$conf:/b");
+        assert_eq!(at(&read, "services/a/volumes/0"), "/nfs/$conf:/etc/a:ro");
+        assert_eq!(at(&read, "services/a/volumes/1"), "/nfs/$conf:/b");
         assert_eq!(at(&read, "services/a/volumes/2"), "other:/x");
         assert_eq!(at(&read, "services/a/volumes/4/type"), "bind");
-        assert_eq!(at(&read, "services/a/volumes/4/source"), "/nfs/$$conf");
+        assert_eq!(at(&read, "services/a/volumes/4/source"), "/nfs/$conf");
         assert_eq!(at(&read, "services/a/volumes/4/read_only"), "true");
         assert!(
             read.get("services").unwrap().get("a").unwrap().get("volumes").unwrap().items().unwrap()[4]
                 .get("volume")
                 .is_none()
         );
-        assert_eq!(at(&read, "services/a/labels/dockerops.bindings"), "h1");
+        assert_eq!(at(&read, "services/a/labels/dockerops.bindings"), key().tag(["conf", "h1"]));
         assert!(read.get("services").unwrap().get("b").unwrap().get("labels").is_none());
         assert_eq!(out.bindings, BTreeSet::from(["conf".to_owned()]));
     }
@@ -255,10 +233,13 @@ mod tests {
             "x: &v ['conf:/c']\nbase: &base {volumes: *v, labels: [a=b, dockerops.bindings=old]}\nservices:\n  a: {<<: *base}\n  b: {volumes: *v}\n",
         );
         for service in ["a", "b"] {
-            assert_eq!(at(&read, &format!("services/{service}/volumes/0")), "/nfs/$$conf:/c");
+            assert_eq!(at(&read, &format!("services/{service}/volumes/0")), "/nfs/$conf:/c");
         }
-        assert_eq!(at(&read, "services/a/labels/1"), "dockerops.bindings=h1");
-        assert_eq!(at(&read, "services/b/labels/dockerops.bindings"), "h1");
+        assert_eq!(
+            at(&read, "services/a/labels/1"),
+            format!("dockerops.bindings={}", key().tag(["conf", "h1"]))
+        );
+        assert_eq!(at(&read, "services/b/labels/dockerops.bindings"), key().tag(["conf", "h1"]));
         assert_eq!(at(&read, "x/0"), "conf:/c");
     }
 }

@@ -29,7 +29,8 @@ impl Scene {
         let docker = folder.path().join("bin/docker");
         fs::create_dir(folder.path().join("bin")).unwrap();
         let calls = folder.path().join("calls");
-        fs::write(&docker, format!("#!/bin/sh\necho \"$*\" >>{}\n", calls.display())).unwrap();
+        let script = "case $* in 'config inspect'*) echo 'no such config' >&2; exit 1 ;; esac";
+        fs::write(&docker, format!("#!/bin/sh\necho \"$*\" >>{}\n{script}\n", calls.display())).unwrap();
         fs::set_permissions(&docker, fs::Permissions::from_mode(0o755)).unwrap();
         let path = format!("{}:/usr/bin:/bin", folder.path().join("bin").display());
         let database = folder.path().join("state/dockerops.db").display().to_string();

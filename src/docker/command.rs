@@ -224,6 +224,19 @@ pub fn config_create(name: &str, labels: &[(&str, &str)]) -> Vec<String> {
     call
 }
 
+/// The config that holds the key of the Swarm's installations.
+pub const KEY: &str = "dockerops-key";
+
+/// That config's content, as JSON.
+pub fn key_inspect() -> Vec<String> {
+    words(&["config", "inspect", "--format", "{{json .Spec.Data}}", KEY])
+}
+
+/// Removes that config.
+pub fn key_rm() -> Vec<String> {
+    words(&["config", "rm", KEY])
+}
+
 /// Succeeds where the CLI has the component.
 pub fn buildx_version() -> Vec<String> {
     words(&["buildx", "version"])

@@ -6,6 +6,7 @@
 pub mod build;
 pub mod command;
 mod image;
+mod key;
 mod node;
 mod own;
 pub mod payload;
@@ -65,10 +66,8 @@ pub struct Deployment<'a> {
     pub name: &'a StackName,
     /// The compose text.
     pub text: String,
-    /// The folder that relative paths start from.
+    /// The folder that relative paths start from, with all files that the text names.
     pub folder: &'a Path,
-    /// Variables for interpolation.
-    pub environment: &'a BTreeMap<String, String>,
     /// Whether images that did not change are asked of their registry again.
     pub resolve: command::ResolveImage,
 }
@@ -147,8 +146,11 @@ impl Docker {
     /// `docker stack deploy`, with the compose text on standard input.
     pub fn deploy(&self, deployment: Deployment<'_>) -> Result<()> {
         let call = command::stack_deploy(deployment.name, deployment.resolve);
-        let mut environment = self.environment.clone();
-        environment.extend(deployment.environment.iter().map(|(name, value)| (name.into(), value.into())));
+        // Of what compose files may name, docker is to have what they were rendered with.
+        let is_text =
+            |(name, value): &(&OsString, &OsString)| name.to_str().is_some() && value.to_str().is_some();
+        let environment = self.environment.iter().filter(is_text);
+        let environment = environment.map(|(name, value)| (name.clone(), value.clone())).collect();
         let docker = Self { environment, ..self.clone() };
         let output = docker.raw(&call, self.action, Some(deployment.folder), Some(deployment.text))?;
         if output.success { Ok(()) } else { Err(refused(&call, &output)) }

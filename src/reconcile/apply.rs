@@ -83,7 +83,8 @@ impl Planned {
         }
         note_foreign_images(session, images, &jobs, &self.built_names())?;
         let mut recorder = Recorder::new(session, &jobs, &owners, tally);
-        let settled = deploy::run(session.docker, &jobs, settled, session.deploy_timeout, &mut recorder)?;
+        let (docker, folder) = (session.docker, &session.checkouts);
+        let settled = deploy::run(docker, folder, &jobs, settled, session.deploy_timeout, &mut recorder)?;
         let converged: Vec<_> = recorder.converged.iter().map(|job| &jobs[*job]).collect();
         retire::retire(session, &converged)?;
         Ok(settled)

@@ -1,5 +1,6 @@
 //! Checkouts, manifests and rendered stacks of the sources that have work.
 
+use std::cell::OnceCell;
 use std::thread;
 
 use anyhow::{Context, Result};
@@ -7,14 +8,14 @@ use anyhow::{Context, Result};
 use super::bindings::{self, Bindings};
 use super::builds::{self, Image};
 use super::survey::{Finding, Surveyed};
-use super::{Options, Session};
-use crate::compose::{self, Place, Unrenderable, Volumes};
-use crate::docker::Docker;
+use super::{Options, Session, key};
+use crate::compose::{self, Place, Unrenderable};
 use crate::fault::OrHint;
 use crate::git::{self, Checkout};
-use crate::manifest::{self, Layout, StackEntry};
+use crate::hash::Key;
+use crate::manifest::{self, Layout};
 use crate::plan::{Desired, Images};
-use crate::problem::{Problem, Problems};
+use crate::problem::Problems;
 use crate::signal;
 use crate::source::Source;
 
@@ -63,6 +64,7 @@ pub fn fetch(session: &Session<'_>, surveyed: Vec<Surveyed>, options: &Options) 
     // Threads share the way to git, not the database.
     let (folder, access) = (&*session.checkouts, session.git);
     let mut fetched = Vec::new();
+    let keys = OnceCell::new();
     let mut left = surveyed.into_iter().peekable();
     while left.peek().is_some() {
         signal::check()?;
@@ -91,7 +93,7 @@ pub fn fetch(session: &Session<'_>, surveyed: Vec<Surveyed>, options: &Options) 
                 (Finding::Waits, _) => Content::Waits,
                 (_, None) => Content::Idle,
                 (_, Some(checkout)) => match checkout
-                    .and_then(|checkout| read(session.docker, &surveyed.target.source, checkout, options))
+                    .and_then(|checkout| read(session, &keys, &surveyed.target.source, checkout, options))
                 {
                     Ok(read) => {
                         say_notes(session, &read);
@@ -118,16 +120,39 @@ fn join(thread: thread::ScopedJoinHandle<'_, Result<Checkout>>) -> Result<Checko
 }
 
 /// Reads the manifest and renders its stacks; all mistakes of all files together.
-fn read(docker: &Docker, source: &Source, checkout: Checkout, options: &Options) -> Result<Read> {
+fn read(
+    session: &Session<'_>,
+    keys: &OnceCell<Key>,
+    source: &Source,
+    checkout: Checkout,
+    options: &Options,
+) -> Result<Read> {
     let mut desired = Vec::new();
     let (manifest, mut problems) = manifest::read(checkout.root(), checkout.dir(), !options.dry_run);
     let (volumes, bindings, wrong) = bindings::read(&checkout, &manifest);
     problems.extend(wrong);
     for entry in manifest.stacks {
-        match render(docker, &checkout, &entry, &volumes) {
-            Ok(rendered) => desired.push(Desired { entry, rendered, images: Images::Ready }),
-            Err(found) => problems.extend(found),
-        }
+        let Some(file) = entry.compose_file.clone().filter(|_| entry.enabled) else {
+            desired.push(Desired { entry, rendered: None, images: Images::Ready });
+            continue;
+        };
+        let key = match keys.get() {
+            Some(key) => key,
+            None => keys.get_or_init({
+                let new = key::key(session, options)?;
+                || new
+            }),
+        };
+        let place = Place { root: checkout.root(), file: &file, path: &entry.compose_path };
+        let rendered = match compose::load(&entry.name, place, session.docker.environment(), &volumes, key) {
+            Ok(rendered) => Some(Ok(rendered)),
+            Err(Unrenderable::Stack(error)) => Some(Err(error)),
+            Err(Unrenderable::Invalid(found)) => {
+                problems.extend(found);
+                continue;
+            }
+        };
+        desired.push(Desired { entry, rendered, images: Images::Ready });
     }
     if problems.is_empty() {
         let images = builds::identify(&checkout, manifest.images)?;
@@ -136,21 +161,4 @@ fn read(docker: &Docker, source: &Source, checkout: Checkout, options: &Options)
     Err(Problems(problems))
         .with_context(|| format!("source `{source}` at {}", checkout.commit().short()))
         .or_hint("mend the files and push; until then this source stays as it was deployed last")
-}
-
-type Rendered = Option<Result<compose::RenderedStack>>;
-
-fn render(
-    docker: &Docker,
-    checkout: &Checkout,
-    entry: &StackEntry,
-    volumes: &Volumes,
-) -> Result<Rendered, Vec<Problem>> {
-    let Some(file) = entry.compose_file.as_ref().filter(|_| entry.enabled) else { return Ok(None) };
-    let place = Place { root: checkout.root(), file, path: &entry.compose_path };
-    match compose::load(&entry.name, place, docker.environment(), volumes) {
-        Ok(rendered) => Ok(Some(Ok(rendered))),
-        Err(Unrenderable::Stack(error)) => Ok(Some(Err(error))),
-        Err(Unrenderable::Invalid(problems)) => Err(problems),
-    }
 }

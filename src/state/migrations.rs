@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::fault::fault;
 
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     // The older release's tables, which it made without a version.
     "CREATE TABLE IF NOT EXISTS images (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -103,6 +103,7 @@ const MIGRATIONS: [&str; 9] = [
     );",
     // What a look at the images that nothing uses had found, when none of them could go.
     "CREATE TABLE kept_images (found TEXT NOT NULL);",
+    "CREATE TABLE installation (key TEXT NOT NULL);",
 ];
 
 fn version(connection: &Connection) -> Result<usize> {

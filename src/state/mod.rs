@@ -8,6 +8,7 @@ mod bindings;
 mod builds;
 mod events;
 mod images;
+mod key;
 mod migrations;
 mod sources;
 mod stacks;
@@ -89,10 +90,11 @@ impl State {
         self.connection.path().is_none_or(str::is_empty)
     }
 
-    /// Forgets everything: sources, stacks, images and events.
+    /// Forgets everything: sources, stacks, images, events and the key.
     pub fn clear(&self) -> Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
-        let images = ["images", "foreign_images", "image_digests", "failed_rolls", "kept_images"];
+        let images =
+            ["images", "foreign_images", "image_digests", "failed_rolls", "kept_images", "installation"];
         for table in ["stacks", "repository_cache", "bindings", "events"].into_iter().chain(images) {
             transaction.execute(&format!("DELETE FROM {table}"), [])?;
         }

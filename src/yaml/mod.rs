@@ -3,16 +3,19 @@
 //! docker reads YAML 1.1, most libraries write 1.2; `mode: 0440` does not survive a typed
 //! parse-and-print. A tree of untyped nodes does, and every node knows its line for error messages.
 
+mod alike;
 mod json;
 mod parse;
 mod print;
+mod types;
 
 use std::collections::HashSet;
 use std::rc::Rc;
 
+pub use alike::reads_alike;
 pub use json::from_json;
-pub use parse::parse;
-pub use print::print;
+pub use parse::{SyntaxError, parse};
+pub use print::{print, show};
 
 /// One value with the line (from 1) it begins on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +80,25 @@ impl Node {
         }
     }
 
+    /// The text of a scalar that is a string to docker: quoted, or of no other type by its letters.
+    pub fn string_text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Scalar { text, plain } => {
+                let typed = match self.tag.as_deref() {
+                    None => *plain && types::is_typed(text),
+                    Some(tag) => !tag.ends_with(":str"),
+                };
+                (!typed).then_some(text)
+            }
+            _ => None,
+        }
+    }
+
+    /// A number or a boolean that DockerOps adds.
+    pub fn plain(text: impl Into<String>) -> Rc<Self> {
+        Rc::new(Self { line: 0, tag: None, kind: Kind::Scalar { text: text.into(), plain: true } })
+    }
+
     /// Nothing, `~` or `null`.
     pub fn is_null(&self) -> bool {
         matches!(&self.kind, Kind::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
@@ -107,10 +129,10 @@ impl Node {
             }
         };
         let pairs = self.pairs().unwrap_or_default();
-        for (key, value) in pairs.iter().filter(|(key, _)| !is_merge(key)) {
+        for (key, value) in pairs.iter().filter(|(key, _)| !key.is_merge()) {
             add(key, value);
         }
-        for (_, value) in pairs.iter().filter(|(key, _)| is_merge(key)) {
+        for (_, value) in pairs.iter().filter(|(key, _)| key.is_merge()) {
             let single = std::slice::from_ref(value);
             for source in value.items().unwrap_or(single) {
                 for (key, value) in source.merged_pairs() {
@@ -130,7 +152,7 @@ impl Node {
             Kind::Sequence(items) => Kind::Sequence(items.iter().map(|item| item.without_merges()).collect()),
             Kind::Mapping(pairs) => {
                 let sound =
-                    pairs.iter().filter(|(key, _)| is_merge(key)).all(|(_, value)| can_be_merged(value));
+                    pairs.iter().filter(|(key, _)| key.is_merge()).all(|(_, value)| value.can_be_merged());
                 let pairs = if sound { self.merged_pairs() } else { pairs.clone() };
                 Kind::Mapping(
                     pairs
@@ -146,12 +168,23 @@ impl Node {
     /// The value of `key`, merges included.
     pub fn get(&self, key: &str) -> Option<Rc<Node>> {
         let pairs = self.pairs()?;
-        let own = pairs.iter().find(|(known, _)| !is_merge(known) && known.text() == Some(key));
+        let own = pairs.iter().find(|(known, _)| !known.is_merge() && known.text() == Some(key));
         let mut merges = pairs
             .iter()
-            .filter(|(key, _)| is_merge(key))
+            .filter(|(key, _)| key.is_merge())
             .flat_map(|(_, value)| value.items().unwrap_or(std::slice::from_ref(value)));
         own.map(|(_, value)| Rc::clone(value)).or_else(|| merges.find_map(|source| source.get(key)))
+    }
+
+    /// Whether it is the key of a merge, `<<` without quotes.
+    pub fn is_merge(&self) -> bool {
+        matches!(&self.kind, Kind::Scalar { text, plain: true } if text == "<<")
+    }
+
+    /// A mapping, or a list of mappings.
+    pub fn can_be_merged(&self) -> bool {
+        let is_mapping = |node: &Self| matches!(node.kind, Kind::Mapping(_));
+        is_mapping(self) || self.items().is_some_and(|items| items.iter().all(|item| is_mapping(item)))
     }
 
     /// What the node is, in words for an error message.
@@ -165,14 +198,4 @@ impl Node {
             Kind::Mapping(_) => "a mapping",
         }
     }
-}
-
-/// A mapping, or a list of mappings.
-fn can_be_merged(value: &Node) -> bool {
-    let is_mapping = |node: &Node| matches!(node.kind, Kind::Mapping(_));
-    is_mapping(value) || value.items().is_some_and(|items| items.iter().all(|item| is_mapping(item)))
-}
-
-fn is_merge(key: &Node) -> bool {
-    matches!(&key.kind, Kind::Scalar { text, plain: true } if text == "<<")
 }

@@ -36,7 +36,26 @@ impl From<ScanError> for SyntaxError {
 /// The first document of `text`, or `None` if there is none. A byte order mark is passed over.
 pub fn parse(text: &str) -> Result<Option<Rc<Node>>, SyntaxError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    refuse_odd_letters(text)?;
     first_document(text).map_err(|error| at_the_tab(error, text))
+}
+
+/// YAML 1.1, which docker reads, ends a line at letters that are like any other in YAML 1.2, and a comment or
+/// a scalar would end there. What cannot be seen has no place outside of an escape anyway.
+fn refuse_odd_letters(text: &str) -> Result<(), SyntaxError> {
+    let is_odd = |letter: char| match letter {
+        '\n' | '\r' | '\t' => false,
+        '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => true,
+        letter => letter.is_control(),
+    };
+    let Some((at, letter)) = text.char_indices().find(|(_, letter)| is_odd(*letter)) else { return Ok(()) };
+    let line = text[..at].matches('\n').count() + 1;
+    let number = u32::from(letter);
+    let what = format!(
+        "holds the letter U+{number:04X}, which not all readers of YAML take for the same; write `\\u{number:04x}` in \
+         double quotes"
+    );
+    Err(SyntaxError { line, what })
 }
 
 /// The parser names the line where the value began that the tab ended.

@@ -46,7 +46,13 @@ impl FakeDocker {
 
     /// A Swarm without services, on nodes without images; whatever else docker is asked fails.
     pub fn of_an_empty_swarm() -> Self {
-        Self::before("/bin/false".as_ref()).prints("service ls", "").prints("image ls", "")
+        Self::before("/bin/false".as_ref()).knows_no_key().prints("service ls", "").prints("image ls", "")
+    }
+
+    /// The Swarm has no key of DockerOps, and takes the one it gets.
+    pub fn knows_no_key(self) -> Self {
+        let rule = "[[ \"$1 $2\" == 'config create' ]] && exit 0; echo 'no such config' >&2; exit 1";
+        self.does("dockerops-key", rule)
     }
 
     /// Calls whose arguments contain `part` wait for `release`; they end with who called them.

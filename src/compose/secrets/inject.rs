@@ -8,7 +8,7 @@ use crate::yaml::{Kind, Node};
 
 /// Secrets and scripts, at the top level and in the services.
 pub fn files(mut tree: Rc<Node>, plan: &Plan) -> Rc<Node> {
-    let external = || Node::mapping(vec![(Node::string("external"), plain("true"))]);
+    let external = || Node::mapping(vec![(Node::string("external"), Node::plain("true"))]);
     for key in &plan.keys {
         *child(child(&mut tree, "secrets"), key) = external();
     }
@@ -24,7 +24,7 @@ pub fn files(mut tree: Rc<Node>, plan: &Plan) -> Rc<Node> {
             ("source", Node::string(&injection.script.name)),
             ("target", Node::string(script::PATH)),
             // Any user of the image must read it.
-            ("mode", plain("0555")),
+            ("mode", Node::plain("0555")),
         ];
         let config = config.into_iter().map(|(key, value)| (Node::string(key), value)).collect();
         add(child(service, "configs"), Node::mapping(config));
@@ -43,14 +43,9 @@ pub fn commands(mut tree: Rc<Node>, commands: &[(&str, Vec<String>)]) -> Rc<Node
     tree
 }
 
-/// docker interpolates the words once more.
 fn list(words: &[String]) -> Rc<Node> {
-    let words = words.iter().map(|word| Node::string(word.replace('$', "$$"))).collect();
+    let words = words.iter().map(|word| Node::string(word)).collect();
     Rc::new(Node { line: 0, tag: None, kind: Kind::Sequence(words) })
-}
-
-fn plain(text: &str) -> Rc<Node> {
-    Rc::new(Node { line: 0, tag: None, kind: Kind::Scalar { text: text.to_owned(), plain: true } })
 }
 
 fn add(node: &mut Rc<Node>, item: Rc<Node>) {

@@ -113,13 +113,6 @@ impl Plan {
         self.injections.iter().filter_map(|one| one.image.as_deref()).collect()
     }
 
-    /// What of it decides what runs; empty where nothing is injected.
-    pub fn decides(&self) -> String {
-        let line =
-            |one: &Injection| format!("{} {} {}\n", one.service, one.script.name, one.mounts.join(","));
-        self.injections.iter().map(line).collect()
-    }
-
     /// `tree` with the secrets and scripts, the commands as they were.
     pub fn inject(&self, tree: Rc<Node>) -> Rc<Node> {
         inject::files(tree, self)

@@ -4,6 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command as Process;
 
 use crate::compose::{Ownership, Place, RenderedStack, Unrenderable, Volumes, load};
+use crate::hash::Key;
 use crate::yaml;
 
 fn try_load(compose: &str, secrets: &str) -> Result<RenderedStack, Unrenderable> {
@@ -13,7 +14,13 @@ fn try_load(compose: &str, secrets: &str) -> Result<RenderedStack, Unrenderable>
     fs::write(root.join("web/compose.yml"), compose).unwrap();
     fs::write(root.join("web/secrets.yaml"), secrets).unwrap();
     let place = Place { root: &root, file: &root.join("web/compose.yml"), path: "web/compose.yml" };
-    load(&StackName::known("web"), place, &BTreeMap::from([("V".into(), "a 'b c'".into())]), &Volumes::new())
+    load(
+        &StackName::known("web"),
+        place,
+        &BTreeMap::from([("V".into(), "a 'b c'".into())]),
+        &Volumes::new(),
+        &Key::from_hex(&"5a".repeat(32)).unwrap(),
+    )
 }
 
 fn rendered(compose: &str, secrets: &str) -> RenderedStack {
@@ -35,7 +42,7 @@ fn image(entrypoint: &[&str], command: &[&str]) -> BTreeMap<String, ImageCommand
 
 fn service(rendered: &RenderedStack, name: &str) -> Rc<Node> {
     let ownership = Ownership { repository: "r".into(), commit: "c".into() };
-    let text = rendered.text(&ownership);
+    let text = rendered.text(&ownership).unwrap();
     yaml::parse(&text).unwrap().unwrap().get("services").unwrap().get(name).unwrap()
 }
 
