@@ -25,6 +25,7 @@ mod dry_run;
 mod faulty_docker;
 mod fidelity;
 mod hooks;
+mod hostile;
 mod images;
 mod install;
 mod install_failures;
