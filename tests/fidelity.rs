@@ -296,7 +296,7 @@ fn docker_reads_every_file_of_the_corpus_as_its_author_wrote_it() {
 fn differs(stack: &str, ours: &str, authors: &str, copies: &Path) -> Result<(), String> {
     let [mut mine, mut theirs]: [Value; 2] = [ours, authors].map(|text| serde_yaml::from_str(text).unwrap());
     let mut rotates = false;
-    credential_specs_by_key(&mut mine);
+    credential_specs_by_key(&mut mine, &theirs);
     for section in ["configs", "secrets"] {
         // docker opens no file of an external one.
         for (key, entry) in entries(&mut mine, section).filter(|(_, entry)| entry.contains_key("external")) {
@@ -351,28 +351,35 @@ fn differs(stack: &str, ours: &str, authors: &str, copies: &Path) -> Result<(), 
     if mine == theirs { Ok(()) } else { Err(format!("docker reads\n{ours}instead of\n{authors}")) }
 }
 
-/// Takes out the second entries of configs that credential specs name: those whose key is their name.
-fn credential_specs_by_key(mine: &mut Value) {
+/// Gives configs that credential specs name the keys that their authors gave them.
+fn credential_specs_by_key(mine: &mut Value, theirs: &Value) {
     let mut keys = BTreeMap::new();
-    for (key, entry) in entries(mine, "configs") {
-        let name = entry.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        keys.entry(name.clone()).or_insert_with(Vec::new).push((key == name, key));
+    for (service, node) in entries(mine, "services") {
+        let author = theirs["services"][&*service]["credential_spec"]["config"].as_str();
+        let Some(spec) = node.get_mut("credential_spec").and_then(Value::as_mapping_mut) else { continue };
+        if let (Some(author), Some(name)) = (author, spec.get("config").and_then(Value::as_str)) {
+            keys.insert(name.to_owned(), author.to_owned());
+            spec.insert("config".into(), author.into());
+        }
     }
-    let doubled: BTreeMap<_, _> = keys
-        .into_iter()
-        .filter_map(|(name, keys)| match keys.as_slice() {
-            [(true, _), (false, key)] | [(false, key), (true, _)] => Some((name, key.clone())),
-            _ => None,
-        })
-        .collect();
-    for (_, service) in entries(mine, "services") {
-        let Some(spec) = service.get_mut("credential_spec").and_then(Value::as_mapping_mut) else { continue };
-        if let Some(key) = spec.get("config").and_then(Value::as_str).and_then(|name| doubled.get(name)) {
-            spec.insert("config".into(), key.as_str().into());
+    for (service, node) in entries(mine, "services") {
+        let items = node.get_mut("configs").and_then(Value::as_sequence_mut).into_iter().flatten();
+        for (index, item) in items.filter_map(Value::as_mapping_mut).enumerate() {
+            let Some(key) = item.get("source").and_then(Value::as_str).and_then(|name| keys.get(name)) else {
+                continue;
+            };
+            item.insert("source".into(), key.as_str().into());
+            if theirs["services"][&*service]["configs"][index]["target"].is_null() {
+                item.remove("target");
+            }
         }
     }
     if let Some(configs) = mine.get_mut("configs").and_then(Value::as_mapping_mut) {
-        configs.retain(|key, _| !doubled.contains_key(key.as_str().unwrap_or_default()));
+        for (name, key) in keys {
+            if let Some(entry) = configs.remove(name.as_str()) {
+                configs.insert(key.into(), entry);
+            }
+        }
     }
 }
 

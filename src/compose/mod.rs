@@ -11,6 +11,8 @@ mod checks;
 mod dotenv;
 mod env_file;
 mod environment;
+#[cfg(test)]
+mod fuzz;
 mod interpolate;
 mod json;
 mod labels;

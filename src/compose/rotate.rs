@@ -12,7 +12,7 @@ use super::labels::{self, Ownership, REPOSITORY, child};
 use super::references::FileReference;
 use crate::hash::Key;
 use crate::stack::{Payload, StackName};
-use crate::yaml::Node;
+use crate::yaml::{Kind, Node};
 
 /// The longest name Swarm takes.
 const MOST_LETTERS: usize = 64;
@@ -105,23 +105,50 @@ fn knows_no_name(version: &Node) -> bool {
     written && version.text().is_some_and(|text| ["3.1", "3.2", "3.3", "3.4"].contains(&text))
 }
 
-/// `tree` with credential specs that find their config: docker looks for them by key, and again by the whole name in
-/// the Swarm, so such an entry is there once more under its name.
+/// `tree` with credential specs that find their config: docker looks for it by its key, and again by its name in the
+/// Swarm, so the name is its key, and services that mount it say where it goes.
 pub fn follow_credential_specs(tree: &Rc<Node>, rotated: &[Rotated]) -> Rc<Node> {
     let mut tree = Rc::clone(tree);
-    let services = tree.get("services").map(|section| section.merged_pairs()).unwrap_or_default();
-    for (key, service) in services {
-        let config = service.get("credential_spec").and_then(|spec| spec.get("config"));
-        let named = config.as_ref().and_then(|config| config.text());
-        let is_named = |one: &&Rotated| one.payload == Payload::Config && Some(&*one.key) == named;
-        let (Some(key), Some(found)) = (key.text(), rotated.iter().find(is_named)) else { continue };
-        let spec = child(child(child(&mut tree, "services"), key), "credential_spec");
-        *child(spec, "config") = Node::string(&*found.name);
-        let configs = child(&mut tree, "configs");
-        let entry = Rc::clone(child(configs, &found.key));
-        *child(configs, &found.name) = entry;
+    let services =
+        |tree: &Node| tree.get("services").map(|section| section.merged_pairs()).unwrap_or_default();
+    for Rotated { key, name, .. } in rotated.iter().filter(|one| one.payload == Payload::Config) {
+        let is_it = |node: Option<Rc<Node>>| node.is_some_and(|node| node.text() == Some(key));
+        let names_it =
+            |service: &Node| is_it(service.get("credential_spec").and_then(|spec| spec.get("config")));
+        if !services(&tree).iter().any(|(_, service)| names_it(service)) {
+            continue;
+        }
+        if let Kind::Mapping(pairs) = &mut Rc::make_mut(child(&mut tree, "configs")).kind {
+            let found = pairs.iter_mut().find(|(known, _)| known.text() == Some(key));
+            found.into_iter().for_each(|(known, _)| *known = Node::string(name));
+        }
+        for (service, node) in services(&tree) {
+            let Some(service) = service.text() else { continue };
+            let service = child(child(&mut tree, "services"), service);
+            if names_it(&node) {
+                *child(child(service, "credential_spec"), "config") = Node::string(name);
+            }
+            if node.get("configs").is_some_and(|configs| configs.items().is_some())
+                && let Kind::Sequence(items) = &mut Rc::make_mut(child(service, "configs")).kind
+            {
+                items.iter_mut().for_each(|item| mount_under(item, key, name));
+            }
+        }
     }
     tree
+}
+
+/// A service's use of the config `key`, which is called `name` now, with the target it had.
+fn mount_under(item: &mut Rc<Node>, key: &str, name: &str) {
+    if item.text() == Some(key) {
+        let pairs = [("source", name), ("target", key)];
+        *item = Node::mapping(pairs.map(|(key, value)| (Node::string(key), Node::string(value))).into());
+    } else if item.get("source").is_some_and(|source| source.text() == Some(key)) {
+        *child(item, "source") = Node::string(name);
+        if item.get("target").is_none_or(|target| target.is_null() || target.text() == Some("")) {
+            *child(item, "target") = Node::string(key);
+        }
+    }
 }
 
 /// `tree` with the mark that proves whose the entries are.

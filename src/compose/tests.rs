@@ -175,18 +175,34 @@ fn a_file_is_read_as_docker_would_find_it_and_docker_gets_a_copy_of_it() {
 #[test]
 fn a_credential_spec_follows_its_config() {
     let compose = concat!(
-        "services:\n  a: {image: x, credential_spec: {config: c}}\n  b: {image: x, credential_spec: {config: own}}\n",
-        "configs: {c: {file: f}, own: {external: true}}\n",
+        "services:\n  a: {image: x, credential_spec: {config: c}, configs: [c, {source: c, target: /t}, {source: c}]}\n",
+        "  b: {image: x, credential_spec: {config: own}, configs: [c, own]}\n",
+        "configs: {c: {file: f}, own: {external: true}, d: {file: f}}\n",
     );
     let text = Stack::new(compose).with("web/f", "{}").load().text(&ownership()).unwrap();
     let tree = yaml::parse(&text).unwrap().unwrap();
-    let spec = |service: &str| {
-        let service = tree.get("services").unwrap().get(service).unwrap();
-        service.get("credential_spec").unwrap().get("config").unwrap().text().unwrap().to_owned()
+    let service = |name: &str| tree.get("services").unwrap().get(name).unwrap();
+    let spec = |name: &str| {
+        service(name).get("credential_spec").unwrap().get("config").unwrap().text().unwrap().to_owned()
     };
-    let name = name_of(&text, "configs", "c").unwrap();
-    assert_eq!((spec("a"), spec("b")), (name.clone(), "own".to_owned()));
-    assert_eq!(name_of(&text, "configs", &name), Some(name));
+    let name = spec("a");
+    assert!(name.starts_with("web_c_") && spec("b") == "own", "{text}");
+    assert_eq!(name_of(&text, "configs", &name), Some(name.clone()));
+    assert!(
+        tree.get("configs").unwrap().get("c").is_none() && tree.get("configs").unwrap().get("d").is_some()
+    );
+    let mounts = |service: Rc<Node>| -> Vec<String> {
+        let text = |item: &Node, key: &str| item.get(key).and_then(|node| node.text().map(str::to_owned));
+        let list = service.get("configs").unwrap();
+        let both = |item: &Rc<Node>| Some(format!("{} {}", text(item, "source")?, text(item, "target")?));
+        list.items()
+            .unwrap()
+            .iter()
+            .map(|item| both(item).or(item.text().map(str::to_owned)).unwrap())
+            .collect()
+    };
+    assert_eq!(mounts(service("a")), [format!("{name} c"), format!("{name} /t"), format!("{name} c")]);
+    assert_eq!(mounts(service("b")), [format!("{name} c"), "own".to_owned()]);
 }
 
 #[test]

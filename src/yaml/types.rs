@@ -33,7 +33,7 @@ fn is_number(lower: &str) -> bool {
 }
 
 /// It begins with a year and a month.
-fn is_time(text: &str) -> bool {
+pub fn is_time(text: &str) -> bool {
     let mut parts = text.splitn(3, '-');
     let digits = |part: Option<&str>, most: usize| {
         part.is_some_and(|part| {

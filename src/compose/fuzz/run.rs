@@ -1,0 +1,399 @@
+//! The loop: cases by their numbers, rendered, packed into batches, given to each docker, compared.
+//!
+//! A docker costs 20 milliseconds whatever it is given, so it is given many cases as one stack, each a file of
+//! its own (`Docker::deploy_together`). A batch that docker refuses is halved until it is known which case
+//! it was; one that differs is run again case by case. Some cases are always run alone, as DockerOps does it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::cli::{Docker, Outcome, binaries};
+use super::compare::{bare, differences};
+use super::docker_api::Api;
+use super::expect::{Expected, expected};
+use super::mutate::case;
+use super::ours::{self, Ours, Refused};
+use super::place::{Fixture, inherited};
+use super::schema::is_plausible;
+use super::seeds::{self, Seed};
+use super::shrink::shrink;
+
+/// So many numbers a worker takes at once.
+const BLOCK: u64 = 128;
+/// So many cases are one stack at most.
+const BATCH: usize = 16;
+/// Of so many cases one is run alone.
+const ALONE: u64 = 40;
+/// So many failures that look alike are made small and told; the others are counted.
+const MOST_OF_A_KIND: usize = 1;
+
+/// Which cases.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// The first number.
+    pub first: u64,
+    /// How many.
+    pub cases: u64,
+    /// No case is begun later than this.
+    pub limit: Duration,
+}
+
+/// What came of them.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// All of them.
+    pub cases: u64,
+    /// Cases that we took.
+    pub rendered: u64,
+    /// Cases given to a docker, counted for each.
+    pub runs: u64,
+    /// Those of them that docker took.
+    pub accepted: u64,
+    /// Calls of docker.
+    pub calls: u64,
+    /// Calls for one case alone, as DockerOps does it.
+    pub alone: u64,
+    /// Cases that differ.
+    pub differ: u64,
+    /// The first of each kind, in words.
+    pub failures: Vec<String>,
+    /// What goes wrong → in which cases.
+    pub kinds: BTreeMap<String, BTreeSet<u64>>,
+    /// Why we, or docker, refused → how often.
+    pub refusals: BTreeMap<String, u64>,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "fuzz: {} cases, {} rendered, {} given to docker, {} taken, {} calls ({} for one alone), {} differ",
+            self.cases, self.rendered, self.runs, self.accepted, self.calls, self.alone, self.differ
+        )
+    }
+}
+
+impl Tally {
+    /// Counts a refusal by its words, less those of the case.
+    fn note(&mut self, why: &str) {
+        let mut words: String = why.lines().next().unwrap_or_default().chars().take(160).collect();
+        for quote in ['`', '"'] {
+            let parts = words.split(quote).enumerate();
+            words =
+                parts.filter(|(index, _)| index % 2 == 0).map(|(_, part)| part).collect::<Vec<_>>().join("…");
+        }
+        words.retain(|letter| !letter.is_ascii_digit());
+        *self.refusals.entry(words).or_default() += 1;
+    }
+
+    /// The most frequent refusals, a line each.
+    pub fn refused(&self) -> String {
+        let mut all: Vec<_> = self.refusals.iter().collect();
+        all.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        all.iter().take(30).map(|(why, count)| format!("{count:>8}  {why}")).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// A case that was rendered.
+pub struct Case {
+    number: u64,
+    text: String,
+    ours: Ours,
+    expected: Expected,
+    alone: bool,
+}
+
+/// Runs all of `plan` on all cores.
+pub fn run(fixture: &Fixture, plan: &Plan) -> Tally {
+    let (seeds, dockers) = (seeds::all(), binaries());
+    let started = Instant::now();
+    let (next, tally) = (AtomicU64::new(0), Mutex::new(Tally::default()));
+    thread::scope(|threads| {
+        for worker in 0..thread::available_parallelism().map_or(2, usize::from) {
+            let (seeds, dockers, next, tally) = (&seeds, &dockers, &next, &tally);
+            threads.spawn(move || {
+                let worker = Worker::new(fixture, worker, dockers, tally);
+                loop {
+                    let begin = next.fetch_add(BLOCK, Ordering::Relaxed);
+                    if begin >= plan.cases || started.elapsed() > plan.limit {
+                        return;
+                    }
+                    let end = plan.cases.min(begin + BLOCK);
+                    worker.block(seeds, (begin..end).map(|index| plan.first.wrapping_add(index)));
+                }
+            });
+        }
+    });
+    tally.into_inner().unwrap()
+}
+
+/// Whatever differs in one text, on every docker.
+pub fn faults(fixture: &Fixture, worker: usize, text: &str) -> Vec<String> {
+    let (dockers, tally) = (binaries(), Mutex::new(Tally::default()));
+    let worker = Worker::new(fixture, worker, &dockers, &tally);
+    worker.faults(text)
+}
+
+/// What one thread needs.
+pub struct Worker<'a> {
+    docker: Docker<'a>,
+    dockers: &'a [PathBuf],
+    tally: &'a Mutex<Tally>,
+}
+
+/// (kind, name) → what a docker created, less what is empty.
+type Created = BTreeMap<(String, String), Value>;
+
+impl<'a> Worker<'a> {
+    fn new(fixture: &'a Fixture, worker: usize, dockers: &'a [PathBuf], tally: &'a Mutex<Tally>) -> Self {
+        let api = Api::listen(&fixture.top().join(format!("docker-{worker}")));
+        Self { docker: Docker { fixture, api, worker }, dockers, tally }
+    }
+
+    /// Renders a text; `Err` where that alone is a fault.
+    fn load(&self, number: u64, text: String) -> Result<Option<Case>, String> {
+        let fixture = self.docker.fixture;
+        let name = format!("case-{}.yml", self.docker.worker);
+        fs::write(fixture.folder().join(&name), fixture.real(&text)).unwrap();
+        match ours::read(fixture, &name) {
+            Ok(ours) => {
+                let inherited = inherited().into_iter();
+                let inherited = inherited
+                    .map(|(name, value)| (name.into_string().unwrap(), value.into_string().unwrap()));
+                let expected = expected(&ours, &inherited.collect());
+                // What docker will probably refuse would spoil a batch.
+                let alone = number.is_multiple_of(ALONE) || !is_plausible(&ours.tree);
+                Ok(Some(Case { number, text, ours, expected, alone }))
+            }
+            Err(Refused::Told(why)) => {
+                if number > 0 {
+                    self.tally.lock().unwrap().note(&format!("we: {why}"));
+                }
+                Ok(None)
+            }
+            Err(Refused::Panic) => Err("our code falls over".into()),
+        }
+    }
+
+    fn block(&self, seeds: &[Seed], numbers: impl Iterator<Item = u64>) {
+        let (mut cases, mut all) = (Vec::new(), 0);
+        for number in numbers {
+            all += 1;
+            match self.load(number, case(seeds, number)) {
+                Ok(None) => {}
+                Ok(Some(case)) => cases.push(case),
+                Err(what) => self.fail(number, &case(seeds, number), &[what]),
+            }
+        }
+        {
+            let mut tally = self.tally.lock().unwrap();
+            tally.cases += all;
+            tally.rendered += cases.len() as u64;
+        }
+        let (mut seen, mut refused) = (BTreeMap::<u64, Created>::new(), BTreeSet::new());
+        for program in self.dockers {
+            // What one docker refuses the next one mostly refuses too.
+            let (alone, together): (Vec<_>, Vec<_>) =
+                cases.iter().partition(|case| case.alone || refused.contains(&case.number));
+            for batch in alone.into_iter().map(|case| vec![case]).chain(packed(&together)) {
+                self.batch(program, &batch, &mut seen, &mut refused);
+            }
+        }
+    }
+
+    /// Runs these as one stack; where docker refuses, or anything differs, in smaller parts.
+    fn batch(
+        &self,
+        program: &Path,
+        batch: &[&Case],
+        seen: &mut BTreeMap<u64, Created>,
+        refused: &mut BTreeSet<u64>,
+    ) {
+        let outcome = match batch {
+            [case] => self.docker.deploy(program, &case.ours),
+            _ => {
+                self.docker.deploy_together(program, &batch.iter().map(|case| &case.ours).collect::<Vec<_>>())
+            }
+        };
+        let all: Vec<_> = batch.iter().map(|case| &case.expected).collect();
+        let mut found = Vec::new();
+        if outcome.success || batch.len() == 1 {
+            found = differences(&all, &outcome.requests, outcome.success);
+        }
+        {
+            let mut tally = self.tally.lock().unwrap();
+            tally.calls += 1;
+            if batch.len() == 1 {
+                tally.alone += 1;
+            }
+            if batch.len() == 1 || (outcome.success && found.is_empty()) {
+                tally.runs += batch.len() as u64;
+                tally.accepted += if outcome.success { batch.len() as u64 } else { 0 };
+            }
+            if batch.len() == 1 && !outcome.success {
+                let last = outcome.stderr.lines().last().unwrap_or_default();
+                tally.note(&format!("docker: {last}"));
+            }
+        }
+        match batch {
+            [case] => {
+                if !outcome.success {
+                    refused.insert(case.number);
+                }
+                found.extend(self.other(case, &outcome, seen));
+                if !found.is_empty() {
+                    self.fail(case.number, &case.text, &found);
+                }
+            }
+            _ if !outcome.success => {
+                for half in batch.chunks(batch.len().div_ceil(2)) {
+                    self.batch(program, half, seen, refused);
+                }
+            }
+            _ if !found.is_empty() => {
+                let before = self.tally.lock().unwrap().differ;
+                for case in batch {
+                    self.batch(program, &[*case], seen, refused);
+                }
+                if self.tally.lock().unwrap().differ == before {
+                    let texts: Vec<_> = batch.iter().map(|case| case.text.as_str()).collect();
+                    found.push("only as one stack".into());
+                    self.fail(batch[0].number, &texts.join("\n=== and ===\n"), &found);
+                }
+            }
+            _ => {
+                for case in batch {
+                    let found = self.other(case, &outcome, seen);
+                    if !found.is_empty() {
+                        self.fail(case.number, &case.text, &found);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What another docker made of the same case.
+    #[expect(clippy::unused_self, reason = "it belongs to the run")]
+    fn other(&self, case: &Case, outcome: &Outcome, seen: &mut BTreeMap<u64, Created>) -> Vec<String> {
+        if !outcome.success {
+            return Vec::new();
+        }
+        let own = outcome.requests.iter().filter_map(|request| {
+            let key = (request.kind.clone(), request.body["Name"].as_str()?.to_owned());
+            // In one stack the first who has a `default` network says what it is.
+            let is_own = case.expected.objects.keys().any(|(kind, name)| *kind == key.0 && *name == key.1);
+            (is_own && key.0 != "networks").then(|| (key, plain(&request.body)))
+        });
+        let created: Created = own.collect();
+        let Some(before) = seen.insert(case.number, created.clone()) else { return Vec::new() };
+        let differs = before.iter().filter(|(key, body)| created.get(*key) != Some(*body));
+        differs
+            .map(|(key, body)| {
+                let other = created.get(key).cloned().unwrap_or_default();
+                format!("two dockers read two things for {key:?}:\n{body}\n{other}")
+            })
+            .collect()
+    }
+
+    fn fail(&self, number: u64, text: &str, found: &[String]) {
+        let kinds: BTreeSet<_> = found.iter().map(|line| kind(line)).collect();
+        let (is_new, is_rare) = {
+            let mut tally = self.tally.lock().unwrap();
+            let counts = kinds.iter().map(|kind| {
+                let cases = tally.kinds.entry(kind.clone()).or_default();
+                (cases.insert(number), cases.len() <= MOST_OF_A_KIND)
+            });
+            let (is_new, is_rare) = counts.fold((false, false), |all, one| (all.0 || one.0, all.1 || one.1));
+            tally.differ += u64::from(is_new);
+            (is_new, is_rare)
+        };
+        if !is_new || !is_rare {
+            return;
+        }
+        let small = shrink(text, |text| self.faults(text).iter().any(|line| kinds.contains(&kind(line))));
+        let told =
+            found.iter().take(4).map(|line| line.chars().take(700).collect::<String>()).collect::<Vec<_>>();
+        let told = format!("DOCKEROPS_FUZZ_SEED={number}: {}\n{small:?}\n{small}", told.join("\n"));
+        self.tally.lock().unwrap().failures.push(told);
+    }
+
+    /// Whatever differs in `text` run alone, on every docker.
+    fn faults(&self, text: &str) -> Vec<String> {
+        let case = match self.load(0, text.to_owned()) {
+            Ok(Some(case)) => case,
+            Ok(None) => return Vec::new(),
+            Err(what) => return vec![what],
+        };
+        let mut seen = BTreeMap::new();
+        let mut found = Vec::new();
+        for program in self.dockers {
+            let outcome = self.docker.deploy(program, &case.ours);
+            found.extend(differences(&[&case.expected], &outcome.requests, outcome.success));
+            found.extend(self.other(&case, &outcome, &mut seen));
+        }
+        found
+    }
+}
+
+/// What goes wrong, less the names in it.
+fn kind(found: &str) -> String {
+    let said = found.split('`').enumerate().filter(|(index, part)| index % 2 == 0 || part.starts_with('/'));
+    said.map(|(_, part)| part.split([':', '(']).next().unwrap_or_default()).take(3).collect()
+}
+
+/// A request less what only one API version knows.
+fn plain(body: &Value) -> Value {
+    let mut body = bare(body);
+    if let Some(fields) = body.as_object_mut() {
+        fields.remove("CheckDuplicate");
+    }
+    body
+}
+
+/// In batches whose parts have nothing of the same name.
+fn packed<'a>(cases: &[&'a Case]) -> Vec<Vec<&'a Case>> {
+    let mut open: Vec<(String, BTreeSet<String>, Vec<&Case>)> = Vec::new();
+    for case in cases {
+        let version = format!(
+            "{:?} {} {:?}",
+            case.ours.tree.get("version").and_then(|version| version.text()),
+            case.ours.rotated.is_empty(),
+            case.ours.folder
+        );
+        let names = names(case);
+        let fit = open.iter_mut().find(|(known, taken, batch)| {
+            *known == version && batch.len() < BATCH && names.is_disjoint(taken)
+        });
+        match fit {
+            Some((_, taken, batch)) => {
+                taken.extend(names);
+                batch.push(case);
+            }
+            None => open.push((version, names, vec![case])),
+        }
+    }
+    open.into_iter().map(|(_, _, batch)| batch).collect()
+}
+
+/// Keys and docker's names of all that a case has.
+fn names(case: &Case) -> BTreeSet<String> {
+    let mut names: BTreeSet<_> = case
+        .expected
+        .objects
+        .keys()
+        .filter(|(_, name)| name != "st_default")
+        .map(|(kind, name)| format!("{kind} {name}"))
+        .collect();
+    for section in ["services", "configs", "secrets", "networks", "volumes"] {
+        names.extend(case.ours.tree.section(section).into_keys().map(|key| format!("{section} key {key}")));
+    }
+    names
+}
