@@ -35,6 +35,9 @@ const ALONE: u64 = 40;
 /// So many failures that look alike are made small and told; the others are counted.
 const MOST_OF_A_KIND: usize = 1;
 
+/// So many reasons of refusals are told.
+const MOST_TOLD: usize = 25;
+
 /// Which cases.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
@@ -94,11 +97,13 @@ impl Tally {
         *self.refusals.entry(words).or_default() += 1;
     }
 
-    /// The most frequent refusals, a line each.
-    pub fn refused(&self) -> String {
-        let mut all: Vec<_> = self.refusals.iter().collect();
-        all.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-        all.iter().take(30).map(|(why, count)| format!("{count:>8}  {why}")).collect::<Vec<_>>().join("\n")
+    /// What went wrong and why files were refused, by how often, a line each.
+    pub fn told(&self) -> String {
+        let kinds = self.kinds.iter().map(|(kind, cases)| (cases.len() as u64, format!("differs: {kind}")));
+        let mut refused: Vec<_> = self.refusals.iter().map(|(why, count)| (*count, why.clone())).collect();
+        refused.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+        let all = kinds.chain(refused.into_iter().take(MOST_TOLD));
+        all.map(|(count, what)| format!("{count:>8}  {what}")).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -190,7 +195,9 @@ impl<'a> Worker<'a> {
             match self.load(number, case(seeds, number)) {
                 Ok(None) => {}
                 Ok(Some(case)) => cases.push(case),
-                Err(what) => self.fail(number, &case(seeds, number), &[what]),
+                Err(what) => {
+                    self.fail(number, &case(seeds, number), &[what]);
+                }
             }
         }
         {
@@ -209,14 +216,14 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// Runs these as one stack; where docker refuses, or anything differs, in smaller parts.
+    /// Runs these as one stack; where docker refuses, or anything differs, in smaller parts. Whether anything does.
     fn batch(
         &self,
         program: &Path,
         batch: &[&Case],
         seen: &mut BTreeMap<u64, Created>,
         refused: &mut BTreeSet<u64>,
-    ) {
+    ) -> bool {
         let outcome = match batch {
             [case] => self.docker.deploy(program, &case.ours),
             _ => {
@@ -249,33 +256,24 @@ impl<'a> Worker<'a> {
                     refused.insert(case.number);
                 }
                 found.extend(self.other(case, &outcome, seen));
-                if !found.is_empty() {
-                    self.fail(case.number, &case.text, &found);
-                }
+                self.fail(case.number, &case.text, &found)
             }
             _ if !outcome.success => {
-                for half in batch.chunks(batch.len().div_ceil(2)) {
-                    self.batch(program, half, seen, refused);
-                }
+                let halves = batch.chunks(batch.len().div_ceil(2));
+                halves.map(|half| self.batch(program, half, seen, refused)).fold(false, |all, one| all || one)
             }
             _ if !found.is_empty() => {
-                let before = self.tally.lock().unwrap().differ;
-                for case in batch {
-                    self.batch(program, &[*case], seen, refused);
-                }
-                if self.tally.lock().unwrap().differ == before {
+                let singly = batch.iter().map(|case| self.batch(program, &[*case], seen, refused));
+                if !singly.fold(false, |all, one| all || one) {
                     let texts: Vec<_> = batch.iter().map(|case| case.text.as_str()).collect();
                     found.push("only as one stack".into());
                     self.fail(batch[0].number, &texts.join("\n=== and ===\n"), &found);
                 }
+                true
             }
             _ => {
-                for case in batch {
-                    let found = self.other(case, &outcome, seen);
-                    if !found.is_empty() {
-                        self.fail(case.number, &case.text, &found);
-                    }
-                }
+                let others = batch.iter().map(|case| (case, self.other(case, &outcome, seen)));
+                others.fold(false, |all, (case, found)| self.fail(case.number, &case.text, &found) || all)
             }
         }
     }
@@ -303,7 +301,10 @@ impl<'a> Worker<'a> {
             .collect()
     }
 
-    fn fail(&self, number: u64, text: &str, found: &[String]) {
+    fn fail(&self, number: u64, text: &str, found: &[String]) -> bool {
+        if found.is_empty() {
+            return false;
+        }
         let kinds: BTreeSet<_> = found.iter().map(|line| kind(line)).collect();
         let (is_new, is_rare) = {
             let mut tally = self.tally.lock().unwrap();
@@ -316,13 +317,14 @@ impl<'a> Worker<'a> {
             (is_new, is_rare)
         };
         if !is_new || !is_rare {
-            return;
+            return true;
         }
         let small = shrink(text, |text| self.faults(text).iter().any(|line| kinds.contains(&kind(line))));
         let told =
             found.iter().take(4).map(|line| line.chars().take(700).collect::<String>()).collect::<Vec<_>>();
         let told = format!("DOCKEROPS_FUZZ_SEED={number}: {}\n{small:?}\n{small}", told.join("\n"));
         self.tally.lock().unwrap().failures.push(told);
+        true
     }
 
     /// Whatever differs in `text` run alone, on every docker.

@@ -74,11 +74,6 @@ const LISTS: [&str; 7] = ["configs", "secrets", "networks", "volumes", "ports", 
 pub fn is_plausible(tree: &Tree) -> bool {
     let known = ["version", "services", "networks", "volumes", "secrets", "configs"];
     let version = tree.pairs().iter().find(|(key, _)| key.text() == Some("version"));
-    let is_unique = |tree: &Tree| {
-        let mut keys: Vec<_> = tree.pairs().iter().map(|(key, _)| key.text()).collect();
-        keys.sort_unstable();
-        keys.windows(2).all(|pair| pair[0] != pair[1])
-    };
     version.is_none_or(|(_, version)| {
         is_text(version) && version.text().is_some_and(|text| VERSIONS.contains(&text))
     }) && tree.pairs().iter().all(|(key, _)| {
@@ -89,14 +84,22 @@ pub fn is_plausible(tree: &Tree) -> bool {
             let Some((_, section)) = tree.pairs().iter().find(|(key, _)| key.text() == Some(section)) else {
                 return true;
             };
-            matches!(section, Tree::Map(_))
-                && is_unique(section)
-                && section.pairs().iter().all(|(key, _)| is_name(key))
+            matches!(section, Tree::Map(_)) && section.pairs().iter().all(|(key, _)| is_name(key))
         })
-        && tree.section("services").values().all(|service| is_service(tree, service) && is_unique(service))
+        && tree.section("services").values().all(|service| is_service(tree, service))
         && ["configs", "secrets", "networks", "volumes"]
             .iter()
             .all(|kind| tree.section(kind).values().all(|entry| is_entry(kind, entry)))
+}
+
+/// Whether no key stands twice in one mapping, nor is anything but a scalar.
+fn is_unique(tree: &Tree) -> bool {
+    let mut keys: Vec<_> = tree.pairs().iter().map(|(key, _)| key.text()).collect();
+    keys.sort_unstable();
+    keys.first() != Some(&None)
+        && keys.windows(2).all(|pair| pair[0] != pair[1])
+        && tree.items().iter().all(is_unique)
+        && tree.pairs().iter().all(|(_, value)| is_unique(value))
 }
 
 /// A scalar that every reader takes for a text.
@@ -144,7 +147,14 @@ fn is_service(tree: &Tree, service: &Tree) -> bool {
         Kind::Mapping => matches!(value, Tree::Map(_)),
         Kind::Any => true,
     };
-    service.get("image").is_some()
+    let is_image = |text: &str| {
+        let sign = |letter: char| {
+            letter.is_ascii_lowercase() || letter.is_ascii_digit() || "/:.-_@".contains(letter)
+        };
+        text.contains('$')
+            || (text.starts_with(|letter: char| letter.is_ascii_lowercase()) && text.chars().all(sign))
+    };
+    service.get("image").and_then(Tree::text).is_some_and(is_image)
         && service.pairs().iter().all(|(key, value)| {
             let Some(key) = key.text().filter(|_| is_text(key)) else { return false };
             match kinds.get(key) {

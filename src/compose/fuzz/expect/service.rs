@@ -236,6 +236,10 @@ fn ports(tree: Option<&Tree>) -> Want {
         let port =
             |text: &str| text.parse::<u16>().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()));
         let (target, published, mode) = match item.text() {
+            // A number is one however it is written.
+            Some(_) if matches!(item, Tree::Scalar { plain: true, .. }) && !number(item).is_null() => {
+                (number(item).as_u64().and_then(|port| port.try_into().ok()), Some(0), "ingress")
+            }
             Some(text) => match text.split_once(':') {
                 Some((published, target)) => (port(target), port(published), "ingress"),
                 None => (port(text), Some(0), "ingress"),

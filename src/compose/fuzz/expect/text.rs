@@ -103,13 +103,10 @@ pub fn list(tree: &Tree) -> Vec<Text> {
     }
 }
 
-/// A number that YAML 1.1 finds in `tree`, as JSON; null where there is none.
+/// The number that docker finds in `tree`, as JSON; null where there is none. Only what stands without quotes is
+/// read as YAML 1.1 does, what a variable stands for is decimal.
 pub fn number(tree: &Tree) -> Value {
-    let Some(text) = tree.text() else { return Value::Null };
-    // docker makes a decimal number of what stood for a variable.
-    if matches!(tree, Tree::Scalar { plain: false, .. }) {
-        return text.parse::<i64>().map_or(Value::Null, Value::from);
-    }
-    let number = numbers(text).first().copied();
+    let Tree::Scalar { text, plain } = tree else { return Value::Null };
+    let number = if *plain { numbers(text).first().copied() } else { text.parse().ok() };
     number.and_then(|number| format!("{number:.0}").parse::<u64>().ok()).map_or(Value::Null, Value::from)
 }

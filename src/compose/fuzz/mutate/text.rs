@@ -4,7 +4,7 @@ use super::LINE_ENDS;
 use crate::compose::fuzz::rng::Rng;
 
 /// Letters of all Unicode classes; many of them mean something to some reader.
-const LETTERS: [&str; 64] = [
+const LETTERS: [&str; 59] = [
     "\u{85}",
     "\u{2028}",
     "\u{2029}",
@@ -12,15 +12,10 @@ const LETTERS: [&str; 64] = [
     "\u{b}",
     "\u{c}",
     "\u{0}",
-    "\u{1}",
-    "\u{7f}",
-    "\u{80}",
-    "\u{9f}",
     "\u{a0}",
     "\u{ad}",
     "\u{feff}",
     "\u{fffe}",
-    "\u{ffff}",
     "\u{fffd}",
     "\u{200b}",
     "\u{200d}",
@@ -34,11 +29,11 @@ const LETTERS: [&str; 64] = [
     "\u{301}",
     "\u{308}",
     "ſ",
-    "K",
+    "\u{212a}",
     "İ",
     "ı",
     "ß",
-    "Å",
+    "\u{212b}",
     "é",
     "e\u{301}",
     "Σ",
@@ -163,7 +158,7 @@ fn lines(text: &mut String, rng: &mut Rng) {
 fn fold(letter: char, rng: &mut Rng) -> char {
     match letter {
         's' | 'S' if rng.chance(60) => 'ſ',
-        'k' | 'K' if rng.chance(60) => 'K',
+        'k' | 'K' if rng.chance(60) => '\u{212a}',
         'i' | 'I' if rng.chance(30) => 'ı',
         other if other.is_ascii_lowercase() && rng.chance(20) => other.to_ascii_uppercase(),
         other => other,

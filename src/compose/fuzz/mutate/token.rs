@@ -44,17 +44,17 @@ const TAGS: [&str; 16] = [
     "!!float ",
     "!!bool ",
     "!!null ",
-    "!!binary ",
     "!!timestamp ",
-    "!!merge ",
-    "!!map ",
+    "!!str ",
+    "!!str ",
+    "!!str ",
     "!!seq ",
-    "!!set ",
+    "!!binary ",
     "! ",
     "!own ",
     "!<tag:yaml.org,2002:str> ",
     "!e!str ",
-    "!!omap ",
+    "!!map ",
 ];
 
 const HEADS: [&str; 16] = [

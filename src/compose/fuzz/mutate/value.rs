@@ -123,12 +123,12 @@ const DOLLARS: [&str; 44] = [
     "${FROM_PROCESS+alt}",
     "$Bſ",
     "${Bſ}",
-    "$BK",
+    "$B\u{212a}",
     "$FROM_PROCESSſ",
-    "${FROM_PROCESSK}",
+    "${FROM_PROCESS\u{212a}}",
     "$NUMBERſ",
     "$ſ",
-    "$K",
+    "$\u{212a}",
     "${ſ}",
     "$from_process",
     "$FROM_PROCESSé",
@@ -241,7 +241,7 @@ fn path(old: &str, rng: &mut Rng) -> String {
 /// A letter that looks, folds or counts like another, in the middle.
 fn odd(old: &str, rng: &mut Rng) -> String {
     let letters = [
-        "ſ", "K", "İ", "ı", "é", "e\u{301}", "\u{85}", "\u{2028}", "\u{2029}", "\u{feff}", "\u{a0}",
+        "ſ", "\u{212a}", "İ", "ı", "é", "e\u{301}", "\u{85}", "\u{2028}", "\u{2029}", "\u{feff}", "\u{a0}",
         "\u{200b}", "😀", "%2e", "\\", "\r",
     ];
     let middle = old.char_indices().nth(old.chars().count() / 2).map_or(0, |(at, _)| at);
