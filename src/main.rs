@@ -18,6 +18,7 @@ mod image;
 mod lock;
 mod manifest;
 mod paths;
+mod plain;
 mod plan;
 mod problem;
 mod process;

@@ -24,7 +24,7 @@ pub fn existing_inside(root: &Path, path: &str) -> Result<PathBuf> {
 pub fn resolve_inside(root: &Path, base: &Path, path: &str) -> Result<PathBuf> {
     ensure!(!path.is_empty(), "the path is empty");
     ensure!(!path.starts_with('~'), "the path `{path}` begins with `~`, which may stand for a home folder");
-    ensure!(!path.contains('\0'), "the path `{}` holds a NUL byte", path.escape_debug());
+    ensure!(!path.contains('\0'), "the path `{}` holds a NUL byte", crate::plain::name(path));
     let root = root.canonicalize().with_context(|| format!("cannot resolve `{}`", root.display()))?;
     let below = base.strip_prefix(&root).unwrap_or(Path::new(""));
     let climbing = !below.as_os_str().is_empty();

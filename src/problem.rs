@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::plain;
+
 /// One mistake in one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -17,14 +19,15 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
+        f.write_str(&plain::name(&self.file))?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
         if !self.key.is_empty() {
-            write!(f, ": `{}`", self.key)?;
+            write!(f, ": `{}`", plain::name(&self.key))?;
         }
-        write!(f, ": {}", self.what)
+        // A line that goes on stands deeper than the lines of the other mistakes.
+        write!(f, ": {}", plain::with_margin(&self.what, "    "))
     }
 }
 
@@ -67,5 +70,21 @@ impl Collector {
     pub fn into_problems(mut self) -> Vec<Problem> {
         self.found.sort_by_key(|problem| problem.line);
         self.found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_a_name_nor_a_message_makes_a_line_that_looks_like_another_mistake() {
+        let mut found = Collector::new("a\nb.yaml");
+        found.add(1, "entry 1.x\n  c.yaml:1: y", "docker says\n  c.yaml:1: z\r\n    w\u{2028}v");
+        found.add(2, "", "is wrong");
+        let told = Problems(found.into_problems()).to_string();
+        let wanted = "2 mistakes, nothing was deployed:\n  a\\nb.yaml:1: `entry 1.x\\n  c.yaml:1: y`: docker says\n\
+                      \u{20}     c.yaml:1: z\n    w\\u{2028}v\n  a\\nb.yaml:2: is wrong";
+        assert_eq!(told, wanted);
     }
 }

@@ -57,7 +57,7 @@ fn a_docker_that_prints_garbage_is_not_believed() {
 #[test]
 fn a_docker_that_fails_is_quoted() {
     let fake = FakeDocker::before("/bin/false".as_ref()).fails("service ls", 7, "line one\nline two");
-    fails_with(|ops| ops.with_fake(&fake), "line one\nline two");
+    fails_with(|ops| ops.with_fake(&fake), "line one\n  line two");
     let fake = FakeDocker::before("/bin/false".as_ref()).fails("service ls", 7, "");
     fails_with(|ops| ops.with_fake(&fake), "it said nothing");
 }
@@ -141,7 +141,7 @@ fn a_deploy_that_hangs_or_fails_stops_no_other_stack_and_is_tried_again() {
 
     let ops = ops.env("DOCKEROPS_DEPLOY_TIMEOUT", "6");
     let outcome = ops.run(["watch", &repo.url()]);
-    outcome.failure(3).stdout_has("did not answer within 6 s").stdout_has("one\ntwo");
+    outcome.failure(3).stdout_has("did not answer within 6 s").stdout_has("one\n  two");
     outcome.stdout_has(&format!("deployed  {good} ")).stdout_has("1 deployed, 2 failed");
     fake.release();
     ops.run(["reconcile"]).success().stdout_has("2 deployed, 1 unchanged");

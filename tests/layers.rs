@@ -21,6 +21,7 @@ const LAYERS: &[&[&str]] = &[
     &["bindings", "compose", "docker", "git", "manifest", "registry", "state"],
     &["lock", "process", "settings", "source"],
     &["fault", "hash", "image", "paths", "problem", "redact", "signal", "stack", "yaml"],
+    &["plain"],
 ];
 
 fn layer(module: &str) -> usize {

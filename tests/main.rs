@@ -24,6 +24,7 @@ mod drift;
 mod dry_run;
 mod faulty_docker;
 mod fidelity;
+mod foreign_text;
 mod hooks;
 mod hostile;
 mod images;

@@ -187,7 +187,7 @@ fn control_characters_of_a_repository_or_of_docker_reach_no_output() {
 }
 
 #[test]
-fn hostile_text_keeps_json_valid_and_comes_back_as_it_was() {
+fn hostile_text_keeps_json_valid_and_comes_back_spelled_out() {
     let refused = format!("docker says {HOSTILE} end");
     let fake = FakeDocker::of_an_empty_swarm().fails("stack deploy", 1, &refused);
     let (ops, repo) = (DockerOps::without_docker().with_fake(&fake), Repo::new());
@@ -196,5 +196,7 @@ fn hostile_text_keeps_json_valid_and_comes_back_as_it_was() {
     let outcome = ops.run(["status", "--json"]);
     is_plain(&outcome);
     assert!(!outcome.stdout.contains('\u{202e}'));
-    assert!(outcome.json()["stacks"][0]["error"].as_str().unwrap().contains(HOSTILE), "{outcome}");
+    let error = outcome.json()["stacks"][0]["error"].as_str().unwrap().to_owned();
+    assert!(error.contains("docker says \\u{1b}]0;owned") && error.contains("\\u{202e}"), "{error}");
+    assert!(!error.chars().any(char::is_control), "{error:?}");
 }

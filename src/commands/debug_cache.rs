@@ -20,6 +20,6 @@ pub fn run(settings: &Settings) -> Result<Ending> {
         return Ok(Ending::Done);
     }
     let rows = sources.into_iter().map(|row| vec![row.url, row.last_watch]);
-    report.say(tables::table(&["REPOSITORY", "LAST WATCH"], rows).trim_end());
+    report.table(&tables::table(&["REPOSITORY", "LAST WATCH"], rows));
     Ok(Ending::Done)
 }

@@ -34,7 +34,7 @@ pub fn run(settings: &Settings, arguments: &StatusArgs) -> Result<Ending> {
     } else if status.repositories.is_empty() {
         report.say(NOTHING_WATCHED);
     } else {
-        report.say(tables::text(&status).trim_end());
+        report.table(&tables::text(&status));
         if let Some(show) = Show::from_options(arguments.rendered, arguments.diff) {
             status.stacks.iter().zip(&texts).for_each(|(stack, texts)| rendered(&report, show, stack, texts));
         }

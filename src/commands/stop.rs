@@ -15,6 +15,7 @@ use crate::docker::service::Service;
 use crate::docker::{ImageRemoval, Swarm};
 use crate::fault::fault;
 use crate::image::ImageRef;
+use crate::plain;
 use crate::plan;
 use crate::reconcile::{remove_all, remove_bindings};
 use crate::settings::Settings;
@@ -77,7 +78,7 @@ fn confirm(settings: &Settings) -> Result<String> {
         ));
     }
     let question = question(&watched);
-    eprint!("{question} [y/N] ");
+    eprint!("{} [y/N] ", plain::line(&question));
     std::io::stderr().flush()?;
     if matches!(answer()?.trim(), "y" | "Y" | "yes") {
         Ok(question)

@@ -147,7 +147,7 @@ fn branches(heads: &[Head]) -> String {
     let names: Vec<String> = heads
         .iter()
         .filter_map(|head| head.name.strip_prefix("refs/heads/"))
-        .map(|name| format!("`{}`", name.escape_debug()))
+        .map(|name| format!("`{}`", crate::plain::name(name)))
         .collect();
     match names.len() {
         0 => "it has no branch".into(),

@@ -43,7 +43,7 @@ impl Commit {
             return Ok(Self(text.to_ascii_lowercase()));
         }
         Err(fault(
-            format!("`{}` is no commit id", text.escape_debug()),
+            format!("`{}` is no commit id", crate::plain::name(text)),
             "a commit is given by all its 40 digits",
         ))
     }

@@ -66,7 +66,7 @@ fn descend(
     let entries = entries(repository)?;
     let root = repository.workdir().context("the checkout has no work tree")?;
     for (path, wanted) in links {
-        let what = || format!("submodule `{}`", path.escape_debug());
+        let what = || format!("submodule `{}`", crate::plain::name(&path));
         let entry = entries.iter().find(|entry| entry.path == path && !entry.url.is_empty());
         let entry = entry
             .ok_or_else(|| {

@@ -151,7 +151,7 @@ fn name(item: &Node, place: &str, problems: &mut Collector) -> Option<ImageRef> 
         None
     };
     match ImageRef::parse(&text) {
-        Err(error) => fail(format!("`{}`: {error:#}", text.escape_debug())),
+        Err(error) => fail(format!("`{}`: {error:#}", crate::plain::name(&text))),
         Ok(name) if name.pulled().is_some() => fail(format!("`{text}` has a digest; a build gets a tag")),
         Ok(name) => Some(name),
     }

@@ -45,7 +45,9 @@ pub fn names_a_stack(path: &str) -> bool {
 
 fn entry(root: &Path, dir: &Path, file: &str, stack: &str, problems: &mut Collector) -> Option<StackEntry> {
     let name = StackName::from_folder(stack)
-        .map_err(|error| problems.add(0, "", format!("as a stack name, `{}` {error}", stack.escape_debug())))
+        .map_err(|error| {
+            problems.add(0, "", format!("as a stack name, `{}` {error}", crate::plain::name(stack)));
+        })
         .ok()?;
     let resolved = paths::resolve_inside(root, dir, file)
         .map_err(|error| problems.add(0, "", format!("{error:#}")))

@@ -132,7 +132,11 @@ fn draft(root: &Path, dir: &Path, index: usize, item: &Node, problems: &mut Coll
         Ok(stack) => stack,
         Err(error) => {
             let shown: String = folder.chars().take(40).collect();
-            problems.add(name.line, format!("{place}.name"), format!("`{}` {error}", shown.escape_debug()));
+            problems.add(
+                name.line,
+                format!("{place}.name"),
+                format!("`{}` {error}", crate::plain::name(&shown)),
+            );
             return None;
         }
     };

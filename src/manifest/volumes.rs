@@ -71,7 +71,7 @@ fn entry(root: &Path, dir: &Path, place: &str, item: &Node, problems: &mut Colle
     entries::check_keys(item, place, &KEYS, problems);
     let id = entries::string(item, place, "id", "what services call it", problems);
     if let Some((line, id)) = id.as_ref().filter(|(_, id)| !is_name(id)) {
-        let what = format!("`{}` is no id: {NAME_RULE}", id.escape_debug());
+        let what = format!("`{}` is no id: {NAME_RULE}", crate::plain::name(id));
         problems.add(*line, format!("{place}.id"), what);
     }
     let kind = entries::string(item, place, "type", "`volume` or `binding`", problems);
@@ -79,7 +79,9 @@ fn entry(root: &Path, dir: &Path, place: &str, item: &Node, problems: &mut Colle
     let (id, (kind_line, kind), (line, path)) = (id?.1, kind?, path?);
     let made = match kind.as_str() {
         "volume" if is_name(&path) => Ok(VolumeKind::Volume(path)),
-        "volume" => Err(format!("`{}` is no name of a docker volume: {NAME_RULE}", path.escape_debug())),
+        "volume" => {
+            Err(format!("`{}` is no name of a docker volume: {NAME_RULE}", crate::plain::name(&path)))
+        }
         "binding" => binding(root, dir, &path),
         _ => {
             problems.add(kind_line, format!("{place}.type"), "must be `volume` or `binding`");
@@ -106,7 +108,7 @@ fn is_name(text: &str) -> bool {
 
 fn binding(root: &Path, dir: &Path, text: &str) -> Result<VolumeKind, String> {
     if Path::new(text).components().any(|part| part == Component::ParentDir) {
-        return Err(format!("the path `{}` leads out with `..`", text.escape_debug()));
+        return Err(format!("the path `{}` leads out with `..`", crate::plain::name(text)));
     }
     if text.chars().any(|letter| letter == ':' || letter.is_control()) {
         return Err("holds a `:` or a control character, which a mount cannot name".into());

@@ -6,6 +6,8 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
+use super::told;
+use crate::plain;
 use crate::redact::without_credentials;
 use crate::state::{Event, Level, State, now};
 
@@ -48,10 +50,16 @@ impl Journal {
     /// Notes an event where there is a database.
     pub fn note(&self, event: &Event<'_>, lasting: bool) {
         if let Some(state) = &*self.state.borrow() {
-            // What the older release remembered, and what docker says, may hold a password.
-            let (repository, message) =
-                (event.repository.map(without_credentials), without_credentials(event.message));
-            let event = &Event { repository: repository.as_deref(), message: &message, ..*event };
+            // What the older release remembered may hold a password.
+            let (repository, stack) =
+                (event.repository.map(without_credentials), event.stack.map(plain::name));
+            let message = told(event.message);
+            let event = &Event {
+                repository: repository.as_deref(),
+                stack: stack.as_deref(),
+                message: &message,
+                ..*event
+            };
             // A database that fails says so by the row that is written next, and that ends the run.
             let _ = if lasting { state.note_lasting_event(event) } else { state.note_event(event) };
         }
@@ -88,8 +96,7 @@ struct Line<'a> {
 /// The event as one line of JSON.
 pub fn json_line(event: &Event<'_>) -> String {
     let Event { level, kind, stack, commit, .. } = *event;
-    let (repository, message) =
-        (event.repository.map(without_credentials), without_credentials(event.message));
+    let (repository, message) = (event.repository.map(without_credentials), told(event.message));
     let (repository, message) = (repository.as_deref(), &*message);
     let error = (level == Level::Error).then_some(message);
     let line = Line { time: now(), level, event: kind, repository, stack, commit, message, error };
@@ -150,6 +157,8 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         let keys: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys, ["commit", "error", "event", "level", "message", "repository", "stack", "time"]);
-        assert!(value["error"] == "one\n\u{1b}two" && value["level"] == "error" && value["stack"].is_null());
+        assert!(
+            value["error"] == "one\n  \\u{1b}two" && value["level"] == "error" && value["stack"].is_null()
+        );
     }
 }

@@ -1,8 +1,7 @@
 //! What people and scripts read: results on stdout, progress and errors on stderr.
 //!
 //! On a terminal: colour, and a live line for every stack that is waited for. Elsewhere: plain, whole
-//! lines. Names and messages that come from a repository lose their control characters here. What happened
-//! is also noted as an event.
+//! lines. What somebody else wrote is made plain here (see `plain`). What happened is also noted as an event.
 
 mod journal;
 mod live;
@@ -12,8 +11,7 @@ pub mod status;
 pub mod tables;
 mod tally;
 
-use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
+use std::io::{IsTerminal, Write};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -22,6 +20,7 @@ use anyhow::Error;
 
 use crate::docker::Swarm;
 use crate::fault::hint_of;
+use crate::plain;
 use crate::redact::without_credentials;
 use crate::settings::LogFormat;
 use crate::state::{Event, ImageRow, Level, State};
@@ -82,7 +81,7 @@ impl Report {
     /// What a stack is waited for: its live line, on a terminal.
     pub fn waiting(&self, stack: &str, what: &str) {
         self.beat();
-        self.live.set(stack, &one_line(&format!("{stack}  {what}")));
+        self.live.set(stack, &plain::line(&format!("{stack}  {what}")));
     }
 
     /// A stack is waited for no more.
@@ -104,7 +103,7 @@ impl Report {
     pub fn output(&self, line: &str) {
         self.beat();
         if self.live.is_on_a_terminal() {
-            self.stderr(&format!("{DIM}  {}{DIM:#}", one_line(line)));
+            self.stderr(&format!("{DIM}  {}{DIM:#}", plain::line(line)));
         }
     }
 
@@ -163,7 +162,7 @@ impl Report {
         }
         self.stdout(&format!("{BAD}failed   {BAD:#} {}", told(&text)));
         if let Some(hint) = hint {
-            self.stdout(&format!("hint: {}", clean(hint)));
+            self.stdout(&format!("hint: {}", plain::text(hint)));
         }
     }
 
@@ -204,28 +203,25 @@ impl Report {
         self.daemon.is_none() || self.journal.is_new(key, text)
     }
 
-    /// A result line.
+    /// A result line; one that goes on does so behind a margin.
     pub fn say(&self, text: &str) {
-        self.stdout(&clean(text));
+        self.stdout(&plain::text(text));
     }
 
-    /// A JSON text, as JSON: what `clean` spells out is spelled out so that a parser reads it back.
+    /// A table, made plain already.
+    pub fn table(&self, text: &str) {
+        self.stdout(text.trim_end());
+    }
+
+    /// A JSON text, as JSON: what is spelled out is so that a parser reads it back.
     pub fn json(&self, text: &str) {
-        let mut out = String::with_capacity(text.len());
-        for letter in text.chars() {
-            if letter != '\n' && is_hostile(letter) {
-                let _ = write!(out, "\\u{:04x}", u32::from(letter));
-            } else {
-                out.push(letter);
-            }
-        }
-        self.stdout(&out);
+        self.stdout(&plain::json(text));
     }
 
     /// The state before a sync: sources, stacks, images.
     pub fn state(&self, watched: &[Watched], images: &[ImageRow], swarm: &Swarm) {
         if !watched.is_empty() && self.daemon.is_none() {
-            self.stdout(tables::state(watched, images, swarm).trim_end());
+            self.table(&tables::state(watched, images, swarm));
             self.stdout("");
         }
     }
@@ -266,7 +262,7 @@ impl Report {
     }
 
     fn line(&self, style: Style, word: &str, subject: &str, text: &str) {
-        self.stdout(&format!("{style}{word:<9}{style:#} {}  {}", one_line(subject), told(text)));
+        self.stdout(&format!("{style}{word:<9}{style:#} {}  {}", plain::name(subject), told(text)));
     }
 
     fn stdout(&self, text: &str) {
@@ -296,49 +292,12 @@ pub fn print_error(error: &Error) {
     let mut stderr = anstream::stderr();
     let _ = writeln!(stderr, "{BAD}error:{BAD:#} {}", told(&format!("{error:#}")));
     if let Some(hint) = hint_of(error) {
-        let _ = writeln!(stderr, "{NOTE}hint:{NOTE:#} {}", clean(hint));
+        let _ = writeln!(stderr, "{NOTE}hint:{NOTE:#} {}", plain::text(hint));
     }
 }
 
-/// Text without control characters other than line ends: escapes, bells, and marks that turn the reading
-/// direction are spelled out.
-pub fn clean(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if letter == '\n' || !is_hostile(letter) {
-            out.push(letter);
-        } else if letter == '\t' {
-            out.push(' ');
-        } else {
-            let _ = write!(out, "\\u{{{:x}}}", u32::from(letter));
-        }
-    }
-    out
-}
-
-/// `clean`, and without the credentials of addresses, which docker's own words may hold.
-fn told(text: &str) -> String {
-    clean(&without_credentials(text))
-}
-
-/// Controls, and the marks that turn the reading direction; all of them below U+10000.
-fn is_hostile(letter: char) -> bool {
-    let bidi = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    letter.is_control() || bidi
-}
-
-/// `clean`, on one line.
-pub fn one_line(text: &str) -> String {
-    clean(text).replace('\n', " ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_repository_cannot_drive_the_terminal() {
-        assert_eq!(clean("a\u{1b}[2Jb\u{7}\r\n\u{202e}c\td"), "a\\u{1b}[2Jb\\u{7}\\u{d}\n\\u{202e}c d");
-        assert_eq!(one_line("a\nb"), "a b");
-    }
+/// What somebody else may have written, as it is told: without the credentials of addresses, which docker's own
+/// words may hold, and such that no line of it looks like one of ours.
+pub fn told(text: &str) -> String {
+    plain::text(&without_credentials(text))
 }

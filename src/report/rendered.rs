@@ -2,7 +2,8 @@
 
 use similar::TextDiff;
 
-use super::{BAD, DIM, GOOD, Report, clean};
+use super::{BAD, DIM, GOOD, Report};
+use crate::plain;
 
 /// What is to be shown of a rendered file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +30,8 @@ impl Report {
     pub fn rendered(&self, show: Show, stack: &str, text: &str, applied: Option<&str>) {
         match (show, applied) {
             (Show::Whole, _) => {
-                self.stdout(&format!("\n{DIM}# {}{DIM:#}", clean(stack)));
-                text.lines().for_each(|line| self.stdout(&clean(line)));
+                self.stdout(&format!("\n{DIM}# {}{DIM:#}", plain::name(stack)));
+                text.lines().for_each(|line| self.stdout(&plain::line(line)));
             }
             (Show::Difference, None) => {
                 self.note(stack, "nothing to compare with: no text is known that was applied before");
@@ -51,7 +52,7 @@ impl Report {
                         Some(b'@') => DIM,
                         _ => anstyle::Style::new(),
                     };
-                    self.stdout(&format!("{style}{}{style:#}", clean(line)));
+                    self.stdout(&format!("{style}{}{style:#}", plain::line(line)));
                 }
             }
         }

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
+use super::told;
 use crate::compose::FINGERPRINT;
 use crate::docker::service::Service;
 use crate::docker::task::Task;
@@ -157,7 +158,7 @@ pub fn gather(
                 url: without_credentials(&known.row.url),
                 commit: known.row.commit.clone(),
                 last_watch: known.row.last_watch.clone(),
-                error: known.row.error.as_deref().map(without_credentials),
+                error: known.row.error.as_deref().map(told),
             })
             .collect(),
         stacks: watched
@@ -181,7 +182,7 @@ fn built(repository: &str, row: &BuildRow) -> Built {
         repository: without_credentials(repository),
         commit: row.commit.clone(),
         reference: row.reference.clone(),
-        error: row.error.as_deref().map(without_credentials),
+        error: row.error.as_deref().map(told),
     }
 }
 
@@ -210,7 +211,7 @@ fn stack(
         status: row.status.as_str(),
         hash: row.hash.clone(),
         commit: row.commit.clone(),
-        error: row.error.as_deref().map(without_credentials),
+        error: row.error.as_deref().map(told),
         held: row.held,
         drift_policy: row.drift.as_str(),
         updating: row.status == StackStatus::Deployed && services.iter().any(|service| newer(&service.name)),
@@ -238,6 +239,6 @@ fn live(service: &Service, errors: &dyn Fn(&Service) -> Option<String>) -> LiveS
         image: service.summary.get("image").cloned().unwrap_or_default(),
         running,
         wanted,
-        error: errors(service).filter(|_| running < wanted).as_deref().map(without_credentials),
+        error: errors(service).filter(|_| running < wanted).as_deref().map(told),
     }
 }

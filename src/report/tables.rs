@@ -5,9 +5,9 @@ use std::fmt::Write;
 use comfy_table::Table;
 use comfy_table::TableStyle;
 
-use super::one_line;
 use super::status::{self, Stack, Status};
 use crate::docker::Swarm;
+use crate::plain;
 use crate::state::ImageRow;
 use crate::watched::Watched;
 
@@ -56,44 +56,45 @@ fn wrongs(status: &Status) -> String {
     let mut out = String::new();
     for repository in &status.repositories {
         if let Some(error) = &repository.error {
-            let _ = write!(out, "\n{}", super::clean(error));
+            let _ = write!(out, "\n{}", plain::text(error));
         }
     }
     for build in &status.builds {
         if let Some(error) = &build.error {
-            let _ = write!(out, "\n{}: {}", one_line(&build.name), super::clean(error));
+            let _ = write!(out, "\n{}: {}", plain::name(&build.name), plain::text(error));
         }
     }
     for stack in &status.stacks {
         if let Some(error) = &stack.error {
             let held =
                 if stack.held { " (held until the repository changes, or `reconcile --force`)" } else { "" };
-            let _ = write!(out, "\n{}: {}{held}", one_line(&stack.name), super::clean(error));
+            let _ = write!(out, "\n{}: {}{held}", plain::name(&stack.name), plain::text(error));
         }
         for drift in &stack.drift {
             let _ = write!(
                 out,
                 "\n{}: `{}` {}",
-                one_line(&stack.name),
-                one_line(&drift.service),
-                one_line(&drift.what)
+                plain::name(&stack.name),
+                plain::name(&drift.service),
+                plain::line(&drift.what)
             );
         }
-        let is_told = |error: &str| stack.error.as_deref().is_some_and(|told| told.contains(error));
+        let told = stack.error.as_deref().map(plain::line).unwrap_or_default();
+        let is_told = |error: &str| told.contains(&plain::line(error));
         for service in &stack.services {
             if let Some(error) = service.error.as_deref().filter(|error| !is_told(error)) {
                 let _ = write!(
                     out,
                     "\n{}: `{}`: {}",
-                    one_line(&stack.name),
-                    one_line(&service.name),
-                    one_line(error)
+                    plain::name(&stack.name),
+                    plain::name(&service.name),
+                    plain::line(error)
                 );
             }
         }
     }
     let failing = status.stacks.iter().flat_map(|stack| &stack.services).find(|one| one.error.is_some());
-    if let Some(name) = failing.map(|service| one_line(&service.name)) {
+    if let Some(name) = failing.map(|service| plain::name(&service.name)) {
         let _ = write!(
             out,
             "\nhint: `docker service ps --no-trunc {name}` and `docker service logs {name}` tell more"
@@ -137,7 +138,7 @@ pub fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String 
     let mut table = Table::new();
     table.load_style(TableStyle::new()).set_header(heads);
     for row in rows {
-        table.add_row(row.iter().map(|cell| one_line(cell)));
+        table.add_row(row.iter().map(|cell| plain::line(cell)));
     }
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));

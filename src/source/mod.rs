@@ -109,7 +109,7 @@ fn suffix(reference: Option<&str>, dir: Option<&str>) -> String {
 /// The text, or a part of it, for an error: no credentials, no control characters, not endless. What stands behind a
 /// `#` may be the rest of a password.
 fn shown(text: &str) -> String {
-    let text: String = text.chars().take(200).flat_map(char::escape_debug).collect();
+    let text = crate::plain::name(&text.chars().take(200).collect::<String>());
     // Up to the last `@`, as a password may hold `/`, `#` or another `@`; a query may hold a token.
     let text = match text.rsplit_once('@') {
         Some((before, after)) if before != "git" && before != "ssh://git" => format!("…@{after}"),

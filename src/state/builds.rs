@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use rusqlite::params;
 
 use super::{SourceRow, State};
+use crate::plain;
 
 /// The last build of one image of one source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +67,7 @@ impl State {
                     build.content,
                     build.commit,
                     build.reference,
-                    build.error
+                    build.error.as_deref().map(plain::text)
                 ],
             )
             .with_context(|| format!("cannot record the build of `{}`", build.name))?;

@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 
 use super::{State, now};
+use crate::plain;
 
 /// So many events are kept.
 const KEPT: i64 = 10_000;
@@ -153,7 +154,7 @@ impl State {
 }
 
 fn shortened(message: &str) -> String {
-    message.chars().take(MOST_LETTERS).collect()
+    plain::text(message).chars().take(MOST_LETTERS).collect()
 }
 
 #[cfg(test)]

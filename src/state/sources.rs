@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use rusqlite::params;
 
 use super::{State, now};
+use crate::plain;
 
 /// One watched source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,7 +67,7 @@ impl State {
         transaction.execute(
             "INSERT INTO source_states (repository_id, commit_id, error) VALUES (?1, ?2, ?3)
              ON CONFLICT(repository_id) DO UPDATE SET commit_id = coalesce(?2, commit_id), error = ?3",
-            params![source.id, commit, error],
+            params![source.id, commit, error.map(plain::text)],
         )?;
         transaction.commit().with_context(|| format!("cannot record the sync of `{}`", source.url))
     }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use rusqlite::params;
 
 use super::State;
+use crate::plain;
 use crate::stack::{DriftPolicy, StackName};
 
 /// The documented status of a stack.
@@ -182,7 +183,7 @@ impl State {
             params![
                 record.name.as_str(),
                 record.repository_url,
-                record.compose_path,
+                plain::name(record.compose_path),
                 record.hash,
                 record.status.as_str()
             ],
@@ -194,7 +195,7 @@ impl State {
         )?;
         transaction.execute(
             "INSERT OR REPLACE INTO stack_states (stack_id, commit_id, drift, error, held) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![id, record.commit, record.drift.as_str(), record.error, record.held],
+            params![id, record.commit, record.drift.as_str(), record.error.map(plain::text), record.held],
         )?;
         if let Some(services) = &record.services {
             transaction.execute("DELETE FROM stack_services WHERE stack_id = ?1", params![id])?;

@@ -74,7 +74,7 @@ fn live(web: &Web, tell: impl FnOnce(&Snapshot) -> Value) -> Result<Option<Value
 }
 
 fn trouble(error: &Error) -> Response {
-    let what = without_credentials(&format!("{error:#}"));
+    let what = crate::report::told(&format!("{error:#}"));
     Response::refusal(503, &what, hint_of(error).unwrap_or_default())
 }
 
@@ -122,7 +122,7 @@ pub fn tasks_of(snapshot: &Snapshot, service: &LiveService, tasks: &[Task]) -> V
         node: task.node.clone(),
         state: task.state.clone(),
         desired: task.desired.clone(),
-        error: Some(without_credentials(task.error.trim())).filter(|error| !error.is_empty()),
+        error: Some(crate::report::told(task.error.trim())).filter(|error| !error.is_empty()),
         since: task.since.map(|since| since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)),
     })
     .collect()
@@ -157,14 +157,14 @@ fn events(web: &Web, head: &Head) -> Response {
 /// An event without what may have been in an older database's URLs.
 pub fn told(mut row: EventRow) -> EventRow {
     row.repository = row.repository.as_deref().map(without_credentials);
-    row.message = without_credentials(&row.message);
+    row.message = crate::report::told(&row.message);
     row
 }
 
 fn job(web: &Web, id: &str) -> Response {
     match JobId::parse(id).and_then(|id| web.handle.job(id)) {
         Some(mut view) => {
-            view.outcome = view.outcome.as_deref().map(without_credentials);
+            view.outcome = view.outcome.as_deref().map(crate::report::told);
             Response::json(200, &view)
         }
         None => Response::refusal(

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::Web;
 use super::response::Response;
 use crate::daemon::Health;
+use crate::plain;
 use crate::redact::without_credentials;
 use crate::report::status::{Stack, is_degraded};
 
@@ -105,7 +106,7 @@ impl Text {
     }
 
     fn line(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        let escaped = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        let escaped = |text: &str| plain::name(text).replace('\\', "\\\\").replace('"', "\\\"");
         let labels: Vec<_> =
             labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
@@ -131,7 +132,7 @@ mod tests {
     fn labels_are_escaped() {
         let mut text = Text(String::new());
         text.one("a", "gauge", "Help.").labelled(&[("l", "x\"y\\z\nw")], 1);
-        assert_eq!(text.0, "# HELP a Help.\n# TYPE a gauge\na{l=\"x\\\"y\\\\z\\nw\"} 1\n");
+        assert_eq!(text.0, "# HELP a Help.\n# TYPE a gauge\na{l=\"x\\\"y\\\\z\\\\nw\"} 1\n");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use chrono::Utc;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::plain;
+
 /// For anything but the page: no browser is to run, show or frame it.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
@@ -29,20 +31,17 @@ impl Response {
 
     /// A value as JSON.
     pub fn json(status: u16, value: &impl Serialize) -> Self {
-        match serde_json::to_vec_pretty(value) {
-            Ok(mut body) => {
-                body.push(b'\n');
-                Self::new(status, "application/json", body)
-            }
+        match serde_json::to_string_pretty(value) {
+            Ok(body) => Self::new(status, "application/json", plain::json(&body) + "\n"),
             Err(error) => Self::refusal(500, &format!("cannot be printed: {error}"), ""),
         }
     }
 
     /// `{"error": …, "hint": …}`, the latter where there is one.
     pub fn refusal(status: u16, what: &str, hint: &str) -> Self {
-        let mut value = json!({ "error": what });
+        let mut value = json!({ "error": plain::text(what) });
         if !hint.is_empty() {
-            value["hint"] = hint.into();
+            value["hint"] = plain::text(hint).into();
         }
         Self::json(status, &value)
     }
@@ -60,7 +59,7 @@ impl Response {
         let date = Utc::now().format("%a, %d %b %Y %H:%M:%S GMT");
         let mut head = format!("HTTP/1.1 {} {reason}\r\ndate: {date}\r\n", self.status);
         for (name, value) in &self.headers {
-            head += &format!("{name}: {value}\r\n");
+            head += &format!("{name}: {}\r\n", plain::name(value));
         }
         // `same-origin`, as `no-referrer` would make browsers hide the origin of the page's own form.
         head += "x-content-type-options: nosniff\r\nreferrer-policy: same-origin\r\nconnection: close\r\n";

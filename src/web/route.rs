@@ -5,6 +5,7 @@ use super::hooks::{self, Hook};
 use super::request::{Body, Head};
 use super::response::Response;
 use super::{Web, access, actions, api, metrics, page};
+use crate::plain;
 
 /// Answers a request.
 pub fn answer(web: &Web, head: &Head, body: &mut Body<'_>) -> Response {
@@ -59,7 +60,7 @@ fn sign_in(web: &Web, head: &Head) -> Response {
 }
 
 fn nothing(path: &str) -> Response {
-    let path: String = path.chars().take(100).flat_map(char::escape_debug).collect();
+    let path = plain::name(&path.chars().take(100).collect::<String>());
     Response::refusal(404, &format!("there is nothing at `{path}`"), "")
 }
 

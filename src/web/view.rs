@@ -13,8 +13,8 @@ use crate::docker::Docker;
 use crate::docker::service::Service;
 use crate::docker::task::Task;
 use crate::fault::hint_of;
-use crate::redact::without_credentials;
 use crate::report::status::{self, Status};
+use crate::report::told;
 use crate::settings::Settings;
 use crate::source::Source;
 use crate::state::{ImageRow, State};
@@ -150,7 +150,7 @@ impl View {
         let (status, services, trouble) = match status::read(&watched, &images, &self.docker) {
             Ok((status, swarm)) => (status, swarm.services, None),
             Err(error) => {
-                let what = without_credentials(&format!("{error:#}"));
+                let what = told(&format!("{error:#}"));
                 let trouble = Trouble { what, hint: hint_of(&error).map(str::to_owned) };
                 (status::recorded(&watched, &images), Vec::new(), Some(trouble))
             }

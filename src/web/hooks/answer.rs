@@ -8,6 +8,7 @@ use serde_json::json;
 use super::signature::Proof;
 use super::{Delivery, Event, Hook, select};
 use crate::daemon::{JobId, Scope, Trigger};
+use crate::plain;
 use crate::redact::Secret;
 use crate::web::Web;
 use crate::web::request::{Body, Head};
@@ -86,7 +87,8 @@ fn believe(hook: &Hook, head: &Head, body: &[u8], secret: &Secret) -> Result<(),
 }
 
 fn act(web: &Web, hook: &Hook, delivery: Delivery, body: &[u8]) -> Decision {
-    let ignored = |why: &str| (Outcome::Ignored, Response::json(202, &json!({ "ignored": why })));
+    let ignored =
+        |why: &str| (Outcome::Ignored, Response::json(202, &json!({ "ignored": plain::text(why) })));
     let (wanted, callback) = match delivery.event {
         Event::Ping => return (Outcome::Ping, Response::json(200, &json!({ "ok": true }))),
         Event::Other(why) => return ignored(&why),

@@ -2,13 +2,12 @@
 
 use maud::{Markup, html};
 
-use crate::redact::without_credentials;
-use crate::report::clean;
 use crate::report::status::{Stack, is_degraded};
+use crate::report::told;
 
-/// Text from outside, fit for people's eyes: no credentials, no controls, no marks that turn the reading direction.
+/// Text from outside, fit for people's eyes.
 pub fn text(text: &str) -> String {
-    clean(&without_credentials(text))
+    told(text)
 }
 
 /// `1 stack`, `2 stacks`.
