@@ -37,9 +37,23 @@ fn looking_is_free_on_loopback_for_this_machine_alone() {
     for path in PATHS {
         let open = site.get(path).status;
         assert!(matches!(open, 200 | 404), "{path} {open}");
-        for strange in ["Host: evil.example", "X-Forwarded-For: 192.0.2.1"] {
+        for strange in [
+            "Host: evil.example",
+            "Host: [::1].evil.example",
+            "Host: 127.0.0.1:evil",
+            "Host: localhost.evil.example",
+            "Host: user@127.0.0.1",
+            "Host: 0x7f000001",
+            "Host:",
+            "X-Forwarded-For: 192.0.2.1",
+            "X_Forwarded_For: 192.0.2.1",
+            "CF-Connecting-IP: 192.0.2.1",
+            "True-Client-IP: 192.0.2.1",
+        ] {
             site.send("GET", path, &[strange], b"").is(401);
         }
+        site.send("GET", path, &["Host: 127.0.0.1", "Host: evil.example"], b"").is(400);
+        site.send("GET", &format!("http://evil.example{path}"), &[], b"").is(400);
     }
     site.get("/healthz").is(200).has("ok");
     site.get("/nothing").is(404);

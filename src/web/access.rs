@@ -4,6 +4,8 @@
 //! or by a name that only seems to be this machine's (DNS rebinding), needs the token like any other. Acting
 //! always needs the token, and is refused where another site's page asks for it.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
@@ -12,8 +14,33 @@ use super::request::Head;
 use super::response::Response;
 use crate::redact::Secret;
 
-/// What a proxy adds.
-const FORWARDED: [&str; 5] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
+/// How the names of headers begin that proxies and content networks add, and no program of this machine.
+const OF_PROXIES: [&str; 24] = [
+    "forwarded",
+    "x-forward",
+    "x-original-",
+    "x-real-",
+    "x-remote-",
+    "x-client",
+    "x-cluster-",
+    "x-via",
+    "x-proxy",
+    "x-scheme",
+    "x-nginx-",
+    "x-envoy-",
+    "x-varnish",
+    "x-arr-",
+    "x-azure-",
+    "x-appengine-",
+    "x-amz",
+    "cf-",
+    "cdn-",
+    "fastly-",
+    "ali-cdn-",
+    "proxy-",
+    "wl-proxy-",
+    "front-end-https",
+];
 const SET_ONE: &str = "set `DOCKEROPS_API_TOKEN` (or `…_FILE`) and start DockerOps again";
 const SHOW_IT: &str = "`Authorization: Bearer <token>`, or Basic with any user and the token as password";
 
@@ -98,14 +125,32 @@ fn shown(head: &Head) -> Option<String> {
 /// Asked for by a loopback address, and not through a proxy. nginx tells by nothing but the version, unless it is
 /// told to pass `Host` on.
 fn is_direct(head: &Head) -> bool {
-    let host = head.header("host").unwrap_or_default();
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
+    let through_a_proxy = || head.headers.iter().any(|(name, _)| is_of_a_proxy(name));
+    names_loopback(head.header("host").unwrap_or_default()) && !head.is_old && !through_a_proxy()
+}
+
+/// `localhost` or a loopback address as it is usually written, and a port or none: nothing that others may read
+/// as another host.
+fn names_loopback(host: &str) -> bool {
+    let (name, rest) = match host.strip_prefix('[') {
+        Some(bracketed) => match bracketed.split_once(']') {
+            Some((name, rest)) if name.parse().is_ok_and(|it: Ipv6Addr| it.is_loopback()) => (name, rest),
+            _ => return false,
+        },
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
     };
-    let local = name.eq_ignore_ascii_case("localhost")
-        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    local && !head.is_old && FORWARDED.iter().all(|name| head.header(name).is_none())
+    let is_port = |port: &str| port.bytes().all(|it| it.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
+        && (host.starts_with('[')
+            || name.eq_ignore_ascii_case("localhost")
+            || name.parse().is_ok_and(|address: Ipv4Addr| address.is_loopback()))
+}
+
+/// By the header's name, in lower case; some programs take `_` for `-`.
+fn is_of_a_proxy(name: &str) -> bool {
+    let name = name.replace('_', "-");
+    matches!(name.as_str(), "via" | "client-ip" | "true-client-ip")
+        || OF_PROXIES.iter().any(|start| name.starts_with(start))
 }
 
 /// Browsers say so in one of two ways; programs in neither.
@@ -154,6 +199,102 @@ mod tests {
         ] {
             assert_eq!(status(access(true, false).look(&head(headers))), 403, "{headers:?}");
             assert_eq!(status(access(true, true).look(&head(headers))), 401, "{headers:?}");
+        }
+        let old = Head { is_old: true, ..head(&[("host", "127.0.0.1")]) };
+        assert_eq!(status(access(true, true).look(&old)), 401);
+    }
+
+    #[test]
+    fn what_only_begins_like_a_loopback_address_is_none() {
+        for host in [
+            "[::1].evil.example",
+            "[::1]evil.example:80",
+            "[::1",
+            "[127.0.0.1]",
+            "[::1%lo]",
+            "[::ffff:192.0.2.1]",
+            "::1",
+            "127.0.0.1:evil",
+            "127.0.0.1:",
+            "127.0.0.1:80:80",
+            "127.0.0.1:65536",
+            "127.0.0.1:+80",
+            "localhost:80evil",
+            "localhost.evil.example",
+            "localhost.",
+            "127.0.0.1.evil.example",
+            "127.0.0.1.",
+            "127.1",
+            "127.0.0.01",
+            "0x7f000001",
+            "2130706433",
+            "0177.0.0.1",
+            "0.0.0.0",
+            "user@127.0.0.1",
+            "evil.example@localhost",
+            "localhost/evil.example",
+            "localhost\\evil.example",
+            "localhost evil.example",
+            "localhost,evil.example",
+            "127.0.0.1, evil.example",
+            "http://127.0.0.1",
+            "128.0.0.1",
+            "[::2]",
+            ":80",
+            "",
+        ] {
+            assert_eq!(status(access(true, true).look(&head(&[("host", host)]))), 401, "{host}");
+        }
+    }
+
+    #[test]
+    fn whatever_a_proxy_adds_tells_that_it_was_there() {
+        for name in [
+            "forwarded",
+            "x-forwarded",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+            "x-forwarded-port",
+            "x-forwarded-server",
+            "x-forwarded-prefix",
+            "x-forwarded-tls-client-cert",
+            "x_forwarded_for",
+            "x-forward-for",
+            "x-original-forwarded-for",
+            "x-original-host",
+            "forwarded-for",
+            "via",
+            "x-via",
+            "x-real-ip",
+            "true-client-ip",
+            "client-ip",
+            "x-client-ip",
+            "x-cluster-client-ip",
+            "fastly-client-ip",
+            "cf-connecting-ip",
+            "cf-ray",
+            "cdn-loop",
+            "x-envoy-external-address",
+            "x-appengine-user-ip",
+            "x-azure-clientip",
+            "x-arr-ssl",
+            "x-amzn-trace-id",
+            "x-amz-cf-id",
+            "x-varnish",
+            "x-remote-addr",
+            "x-proxyuser-ip",
+            "x-nginx-proxy",
+            "front-end-https",
+            "x-scheme",
+            "proxy-connection",
+            "wl-proxy-client-ip",
+            "proxy-authorization",
+        ] {
+            let direct = [("host", "127.0.0.1"), ("accept", "*/*"), ("x-request-id", "1")];
+            assert_eq!(status(access(true, true).look(&head(&direct))), 200);
+            let through = [("host", "127.0.0.1"), (name, "")];
+            assert_eq!(status(access(true, true).look(&head(&through))), 401, "{name}");
         }
         let old = Head { is_old: true, ..head(&[("host", "127.0.0.1")]) };
         assert_eq!(status(access(true, true).look(&old)), 401);
