@@ -10,7 +10,7 @@ use crate::support::dockerops::DockerOps;
 use crate::support::fake_docker::FakeDocker;
 use crate::support::http::{SECRET, TOKEN};
 use crate::support::scene::{App, Scene, compose};
-use crate::support::wait_for;
+use crate::support::{command, stdout_of, wait_for};
 
 const PATHS: [&str; 9] = [
     "/",
@@ -344,4 +344,56 @@ fn resident(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// Connects from addresses of this machine of its own choice: `hold` opens connections that say nothing, `all` sends
+/// many requests at once, each behind the others' first halves.
+const CLIENTS: &str = r"
+import socket, sys, time
+port = int(sys.argv[1])
+def connect(source):
+    return socket.create_connection(('127.0.0.1', port), 20, (source, 0))
+def status(stream, rest):
+    try:
+        stream.sendall(rest)
+        return stream.recv(4096).decode().split(' ')[1]
+    except OSError:
+        return 'reset'
+def get(source, path):
+    return status(connect(source), f'GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n'.encode())
+held = [connect('127.0.0.1') for _ in range(100)]
+begun = time.time()
+print('the same', get('127.0.0.1', '/'))
+print('another', get('127.0.0.2', '/'))
+time.sleep(3)
+print('health', get('127.0.0.1', '/healthz'))
+print('elsewhere', get('127.0.0.2', '/metrics'))
+ends = []
+for stream in held:
+    stream.settimeout(20)
+    try:
+        ends.append((stream.recv(4096).decode().split(' ') + ['', ''])[1])
+    except OSError:
+        ends.append('reset')
+print('cut off', ends.count('408'), 'within 15 s', time.time() - begun < 15)
+print('again', get('127.0.0.1', '/'))
+half = [connect(source) for source in ('127.0.0.1', '127.0.0.2') for _ in range(32)]
+for stream in half:
+    stream.sendall(b'GET /healthz HTTP/1.1\r\n')
+time.sleep(0.5)
+print('served', [status(stream, b'Host: localhost\r\n\r\n') for stream in half].count('200'))
+";
+
+#[test]
+fn no_client_holds_all_connections_and_as_many_as_promised_are_served() {
+    let (ops, _fake) = idle();
+    let site = ops.site();
+    let mut clients = command("python3");
+    let said = stdout_of(clients.args(["-c", CLIENTS, &site.address.port().to_string()]));
+    let lines: Vec<_> = said.lines().collect();
+    let wanted = ["the same 503", "another 200", "health 200", "elsewhere 200"];
+    assert_eq!(lines[..4], wanted, "{said}");
+    // 48 of this machine, and those that sat on the places of the health check.
+    assert!(lines[4] == "cut off 56 within 15 s True", "{said}");
+    assert_eq!(lines[5..], ["again 200", "served 64"], "{said}");
 }

@@ -10,6 +10,7 @@ mod counts;
 mod hooks;
 mod metrics;
 mod page;
+mod places;
 mod request;
 mod response;
 mod route;

@@ -7,14 +7,14 @@
 //! on where a request ends.
 
 use std::io;
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::places::{Kind, Place, Places};
 use super::request::{Body, Head, Wire};
 use super::response::Response;
 use crate::fault::OrHint;
@@ -24,8 +24,11 @@ use crate::fault::OrHint;
 pub struct Limits {
     /// Connections at a time; one more is refused.
     pub connections: usize,
-    /// More of them for this machine itself: whoever asks for `/healthz` must not be kept out by strangers, or
-    /// the daemon is restarted for their sake.
+    /// So many of them one client may hold.
+    pub of_a_client: usize,
+    /// So many of them an address of this machine may hold: it may be a proxy with everybody's requests.
+    pub of_this_machine: usize,
+    /// More of them for this machine's health check alone.
     pub spare: usize,
     /// For the request line and the headers to arrive.
     pub head: Duration,
@@ -39,6 +42,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 64,
+            of_a_client: 16,
+            of_this_machine: 48,
             spare: 8,
             head: Duration::from_secs(10),
             body: Duration::from_secs(30),
@@ -47,14 +52,7 @@ impl Default for Limits {
     }
 }
 
-impl Limits {
-    /// Connections there may be at a time for `peer` to get another one.
-    fn room(&self, peer: IpAddr) -> usize {
-        self.connections + if peer.to_canonical().is_loopback() { self.spare } else { 0 }
-    }
-}
-
-/// How long a refused client is listened to, so that it reads the refusal before the connection is reset.
+/// How long a client is listened to after its answer, so that it reads it before the connection is reset.
 const LINGER: Duration = Duration::from_millis(500);
 
 /// Takes the address; fails where it is taken or is none of this machine's.
@@ -79,58 +77,46 @@ fn accept<F>(listener: &TcpListener, limits: Limits, answer: &Arc<F>)
 where
     F: Fn(&Head, &mut Body<'_>) -> Response + Send + Sync + 'static,
 {
-    let open = Arc::new(AtomicUsize::new(0));
+    let places = Places::new();
     loop {
         let Ok((stream, peer)) = listener.accept() else {
             // Out of file descriptors, most likely: others will be closed.
             thread::sleep(Duration::from_millis(50));
             continue;
         };
-        let Some(place) = Place::take(&open, limits.room(peer.ip())) else {
+        let Some(place) = places.take(peer.ip(), &limits) else {
             turn_away(&stream);
             continue;
         };
         let answer = Arc::clone(answer);
-        let serve = move || {
-            let _place = place;
-            let _ = serve(stream, limits, &*answer);
-        };
+        let serve = move || drop(serve(stream, place, limits, &*answer));
         // Without a thread the connection is closed, and the client sees that.
         let _ = thread::Builder::new().name("web request".into()).spawn(serve);
     }
 }
 
-/// One of the connections there may be, given back when dropped.
-struct Place(Arc<AtomicUsize>);
-
-impl Place {
-    fn take(open: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
-        let place = Self(Arc::clone(open));
-        (open.fetch_add(1, Ordering::Relaxed) < most).then_some(place)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+fn busy() -> Response {
+    Response::refusal(503, "too many connections", "try again in a moment").with("retry-after", "1")
 }
 
 /// Costs the accepting thread one write that cannot block.
 fn turn_away(stream: &TcpStream) {
-    let busy = Response::refusal(503, "too many connections", "try again in a moment");
     if stream.set_nonblocking(true).is_ok() {
-        let _ = io::Write::write(&mut &*stream, &busy.bytes(true));
+        let _ = io::Write::write(&mut &*stream, &busy().bytes(true));
     }
 }
 
-fn serve<F>(stream: TcpStream, limits: Limits, answer: &F) -> io::Result<()>
+fn serve<F>(stream: TcpStream, place: Place, limits: Limits, answer: &F) -> io::Result<()>
 where
     F: Fn(&Head, &mut Body<'_>) -> Response,
 {
     stream.set_nodelay(true)?;
     let mut wire = Wire::new(stream);
-    let (response, with_body) = match wire.head(limits.head) {
+    let for_health_alone = place.kind == Kind::Health;
+    // Nobody may sit on the places that are for the health check.
+    let patience = if for_health_alone { limits.head / 5 } else { limits.head };
+    let (response, with_body) = match wire.head(patience) {
+        Ok(Some(head)) if for_health_alone && head.path != "/healthz" => (busy(), true),
         Ok(Some(head)) => {
             let mut body = Body::new(&mut wire, &head, limits);
             (answer(&head, &mut body), head.method != "HEAD")
@@ -139,8 +125,12 @@ where
         Err(refusal) => (refusal, true),
     };
     wire.write(&response.bytes(with_body), limits.body)?;
+    // Given back before the client can see that it was answered, so that its next connection finds it.
+    let lingering = place.linger(&limits);
     wire.stream().shutdown(Shutdown::Write)?;
-    wire.drain(LINGER, limits.bytes);
+    if lingering.is_some() {
+        wire.drain(LINGER, limits.bytes);
+    }
     Ok(())
 }
 

@@ -1,0 +1,173 @@
+//! How many connections are served at a time, and how many of them one client may hold.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::server::Limits;
+
+/// All places there are, shared between who gives them and who holds them.
+#[derive(Debug, Clone)]
+pub struct Places(Arc<Mutex<Taken>>);
+
+#[derive(Debug, Default)]
+struct Taken {
+    served: usize,
+    spare: usize,
+    lingering: usize,
+    clients: HashMap<IpAddr, usize>,
+}
+
+/// What a place is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Any request.
+    Any,
+    /// The health check alone, from this machine: it must not be kept out by whoever holds the others, or the
+    /// daemon is restarted for their sake.
+    Health,
+    /// A client that was answered is on its way out.
+    Lingering,
+}
+
+/// One place, given back when dropped.
+#[derive(Debug)]
+pub struct Place {
+    taken: Arc<Mutex<Taken>>,
+    client: IpAddr,
+    /// What it is good for.
+    pub kind: Kind,
+}
+
+impl Places {
+    /// None is taken.
+    pub fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    /// A place for a connection from `peer`, if there is one for it.
+    pub fn take(&self, peer: IpAddr, limits: &Limits) -> Option<Place> {
+        let (client, local) = (client(peer), peer.to_canonical().is_loopback());
+        let most = if local { limits.of_this_machine } else { limits.of_a_client };
+        let mut taken = lock(&self.0);
+        let held = taken.clients.get(&client).copied().unwrap_or_default();
+        let kind = if taken.served < limits.connections && held < most {
+            taken.served += 1;
+            taken.clients.insert(client, held + 1);
+            Kind::Any
+        } else if local && taken.spare < limits.spare {
+            taken.spare += 1;
+            Kind::Health
+        } else {
+            return None;
+        };
+        drop(taken);
+        Some(Place { taken: Arc::clone(&self.0), client, kind })
+    }
+}
+
+impl Place {
+    /// Leaves the place to others; a client that was answered may linger, unless too many do.
+    pub fn linger(self, limits: &Limits) -> Option<Self> {
+        let (taken, client) = (Arc::clone(&self.taken), self.client);
+        drop(self);
+        let mut now = lock(&taken);
+        if now.lingering >= limits.connections {
+            return None;
+        }
+        now.lingering += 1;
+        drop(now);
+        Some(Self { taken, client, kind: Kind::Lingering })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = lock(&self.taken);
+        match self.kind {
+            Kind::Health => taken.spare -= 1,
+            Kind::Lingering => taken.lingering -= 1,
+            Kind::Any => {
+                taken.served -= 1;
+                if let Some(held) = taken.clients.get_mut(&self.client) {
+                    *held -= 1;
+                    if *held == 0 {
+                        taken.clients.remove(&self.client);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Who a peer counts as: a single host has a /64 of IPv6 to call from.
+fn client(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+fn lock(taken: &Mutex<Taken>) -> MutexGuard<'_, Taken> {
+    taken.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(places: &Places, peer: &str, times: usize) -> Vec<Place> {
+        let limits = Limits::default();
+        (0..times).filter_map(|_| places.take(peer.parse().unwrap(), &limits)).collect()
+    }
+
+    fn kinds(places: &[Place]) -> [usize; 2] {
+        [Kind::Any, Kind::Health].map(|kind| places.iter().filter(|place| place.kind == kind).count())
+    }
+
+    #[test]
+    fn one_client_holds_a_part_alone() {
+        for (peer, other, most) in [
+            ("192.0.2.1", "192.0.2.2", [16, 0]),
+            ("::ffff:192.0.2.1", "::ffff:192.0.2.2", [16, 0]),
+            ("2001:db8::1", "2001:db8:0:1::1", [16, 0]),
+            ("127.0.0.1", "192.0.2.1", [48, 8]),
+            ("::1", "192.0.2.1", [48, 8]),
+            ("::ffff:127.0.0.1", "192.0.2.1", [48, 8]),
+        ] {
+            let places = Places::new();
+            let held = take(&places, peer, 200);
+            assert_eq!(kinds(&held), most, "{peer}");
+            assert_eq!(kinds(&take(&places, other, 200))[0], 16, "{peer}");
+        }
+        let places = Places::new();
+        let held = [take(&places, "2001:db8::1", 10), take(&places, "2001:db8::ffff:1", 10)];
+        assert_eq!(held.map(|held| held.len()), [10, 6], "a /64 is one client");
+        let places = Places::new();
+        let held = [take(&places, "192.0.2.1", 10), take(&places, "::ffff:192.0.2.1", 10)];
+        assert_eq!(held.map(|held| held.len()), [10, 6], "one address, however it is written");
+    }
+
+    #[test]
+    fn all_places_are_given_and_come_back() {
+        let places = Places::new();
+        let peers = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5"];
+        let all = || peers.map(|peer| take(&places, peer, 16));
+        let held = all();
+        assert_eq!(held.each_ref().map(Vec::len), [16, 16, 16, 16, 0]);
+        assert_eq!(kinds(&take(&places, "127.0.0.1", 20)), [0, 8], "the health check gets through");
+        drop(held);
+        let limits = Limits::default();
+        let lingering: Vec<_> =
+            all().into_iter().flatten().filter_map(|place| place.linger(&limits)).collect();
+        assert_eq!(lingering.len(), 64);
+        let held = all();
+        assert_eq!(held.each_ref().map(Vec::len), [16, 16, 16, 16, 0], "who lingers holds no place");
+        assert!(
+            held.into_iter().flatten().all(|place| place.linger(&limits).is_none()),
+            "nor do they pile up"
+        );
+        drop(lingering);
+        assert!(lock(&places.0).clients.is_empty() && lock(&places.0).lingering == 0);
+    }
+}
