@@ -85,6 +85,33 @@ fn a_folder_that_leads_out_of_the_repository_is_refused() {
 }
 
 #[test]
+fn a_submodule_anywhere_else_on_this_machine_is_refused() {
+    let (repo, private, beside) = (Repo::new(), Repo::new(), Repo::new());
+    private.write("secret", "hunter2").commit("first");
+    repo.stack("web", NO_STACK).submodule("sub", &private.url()).commit("first");
+    for source in [repo.url(), repo.path().display().to_string()] {
+        refused(&source, "submodule `sub`").stderr_has("which is refused").stderr_has("beside it");
+    }
+    let url = private.url();
+    repo.git(["config", "--file", ".gitmodules", "submodule.sub.url", &url.replace("/tmp/", "/tmp/%2e/")]);
+    repo.commit("hidden");
+    refused(&repo.url(), "submodule `sub`").stderr_has("which is refused");
+
+    // What git calls `../lib` is one that lies beside the source.
+    std::fs::rename(beside.path(), repo.path().with_file_name("lib")).unwrap();
+    let lib = repo.path().with_file_name("lib");
+    let git = |arguments: &[&str]| repo.git([&["-C", lib.to_str().unwrap()], arguments].concat());
+    git(&["commit", "--quiet", "--allow-empty", "--message", "first"]);
+    repo.git(["rm", "--quiet", "--force", "sub"]);
+    repo.git(["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", "../lib", "lib"]);
+    repo.commit("beside");
+    let fake = FakeDocker::of_an_empty_swarm();
+    let ops = DockerOps::without_docker().with_fake(&fake);
+    ops.run(["watch", &repo.url()]).failure(3);
+    assert_eq!(fake.calls_with("stack deploy").len(), 1);
+}
+
+#[test]
 fn credentials_in_a_url_are_refused_and_not_repeated() {
     let fake = FakeDocker::of_an_empty_swarm();
     let ops = DockerOps::without_docker().with_fake(&fake);

@@ -7,6 +7,7 @@ use git2::build::CheckoutBuilder;
 use git2::{AutotagOption, Direction, ErrorCode, FetchOptions, ObjectType, Oid, RemoteRedirect, Repository};
 
 use super::credentials::Keyring;
+use super::local::is_local;
 use super::remote::{self, callbacks, proxy};
 use super::worker::Pulse;
 use crate::fault::{OrHint, fault};
@@ -99,11 +100,6 @@ fn options<'a>(keyring: &'a Keyring<'_>, pulse: &'a Pulse) -> FetchOptions<'a> {
 /// The refusals of servers have no code of their own in libgit2: "unexpected packet type" is "not our ref".
 fn worth_all(error: &git2::Error) -> bool {
     !matches!(error.code(), ErrorCode::Auth | ErrorCode::Certificate | ErrorCode::Timeout | ErrorCode::User)
-}
-
-/// A path or `file://`: read from disk, not over a network.
-pub(super) fn is_local(url: &str) -> bool {
-    url.starts_with('/') || url.starts_with("file://")
 }
 
 fn write_out(repository: &Repository, wanted: Oid, pulse: &Pulse) -> Result<Oid> {

@@ -7,6 +7,7 @@ mod checkout;
 mod credentials;
 mod explain;
 mod fetch;
+mod local;
 mod ls;
 mod redirect;
 mod remote;

@@ -1,14 +1,15 @@
 //! Submodules, at the commits the repository pins, and theirs.
 //!
 //! `.gitmodules` is hostile: it is read from the commit, by our own few lines (git's reader would follow
-//! `include.path` to any file), and may not turn a network source into a reader of local files.
+//! `include.path` to any file), and may not make root read this machine's files: see `local`.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
-use git2::Repository;
+use git2::{Oid, Repository};
 
-use super::fetch::{self, Place, is_local};
+use super::fetch::{self, Place};
+use super::local::{Neighbours, is_local};
 use super::trees::Modules;
 use super::worker::Pulse;
 use crate::fault::{OrHint, fault};
@@ -37,23 +38,30 @@ pub(super) fn fetch_all(
     pulse: &Pulse,
     modules: &mut Modules,
 ) -> Result<()> {
-    descend(repository, url, access, pulse, modules, 1)
+    if links(repository)?.is_empty() {
+        return Ok(());
+    }
+    let way = Way { access, pulse, neighbours: &Neighbours::of(url)? };
+    descend(repository, url, &way, modules, 1)
+}
+
+/// What stays the same all the way down.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    access: &'a GitAccess,
+    pulse: &'a Pulse,
+    /// Of the source itself, however deep.
+    neighbours: &'a Option<Neighbours>,
 }
 
 fn descend(
     repository: &Repository,
     url: &str,
-    access: &GitAccess,
-    pulse: &Pulse,
+    way: &Way<'_>,
     modules: &mut Modules,
     depth: usize,
 ) -> Result<()> {
-    let index = repository.index()?;
-    let links: Vec<_> = index
-        .iter()
-        .filter(|entry| entry.mode == GITLINK)
-        .map(|entry| (String::from_utf8_lossy(&entry.path).into_owned(), entry.id))
-        .collect();
+    let links = links(repository)?;
     if links.is_empty() {
         return Ok(());
     }
@@ -82,10 +90,21 @@ fn descend(
         let url = resolve(url, &entry.url).with_context(what)?;
         let folder = paths::existing_inside(root, &path).with_context(what)?;
         let place = Place { git: modules.add(&folder), files: folder };
-        let (inner, _) = fetch::fetch(&url, wanted, &place, access, pulse).with_context(what)?;
-        descend(&inner, &url, access, pulse, modules, depth + 1).with_context(what)?;
+        let asked = match way.neighbours {
+            Some(neighbours) if is_local(&url) => neighbours.admit(&url).with_context(what)?,
+            _ => url.clone(),
+        };
+        let (inner, _) = fetch::fetch(&asked, wanted, &place, way.access, way.pulse).with_context(what)?;
+        descend(&inner, &url, way, modules, depth + 1).with_context(what)?;
     }
     Ok(())
+}
+
+/// Where submodules are to be, and at which commits.
+fn links(repository: &Repository) -> Result<Vec<(String, Oid)>> {
+    let index = repository.index()?;
+    let links = index.iter().filter(|entry| entry.mode == GITLINK);
+    Ok(links.map(|entry| (String::from_utf8_lossy(&entry.path).into_owned(), entry.id)).collect())
 }
 
 fn entries(repository: &Repository) -> Result<Vec<Entry>> {

@@ -103,3 +103,70 @@ fn a_missing_entry_a_missing_commit_and_a_circle_are_errors() {
     let (error, _) = told(lab.fetch(&lab.path("c9.git").display().to_string(), &lab.access()));
     assert!(error.contains("nested more than 8 deep"), "{error}");
 }
+
+#[test]
+fn a_local_source_reaches_what_lies_beside_it_and_nothing_else() {
+    let (lab, elsewhere) = (Lab::new(), Lab::new());
+    let (inner, private) = (lab.origin("inner"), elsewhere.origin("private"));
+    std::os::unix::fs::symlink(&inner.bare, lab.path("link.git")).unwrap();
+    std::os::unix::fs::symlink(&private.bare, lab.path("out.git")).unwrap();
+    std::os::unix::fs::symlink(elsewhere.dir.path(), lab.path("door")).unwrap();
+    fs::create_dir(lab.path("file")).unwrap();
+    fs::write(lab.path("file/.git"), format!("gitdir: {}\n", private.path())).unwrap();
+    fs::create_dir(lab.path("linked")).unwrap();
+    std::os::unix::fs::symlink(&private.bare, lab.path("linked/.git")).unwrap();
+
+    let here = lab.dir.path().display();
+    let there = elsewhere.dir.path().file_name().unwrap().to_str().unwrap();
+    let fetch = |url: &str, commit: &str| {
+        let outer = lab.origin("outer");
+        pin(&outer, "sub", commit, Some(url));
+        let sources = [outer.path().to_owned(), format!("file://{}", outer.path())];
+        let told = sources.map(|source| lab.fetch(&source, &lab.access()));
+        fs::remove_dir_all(&outer.bare).unwrap();
+        fs::remove_dir_all(outer.work()).unwrap();
+        told
+    };
+    for url in [
+        "../inner.git".to_owned(),
+        "../inner".to_owned() + ".git/",
+        inner.path().to_owned(),
+        format!("file://{}", inner.path()),
+        "../link.git".to_owned(),
+        format!("file://{here}/inne%72.git"),
+    ] {
+        for made in fetch(&url, &inner.head()) {
+            assert_eq!(fs::read_to_string(made.unwrap().root().join("sub/a")).unwrap(), "2", "{url}");
+        }
+    }
+    for url in [
+        private.path().to_owned(),
+        format!("file://{}", private.path()),
+        format!("../../{there}/private.git"),
+        format!("file://{here}/%2e%2e/{there}/private.git"),
+        format!("file://{here}%2f..%2F{there}/private.git"),
+        "../out.git".to_owned(),
+        "../door/private.git".to_owned(),
+        "../file".to_owned(),
+        "../linked".to_owned(),
+        "/nonexistent/private.git".to_owned(),
+    ] {
+        for made in fetch(&url, &private.head()) {
+            let (error, hint) = told(made);
+            assert!(error.contains("submodule `sub`") && error.contains("refused"), "{url}: {error}");
+            assert!(hint.contains("beside"), "{hint}");
+        }
+    }
+    for made in fetch("../gone.git", &inner.head()) {
+        let (error, _) = told(made);
+        assert!(error.contains("gone.git` was not found"), "{error}");
+    }
+    // Nor does one reach further by one that lies beside it.
+    let middle = lab.origin("middle");
+    pin(&middle, "deep", &private.head(), Some(private.path()));
+    for made in fetch("../middle.git", &middle.head()) {
+        let (error, _) = told(made);
+        assert!(error.contains("submodule `sub`: submodule `deep`") && error.contains("refused"), "{error}");
+    }
+    assert_eq!(lab.leftovers(), 0);
+}
