@@ -46,6 +46,7 @@ use images::Images;
 
 pub use bindings::remove_bindings;
 pub use clean::note_digests;
+pub use build::{LOCAL_TAG, lasting_tag};
 pub use remove::remove_all;
 
 /// Containers that are told to stop have so long to let go of their image.

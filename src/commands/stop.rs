@@ -17,7 +17,7 @@ use crate::fault::fault;
 use crate::image::ImageRef;
 use crate::plain;
 use crate::plan;
-use crate::reconcile::{remove_all, remove_bindings};
+use crate::reconcile::{LOCAL_TAG, lasting_tag, remove_all, remove_bindings};
 use crate::settings::Settings;
 use crate::signal;
 use crate::state::{BuildRow, State};
@@ -130,11 +130,14 @@ fn built(build: &BuildRow) -> Vec<String> {
     let reference = build.reference.as_ref().and_then(parsed);
     let reference = reference.map(|reference| reference.pulled().unwrap_or(reference));
     let commit = build.commit.get(..12).unwrap_or_default();
+    let id = reference.as_ref().and_then(|reference| reference.tag()?.strip_prefix(LOCAL_TAG));
     let tags = parsed(&build.name).into_iter().flat_map(|name| {
+        // The first two are those of an earlier release.
         let with_own = format!("{}-{commit}", name.tag().unwrap_or_default());
-        [name.with_tag(commit), name.with_tag(with_own)]
+        let lasting = id.map(|id| lasting_tag(&name, commit, id));
+        [Some(name.with_tag(commit)), Some(name.with_tag(with_own)), lasting].into_iter().flatten()
     });
-    tags.chain(reference).map(|name| name.to_string()).collect()
+    tags.chain(reference.clone()).map(|name| name.to_string()).collect()
 }
 
 /// Removes tracked images that were not here before; never by force.
