@@ -3,6 +3,7 @@
 //! In: what a source wants, what the database knows, what is live, who claims which name. Out: one
 //! action a stack, with its reason in words.
 
+mod makers;
 mod owners;
 mod waiting;
 
@@ -21,6 +22,7 @@ use crate::manifest::{Layout, StackEntry, names_a_stack};
 use crate::stack::{DriftPolicy, StackName};
 use crate::state::{Attempt, StackRow, StackStatus};
 
+pub use makers::{Maker, claim as claim_image};
 pub use owners::{Claims, Evidence, claim, claims, evidence, owner, release};
 pub use waiting::plan_waiting;
 

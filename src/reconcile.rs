@@ -12,6 +12,7 @@ mod clean;
 mod fetch;
 mod images;
 mod key;
+mod makers;
 #[cfg(test)]
 mod measure;
 mod moves;
@@ -45,8 +46,8 @@ use crate::watched::{Watched, watched};
 use images::Images;
 
 pub use bindings::remove_bindings;
-pub use clean::note_digests;
 pub use build::{LOCAL_TAG, lasting_tag};
+pub use clean::note_digests;
 pub use remove::remove_all;
 
 /// Containers that are told to stop have so long to let go of their image.
@@ -158,7 +159,7 @@ pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: &Options)
 
     // Only what changed, drifted or failed before is fetched and read.
     let mut fetched = fetch::fetch(session, surveyed, options)?;
-    builds::survey(session, &mut fetched, &watched, options)?;
+    builds::survey(session, &mut fetched, &watched, &swarm, options)?;
     let mut planned = planned::plan(session, fetched, &watched, &swarm, options)?;
     secrets::refuse_missing(session.docker, &mut planned)?;
     bindings::refuse_conflicts(session.state, &mut planned)?;

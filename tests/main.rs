@@ -47,6 +47,7 @@ mod rotation;
 mod secrets;
 mod secrets_stay_secret;
 mod service;
+mod shared_images;
 mod stop;
 #[allow(dead_code, reason = "made for all the tests, also those to come")]
 mod support;

@@ -9,13 +9,15 @@ use anyhow::Result;
 use md5::{Digest, Md5};
 
 use super::fetch::{Content, Fetched, Read};
+use super::makers::makers;
 use super::planned::{HELD, Planned, PlannedSource};
 use super::{Options, Session};
+use crate::docker::Swarm;
 use crate::git::Checkout;
 use crate::hash::{hex, part};
 use crate::image::ImageRef;
 use crate::manifest::ImageSource;
-use crate::plan::{Desired, Images};
+use crate::plan::{self, Desired, Images};
 use crate::report::{Report, Tally};
 use crate::state::BuildRow;
 use crate::watched::Watched;
@@ -124,25 +126,23 @@ pub fn survey(
     session: &Session<'_>,
     fetched: &mut [Fetched],
     watched: &[Watched],
+    swarm: &Swarm,
     options: &Options,
 ) -> Result<()> {
-    let mut owners = owners(fetched, watched);
+    let mut makers = makers(fetched, watched, swarm, options);
     let mut local = None;
     for Fetched { target, content } in fetched {
         let Content::Read(read) = content else { continue };
         let url = target.source.to_string();
-        let rows = watched.iter().find(|known| Some(&known.row) == target.row.as_ref());
+        let identity = target.source.id();
+        let rows = watched.iter().find(|known| known.identity == identity);
         let commit = read.checkout.commit().as_str();
         for image in &mut read.images {
             let name = image.source.name.to_string();
-            let owner = owners.entry(name.clone()).or_insert_with(|| url.clone());
             let row = rows.and_then(|known| known.builds.iter().find(|row| row.name == name));
-            image.state = if *owner == url {
-                state(image, row, commit, options)
-            } else {
-                ImageState::Refused(format!(
-                    "`{owner}`, which is watched as well, builds it; `{url}` must not"
-                ))
+            image.state = match plan::claim_image(&mut makers, identity, &url, &image.source.name) {
+                Ok(()) => state(image, row, commit, options),
+                Err(why) => ImageState::Refused(why),
             };
             if let (ImageState::Ready(reference), false) = (&image.state, image.source.push) {
                 if local.is_none() {
@@ -156,24 +156,6 @@ pub fn survey(
         read.pin();
     }
     Ok(())
-}
-
-/// Who builds which name: of two sources, the one that built it first.
-fn owners(fetched: &[Fetched], watched: &[Watched]) -> BTreeMap<String, String> {
-    let mut owners = BTreeMap::new();
-    for known in watched {
-        let listed = fetched.iter().find_map(|fetched| match &fetched.content {
-            Content::Read(read) if fetched.target.row.as_ref() == Some(&known.row) => {
-                Some(read.image_names())
-            }
-            _ => None,
-        });
-        let still = |row: &&BuildRow| listed.as_ref().is_none_or(|listed| listed.contains(&row.name));
-        for row in known.builds.iter().filter(still).filter(|row| !row.was_refused()) {
-            owners.insert(row.name.clone(), known.row.url.clone());
-        }
-    }
-    owners
 }
 
 fn state(image: &Image, row: Option<&BuildRow>, commit: &str, options: &Options) -> ImageState {
