@@ -17,6 +17,7 @@ mod makers;
 mod measure;
 mod moves;
 mod nodes;
+mod objects;
 mod only;
 mod own;
 mod planned;
@@ -44,6 +45,7 @@ use crate::state::{SourceRow, State};
 use crate::watched::{Watched, watched};
 
 use images::Images;
+use objects::Objects;
 
 pub use bindings::remove_bindings;
 pub use build::{LOCAL_TAG, lasting_tag};
@@ -165,11 +167,15 @@ pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: &Options)
     bindings::refuse_conflicts(session.state, &mut planned)?;
     images.compare(&mut planned)?;
     own::set_apart(session, &mut planned)?;
+    let mut objects = Objects::new(session, &swarm);
     if options.dry_run {
+        let leaving = planned.leaving();
+        objects.refuse(&mut planned, &leaving)?;
         return Ok(Outcome { tally: planned.describe(session, options)?, heads });
     }
     let mut tally = Tally::default();
     planned.remove(session, &swarm, &mut tally)?;
+    objects.refuse(&mut planned, &BTreeSet::new())?;
     planned.say_failed(session, &mut tally);
     planned.say_builds(session.report, options, &mut tally);
     bindings::copy(session, &mut planned, Round::First)?;
@@ -178,6 +184,7 @@ pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: &Options)
         images.look_again();
         images.compare(&mut planned)?;
         secrets::refuse_missing(session.docker, &mut planned)?;
+        objects.refuse(&mut planned, &BTreeSet::new())?;
         bindings::copy(session, &mut planned, Round::Built)?;
         settled = planned.deploy(session, &images, Round::Built, settled, &mut tally)?;
     }

@@ -113,6 +113,33 @@ impl Payload {
     }
 }
 
+/// What Swarm keeps under a name that one stack alone can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ObjectKind {
+    /// A config or secret.
+    Payload(Payload),
+    /// An overlay network.
+    Network,
+}
+
+impl ObjectKind {
+    /// docker's word for one.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Payload(payload) => payload.word(),
+            Self::Network => "network",
+        }
+    }
+
+    /// The section of a compose file that declares them.
+    pub fn section(self) -> &'static str {
+        match self {
+            Self::Payload(payload) => payload.section(),
+            Self::Network => "networks",
+        }
+    }
+}
+
 /// What to do about a service that is not what was last applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DriftPolicy {

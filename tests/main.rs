@@ -34,6 +34,7 @@ mod lab;
 mod layers;
 mod layout;
 mod lock;
+mod objects;
 mod output;
 mod own_images;
 mod ownership;

@@ -16,6 +16,7 @@ mod fuzz;
 mod interpolate;
 mod json;
 mod labels;
+mod objects;
 mod pin;
 mod references;
 mod rotate;
@@ -42,6 +43,7 @@ use crate::yaml::{self, Node};
 use interpolate::Variables;
 
 pub use labels::{FINGERPRINT, Ownership, REPOSITORY};
+pub use objects::Object;
 pub use rotate::Rotated;
 pub use secrets::Script;
 pub use volumes::{Mount, Volumes};
@@ -71,6 +73,10 @@ pub struct RenderedStack {
     pub fingerprint: String,
     /// Its configs and secrets whose names follow their content.
     pub rotated: Vec<Rotated>,
+    /// The configs, secrets and networks that docker makes for it.
+    pub objects: Vec<Object>,
+    /// The docker volumes it declares or takes from `volumes.yaml`: name → what its services call it.
+    pub volumes: BTreeMap<String, String>,
     /// The bindings it mounts, by id.
     pub bindings: BTreeSet<String>,
     /// What its author should know.
@@ -225,12 +231,16 @@ fn render(
     let filled = environment::filled(&references::to_copies(&effective, &files), variables, &env_files);
     let rewritten = volumes_of(&filled);
     let tree = edited(&rewritten.tree);
+    let objects = objects::made(name, &effective, &rotated);
+    let volumes = objects::volumes(name, &effective, &tree);
     Ok(RenderedStack {
         name: name.clone(),
         services,
         fingerprint: fingerprint(&tree, installation),
         shown: edited(&volumes_of(author).tree),
         rotated,
+        objects,
+        volumes,
         bindings: rewritten.bindings,
         notes: rewritten.notes,
         tree,

@@ -67,7 +67,8 @@ pub fn find(
     found
 }
 
-fn is_external(entry: &Node) -> bool {
+/// Whether docker expects it to be there.
+pub(super) fn is_external(entry: &Node) -> bool {
     let Some(external) = entry.get("external") else { return false };
     !(external.is_null() || external.as_bool() == Some(false) || external.text() == Some("false"))
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::build::Build;
 use super::payload;
 use super::spec::IMAGE_LABEL;
-use crate::stack::{Payload, StackName};
+use crate::stack::{ObjectKind, Payload, StackName};
 
 /// The label docker gives every service of a stack.
 pub const NAMESPACE: &str = "com.docker.stack.namespace";
@@ -168,6 +168,14 @@ pub fn service_ids() -> Vec<String> {
 pub fn payload_ls(payload: Payload, mark: &str) -> Vec<String> {
     let filter = format!("label={NAMESPACE}");
     words(&[payload.word(), "ls", "--filter", &filter, "--format", &payload::format(mark)])
+}
+
+/// All configs, secrets or networks of the Swarm, those of no stack included, a JSON array a line. Networks of one
+/// node alone are in nobody's way.
+pub fn object_ls(kind: ObjectKind) -> Vec<String> {
+    let format = format!("[{{{{json .Name}}}},{{{{json (.Label \"{NAMESPACE}\")}}}}]");
+    let scope: &[&str] = if kind == ObjectKind::Network { &["--filter", "scope=swarm"] } else { &[] };
+    words(&[&[kind.word(), "ls"], scope, &["--format", &format]].concat())
 }
 
 /// Removes a config or secret; docker refuses while a service uses it.

@@ -8,6 +8,7 @@ pub mod command;
 mod image;
 mod key;
 mod node;
+pub mod objects;
 mod own;
 pub mod payload;
 pub mod prune;
