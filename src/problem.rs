@@ -4,6 +4,11 @@ use std::fmt;
 
 use crate::plain;
 
+/// How many mistakes are kept and told of one file, and of one source; the others are counted.
+const TOLD: usize = 50;
+/// The longest key and the longest sentence told, in letters.
+const LONGEST: usize = 500;
+
 /// One mistake in one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -15,6 +20,8 @@ pub struct Problem {
     pub key: String,
     /// What is wrong, lower case, with the way out where there is one.
     pub what: String,
+    /// How many others of the file this one stands for, which are not told.
+    pub more: usize,
 }
 
 impl fmt::Display for Problem {
@@ -31,17 +38,46 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All mistakes found; at least one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problems(pub Vec<Problem>);
+/// All mistakes found; at least one. The first are told, the others counted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Problems {
+    told: Vec<Problem>,
+    more: usize,
+}
+
+impl Problems {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.told.is_empty()
+    }
+}
+
+impl Extend<Problem> for Problems {
+    fn extend<T: IntoIterator<Item = Problem>>(&mut self, problems: T) {
+        for problem in problems {
+            self.more += problem.more;
+            if self.told.len() < TOLD {
+                self.told.push(problem);
+            } else {
+                self.more += 1;
+            }
+        }
+    }
+}
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<_> = self.0.iter().map(ToString::to_string).collect();
-        match lines.as_slice() {
-            [line] => f.write_str(line),
-            lines => write!(f, "{} mistakes, nothing was deployed:\n  {}", lines.len(), lines.join("\n  ")),
+        if let ([only], 0) = (self.told.as_slice(), self.more) {
+            return only.fmt(f);
         }
+        write!(f, "{} mistakes, nothing was deployed:", self.told.len() + self.more)?;
+        for problem in &self.told {
+            write!(f, "\n  {problem}")?;
+        }
+        if self.more > 0 {
+            write!(f, "\n  and {} more", self.more)?;
+        }
+        Ok(())
     }
 }
 
@@ -52,25 +88,44 @@ impl std::error::Error for Problems {}
 pub struct Collector {
     file: String,
     found: Vec<Problem>,
+    more: usize,
 }
 
 impl Collector {
     /// For `file`, a path from the repository's root.
     pub fn new(file: impl Into<String>) -> Self {
-        Self { file: file.into(), found: Vec::new() }
+        Self { file: file.into(), found: Vec::new(), more: 0 }
     }
 
     /// Notes a problem; `line` 0 stands for none.
     pub fn add(&mut self, line: usize, key: impl Into<String>, what: impl Into<String>) {
+        if self.found.len() >= TOLD {
+            self.more += 1;
+            return;
+        }
         let line = (line > 0).then_some(line);
-        self.found.push(Problem { file: self.file.clone(), line, key: key.into(), what: what.into() });
+        let (key, what) = (clipped(key.into()), clipped(what.into()));
+        self.found.push(Problem { file: self.file.clone(), line, key, what, more: 0 });
     }
 
     /// What was gathered, from the top of the file down.
     pub fn into_problems(mut self) -> Vec<Problem> {
         self.found.sort_by_key(|problem| problem.line);
+        if let Some(last) = self.found.last_mut() {
+            last.more = self.more;
+        }
         self.found
     }
+}
+
+/// A key may be as long as its file.
+fn clipped(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(end);
+        text.push('…');
+        text.shrink_to_fit();
+    }
+    text
 }
 
 #[cfg(test)]
@@ -82,9 +137,47 @@ mod tests {
         let mut found = Collector::new("a\nb.yaml");
         found.add(1, "entry 1.x\n  c.yaml:1: y", "docker says\n  c.yaml:1: z\r\n    w\u{2028}v");
         found.add(2, "", "is wrong");
-        let told = Problems(found.into_problems()).to_string();
+        let mut problems = Problems::default();
+        problems.extend(found.into_problems());
+        let told = problems.to_string();
         let wanted = "2 mistakes, nothing was deployed:\n  a\\nb.yaml:1: `entry 1.x\\n  c.yaml:1: y`: docker says\n\
                       \u{20}     c.yaml:1: z\n    w\\u{2028}v\n  a\\nb.yaml:2: is wrong";
         assert_eq!(told, wanted);
+    }
+
+    fn of_a_file(name: &str, count: usize) -> Vec<Problem> {
+        let mut collector = Collector::new(name);
+        for line in 1..=count {
+            collector.add(line, "key", "is wrong");
+        }
+        collector.into_problems()
+    }
+
+    #[test]
+    fn one_mistake_is_told_as_it_is() {
+        let mut problems = Problems::default();
+        assert!(problems.is_empty());
+        problems.extend(of_a_file("a.yml", 1));
+        assert_eq!(problems.to_string(), "a.yml:1: `key`: is wrong");
+    }
+
+    #[test]
+    fn of_a_million_mistakes_fifty_are_kept_and_all_are_counted() {
+        let mut problems = Problems::default();
+        let found = of_a_file("a.yml", 1_000_000);
+        assert_eq!(found.len(), 50);
+        problems.extend(found);
+        problems.extend(of_a_file("b.yml", 20));
+        let text = problems.to_string();
+        assert_eq!(text.lines().count(), 1 + 50 + 1);
+        assert!(text.starts_with("1000020 mistakes, nothing was deployed:\n  a.yml:1: "), "{text}");
+        assert!(text.ends_with("\n  a.yml:50: `key`: is wrong\n  and 999970 more"), "{text}");
+    }
+
+    #[test]
+    fn a_key_that_is_as_long_as_its_file_is_cut() {
+        let mut collector = Collector::new("a.yml");
+        collector.add(1, "é".repeat(1_000_000), "is wrong");
+        assert_eq!(collector.into_problems()[0].key.chars().count(), 501);
     }
 }

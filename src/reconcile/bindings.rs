@@ -46,7 +46,7 @@ pub fn read(checkout: &Checkout, manifest: &Manifest) -> (Volumes, Bindings, Vec
                     Err(error) => {
                         let dir = checkout.dir().strip_prefix(checkout.root()).unwrap_or(Path::new(""));
                         let (file, what) = (dir.join(path).display().to_string(), format!("{error:#}"));
-                        problems.push(Problem { file, line: None, key: entry.id.clone(), what });
+                        problems.push(Problem { file, line: None, key: entry.id.clone(), what, more: 0 });
                         continue;
                     }
                 };

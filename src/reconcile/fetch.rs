@@ -128,7 +128,9 @@ fn read(
     options: &Options,
 ) -> Result<Read> {
     let mut desired = Vec::new();
-    let (manifest, mut problems) = manifest::read(checkout.root(), checkout.dir(), !options.dry_run);
+    let mut problems = Problems::default();
+    let (manifest, wrong) = manifest::read(checkout.root(), checkout.dir(), !options.dry_run);
+    problems.extend(wrong);
     let (volumes, bindings, wrong) = bindings::read(&checkout, &manifest);
     problems.extend(wrong);
     for entry in manifest.stacks {
@@ -158,7 +160,7 @@ fn read(
         let images = builds::identify(&checkout, manifest.images)?;
         return Ok(Read { checkout, layout: manifest.layout, desired, bindings, images });
     }
-    Err(Problems(problems))
+    Err(problems)
         .with_context(|| format!("source `{source}` at {}", checkout.commit().short()))
         .or_hint("mend the files and push; until then this source stays as it was deployed last")
 }
