@@ -3,6 +3,7 @@
 //! Here: parse, run the command, print the one error, exit.
 
 mod bindings;
+mod budget;
 mod cli;
 mod commands;
 mod compose;

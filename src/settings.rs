@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::budget::Limits;
 use crate::fault::{OrHint, fault};
 use crate::image::ImageRef;
 use crate::redact::Secret;
@@ -51,6 +52,8 @@ pub struct GitAccess {
     pub timeout: Duration,
     /// `HOME`: default ssh keys and `known_hosts` lie below it.
     pub home: Option<PathBuf>,
+    /// How much of one source is taken.
+    pub limits: Limits,
 }
 
 /// How registries are asked: by the docker CLI's own credentials.
@@ -110,6 +113,7 @@ impl Settings {
                 credentials_file: text(environment, "DOCKEROPS_GIT_CREDENTIALS")?.map(PathBuf::from),
                 timeout: seconds(environment, "DOCKEROPS_GIT_TIMEOUT", 30)?,
                 home,
+                limits: limits(environment)?,
             },
             registry: RegistryAccess {
                 docker_config,
@@ -177,6 +181,37 @@ fn seconds(environment: &Environment, name: &str, default: u64) -> Result<Durati
             format!("the default is {default}: unset `{name}` to use it"),
         )),
     }
+}
+
+/// How much of one source is taken.
+fn limits(environment: &Environment) -> Result<Limits> {
+    let Limits { files, bytes, stacks, git_memory } = Limits::default();
+    Ok(Limits {
+        files: amount(environment, "DOCKEROPS_MAX_FILES", files)?,
+        bytes: amount(environment, "DOCKEROPS_MAX_BYTES", bytes)?,
+        stacks: amount(environment, "DOCKEROPS_MAX_STACKS", stacks)?,
+        git_memory: amount(environment, "DOCKEROPS_GIT_MEMORY", git_memory)?,
+    })
+}
+
+/// A number from 1 on; `K`, `M` and `G` behind it are 1024, its square and its cube.
+fn amount(environment: &Environment, name: &str, default: u64) -> Result<u64> {
+    let Some(value) = text(environment, name)? else { return Ok(default) };
+    let digits = value.trim().trim_end_matches(['K', 'M', 'G']);
+    let unit = match &value.trim()[digits.len()..] {
+        "" => Some(1),
+        "K" => Some(1 << 10),
+        "M" => Some(1 << 20),
+        "G" => Some(1 << 30),
+        _ => None,
+    };
+    let amount = digits.parse::<u64>().ok().zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
+    amount.filter(|amount| *amount > 0).ok_or_else(|| {
+        fault(
+            format!("`{name}` is `{value}`, not a number from 1 on, such as `20000`, `512M` or `4G`"),
+            format!("the default is {default}: unset `{name}` to use it"),
+        )
+    })
 }
 
 fn pull_policy(environment: &Environment) -> Result<PullPolicy> {
@@ -249,6 +284,13 @@ mod tests {
     }
 
     #[test]
+    fn amounts_may_have_a_unit() {
+        let pairs = [("HOME", "/root"), ("DOCKEROPS_MAX_BYTES", "6G"), ("DOCKEROPS_MAX_FILES", "7")];
+        let limits = Settings::from(&environment(&pairs)).unwrap().git.limits;
+        assert_eq!(limits, Limits { bytes: 6 << 30, files: 7, ..Limits::default() });
+    }
+
+    #[test]
     fn wrong_values_name_their_variable() {
         for (name, value) in [
             ("DOCKEROPS_DEPLOY_TIMEOUT", "soon"),
@@ -256,6 +298,10 @@ mod tests {
             ("DOCKEROPS_IMAGE_PULL_POLICY", "never"),
             ("DOCKEROPS_REGISTRY_TIMEOUT", "-1"),
             ("DOCKEROPS_PRUNE_NODES", "yes"),
+            ("DOCKEROPS_MAX_FILES", "0"),
+            ("DOCKEROPS_MAX_BYTES", "4GB"),
+            ("DOCKEROPS_MAX_STACKS", "MK"),
+            ("DOCKEROPS_GIT_MEMORY", "99999999999999G"),
         ] {
             let error = Settings::from(&environment(&[("HOME", "/root"), (name, value)])).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");

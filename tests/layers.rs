@@ -20,6 +20,7 @@ const LAYERS: &[&[&str]] = &[
     &["convergence", "drift", "watched"],
     &["bindings", "compose", "docker", "git", "manifest", "registry", "state"],
     &["lock", "process", "settings", "source"],
+    &["budget"],
     &["fault", "hash", "image", "paths", "problem", "redact", "signal", "stack", "yaml"],
     &["plain"],
 ];

@@ -8,6 +8,7 @@
 mod bad_manifests;
 mod bad_sources;
 mod bindings;
+mod budget;
 mod builds;
 mod clean;
 mod commands;

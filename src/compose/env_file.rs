@@ -7,7 +7,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::interpolate::Variables;
-use super::references;
+use super::{Place, references};
 use crate::paths;
 use crate::problem::Collector;
 use crate::yaml::Node;
@@ -42,7 +42,8 @@ impl EnvFiles {
 }
 
 /// Reads all files that services of the interpolated `tree` name.
-pub fn read(tree: &Node, root: &Path, folder: &Path, problems: &mut Collector) -> EnvFiles {
+pub fn read(tree: &Node, place: Place<'_>, folder: &Path, problems: &mut Collector) -> EnvFiles {
+    let root = place.root;
     let mut files = EnvFiles::default();
     for (service, node) in references::section(tree, "services") {
         let Some(value) = node.get("env_file") else { continue };
@@ -51,6 +52,10 @@ pub fn read(tree: &Node, root: &Path, folder: &Path, problems: &mut Collector) -
         let mut lines = Vec::new();
         for item in value.items().unwrap_or(&single) {
             let Some(path) = references::resolve(&key, item, root, folder, problems) else { continue };
+            if let Err(error) = references::within(&path, place.budget) {
+                problems.add(item.line, &key, format!("{error:#}"));
+                continue;
+            }
             let read = paths::read_text(&path, MOST_BYTES).map_err(|error| (0, format!("{error:#}")));
             match read.and_then(|text| parse(&text)) {
                 Ok(more) => lines.extend(more),

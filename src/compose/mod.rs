@@ -33,6 +33,7 @@ use std::rc::Rc;
 use anyhow::Context;
 use tempfile::TempDir;
 
+use crate::budget::{Budget, Count};
 use crate::fault::OrHint;
 use crate::hash::Key;
 use crate::image::{ImageCommand, ImageRef};
@@ -60,6 +61,8 @@ pub struct Place<'a> {
     pub file: &'a Path,
     /// Its path from the root, as the author sees it: for messages, and for what is relative to it.
     pub path: &'a str,
+    /// What is left of what its source may cost. Who hands it in asks it whether a limit was passed.
+    pub budget: &'a Budget,
 }
 
 /// A stack as docker will get it. Values of variables stand in it, so it is never printed whole.
@@ -217,8 +220,8 @@ fn render(
     let effective = environment::interpolated(author, variables).map_err(whole)?;
     let services = services(&effective).map_err(whole)?;
     let mut problems = Collector::new(place.path);
-    let env_files = env_file::read(&effective, place.root, folder, &mut problems);
-    let files = references::files(&effective, place.root, folder, &mut problems);
+    let env_files = env_file::read(&effective, place, folder, &mut problems);
+    let files = references::files(&effective, place, folder, &mut problems);
     references::refuse_relative_binds(&effective, place.root, folder, &mut problems);
     let secrets = secrets::plan(name, entries, &effective, &services, &mut problems);
     let problems = problems.into_problems();
@@ -265,8 +268,17 @@ fn read(place: Place<'_>, problems: &mut Collector) -> Option<Rc<Node>> {
             return None;
         }
     };
+    let spent = place.budget.take(Count::Text, text.len() as u64).err();
+    if let Some(exceeded) = spent {
+        problems.add(0, "", exceeded.sentence());
+        return None;
+    }
     match yaml::parse(&text) {
         Ok(Some(tree)) if tree.pairs().is_some() => {
+            if let Err(exceeded) = place.budget.take(Count::Values, tree.weight()) {
+                problems.add(0, "", exceeded.sentence());
+                return None;
+            }
             if let Err(error) = yaml::reads_alike(&text, &tree) {
                 problems.add(error.line, "", error.what);
             }
@@ -304,7 +316,10 @@ fn variables(
     let text = paths::resolve_inside(place.root, folder, ".env")
         .and_then(|path| paths::read_text(&path, MOST_BYTES));
     let parsed = match text {
-        Ok(text) => dotenv::parse(&text),
+        Ok(text) => match place.budget.take(Count::Text, text.len() as u64) {
+            Ok(()) => dotenv::parse(&text),
+            Err(exceeded) => Err((0, exceeded.sentence())),
+        },
         Err(error) => Err((0, format!("{error:#}"))),
     };
     parsed.map(|dotenv| Variables::new(process, dotenv)).map_err(|(line, what)| {

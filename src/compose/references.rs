@@ -13,7 +13,9 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
+use super::Place;
 use super::labels::child;
+use crate::budget::{Budget, Count};
 use crate::hash;
 use crate::paths;
 use crate::problem::Collector;
@@ -43,20 +45,26 @@ impl FileReference {
 }
 
 /// `configs.*.file` and `secrets.*.file` of an interpolated compose file.
-pub fn files(tree: &Node, root: &Path, folder: &Path, problems: &mut Collector) -> Vec<FileReference> {
+pub fn files(tree: &Node, place: Place<'_>, folder: &Path, problems: &mut Collector) -> Vec<FileReference> {
     let mut found = Vec::new();
     for payload in Payload::ALL {
         for (entry, node) in section(tree, payload.section()) {
             let key = format!("{}.{entry}.file", payload.section());
             let Some(file) = node.get("file") else { continue };
-            let Some(path) = resolve(&key, &file, root, folder, problems) else { continue };
-            match content(&path) {
+            let Some(path) = resolve(&key, &file, place.root, folder, problems) else { continue };
+            match within(&path, place.budget).and_then(|()| content(&path)) {
                 Ok(content) => found.push(FileReference { payload, entry, content, path }),
                 Err(error) => problems.add(file.line, key, format!("{error:#}")),
             }
         }
     }
     found
+}
+
+/// Counts the file into what its source may name in all.
+pub fn within(file: &Path, budget: &Budget) -> Result<()> {
+    let size = file.metadata().map_or(0, |file| file.len());
+    budget.take(Count::Named, size).map_err(|exceeded| anyhow!(exceeded.sentence()))
 }
 
 /// Where the file lies that `node` names, symlinks resolved.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::budget::Limits;
 use sha2::Digest;
 use std::fs;
 
@@ -19,7 +20,8 @@ impl Stack {
 
     fn load_with(&self, environment: &[(&str, &str)]) -> Result<RenderedStack, Unrenderable> {
         let root = self.0.path().canonicalize().unwrap();
-        let place = Place { root: &root, file: &root.join("web/compose.yml"), path: "web/compose.yml" };
+        let (file, budget) = (root.join("web/compose.yml"), Budget::new(Limits::default()));
+        let place = Place { root: &root, file: &file, path: "web/compose.yml", budget: &budget };
         let environment = environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
         load(&StackName::known("web"), place, &environment, &Volumes::new(), &key())
     }
@@ -211,7 +213,8 @@ fn what_others_can_list_tells_nothing_about_a_value_without_the_key() {
     let stack = Stack::new(compose).with("web/f", "1234");
     let with = |key: &Key| {
         let root = stack.0.path().canonicalize().unwrap();
-        let place = Place { root: &root, file: &root.join("web/compose.yml"), path: "web/compose.yml" };
+        let (file, budget) = (root.join("web/compose.yml"), Budget::new(Limits::default()));
+        let place = Place { root: &root, file: &file, path: "web/compose.yml", budget: &budget };
         let environment = BTreeMap::from([("PIN".into(), "1234".into())]);
         load(&StackName::known("web"), place, &environment, &Volumes::new(), key).unwrap()
     };

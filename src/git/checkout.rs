@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 use super::fetch::Place;
 use super::trees::Modules;
-use super::{Commit, Tracked, explain, fetch, submodules, tracked, worker};
+use super::{Commit, Tracked, explain, fetch, memory, submodules, tracked, worker};
+use crate::budget::Budget;
 use crate::fault::{OrHint, fault};
 use crate::paths;
 use crate::settings::GitAccess;
@@ -85,10 +86,13 @@ fn make(source: &Source, commit: &Commit, folder: &Path, access: &GitAccess) -> 
     let patience = worker::patience(access.timeout);
     let fetched = worker::run(patience, worker::LONGEST_TRANSFER, move |pulse| {
         super::configure(&theirs)?;
-        let place = Place { git: modules.add(&files), files };
-        let (repository, id) = fetch::fetch(&url, wanted, &place, &theirs, pulse)?;
-        submodules::fetch_all(&repository, &url, &theirs, pulse, &mut modules)?;
-        Ok((Commit::from(id), modules))
+        let budget = Budget::new(theirs.limits);
+        memory::within(1, || {
+            let place = Place { git: modules.add(&files), files };
+            let (repository, id) = fetch::fetch(&url, wanted, &place, &theirs, pulse, &budget)?;
+            submodules::fetch_all(&repository, &url, &theirs, pulse, &budget, &mut modules)?;
+            Ok((Commit::from(id), modules))
+        })
     })?;
     let (commit, modules) = fetched.ok_or_else(|| explain::silent(source.url(), patience))?;
     let dir = source.dir().map_or_else(|| Ok(root.clone()), |dir| inside(&root, dir))?;

@@ -258,6 +258,7 @@ mod tests {
             credentials_file: None,
             timeout: std::time::Duration::from_secs(1),
             home: None,
+            limits: crate::budget::Limits::default(),
         };
         for (url, wanted) in [
             ("https://github.com/o/r", true),

@@ -1,15 +1,17 @@
 //! Brings exactly one commit into a repository, with as little history as the server allows.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use git2::build::CheckoutBuilder;
 use git2::{AutotagOption, Direction, ErrorCode, FetchOptions, ObjectType, Oid, RemoteRedirect, Repository};
 
 use super::credentials::Keyring;
 use super::local::is_local;
 use super::remote::{self, callbacks, proxy};
 use super::worker::Pulse;
+use super::{count, write};
+use crate::budget::{Budget, Count};
 use crate::fault::{OrHint, fault};
 use crate::settings::GitAccess;
 
@@ -30,17 +32,39 @@ pub(super) fn fetch(
     place: &Place,
     access: &GitAccess,
     pulse: &Pulse,
+    budget: &Budget,
 ) -> Result<(Repository, Oid)> {
     let repository = bare(place)
         .with_context(|| format!("cannot write to `{}`", place.files.display()))
         .or_hint("check the free space there")?;
     remote::forbid_redirects(&mut repository.config()?)?;
-    remote::talk(url, access, |url, keyring| match lean(&repository, url, wanted, keyring, pulse)? {
-        Err(error) if worth_all(&error) && pulse.beat() => whole(&repository, url, keyring, pulse),
-        result => result,
-    })?;
-    let id = write_out(&repository, wanted, pulse)?;
+    let transfer = Transfer { pulse, budget, received: Cell::new(0) };
+    let talked =
+        remote::talk(url, access, |url, keyring| match lean(&repository, url, wanted, keyring, &transfer)? {
+            Err(error) if worth_all(&error) && pulse.beat() => whole(&repository, url, keyring, &transfer),
+            result => result,
+        });
+    // libgit2 only knows that it was told to stop.
+    budget.take(Count::Received, transfer.received.get())?;
+    talked?;
+    let id = write_out(&repository, wanted, place, budget, pulse)?;
     Ok((repository, id))
+}
+
+/// What a transfer tells, and is told.
+struct Transfer<'a> {
+    pulse: &'a Pulse,
+    budget: &'a Budget,
+    received: Cell<u64>,
+}
+
+impl Transfer<'_> {
+    /// Whether the transfer shall go on, of which so many bytes are there.
+    fn goes_on(&self, received: usize) -> bool {
+        self.received.set(received as u64);
+        let all = self.budget.counted(Count::Received).saturating_add(received as u64);
+        self.pulse.beat() && self.budget.check(Count::Received, all).is_ok()
+    }
 }
 
 fn bare(place: &Place) -> Result<Repository, git2::Error> {
@@ -59,15 +83,15 @@ fn lean(
     url: &str,
     wanted: Oid,
     keyring: &Keyring,
-    pulse: &Pulse,
+    transfer: &Transfer<'_>,
 ) -> Result<Result<(), git2::Error>, git2::Error> {
     let mut remote = repository.remote_anonymous(url)?;
-    let callbacks = callbacks(keyring, Some(pulse));
+    let callbacks = callbacks(keyring);
     let mut connection = remote.connect_auth(Direction::Fetch, Some(callbacks), Some(proxy()))?;
     let heads = remote::list(connection.list()?);
     let tip = heads.into_iter().find(|head| head.id == wanted);
     let from = tip.map_or_else(|| wanted.to_string(), |head| head.name.trim_end_matches("^{}").to_owned());
-    let mut options = options(keyring, pulse);
+    let mut options = options(keyring, transfer);
     // libgit2's local transport refuses a depth ("shallow fetch is not supported by the local transport").
     if !is_local(url) {
         options.depth(1);
@@ -77,17 +101,25 @@ fn lean(
 }
 
 /// All branches and tags: for servers that give neither less nor other commits.
-fn whole(repository: &Repository, url: &str, keyring: &Keyring, pulse: &Pulse) -> Result<(), git2::Error> {
+fn whole(
+    repository: &Repository,
+    url: &str,
+    keyring: &Keyring,
+    transfer: &Transfer<'_>,
+) -> Result<(), git2::Error> {
     keyring.begin_again();
     let mut remote = repository.remote_anonymous(url)?;
     let specs = ["+refs/heads/*:refs/dockerops/heads/*", "+refs/tags/*:refs/dockerops/tags/*"];
-    remote.download(&specs, Some(&mut options(keyring, pulse)))
+    remote.download(&specs, Some(&mut options(keyring, transfer)))
 }
 
-fn options<'a>(keyring: &'a Keyring<'_>, pulse: &'a Pulse) -> FetchOptions<'a> {
+fn options<'a>(keyring: &'a Keyring<'_>, transfer: &'a Transfer<'_>) -> FetchOptions<'a> {
+    let mut callbacks = callbacks(keyring);
+    callbacks.transfer_progress(|progress| transfer.goes_on(progress.received_bytes()));
+    callbacks.sideband_progress(|_| transfer.pulse.beat());
     let mut options = FetchOptions::new();
     options
-        .remote_callbacks(callbacks(keyring, Some(pulse)))
+        .remote_callbacks(callbacks)
         .proxy_options(proxy())
         .follow_redirects(RemoteRedirect::None)
         .download_tags(AutotagOption::None)
@@ -102,7 +134,13 @@ fn worth_all(error: &git2::Error) -> bool {
     !matches!(error.code(), ErrorCode::Auth | ErrorCode::Certificate | ErrorCode::Timeout | ErrorCode::User)
 }
 
-fn write_out(repository: &Repository, wanted: Oid, pulse: &Pulse) -> Result<Oid> {
+fn write_out(
+    repository: &Repository,
+    wanted: Oid,
+    place: &Place,
+    budget: &Budget,
+    pulse: &Pulse,
+) -> Result<Oid> {
     let Ok(object) = repository.find_object(wanted, None) else {
         return Err(fault(
             format!("the commit `{wanted}` is not in the repository"),
@@ -116,13 +154,12 @@ fn write_out(repository: &Repository, wanted: Oid, pulse: &Pulse) -> Result<Oid>
         ));
     };
     repository.set_head_detached(commit.id())?;
-    let mut options = CheckoutBuilder::new();
-    // Byte for byte as git stores them, on every manager; so git's ids are those of what lies on disk.
-    options.force().disable_filters(true).progress(|_, _, _| {
-        pulse.beat();
-    });
-    repository
-        .checkout_tree(&commit, Some(&mut options))
+    let tree = commit.peel_to_tree()?;
+    count::count(repository, &tree, budget, pulse)?;
+    let mut index = repository.index()?;
+    index.read_tree(&tree)?;
+    index.write()?;
+    write::write(repository, &tree, &place.files, pulse)
         .with_context(|| format!("cannot write the files of commit `{}`", commit.id()))
         .or_hint("check the free space beside the database")?;
     Ok(commit.id())

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use git2::Oid;
 
 use super::remote::{self, Head};
-use super::{Commit, explain, worker};
+use super::{Commit, explain, memory, worker};
 use crate::fault::fault;
 use crate::settings::GitAccess;
 use crate::signal;
@@ -16,6 +16,10 @@ use crate::source::Source;
 
 /// So many servers are asked at once.
 const AT_ONCE: usize = 64;
+
+/// The list of refs of one server may take so much of git's memory, one part of: of other servers' there is enough
+/// left then.
+const SHARE: usize = 2;
 
 /// The answers that are under way.
 #[derive(Debug)]
@@ -107,8 +111,10 @@ fn head(source: &Source, access: &GitAccess) -> Result<Commit> {
         return Ok(commit);
     }
     super::configure(access)?;
-    let heads = remote::ls(source.url(), access)?;
-    resolve(&heads, source.reference()).map(Commit::from)
+    memory::within(SHARE, || {
+        let heads = remote::ls(source.url(), access)?;
+        resolve(&heads, source.reference()).map(Commit::from)
+    })
 }
 
 /// A branch goes before a tag of the same name; an annotated tag is peeled to its commit.

@@ -4,11 +4,14 @@
 //! temporary folder. Errors name the source and say the way out; no credential is in any of them.
 
 mod checkout;
+mod count;
 mod credentials;
 mod explain;
 mod fetch;
 mod local;
 mod ls;
+mod memory;
+mod pack;
 mod redirect;
 mod remote;
 mod submodules;
@@ -17,6 +20,7 @@ mod tests;
 mod tracked;
 mod trees;
 mod worker;
+mod write;
 
 use std::ffi::c_int;
 use std::fmt;
@@ -27,11 +31,18 @@ use git2::{ConfigLevel, Oid};
 
 pub use checkout::{Checkout, checkout, sweep};
 pub use ls::heads;
+pub use memory::NoRoom;
 pub use tracked::{Tracked, TrackedKind};
 pub use worker::LONGEST_TRANSFER;
 
 use crate::fault::fault;
 use crate::settings::GitAccess;
+
+/// Of libgit2's cache of objects, in bytes.
+const CACHE: isize = 8 << 20;
+/// Of one window into a pack, and of all.
+const WINDOW: usize = 1 << 20;
+const WINDOWS: usize = 32 << 20;
 
 /// A commit's id: 40 lower-case hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -81,7 +92,8 @@ impl fmt::Display for Commit {
 fn configure(access: &GitAccess) -> Result<()> {
     static DONE: OnceLock<Result<(), String>> = OnceLock::new();
     let milliseconds = c_int::try_from(access.timeout.as_millis()).unwrap_or(c_int::MAX);
-    let set = || set_options(milliseconds).map_err(|error| error.message().to_owned());
+    let set =
+        || set_options(milliseconds, access.limits.git_memory).map_err(|error| error.message().to_owned());
     DONE.get_or_init(set).clone().map_err(|error| anyhow!("libgit2 cannot be set up: {error}"))
 }
 
@@ -89,11 +101,16 @@ fn configure(access: &GitAccess) -> Result<()> {
     unsafe_code,
     reason = "libgit2's options are global and unsynchronised: nothing uses it before they are set"
 )]
-fn set_options(milliseconds: c_int) -> Result<(), git2::Error> {
+fn set_options(milliseconds: c_int, most_memory: u64) -> Result<(), git2::Error> {
+    memory::bound(most_memory)?;
     // SAFETY: `configure` does this once, and every thread that uses libgit2 waits for it first.
     unsafe {
         git2::opts::set_server_connect_timeout_in_milliseconds(milliseconds)?;
         git2::opts::set_server_timeout_in_milliseconds(milliseconds)?;
+        // Objects are read once; and packs through windows that are given back.
+        git2::opts::set_cache_max_size(CACHE)?;
+        git2::opts::set_mwindow_size(WINDOW)?;
+        git2::opts::set_mwindow_mapped_limit(WINDOWS)?;
         // Root may watch a user's repository by its path. The check guards against that repository's
         // hooks and configured programs; libgit2 runs neither.
         git2::opts::set_verify_owner_validation(false)?;

@@ -4,7 +4,6 @@ use anyhow::Result;
 use git2::{Config, ConfigLevel, Direction, Odb, Oid, ProxyOptions, RemoteCallbacks, Repository};
 
 use super::credentials::Keyring;
-use super::worker::Pulse;
 use super::{explain, redirect};
 use crate::settings::GitAccess;
 
@@ -39,7 +38,7 @@ pub(super) fn ls(url: &str, access: &GitAccess) -> Result<Vec<Head>> {
     talk(url, access, |url, keyring| {
         let repository = bare()?;
         let mut remote = repository.remote_anonymous(url)?;
-        let callbacks = callbacks(keyring, None);
+        let callbacks = callbacks(keyring);
         let connection = remote.connect_auth(Direction::Fetch, Some(callbacks), Some(proxy()))?;
         Ok(list(connection.list()?))
     })
@@ -49,14 +48,10 @@ pub(super) fn list(heads: &[git2::RemoteHead<'_>]) -> Vec<Head> {
     heads.iter().map(|head| Head { name: head.name().to_owned(), id: head.oid() }).collect()
 }
 
-pub(super) fn callbacks<'a>(keyring: &'a Keyring<'_>, pulse: Option<&'a Pulse>) -> RemoteCallbacks<'a> {
+pub(super) fn callbacks<'a>(keyring: &'a Keyring<'_>) -> RemoteCallbacks<'a> {
     let mut callbacks = RemoteCallbacks::new();
     callbacks.credentials(|url, user, allowed| keyring.answer(url, user, allowed));
     callbacks.certificate_check(|certificate, _| Ok(keyring.look_at(certificate)));
-    if let Some(pulse) = pulse {
-        callbacks.transfer_progress(|_| pulse.beat());
-        callbacks.sideband_progress(|_| pulse.beat());
-    }
     callbacks
 }
 

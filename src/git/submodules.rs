@@ -12,6 +12,7 @@ use super::fetch::{self, Place};
 use super::local::{Neighbours, is_local};
 use super::trees::Modules;
 use super::worker::Pulse;
+use crate::budget::Budget;
 use crate::fault::{OrHint, fault};
 use crate::paths;
 use crate::settings::GitAccess;
@@ -19,6 +20,10 @@ use crate::source::Source;
 
 /// Submodules within submodules: more is a circle.
 const DEEPEST: usize = 8;
+/// Submodules of one source, those within submodules included: each is asked of a server.
+const MOST: usize = 500;
+/// The largest `.gitmodules` taken, in bytes: 500 entries are a tenth of that.
+const MOST_BYTES: usize = 1024 * 1024;
 const GITLINK: u32 = 0o160_000;
 
 /// What `.gitmodules` says of one path.
@@ -36,12 +41,13 @@ pub(super) fn fetch_all(
     url: &str,
     access: &GitAccess,
     pulse: &Pulse,
+    budget: &Budget,
     modules: &mut Modules,
 ) -> Result<()> {
     if links(repository)?.is_empty() {
         return Ok(());
     }
-    let way = Way { access, pulse, neighbours: &Neighbours::of(url)? };
+    let way = Way { access, pulse, budget, neighbours: &Neighbours::of(url)? };
     descend(repository, url, &way, modules, 1)
 }
 
@@ -50,6 +56,7 @@ pub(super) fn fetch_all(
 struct Way<'a> {
     access: &'a GitAccess,
     pulse: &'a Pulse,
+    budget: &'a Budget,
     /// Of the source itself, however deep.
     neighbours: &'a Option<Neighbours>,
 }
@@ -69,6 +76,12 @@ fn descend(
         return Err(fault(
             format!("its submodules are nested more than {DEEPEST} deep"),
             "does a submodule hold itself?",
+        ));
+    }
+    if modules.count() + links.len() > MOST {
+        return Err(fault(
+            format!("it has more than {MOST} submodules"),
+            "watch a repository that holds only what is deployed",
         ));
     }
     let entries = entries(repository)?;
@@ -94,7 +107,8 @@ fn descend(
             Some(neighbours) if is_local(&url) => neighbours.admit(&url).with_context(what)?,
             _ => url.clone(),
         };
-        let (inner, _) = fetch::fetch(&asked, wanted, &place, way.access, way.pulse).with_context(what)?;
+        let Way { access, pulse, budget, .. } = *way;
+        let (inner, _) = fetch::fetch(&asked, wanted, &place, access, pulse, budget).with_context(what)?;
         descend(&inner, &url, way, modules, depth + 1).with_context(what)?;
     }
     Ok(())
@@ -112,6 +126,13 @@ fn entries(repository: &Repository) -> Result<Vec<Entry>> {
     let Some(item) = tree.get_name(".gitmodules") else {
         return Ok(Vec::new());
     };
+    let (size, _) = repository.odb()?.read_header(item.id())?;
+    if size > MOST_BYTES {
+        return Err(fault(
+            format!("`.gitmodules` is larger than {} KiB", MOST_BYTES / 1024),
+            "it holds a `path` and a `url` for each submodule",
+        ));
+    }
     let object = item.to_object(repository)?;
     let text = object.as_blob().map(|blob| String::from_utf8_lossy(blob.content()));
     Ok(text.map(|text| parse(&text)).unwrap_or_default())

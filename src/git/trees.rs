@@ -29,6 +29,11 @@ impl Modules {
         git
     }
 
+    /// How many repositories are noted.
+    pub(super) fn count(&self) -> usize {
+        self.known.len()
+    }
+
     /// The repository with its files in `files`; `None` where none was fetched there.
     pub(super) fn repository(&self, files: &Path) -> Result<Option<Repository>> {
         let known = self.known.iter().find(|(known, _)| known == files);

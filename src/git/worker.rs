@@ -35,6 +35,11 @@ impl Pulse {
     }
 }
 
+/// Shows that the worker is alive; fails where it shall not go on.
+pub(super) fn alive(pulse: &Pulse) -> Result<()> {
+    if pulse.beat() { Ok(()) } else { Err(anyhow!("it was told to stop")) }
+}
+
 /// How long a connection may be silent before it is given up, whatever libgit2's own timeouts did: a
 /// name look-up has none.
 pub(super) fn patience(timeout: Duration) -> Duration {

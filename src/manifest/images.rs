@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::entries::{self, below, boolean, check_keys, display, names, string};
+use crate::budget::{Budget, Count};
 use crate::image::ImageRef;
 use crate::paths;
 use crate::problem::{Collector, Problem};
@@ -46,15 +47,18 @@ struct Given {
 }
 
 /// The entries that are right and enabled, and all mistakes.
-pub fn read(root: &Path, dir: &Path) -> (Vec<ImageSource>, Vec<Problem>) {
+pub fn read(root: &Path, dir: &Path, budget: &Budget) -> (Vec<ImageSource>, Vec<Problem>) {
     let mut known = Known::default();
     if dir.join(FILE).symlink_metadata().is_ok() {
-        let problems = listed(root, dir, &mut known);
+        let problems = listed(root, dir, budget, &mut known);
         return (known.images, problems);
     }
     let dockerfiles = names(dir, &[("Dockerfile-", "")]);
     let described = names(dir, &[("image-", ".json")]);
     let mut problems = Vec::new();
+    if budget.check(Count::Stacks, (dockerfiles.len() + described.len()) as u64).is_err() {
+        return (Vec::new(), problems);
+    }
     for (file, image) in &described {
         let mut wrong = Collector::new(display(root, dir, file));
         let mut given = Given { pairs: vec![("name", image.clone())], from_file: true };
@@ -75,10 +79,11 @@ pub fn read(root: &Path, dir: &Path) -> (Vec<ImageSource>, Vec<Problem>) {
     (known.images, problems)
 }
 
-fn listed(root: &Path, dir: &Path, known: &mut Known) -> Vec<Problem> {
+fn listed(root: &Path, dir: &Path, budget: &Budget, known: &mut Known) -> Vec<Problem> {
     let mut problems = Collector::new(display(root, dir, FILE));
     if let Some(document) = entries::document(root, dir, FILE, &mut problems) {
         match document.items() {
+            Some(items) if budget.check(Count::Stacks, items.len() as u64).is_err() => {}
             Some(items) => {
                 for (index, item) in items.iter().enumerate() {
                     let place = format!("entry {}", index + 1);

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::StackEntry;
 use super::entries::{self, display, names};
+use crate::budget::{Budget, Count};
 use crate::paths;
 use crate::problem::{Collector, Problem};
 use crate::stack::{DriftPolicy, StackName};
@@ -16,11 +17,14 @@ const FORMS: [(&str, &str); 3] =
     [("docker-compose-", ".yml"), ("docker-compose-", ".yaml"), ("stack-", ".json")];
 
 /// The stacks that are right, and all mistakes; `None` where no file has such a name.
-pub fn read(root: &Path, dir: &Path) -> Option<(Vec<StackEntry>, Vec<Problem>)> {
+pub fn read(root: &Path, dir: &Path, budget: &Budget) -> Option<(Vec<StackEntry>, Vec<Problem>)> {
     let (mut stacks, mut problems) = (Vec::<StackEntry>::new(), Vec::new());
     let mut any = false;
     for (file, stack) in names(dir, &FORMS) {
         any = true;
+        if budget.take(Count::Stacks, 1).is_err() {
+            break;
+        }
         let path = display(root, dir, &file);
         let mut wrong = Collector::new(path.clone());
         if let Some(entry) = entry(root, dir, &file, &stack, &mut wrong) {
@@ -71,6 +75,7 @@ fn is_enabled(root: &Path, dir: &Path, file: &str, problems: &mut Collector) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::Limits;
     use std::fs;
 
     fn of(files: &[(&str, &str)]) -> Option<(Vec<StackEntry>, Vec<Problem>)> {
@@ -78,7 +83,7 @@ mod tests {
         for (name, text) in files {
             fs::write(dir.path().join(name), text).unwrap();
         }
-        read(dir.path(), dir.path())
+        read(dir.path(), dir.path(), &Budget::new(Limits::default()))
     }
 
     #[test]
@@ -127,7 +132,7 @@ mod tests {
         assert!(told[2].starts_with("stack-é.json: as a stack name"), "{told:?}");
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/etc/passwd", dir.path().join("stack-out.json")).unwrap();
-        let (_, problems) = read(dir.path(), dir.path()).unwrap();
+        let (_, problems) = read(dir.path(), dir.path(), &Budget::new(Limits::default())).unwrap();
         assert!(problems[0].to_string().contains("leads out"), "{problems:?}");
     }
 }

@@ -7,6 +7,7 @@ use walkdir::WalkDir;
 
 use super::entries::{boolean, check_keys, display};
 use super::{MOST_BYTES, StackEntry};
+use crate::budget::{Budget, Count};
 use crate::paths;
 use crate::problem::{Collector, Problem};
 use crate::stack::{DriftPolicy, StackName};
@@ -27,10 +28,10 @@ struct Draft {
 }
 
 /// The entries that are right, and all mistakes.
-pub fn read(root: &Path, dir: &Path) -> (Vec<StackEntry>, Vec<Problem>) {
+pub fn read(root: &Path, dir: &Path, budget: &Budget) -> (Vec<StackEntry>, Vec<Problem>) {
     let file = display(root, dir, FILE);
     let mut problems = Collector::new(file);
-    let drafts = document(root, dir, &mut problems)
+    let drafts = document(root, dir, budget, &mut problems)
         .map(|list| drafts(root, dir, &list, &mut problems))
         .unwrap_or_default();
     let stacks = resolve(drafts, &mut problems);
@@ -42,7 +43,12 @@ pub fn is_there(dir: &Path) -> bool {
     dir.join(FILE).symlink_metadata().is_ok()
 }
 
-fn document(root: &Path, dir: &Path, problems: &mut Collector) -> Option<Vec<std::rc::Rc<Node>>> {
+fn document(
+    root: &Path,
+    dir: &Path,
+    budget: &Budget,
+    problems: &mut Collector,
+) -> Option<Vec<std::rc::Rc<Node>>> {
     let mut fail = |line, what: String| {
         problems.add(line, "", what);
         None
@@ -65,7 +71,10 @@ fn document(root: &Path, dir: &Path, problems: &mut Collector) -> Option<Vec<std
             list.line,
             "lists no stack; to remove the last one write `enabled: false`, or unwatch the source".into(),
         ),
-        Some(items) => Some(items.to_vec()),
+        Some(items) => match budget.take(Count::Stacks, items.len() as u64) {
+            Ok(()) => Some(items.to_vec()),
+            Err(exceeded) => fail(list.line, exceeded.sentence()),
+        },
         None => fail(list.line, format!("must be a list of `- name: folder`, not {}", list.what())),
     }
 }
@@ -259,6 +268,7 @@ fn circle(drafts: &[Draft]) -> Option<&Draft> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::Limits;
     use std::fs;
 
     fn checkout(stacks: &str, folders: &[&str]) -> tempfile::TempDir {
@@ -272,7 +282,7 @@ mod tests {
     }
 
     fn read(root: &Path, dir: &Path) -> Result<Vec<StackEntry>, Vec<Problem>> {
-        let (stacks, problems) = super::read(root, dir);
+        let (stacks, problems) = super::read(root, dir, &Budget::new(Limits::default()));
         if problems.is_empty() { Ok(stacks) } else { Err(problems) }
     }
 

@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::entries;
 use super::nfs;
+use crate::budget::{Budget, Count};
 use crate::paths;
 use crate::problem::{Collector, Problem};
 use crate::yaml::Node;
@@ -35,7 +36,7 @@ pub enum VolumeKind {
 }
 
 /// The entries that are right, and all mistakes. `has_nfs` says whether there is an `nfs.yaml`.
-pub fn read(root: &Path, dir: &Path, has_nfs: bool) -> (Vec<VolumeEntry>, Vec<Problem>) {
+pub fn read(root: &Path, dir: &Path, has_nfs: bool, budget: &Budget) -> (Vec<VolumeEntry>, Vec<Problem>) {
     let mut problems = Collector::new(entries::display(root, dir, FILE));
     let mut found: Vec<(usize, VolumeEntry)> = Vec::new();
     let list = entries::document(root, dir, FILE, &mut problems);
@@ -46,7 +47,12 @@ pub fn read(root: &Path, dir: &Path, has_nfs: bool) -> (Vec<VolumeEntry>, Vec<Pr
             &[]
         })
     });
-    for (index, item) in items.unwrap_or_default().iter().enumerate() {
+    let items = items.unwrap_or_default();
+    if let Err(exceeded) = budget.take(Count::Volumes, items.len() as u64) {
+        problems.add(0, "", exceeded.sentence());
+        return (Vec::new(), problems.into_problems());
+    }
+    for (index, item) in items.iter().enumerate() {
         let place = format!("entry {}", index + 1);
         let Some(entry) = entry(root, dir, &place, item, &mut problems) else { continue };
         if let Some(clash) = found.iter().find_map(|(line, known)| clash(*line, known, &entry)) {
@@ -154,6 +160,7 @@ fn clash(line: usize, known: &VolumeEntry, new: &VolumeEntry) -> Option<String> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::Limits;
     use std::os::unix::fs::symlink;
 
     fn read_text(text: &str, has_nfs: bool) -> (Vec<VolumeEntry>, Vec<String>) {
@@ -163,7 +170,7 @@ mod tests {
         std::fs::create_dir(dir.path().join(".dockerops-kept")).unwrap();
         symlink("/etc", dir.path().join("out")).unwrap();
         std::fs::write(dir.path().join(FILE), text).unwrap();
-        let (entries, problems) = read(dir.path(), dir.path(), has_nfs);
+        let (entries, problems) = read(dir.path(), dir.path(), has_nfs, &Budget::new(Limits::default()));
         (entries, problems.iter().map(ToString::to_string).collect())
     }
 

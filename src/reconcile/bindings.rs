@@ -10,6 +10,7 @@ use super::fetch::Content;
 use super::planned::{Planned, PlannedSource};
 use super::{Round, Session};
 use crate::bindings::{self, File, Kind, Spot, Synced, Trace, Traces, Tree};
+use crate::budget::{Budget, Count};
 use crate::compose::{Mount, Volumes};
 use crate::git::{Checkout, Tracked, TrackedKind};
 use crate::manifest::{Manifest, VolumeKind};
@@ -35,14 +36,19 @@ pub struct Binding {
 pub type Bindings = BTreeMap<String, Binding>;
 
 /// What compose files may refer to, and the bindings among it.
-pub fn read(checkout: &Checkout, manifest: &Manifest) -> (Volumes, Bindings, Vec<Problem>) {
+pub fn read(checkout: &Checkout, manifest: &Manifest, budget: &Budget) -> (Volumes, Bindings, Vec<Problem>) {
     let (mut volumes, mut bindings, mut problems) = (Volumes::new(), Bindings::new(), Vec::new());
     for entry in &manifest.volumes {
         let mount = match &entry.kind {
             VolumeKind::Volume(name) => Mount::Volume(name.clone()),
             VolumeKind::Binding { path, source } => {
-                let tree = match tree(checkout, source) {
+                let counted = |tree: Tree| {
+                    budget.take(Count::Copied, tree.entries.len() as u64)?;
+                    Ok(tree)
+                };
+                let tree = match tree(checkout, source).and_then(counted) {
                     Ok(tree) => tree,
+                    Err(_) if budget.exceeded().is_some() => break,
                     Err(error) => {
                         let dir = checkout.dir().strip_prefix(checkout.root()).unwrap_or(Path::new(""));
                         let (file, what) = (dir.join(path).display().to_string(), format!("{error:#}"));

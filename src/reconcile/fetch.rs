@@ -9,6 +9,7 @@ use super::bindings::{self, Bindings};
 use super::builds::{self, Image};
 use super::survey::{Finding, Surveyed};
 use super::{Options, Session, key};
+use crate::budget::Budget;
 use crate::compose::{self, Place, Unrenderable};
 use crate::fault::OrHint;
 use crate::git::{self, Checkout};
@@ -87,7 +88,15 @@ pub fn fetch(session: &Session<'_>, surveyed: Vec<Surveyed>, options: &Options) 
                 .collect();
             started.into_iter().map(|thread| thread.map(join)).collect()
         });
+        let at_once = checkouts.iter().flatten().count();
         for (surveyed, checkout) in batch.into_iter().zip(checkouts) {
+            let checkout = match (&surveyed.finding, checkout) {
+                // One of those beside it took what there was; alone it may do.
+                (Finding::Work(commit), Some(Err(error))) if at_once > 1 && error.is::<git::NoRoom>() => {
+                    Some(git::checkout(&surveyed.target.source, commit, folder, access))
+                }
+                (_, checkout) => checkout,
+            };
             let content = match (surveyed.finding, checkout) {
                 (Finding::Failed(error), _) => Content::Failed(error),
                 (Finding::Waits, _) => Content::Waits,
@@ -127,13 +136,17 @@ fn read(
     checkout: Checkout,
     options: &Options,
 ) -> Result<Read> {
+    let budget = &Budget::new(session.git.limits);
     let mut desired = Vec::new();
     let mut problems = Problems::default();
-    let (manifest, wrong) = manifest::read(checkout.root(), checkout.dir(), !options.dry_run);
+    let (manifest, wrong) = manifest::read(checkout.root(), checkout.dir(), !options.dry_run, budget);
     problems.extend(wrong);
-    let (volumes, bindings, wrong) = bindings::read(&checkout, &manifest);
+    let (volumes, bindings, wrong) = bindings::read(&checkout, &manifest, budget);
     problems.extend(wrong);
     for entry in manifest.stacks {
+        if budget.exceeded().is_some() {
+            break;
+        }
         let Some(file) = entry.compose_file.clone().filter(|_| entry.enabled) else {
             desired.push(Desired { entry, rendered: None, images: Images::Ready });
             continue;
@@ -145,7 +158,7 @@ fn read(
                 || new
             }),
         };
-        let place = Place { root: checkout.root(), file: &file, path: &entry.compose_path };
+        let place = Place { root: checkout.root(), file: &file, path: &entry.compose_path, budget };
         let rendered = match compose::load(&entry.name, place, session.docker.environment(), &volumes, key) {
             Ok(rendered) => Some(Ok(rendered)),
             Err(Unrenderable::Stack(error)) => Some(Err(error)),
@@ -156,11 +169,16 @@ fn read(
         };
         desired.push(Desired { entry, rendered, images: Images::Ready });
     }
+    let at = || format!("source `{source}` at {}", checkout.commit().short());
+    // What else is wrong was not read to its end.
+    if let Some(exceeded) = budget.exceeded() {
+        return Err(anyhow::Error::from(exceeded)).with_context(at);
+    }
     if problems.is_empty() {
         let images = builds::identify(&checkout, manifest.images)?;
         return Ok(Read { checkout, layout: manifest.layout, desired, bindings, images });
     }
     Err(problems)
-        .with_context(|| format!("source `{source}` at {}", checkout.commit().short()))
+        .with_context(at)
         .or_hint("mend the files and push; until then this source stays as it was deployed last")
 }

@@ -187,6 +187,16 @@ impl Node {
         is_mapping(self) || self.items().is_some_and(|items| items.iter().all(|item| is_mapping(item)))
     }
 
+    /// How many values it is with its aliases written out.
+    pub fn weight(&self) -> u64 {
+        let below: u64 = match &self.kind {
+            Kind::Scalar { .. } => 0,
+            Kind::Sequence(items) => items.iter().map(|item| item.weight()).sum(),
+            Kind::Mapping(pairs) => pairs.iter().map(|(key, value)| key.weight() + value.weight()).sum(),
+        };
+        below + 1
+    }
+
     /// What the node is, in words for an error message.
     pub fn what(&self) -> &'static str {
         match &self.kind {

@@ -16,6 +16,7 @@ pub mod git_server;
 pub mod http;
 pub mod lab;
 pub mod machine;
+pub mod objects;
 pub mod registry;
 pub mod repo;
 pub mod scene;

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use super::place::{Fixture, inherited};
 use super::tree::Tree;
+use crate::budget::{Budget, Limits};
 use crate::compose::interpolate::{Variables, interpolate};
 use crate::compose::{self, Ownership, Place, Unrenderable, Volumes, environment, references};
 use crate::hash::Key;
@@ -59,7 +60,8 @@ pub fn read(fixture: &Fixture, name: &str) -> Result<Ours, Refused> {
 
 fn load(fixture: &Fixture, name: &str) -> Result<Ours, Refused> {
     let (file, path) = (fixture.folder().join(name), format!("stack/{name}"));
-    let place = Place { root: &fixture.root, file: &file, path: &path };
+    let budget = Budget::new(Limits::default());
+    let place = Place { root: &fixture.root, file: &file, path: &path, budget: &budget };
     let inherited = inherited();
     let key = Key::from_hex(&"5a".repeat(32)).unwrap();
     let rendered = compose::load(&StackName::known(STACK), place, &inherited, &Volumes::new(), &key);

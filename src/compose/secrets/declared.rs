@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::rc::Rc;
 
+use crate::budget::Count;
 use crate::compose::{MOST_BYTES, Place};
 use crate::paths;
 use crate::problem::{Collector, Problem};
@@ -78,7 +79,7 @@ pub fn read(place: Place<'_>, folder: &Path, compose: &Node) -> (Vec<Entry>, Vec
     let names = compose.get("services").map(|section| section.merged_pairs()).unwrap_or_default();
     let names: BTreeSet<_> = names.iter().filter_map(|(key, _)| key.text()).collect();
     let mut entries: Vec<Entry> = Vec::new();
-    for (index, item) in document(place.root, folder, &mut problems).iter().enumerate() {
+    for (index, item) in document(place, folder, &mut problems).iter().enumerate() {
         let Some(entry) = entry(index, item, &names, &mut problems) else { continue };
         if let Some(same) = entries.iter().find(|known| known.env == entry.env && known.meets(&entry)) {
             let what = format!("`{}` is set twice in a service, first in line {}", entry.env, same.line);
@@ -89,13 +90,15 @@ pub fn read(place: Place<'_>, folder: &Path, compose: &Node) -> (Vec<Entry>, Vec
     (entries, problems.into_problems())
 }
 
-fn document(root: &Path, folder: &Path, problems: &mut Collector) -> Vec<Rc<Node>> {
-    let text = paths::resolve_inside(root, folder, FILE).and_then(|path| paths::read_text(&path, MOST_BYTES));
+fn document(place: Place<'_>, folder: &Path, problems: &mut Collector) -> Vec<Rc<Node>> {
+    let text =
+        paths::resolve_inside(place.root, folder, FILE).and_then(|path| paths::read_text(&path, MOST_BYTES));
     let (line, what) = match text.map(|text| yaml::parse(&text)) {
         Ok(Ok(None)) => return Vec::new(),
-        Ok(Ok(Some(list))) => match list.items() {
-            Some(items) => return items.to_vec(),
-            None => (list.line, format!("must be a list of `secret` and `env`, not {}", list.what())),
+        Ok(Ok(Some(list))) => match (list.items(), place.budget.take(Count::Values, list.weight())) {
+            (_, Err(exceeded)) => (0, exceeded.sentence()),
+            (Some(items), _) => return items.to_vec(),
+            (None, _) => (list.line, format!("must be a list of `secret` and `env`, not {}", list.what())),
         },
         Ok(Err(error)) => (error.line, error.what),
         Err(error) => (0, format!("{error:#}")),

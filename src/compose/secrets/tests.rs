@@ -3,6 +3,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Command as Process;
 
+use crate::budget::{Budget, Limits};
 use crate::compose::{Ownership, Place, RenderedStack, Unrenderable, Volumes, load};
 use crate::hash::Key;
 use crate::yaml;
@@ -13,14 +14,11 @@ fn try_load(compose: &str, secrets: &str) -> Result<RenderedStack, Unrenderable>
     fs::create_dir(root.join("web")).unwrap();
     fs::write(root.join("web/compose.yml"), compose).unwrap();
     fs::write(root.join("web/secrets.yaml"), secrets).unwrap();
-    let place = Place { root: &root, file: &root.join("web/compose.yml"), path: "web/compose.yml" };
-    load(
-        &StackName::known("web"),
-        place,
-        &BTreeMap::from([("V".into(), "a 'b c'".into())]),
-        &Volumes::new(),
-        &Key::from_hex(&"5a".repeat(32)).unwrap(),
-    )
+    let (file, budget) = (root.join("web/compose.yml"), Budget::new(Limits::default()));
+    let place = Place { root: &root, file: &file, path: "web/compose.yml", budget: &budget };
+    let key = Key::from_hex(&"5a".repeat(32)).unwrap();
+    let environment = BTreeMap::from([("V".into(), "a 'b c'".into())]);
+    load(&StackName::known("web"), place, &environment, &Volumes::new(), &key)
 }
 
 fn rendered(compose: &str, secrets: &str) -> RenderedStack {

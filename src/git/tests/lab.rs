@@ -49,6 +49,7 @@ impl Lab {
             credentials_file: None,
             timeout: Duration::from_secs(20),
             home: Some(self.path("home")),
+            limits: crate::budget::Limits::default(),
         }
     }
 

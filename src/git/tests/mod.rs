@@ -38,6 +38,7 @@ fn probe() {
         credentials_file: path("PROBE_CREDENTIALS"),
         timeout: Duration::from_secs(std::env::var("PROBE_TIMEOUT").unwrap().parse().unwrap()),
         home: path("HOME"),
+        limits: crate::budget::Limits::default(),
     };
     signal::install().unwrap();
     configure(&access).unwrap();

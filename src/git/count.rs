@@ -1,0 +1,92 @@
+//! How large a commit is, before anything of it is written out.
+//!
+//! A tree that stands at a million paths is one object: 224 KB unpack to a million files. So each tree is counted
+//! once, by its id, and of a file only the header is read.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, Result};
+use git2::{ObjectType, Odb, Oid, Repository, Tree};
+
+use super::worker::Pulse;
+use crate::budget::{Budget, Count};
+use crate::fault::fault;
+
+/// Folders in folders: git's own limit for what it archives is of this size, and a path of more is longer than
+/// Linux takes in most cases.
+const DEEPEST: usize = 128;
+
+/// What lies below a tree.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Size {
+    entries: u64,
+    bytes: u64,
+    depth: usize,
+}
+
+/// Counts what `tree` would be on disk; fails where that is more than is left.
+pub(super) fn count(repository: &Repository, tree: &Tree<'_>, budget: &Budget, pulse: &Pulse) -> Result<()> {
+    let mut counter = Counter { repository, odb: repository.odb()?, known: HashMap::new(), budget, pulse };
+    let size = counter.size(tree, 1)?;
+    budget.take(Count::Files, size.entries)?;
+    budget.take(Count::Bytes, size.bytes)?;
+    Ok(())
+}
+
+struct Counter<'a> {
+    repository: &'a Repository,
+    odb: Odb<'a>,
+    known: HashMap<Oid, Size>,
+    budget: &'a Budget,
+    pulse: &'a Pulse,
+}
+
+impl Counter<'_> {
+    fn size(&mut self, tree: &Tree<'_>, depth: usize) -> Result<Size> {
+        if depth > DEEPEST {
+            return Err(too_deep());
+        }
+        super::worker::alive(self.pulse)?;
+        let mut all = Size { depth: 1, ..Size::default() };
+        for entry in tree {
+            let below = match entry.kind() {
+                Some(ObjectType::Tree) => self.folder(entry.id(), depth)?,
+                Some(ObjectType::Blob) => {
+                    let (bytes, _) = self.odb.read_header(entry.id()).with_context(|| {
+                        format!("`{}` is missing", String::from_utf8_lossy(entry.name_bytes()).escape_debug())
+                    })?;
+                    Size { bytes: bytes as u64, ..Size::default() }
+                }
+                _ => Size::default(),
+            };
+            all.entries = all.entries.saturating_add(below.entries).saturating_add(1);
+            all.bytes = all.bytes.saturating_add(below.bytes);
+            all.depth = all.depth.max(below.depth + 1);
+            // What is below a part is below the whole: there is no need to count on.
+            self.budget.check(Count::Files, self.budget.counted(Count::Files).saturating_add(all.entries))?;
+            self.budget.check(Count::Bytes, self.budget.counted(Count::Bytes).saturating_add(all.bytes))?;
+        }
+        Ok(all)
+    }
+
+    fn folder(&mut self, id: Oid, depth: usize) -> Result<Size> {
+        let known = self.known.get(&id).copied();
+        let size = match known {
+            Some(size) => size,
+            None => {
+                let tree = self.repository.find_tree(id)?;
+                let size = self.size(&tree, depth + 1)?;
+                self.known.insert(id, size);
+                size
+            }
+        };
+        if depth + size.depth > DEEPEST { Err(too_deep()) } else { Ok(size) }
+    }
+}
+
+fn too_deep() -> anyhow::Error {
+    fault(
+        format!("its folders lie more than {DEEPEST} deep in one another"),
+        "move what lies that deep further up",
+    )
+}
