@@ -10,7 +10,7 @@ use super::credentials::Keyring;
 use super::local::is_local;
 use super::remote::{self, callbacks, proxy};
 use super::worker::Pulse;
-use super::{count, write};
+use super::{count, pack, write};
 use crate::budget::{Budget, Count};
 use crate::fault::{OrHint, fault};
 use crate::settings::GitAccess;
@@ -38,6 +38,12 @@ pub(super) fn fetch(
         .with_context(|| format!("cannot write to `{}`", place.files.display()))
         .or_hint("check the free space there")?;
     remote::forbid_redirects(&mut repository.config()?)?;
+    if is_local(url)
+        && let Ok(repository) = lent(url, place)
+    {
+        let id = write_out(&repository, wanted, place, budget, pulse)?;
+        return Ok((repository, id));
+    }
     let transfer = Transfer { pulse, budget, received: Cell::new(0) };
     let talked =
         remote::talk(url, access, |url, keyring| match lean(&repository, url, wanted, keyring, &transfer)? {
@@ -49,6 +55,18 @@ pub(super) fn fetch(
     talked?;
     let id = write_out(&repository, wanted, place, budget, pulse)?;
     Ok((repository, id))
+}
+
+/// The repository at `place` with the objects of the one on this machine, where they lie: libgit2's way to copy
+/// them compares the large ones with one another, all in memory.
+fn lent(url: &str, place: &Place) -> Result<Repository> {
+    let theirs = Repository::open(url.strip_prefix("file://").unwrap_or(url))?;
+    let objects = theirs.commondir().join("objects").canonicalize()?;
+    let line = objects.to_str().filter(|path| !path.contains('\n')).context("its path is no line")?;
+    std::fs::write(pack::alternates(&place.git), format!("{line}\n"))?;
+    let repository = Repository::open_bare(&place.git)?;
+    repository.set_workdir(&place.files, false)?;
+    Ok(repository)
 }
 
 /// What a transfer tells, and is told.

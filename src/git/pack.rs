@@ -38,13 +38,23 @@ pub(super) fn copy(git: &Path, id: Oid, to: &mut impl Write) -> io::Result<bool>
 
 fn indices(git: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(git.join("objects/pack"))? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "idx") {
-            found.push(path);
+    let lent = std::fs::read_to_string(alternates(git)).unwrap_or_default();
+    let own = git.join("objects");
+    for objects in lent.lines().map(Path::new).chain([own.as_path()]) {
+        let Ok(entries) = std::fs::read_dir(objects.join("pack")) else { continue };
+        for entry in entries {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "idx") {
+                found.push(path);
+            }
         }
     }
     Ok(found)
+}
+
+/// Names the folders whose objects a repository uses beside its own (gitrepository-layout(5)).
+pub(super) fn alternates(git: &Path) -> PathBuf {
+    git.join("objects/info/alternates")
 }
 
 /// Where the object lies in the pack of this index.

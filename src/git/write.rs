@@ -71,8 +71,15 @@ impl Writer<'_> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(to)?;
         let (size, _) = self.odb.read_header(entry.id())?;
         let mut out = Beating { file: &mut file, pulse: self.pulse };
-        if size > LARGE && pack::copy(self.repository.path(), entry.id(), &mut out)? {
-            return Ok(());
+        if size > LARGE {
+            if pack::copy(self.repository.path(), entry.id(), &mut out)? {
+                return Ok(());
+            }
+            // Only what lies in a file of its own can be read so.
+            if let Ok((mut content, _, _)) = self.odb.reader(entry.id()) {
+                io::copy(&mut content, &mut out)?;
+                return Ok(());
+            }
         }
         let blob = self.repository.find_blob(entry.id())?;
         Ok(out.write_all(blob.content())?)
