@@ -24,7 +24,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { files: 200_000, bytes: 4 << 30, stacks: 1_000, git_memory: 128 << 20 }
+        Self { files: 200_000, bytes: 4 << 30, stacks: 1_000, git_memory: 96 << 20 }
     }
 }
 
