@@ -18,6 +18,7 @@ mod hash;
 mod image;
 mod lock;
 mod manifest;
+mod network;
 mod paths;
 mod plain;
 mod plan;

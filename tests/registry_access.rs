@@ -300,3 +300,42 @@ fn docker_hub_is_asked_by_its_own_names_and_its_token_service() {
     let there: Vec<_> = elsewhere.log().into_iter().map(|entry| entry["authorization"].clone()).collect();
     assert_eq!(there, ["", ""]);
 }
+
+#[test]
+fn a_registry_leads_nobody_to_this_machine() {
+    let Some(lab) = lab() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    certificates(folder.path(), "IP:127.0.0.1,DNS:localhost");
+    let files = [folder.path().join("server.crt"), folder.path().join("server.key")];
+    let [certificate, key] = files.each_ref().map(|file| file.to_str().unwrap());
+    let inner = Registry::start_at(lab, "127.0.0.1", &["--tls", certificate, key]);
+    let port = inner.port();
+
+    let registry = Registry::start(lab, &[]);
+    let name = format!("{}:1", unique("leading"));
+    lab.publish(&name, &[]);
+    let scene = Scene::before(lab, FakeDocker::new());
+    let ops = scene.ops.beside_the_registry(lab).always().env("SSL_CERT_FILE", folder.path().join("ca.crt"));
+    let scene = Scene { ops, ..scene };
+    let stack = scene.ops.unique("leading");
+    let image = App::new(&format!("{}/{name}", registry.name(lab))).replicas(0);
+    scene.repo.stack(&stack, &compose([("app", &image)]));
+    scene.watch().success().stdout_has("1 deployed");
+    let at = registry.port().to_string();
+    drop(registry);
+
+    for (options, words) in [
+        (
+            ["--away", &format!("https://localhost:{port}")],
+            "`localhost` is this machine, and was only led to",
+        ),
+        (["--away", &format!("http://127.0.0.1:{port}")], "`127.0.0.1` is this machine, and was only led to"),
+        (["--realm", &format!("https://127.0.0.1:{port}/token")], "names a token service it may not"),
+        (["--realm", &format!("https://localhost:{port}/token")], "`localhost` is this machine"),
+    ] {
+        let registry = Registry::start(lab, &[&["--port", &at], &options[..]].concat());
+        registry.fault("away");
+        scene.reconcile().success().stdout_has(words).stdout_has("refused").stdout_has("1 unchanged");
+    }
+    assert!(inner.log().is_empty(), "{:?}", inner.log());
+}

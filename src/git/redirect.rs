@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Error, Result, anyhow};
 use ureq::Agent;
 use ureq::http::header::LOCATION;
 use ureq::tls::{RootCerts, TlsConfig};
 
 use crate::fault::{OrHint, fault};
+use crate::network::{self, Seen, Zone};
 use crate::source::{Parts, Source};
 
 const HOPS: usize = 5;
@@ -22,10 +23,15 @@ pub(super) fn was_refused(error: &git2::Error) -> bool {
     error.message().starts_with("cannot redirect from")
 }
 
-/// Follows the redirects of `url`; at most `HOPS`, never from https to http.
+/// Follows the redirects of `url`; at most `HOPS`, never from https to http, nor from the internet to what lies
+/// behind it.
 pub(super) fn resolve(url: &str, timeout: Duration) -> Result<String> {
+    follow(url, timeout, &Seen::default())
+}
+
+fn follow(url: &str, timeout: Duration, seen: &Seen) -> Result<String> {
     let hint = "watch the address it has moved to instead";
-    let agent = agent(timeout);
+    let (mut from, mut agent) = (Zone::Nowhere, agent(timeout, None, seen));
     let mut asked = format!("{}{SERVICE}", url.trim_end_matches('/'));
     for hop in 0..=HOPS {
         let response = agent
@@ -41,25 +47,28 @@ pub(super) fn resolve(url: &str, timeout: Duration) -> Result<String> {
                 .ok_or_else(|| fault(format!("`{url}` redirects to what is no git repository"), hint));
         }
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        from = from.min(seen.zone(&asked));
         asked = location
             .and_then(|location| join(&asked, location))
             .with_context(|| format!("`{url}` redirects to nowhere"))
             .and_then(|next| checked(&asked, next))
+            .and_then(|next| network::may_lead(from, &next).map(|()| next).map_err(Error::msg))
             .or_hint(hint)?;
+        agent = self::agent(timeout, Some(from), seen);
     }
     Err(fault(format!("`{url}` redirects more than {HOPS} times"), hint))
 }
 
-fn agent(timeout: Duration) -> Agent {
+fn agent(timeout: Duration, from: Option<Zone>, seen: &Seen) -> Agent {
     let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
-    Agent::config_builder()
+    let config = Agent::config_builder()
         .tls_config(tls)
         .max_redirects(0)
         .http_status_as_error(false)
         .timeout_connect(Some(timeout))
         .timeout_global(Some(timeout * 2))
-        .build()
-        .into()
+        .build();
+    network::agent(config, from, seen)
 }
 
 /// The absolute form of `location`, as found at `base`.
@@ -90,6 +99,9 @@ fn checked(base: &str, next: String) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -112,5 +124,32 @@ mod tests {
         assert!(!ok("https://a/r", "file:///etc/r"));
         assert!(!ok("https://a/r", "ssh://git@b/r"));
         assert!(!ok("https://a/r", "https://u:p@b/r"));
+    }
+
+    #[test]
+    fn from_the_internet_no_redirect_leads_behind_it() {
+        let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let inner = listen();
+        inner.set_nonblocking(true).unwrap();
+        let port = inner.local_addr().unwrap().port();
+        let hosts = [format!("127.0.0.1:{port}"), format!("localhost:{port}"), format!("[::1]:{port}")];
+        for host in hosts.iter().map(String::as_str).chain(["10.255.255.1", "169.254.169.254", "2130706433"])
+        {
+            let outer = listen();
+            let url = format!("http://{}/r", outer.local_addr().unwrap());
+            let target = format!("http://{host}/r{SERVICE}");
+            std::thread::spawn(move || {
+                let (mut stream, _) = outer.accept().unwrap();
+                let _ = stream.read(&mut [0; 4096]);
+                let answer = format!("HTTP/1.1 301 There\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n");
+                let _ = stream.write_all(answer.as_bytes());
+            });
+            let seen = Seen::default();
+            // As if its address were a public one; the port is another.
+            seen.note("127.0.0.1".into(), Zone::Public);
+            let error = follow(&url, Duration::from_secs(5), &seen).unwrap_err();
+            assert!(format!("{error:#}").contains("only led to: refused"), "{host}: {error:#}");
+        }
+        assert!(inner.accept().is_err(), "nobody came");
     }
 }

@@ -62,6 +62,15 @@ pub fn find(registry: &str, access: &RegistryAccess) -> Result<Option<Credential
     if helper.is_empty() { config.stored(server) } else { from_helper(helper, server, access) }
 }
 
+/// Whether the docker CLI was ever told to log in to `host`.
+pub fn is_named(host: &str, access: &RegistryAccess) -> bool {
+    let config = access.docker_config.as_ref().and_then(|folder| read(&folder.join("config.json")).ok());
+    config.is_some_and(|config| {
+        let mut names = config.auths.keys().chain(config.cred_helpers.keys());
+        names.any(|name| self::host(name).eq_ignore_ascii_case(host))
+    })
+}
+
 fn read(path: &Path) -> Result<Config> {
     let text = match std::fs::read_to_string(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Config::default()),

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
-use ureq::config::RedirectAuthHeaders;
-use ureq::http::{Response, StatusCode, header};
-use ureq::tls::{RootCerts, TlsConfig};
-use ureq::{Agent, Body, ResponseExt};
+use ureq::http::{Method, Response, StatusCode, header};
+use ureq::{Body, ResponseExt};
 
 use super::auth::{self, Challenge};
 use super::credentials::{self, Credential};
+use super::way::{Trust, Way};
 use super::{Answer, Insecure, Refusal, insecure, words};
 use crate::image::{ImageRef, is_digest};
 use crate::redact::Secret;
@@ -20,60 +18,46 @@ use crate::settings::RegistryAccess;
 const HUB: &str = "registry-1.docker.io";
 /// Where a registry puts the digest of what it answers with.
 const DIGEST: &str = "Docker-Content-Digest";
-/// Indexes first: the digest of a tag is that of its list of platforms, if it has one.
-const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
-     application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
-/// Followed without credentials, also to the same host: a port beside may be somebody else.
-const REDIRECTS: u32 = 5;
 /// Longest explanation of an error that is read, in bytes.
 const MOST_BYTES: u64 = 16 * 1024;
 
 /// What all registries of a run share.
 pub struct Shared {
     access: RegistryAccess,
+    listed: Arc<Listed>,
+    way: Way,
+}
+
+/// What `docker info` lists, asked for once.
+struct Listed {
     insecure: Insecure,
-    listed: OnceLock<Vec<String>>,
-    verified: Agent,
-    token: Agent,
+    known: OnceLock<Vec<String>>,
+}
+
+impl Listed {
+    fn get(&self) -> &[String] {
+        self.known.get_or_init(|| (self.insecure)())
+    }
 }
 
 impl Shared {
     /// Asks nobody yet.
     pub fn new(access: &RegistryAccess, insecure: Insecure) -> Self {
-        let verified = agent(access.timeout, Trust::System, REDIRECTS);
-        // A redirect could take the credential in a body along.
-        let token = agent(access.timeout, Trust::System, 0);
-        Self { access: access.clone(), insecure, listed: OnceLock::new(), verified, token }
+        let listed = Arc::new(Listed { insecure, known: OnceLock::new() });
+        let (daemons, theirs) = (Arc::clone(&listed), access.clone());
+        let named = move |host: &str| {
+            credentials::is_named(host, &theirs) || daemons.get().iter().any(|it| it == host)
+        };
+        Self { access: access.clone(), listed, way: Way::new(access.timeout, Box::new(named)) }
     }
 
     fn is_insecure(&self, registry: &str) -> bool {
-        insecure::is_loopback(registry)
-            || insecure::is_listed(registry, self.listed.get_or_init(|| (self.insecure)()))
+        insecure::is_loopback(registry) || insecure::is_listed(registry, self.listed.get())
     }
-}
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Trust {
-    System,
-    Anybody,
-}
-
-fn agent(timeout: Duration, trust: Trust, redirects: u32) -> Agent {
-    let tls = TlsConfig::builder()
-        .root_certs(RootCerts::PlatformVerifier)
-        .disable_verification(trust == Trust::Anybody)
-        .build();
-    Agent::config_builder()
-        .tls_config(tls)
-        .https_only(trust == Trust::System)
-        .max_redirects(redirects)
-        .max_redirects_will_error(false)
-        .redirect_auth_headers(RedirectAuthHeaders::Never)
-        .http_status_as_error(false)
-        .timeout_global(Some(timeout))
-        .user_agent(concat!("dockerops/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .into()
+    fn ping(&self, base: String, trust: Trust) -> Result<Endpoint, Refusal> {
+        ping(&self.way, base, trust)
+    }
 }
 
 /// How a registry is reached.
@@ -81,7 +65,7 @@ fn agent(timeout: Duration, trust: Trust, redirects: u32) -> Agent {
 struct Endpoint {
     /// `https://host[:port]`.
     base: String,
-    agent: Agent,
+    trust: Trust,
     challenge: Option<Challenge>,
 }
 
@@ -115,17 +99,20 @@ impl Host {
         let url =
             format!("{}/v2/{}/manifests/{}", endpoint.base, image.path(), image.tag().unwrap_or("latest"));
         let mut authorization = self.authorization(endpoint, endpoint.challenge.as_ref(), image.path())?;
-        let mut answer = head(endpoint, &url, authorization.as_ref())?;
+        let ask = |method: &Method, authorization: Option<&Secret>| {
+            self.shared.way.ask(method, &url, endpoint.trust, authorization)
+        };
+        let mut answer = ask(&Method::HEAD, authorization.as_ref())?;
         if answer.status() == StatusCode::UNAUTHORIZED && authorization.is_none() {
             // Some registries let anybody see `/v2/`, and ask at the repository.
             let challenge = challenge(&endpoint.base, &answer);
             authorization = self.authorization(endpoint, challenge.as_ref(), image.path())?;
             if authorization.is_some() {
-                answer = head(endpoint, &url, authorization.as_ref())?;
+                answer = ask(&Method::HEAD, authorization.as_ref())?;
             }
         }
         if !answer.status().is_success() {
-            return Err(explain(endpoint, &url, authorization.as_ref(), &answer));
+            return Err(explain(&answer, || ask(&Method::GET, authorization.as_ref())));
         }
         let digest =
             answer.headers().get(DIGEST).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
@@ -144,15 +131,13 @@ impl Host {
     /// whoever answers, then by http.
     fn reach(&self) -> Result<Endpoint, Refusal> {
         let host = if self.name == "docker.io" { HUB } else { &self.name };
-        let secure = ping(format!("https://{host}"), &self.shared.verified);
-        let Err(error) = secure else { return secure.map_err(|error| unreachable(&error)) };
-        if self.name == "docker.io" || !self.shared.is_insecure(&self.name) {
-            return Err(unreachable(&error));
+        let secure = self.shared.ping(format!("https://{host}"), Trust::System);
+        if secure.is_ok() || self.name == "docker.io" || !self.shared.is_insecure(&self.name) {
+            return secure;
         }
-        let agent = agent(self.shared.access.timeout, Trust::Anybody, REDIRECTS);
-        ping(format!("https://{host}"), &agent)
-            .or_else(|_| ping(format!("http://{host}"), &agent))
-            .map_err(|error| unreachable(&error))
+        self.shared
+            .ping(format!("https://{host}"), Trust::Anybody)
+            .or_else(|_| self.shared.ping(format!("http://{host}"), Trust::Anybody))
     }
 
     fn authorization(
@@ -195,23 +180,21 @@ impl Host {
                 return Err(Refusal(format!("wants credentials at `{}`, which is not https", short(realm))));
             }
             let plain = realm.to_ascii_lowercase().starts_with("http://");
-            let agent = if plain {
-                &agent(self.shared.access.timeout, Trust::Anybody, 0)
-            } else {
-                &self.shared.token
-            };
-            auth::token(agent, realm, service, path, credential)
+            let trust = if plain { Trust::Anybody } else { Trust::System };
+            let agent = self.shared.way.agent_of_tokens(realm, &endpoint.base, trust);
+            let agent = agent.map_err(|why| Refusal(format!("names a token service it may not: {why}")))?;
+            auth::token(&agent, realm, service, path, credential)
         };
         cell.get_or_init(ask).clone()
     }
 }
 
 /// `GET /v2/`: whether somebody answers there, and what they want.
-fn ping(base: String, agent: &Agent) -> Result<Endpoint, ureq::Error> {
-    let answer = agent.get(format!("{base}/v2/")).call()?;
+fn ping(way: &Way, base: String, trust: Trust) -> Result<Endpoint, Refusal> {
+    let answer = way.ask(&Method::GET, &format!("{base}/v2/"), trust, None)?;
     let wants = answer.status() == StatusCode::UNAUTHORIZED;
     let challenge = wants.then(|| challenge(&base, &answer)).flatten();
-    Ok(Endpoint { base, agent: agent.clone(), challenge })
+    Ok(Endpoint { base, trust, challenge })
 }
 
 /// What the registry at `base` wants. Where a redirect led to, there is another: it names no token service that gets
@@ -222,40 +205,19 @@ fn challenge(base: &str, answer: &Response<Body>) -> Option<Challenge> {
     by.eq_ignore_ascii_case(base).then(|| Challenge::of(answer.headers())).flatten()
 }
 
-fn head(endpoint: &Endpoint, url: &str, authorization: Option<&Secret>) -> Result<Response<Body>, Refusal> {
-    let mut request = endpoint.agent.head(url).header(header::ACCEPT, ACCEPT);
-    if let Some(authorization) = authorization {
-        request = request.header(header::AUTHORIZATION, auth::header_value(authorization.expose())?);
-    }
-    request.call().map_err(|error| unreachable(&error))
-}
-
 /// A `HEAD` has no body. A registry that is asked too much is not asked for one.
-fn explain(
-    endpoint: &Endpoint,
-    url: &str,
-    authorization: Option<&Secret>,
-    answer: &Response<Body>,
-) -> Refusal {
+fn explain(answer: &Response<Body>, again: impl FnOnce() -> Result<Response<Body>, Refusal>) -> Refusal {
     let plain = words::refusal(answer.status(), answer.headers(), "");
     if answer.status() == StatusCode::TOO_MANY_REQUESTS {
         return plain;
     }
-    let mut request = endpoint.agent.get(url).header(header::ACCEPT, ACCEPT);
-    if let Some(value) = authorization.and_then(|secret| auth::header_value(secret.expose()).ok()) {
-        request = request.header(header::AUTHORIZATION, value);
-    }
-    match request.call() {
+    match again() {
         Ok(mut again) if again.status() == answer.status() => {
             let body = again.body_mut().with_config().limit(MOST_BYTES).lossy_utf8(true).read_to_string();
             words::refusal(answer.status(), answer.headers(), &body.unwrap_or_default())
         }
         _ => plain,
     }
-}
-
-fn unreachable(error: &ureq::Error) -> Refusal {
-    Refusal(format!("cannot be asked: {error}"))
 }
 
 fn short(text: &str) -> String {
@@ -267,6 +229,7 @@ mod tests {
     use super::*;
     use std::io::{Read, Write};
     use std::net::TcpListener;
+    use std::time::Duration;
 
     /// Answers each request with the next of `answers`.
     fn registry(answers: Vec<String>) -> String {
@@ -286,8 +249,8 @@ mod tests {
     #[test]
     fn only_the_registry_itself_names_the_token_service() {
         let wants = "401 No\r\nWWW-Authenticate: Bearer realm=\"https://tokens.example/\"".to_owned();
-        let agent = agent(Duration::from_secs(10), Trust::Anybody, REDIRECTS);
-        let asked = |answers| ping(registry(answers), &agent).unwrap().challenge.is_some();
+        let way = Way::new(Duration::from_secs(10), Box::new(|_| false));
+        let asked = |answers| ping(&way, registry(answers), Trust::Anybody).unwrap().challenge.is_some();
         assert!(asked(vec![wants.clone()]));
         assert!(asked(vec!["307 Here\r\nLocation: /v2/again".to_owned(), wants.clone()]));
         let another = registry(vec![wants]);

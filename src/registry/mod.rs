@@ -7,6 +7,7 @@ mod auth;
 mod credentials;
 mod host;
 mod insecure;
+mod way;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

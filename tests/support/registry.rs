@@ -46,6 +46,11 @@ impl Registry {
         format!("{}:{}", address(lab), self.port)
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// From now on every answer about a repository is this one; none if it is empty.
     pub fn fault(&self, fault: &str) {
         let (file, new) = (self.folder.path().join("fault"), self.folder.path().join("fault.new"));
