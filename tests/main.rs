@@ -31,6 +31,7 @@ mod hostile;
 mod images;
 mod install;
 mod install_failures;
+mod keys;
 mod lab;
 mod layers;
 mod layout;

@@ -402,3 +402,34 @@ fn every_variable_is_documented_and_every_documented_one_is_read() {
         .collect();
     assert_eq!(documented, read);
 }
+
+#[test]
+fn every_row_of_who_is_trusted_names_tests_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let rows: Vec<Vec<&str>> = include_str!("../SECURITY.md")
+        .lines()
+        .filter(|line| {
+            line.starts_with("| ") && !line.starts_with("| --") && !line.starts_with("| who | can")
+        })
+        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect();
+    assert!(rows.len() > 12, "{rows:?}");
+    for row in rows {
+        let [_, can, cannot, shown] = row.as_slice() else { panic!("{row:?} has no four columns") };
+        if can.contains("everything: they are root") {
+            continue;
+        }
+        let names: Vec<_> = shown.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "nothing shows: {cannot}");
+        for name in names {
+            let (module, test) = name.rsplit_once("::").unwrap_or((name, ""));
+            let (folder, module) = match module.strip_prefix("compose::") {
+                Some(module) => ("src/compose", module),
+                None => ("tests", module),
+            };
+            let text = fs::read_to_string(root.join(folder).join(format!("{module}.rs")));
+            let text = text.unwrap_or_else(|error| panic!("`{name}`: {error}"));
+            assert!(test.is_empty() || text.contains(&format!("fn {test}(")), "`{name}` is not there");
+        }
+    }
+}

@@ -11,6 +11,9 @@ use crate::yaml::Node;
 /// was never checked.
 const TAGS: [&str; 8] = ["str", "int", "float", "bool", "null", "timestamp", "seq", "map"];
 
+/// Readers of YAML 1.1 find no colon behind a longer key.
+const LONGEST_KEY: usize = 1024;
+
 /// Notes what is wrong with `tree`, the compose file of the stack `name`.
 pub fn check(tree: &Node, name: &StackName, problems: &mut Collector) {
     refuse_tags(tree, problems);
@@ -85,6 +88,9 @@ fn refuse_what_readers_may_differ_on(node: &Node, problems: &mut Collector) {
     for (key, value) in node.pairs().unwrap_or_default() {
         if let Some(text) = key.text().filter(|text| !known.insert(*text)) {
             problems.add(key.line, text, "stands twice in one mapping");
+        }
+        if key.text().is_some_and(|text| text.len() > LONGEST_KEY) {
+            problems.add(key.line, "", format!("has a key of more than {LONGEST_KEY} letters"));
         }
         if key.is_merge() && !value.can_be_merged() {
             problems.add(

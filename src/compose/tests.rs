@@ -297,6 +297,8 @@ fn mistakes_name_file_line_and_key() {
         let found = Stack::new(compose).mistakes();
         assert!(found.iter().any(|line| line.contains(expected)), "{expected}: {found:?}");
     }
+    let long = Stack::new(&format!("services: {{a: {{image: x}}}}\n? {}\n: 1", "k".repeat(1025))).mistakes();
+    assert_eq!(long, ["web/compose.yml:2: has a key of more than 1024 letters"]);
     let large = Stack::new("services: {a: {image: x}}\nconfigs: {c: {file: f}}")
         .with("web/f", &"x".repeat(1_024_001));
     assert!(large.mistakes()[0].contains("`configs.c.file`: is larger than 1000 KiB"));
