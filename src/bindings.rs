@@ -3,12 +3,14 @@
 //! In: the tree that a binding is to hold, a folder to copy it to, and the traces of what earlier syncs put
 //! there. Out: that folder, with what differed written and what was dropped removed, and new traces. It
 //! knows nothing of stacks, nor who remembers. Below the folder no symlink is followed: containers write
-//! there too, and could put one in the way to make root write elsewhere. What they wrote is never lost.
+//! there too, and could put one in the way to make root write elsewhere. What they wrote is never lost: what
+//! is to go is judged by what is held open, and files are made where no container sees them.
 
 mod aside;
 mod compare;
 mod place;
 mod removal;
+mod stage;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -16,8 +18,8 @@ mod trace;
 mod tree;
 
 pub use removal::remove;
-pub use sync::sync;
-pub use trace::{Trace, Traces, planned};
+pub use sync::Opened;
+pub use trace::{Trace, Traces};
 pub use tree::{File, Kind, Tree};
 
 use std::path::{Path, PathBuf};

@@ -210,6 +210,27 @@ fn a_copy_killed_half_way_is_finished_by_the_next_run() {
 }
 
 #[test]
+fn files_reach_a_folder_where_another_file_system_is_mounted() {
+    let Some(lab) = lab() else { return };
+    let (repo, nfs) = site();
+    let deep = nfs.path().join("site/deep");
+    fs::create_dir_all(&deep).unwrap();
+    let script = format!(
+        "mount -t tmpfs none {0}; code=0; \"$@\" || code=$?; cd {0}; echo \"in it: $(ls -A) $(cat x)\"; exit $code",
+        deep.display()
+    );
+    let ops = DockerOps::new(lab).with_mounts(&script);
+    let stack = ops.unique("web");
+    let compose = format!(
+        "version: '3.8'\nservices: {{app: {{image: {}, volumes: ['site:/s'], deploy: {{replicas: 0}}}}}}\n",
+        lab.image("app:1")
+    );
+    repo.write("site/deep/x", "text").symlink("site/deep/y", "x").stack(&stack, &compose).commit("Deep");
+    ops.run(["watch", &repo.url()]).success().stdout_has("in it: x\ny text");
+    assert_eq!(fs::read_dir(nfs.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn a_volume_is_the_docker_volume_of_its_name() {
     let Some(lab) = lab() else { return };
     for version in ["3.8", "3.3"] {

@@ -1,25 +1,23 @@
 //! Files that were in the way: moved to `.dockerops-kept` below `nfs.path`, where no container looks.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::place::Place;
-use super::{KEPT, Spot, trace};
+use super::{KEPT, Spot, stage, trace};
 
 /// Moves `name`, which lies in `place` and is `path` below the binding; returns where it lies then.
 pub fn keep(root: &Place, spot: Spot<'_>, place: &Place, name: &OsStr, path: &Path) -> Result<PathBuf> {
-    let Some(content) = trace::content_of(place, name)? else {
+    if place.look(name)?.is_none_or(|found| !found.is_file() && found.link().is_none()) {
         bail!(
             "something that is neither file nor symlink is in the way, and not from DockerOps; move it away"
         )
-    };
+    }
     let full = spot.path.join(path);
     let below = Path::new(KEPT).join(full.parent().unwrap_or(Path::new("")));
-    let new = format!("{}.{}", name.display(), trace::digits(&content));
     let mut folder = root.walk(Path::new(""))?;
     for part in below.components() {
         folder = match folder.enter(part.as_os_str()) {
@@ -27,12 +25,33 @@ pub fn keep(root: &Place, spot: Spot<'_>, place: &Place, name: &OsStr, path: &Pa
             entered => entered?,
         };
     }
-    let to = spot.root.join(&below).join(&new);
-    if folder.stat(OsStr::new(&new))?.is_some_and(|found| FileType::from_raw_mode(found.st_mode).is_dir()) {
-        bail!("a folder lies at `{}`, where a file that is in the way was to be kept", to.display());
-    }
-    place.move_to(name, &folder, &new).with_context(|| {
-        format!("it is in the way, not from DockerOps, and cannot be kept as `{}`", to.display())
+    let to = |new: &OsStr| spot.root.join(&below).join(new);
+    let named = |end: &str| {
+        let mut new = name.to_owned();
+        new.push(".");
+        new.push(end);
+        new
+    };
+    // Named by its content only there, where nobody can put another file in its place.
+    let first = named(&stage::random(6)?);
+    place.move_to(name, &folder, &first).with_context(|| {
+        format!("it is in the way, not from DockerOps, and cannot be kept as `{}`", to(&first).display())
     })?;
-    Ok(to)
+    let last = settle(&folder, &first, named)?;
+    Ok(to(&last))
+}
+
+/// Gives what lies at `first` the name that tells its content. What is kept already stays as it is.
+fn settle(folder: &Place, first: &OsStr, named: impl Fn(&str) -> OsString) -> Result<OsString> {
+    let content_of = |name: &OsStr| match folder.look(name)? {
+        Some(found) => trace::content_of(&found),
+        None => Ok(None),
+    };
+    let Some(content) = content_of(first)? else { return Ok(first.to_owned()) };
+    let last = named(&trace::digits(&content));
+    if folder.stat(&last)?.is_some() && content_of(&last)?.as_ref() != Some(&content) {
+        return Ok(first.to_owned());
+    }
+    folder.move_to(first, folder, &last)?;
+    Ok(last)
 }

@@ -8,15 +8,20 @@ use std::path::{Component, Path};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 
-/// What temporary files are called; a killed sync leaves one at most.
-const TEMPORARY: &str = ".dockerops-sync-";
-
 /// User and group.
 pub type Owner = Option<(u32, u32)>;
 
 /// A folder below `nfs.path`, open.
 #[derive(Debug)]
 pub struct Place(OwnedFd);
+
+/// What lies at a name, held: whatever is put there meanwhile, this is what was looked at.
+#[derive(Debug)]
+pub struct Found {
+    held: OwnedFd,
+    /// What it was when it was looked at.
+    pub stat: Stat,
+}
 
 type Outcome<T> = Result<T, Errno>;
 
@@ -53,11 +58,18 @@ impl Place {
 
     /// What `name` is, itself; `None` where there is nothing.
     pub fn stat(&self, name: &OsStr) -> Outcome<Option<Stat>> {
-        match rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(stat)),
-            Err(Errno::NOENT) => Ok(None),
-            Err(error) => Err(error),
-        }
+        there(rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW))
+    }
+
+    /// What lies at `name`, itself. To look is not to open: of a device, which a container can make, the opening
+    /// may be an act.
+    pub fn look(&self, name: &OsStr) -> Outcome<Option<Found>> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let Some(held) = there(rustix::fs::openat(&self.0, name, flags, Mode::empty()))? else {
+            return Ok(None);
+        };
+        let stat = rustix::fs::fstat(&held)?;
+        Ok(Some(Found { held, stat }))
     }
 
     /// What this folder is.
@@ -65,70 +77,27 @@ impl Place {
         rustix::fs::fstat(&self.0)
     }
 
-    /// What a new file here is: with the file system's time, and the owner that new files get.
-    pub fn trial(&self) -> Outcome<Stat> {
-        let (file, name) = self.temporary()?;
-        let stat = rustix::fs::fstat(&file);
-        self.unlink(OsStr::new(&name))?;
-        stat
-    }
-
-    /// The file `name`, for reading; `None` where there is none. Nothing but a regular file is opened: a
-    /// container can make a device here, and some do things when they are opened.
-    pub fn file(&self, name: &OsStr) -> Outcome<Option<File>> {
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let found = match rustix::fs::openat(&self.0, name, flags, Mode::empty()) {
-            Err(Errno::NOENT) => return Ok(None),
-            found => found?,
-        };
-        if !FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode).is_file() {
-            return Ok(None);
-        }
-        // The very file that was looked at. Not to wait for a container that holds a lease on it.
-        let path = format!("/proc/self/fd/{}", found.as_raw_fd());
-        let flags = OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::RDONLY;
-        Ok(Some(File::from(rustix::fs::open(path, flags, Mode::empty())?)))
-    }
-
     /// Where the symlink `name` points; `None` where it is none.
     pub fn link(&self, name: &OsStr) -> Option<Vec<u8>> {
         rustix::fs::readlinkat(&self.0, name, Vec::new()).ok().map(std::ffi::CString::into_bytes)
     }
 
-    /// A new file under a name that nobody looks for, and that name.
-    pub fn temporary(&self) -> Outcome<(File, String)> {
-        let name = format!("{TEMPORARY}{}", std::process::id());
+    /// A new file, for writing; fails where anything has the name.
+    pub fn new_file(&self, name: &OsStr) -> Outcome<File> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::WRONLY;
-        let open = || rustix::fs::openat(&self.0, &name, flags, Mode::from_raw_mode(0o600));
-        let file = match open() {
-            Err(Errno::EXIST) => {
-                self.unlink(OsStr::new(&name))?;
-                open()?
-            }
-            opened => opened?,
-        };
-        Ok((File::from(file), name))
+        rustix::fs::openat(&self.0, name, flags, Mode::from_raw_mode(0o600)).map(File::from)
     }
 
-    /// A new symlink under such a name.
-    pub fn temporary_link(&self, target: &Path, owner: Owner) -> Outcome<String> {
-        let name = format!("{TEMPORARY}{}", std::process::id());
-        self.unlink(OsStr::new(&name))?;
-        rustix::fs::symlinkat(target, &self.0, &name)?;
-        if let Some((user, group)) = owner {
-            let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
-            rustix::fs::chownat(&self.0, &name, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)?;
-        }
-        Ok(name)
+    /// A new symlink; fails where anything has the name.
+    pub fn new_link(&self, name: &OsStr, target: &Path, owner: Owner) -> Outcome<()> {
+        rustix::fs::symlinkat(target, &self.0, name)?;
+        let Some((user, group)) = owner else { return Ok(()) };
+        let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+        rustix::fs::chownat(&self.0, name, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)
     }
 
-    /// Puts the temporary file in the place of `name`, at once.
-    pub fn rename(&self, temporary: &str, name: &OsStr) -> Outcome<()> {
-        rustix::fs::renameat(&self.0, temporary, &self.0, name)
-    }
-
-    /// Moves `name` to another folder of the same file system.
-    pub fn move_to(&self, name: &OsStr, other: &Self, new: &str) -> Outcome<()> {
+    /// Moves `name` to another folder of the same file system, in the place of what has that name there.
+    pub fn move_to(&self, name: &OsStr, other: &Self, new: &OsStr) -> Outcome<()> {
         rustix::fs::renameat(&self.0, name, &other.0, new)
     }
 
@@ -137,34 +106,83 @@ impl Place {
         own(&self.0, owner)
     }
 
+    /// Removes what was found, if it is what lies there still.
+    pub fn remove(&self, name: &OsStr, found: Found) -> Outcome<()> {
+        let judged = found.stat;
+        // An NFS client gives another name to what goes while it is held.
+        drop(found);
+        let same = |now: &Stat| {
+            let key =
+                |stat: &Stat| (stat.st_dev, stat.st_ino, stat.st_size, stat.st_ctime, stat.st_ctime_nsec);
+            key(now) == key(&judged)
+        };
+        if self.stat(name)?.as_ref().is_some_and(same) { self.unlink(name) } else { Ok(()) }
+    }
+
     /// Removes what is no folder; nothing there is fine.
     pub fn unlink(&self, name: &OsStr) -> Outcome<()> {
-        gone(rustix::fs::unlinkat(&self.0, name, AtFlags::empty()))
+        there(rustix::fs::unlinkat(&self.0, name, AtFlags::empty())).map(drop)
     }
 
     /// Removes an empty folder; one that holds something stays.
     pub fn remove_folder(&self, name: &OsStr) -> Outcome<()> {
-        match gone(rustix::fs::unlinkat(&self.0, name, AtFlags::REMOVEDIR)) {
+        match there(rustix::fs::unlinkat(&self.0, name, AtFlags::REMOVEDIR)) {
             Err(Errno::NOTEMPTY | Errno::EXIST | Errno::BUSY | Errno::NOTDIR) => Ok(()),
-            removed => removed,
+            removed => removed.map(drop),
         }
     }
 
-    /// Removes what a killed sync left here.
-    pub fn sweep(&self) -> Outcome<()> {
+    /// The names in this folder.
+    pub fn names(&self) -> Outcome<Vec<Vec<u8>>> {
+        let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.0)? {
             let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if name.starts_with(TEMPORARY.as_bytes()) && entry.file_type() != FileType::Directory {
-                self.unlink(std::os::unix::ffi::OsStrExt::from_bytes(name))?;
-            }
+            names.push(entry.file_name().to_bytes().to_vec());
         }
-        Ok(())
+        names.retain(|name| name != b"." && name != b"..");
+        Ok(names)
     }
 }
 
-fn gone(removed: Outcome<()>) -> Outcome<()> {
-    if removed == Err(Errno::NOENT) { Ok(()) } else { removed }
+impl Found {
+    /// Whether it is a regular file.
+    pub fn is_file(&self) -> bool {
+        FileType::from_raw_mode(self.stat.st_mode).is_file()
+    }
+
+    /// Whether it is a folder.
+    pub fn is_folder(&self) -> bool {
+        FileType::from_raw_mode(self.stat.st_mode).is_dir()
+    }
+
+    /// What it is now, wherever it lies now.
+    pub fn now(&self) -> Outcome<Stat> {
+        rustix::fs::fstat(&self.held)
+    }
+
+    /// Opens it for reading; `None` where it is no regular file.
+    pub fn open(&self) -> Outcome<Option<File>> {
+        if !self.is_file() {
+            return Ok(None);
+        }
+        // Not to wait for a container that holds a lease on it.
+        let path = format!("/proc/self/fd/{}", self.held.as_raw_fd());
+        let flags = OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::RDONLY;
+        rustix::fs::open(path, flags, Mode::empty()).map(|opened| Some(File::from(opened)))
+    }
+
+    /// Where it points; `None` where it is no symlink.
+    pub fn link(&self) -> Option<Vec<u8>> {
+        rustix::fs::readlinkat(&self.held, "", Vec::new()).ok().map(std::ffi::CString::into_bytes)
+    }
+}
+
+/// `None` where there is nothing.
+fn there<T>(found: Outcome<T>) -> Outcome<Option<T>> {
+    match found {
+        Err(Errno::NOENT) => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 /// Gives it to `owner`. Where there is none it stays its maker's: root's, or on an NFS server that lets no

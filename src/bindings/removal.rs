@@ -3,22 +3,22 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::place::Place;
 use super::trace::{self, Trace, Traces};
-use super::{Spot, Synced};
+use super::{Opened, Spot, Synced};
 use crate::signal;
 
 /// Removes all of `known`, a binding that nobody mounts any more.
 pub fn remove(spot: Spot<'_>, known: &Traces) -> Result<Synced> {
+    let opened = match Opened::open(spot) {
+        Err(error) if error.downcast_ref() == Some(&Errno::NOENT) => return Ok(Synced::default()),
+        opened => opened?,
+    };
+    opened.sweep(known)?;
     let mut synced = Synced::default();
-    match Place::open(spot.root) {
-        Err(Errno::NOENT) => {}
-        Err(error) => return Err(error).with_context(|| format!("cannot open `{}`", spot.root.display())),
-        Ok(root) => remove_from(&root, spot, known.iter(), &mut synced)?,
-    }
+    remove_from(&opened.root, spot, known.iter(), &mut synced)?;
     Ok(synced)
 }
 
@@ -52,20 +52,17 @@ fn remove_one(root: &Place, full: &Path, traces: &[Trace]) -> Result<Option<bool
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let Some(stat) = place.stat(name)? else { return Ok(None) };
-    if FileType::from_raw_mode(stat.st_mode).is_dir() {
+    let Some(found) = place.look(name)? else { return Ok(None) };
+    if found.is_folder() {
         if !traces.iter().any(Trace::is_folder) {
             return Ok(Some(false));
         }
-        if let Ok(own) = place.enter(name) {
-            own.sweep()?;
-        }
         place.remove_folder(name)?;
     } else {
-        if !trace::is_ours(&place, name, &stat, traces)? {
+        if !trace::is_ours(&found, traces)? {
             return Ok(Some(false));
         }
-        place.unlink(name)?;
+        place.remove(name, found)?;
     }
     Ok(Some(place.stat(name)?.is_none()))
 }

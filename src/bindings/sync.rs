@@ -3,6 +3,7 @@
 //! Nothing is forced to disk file by file: an NFS client does so when a file is closed, and 1,000 times
 //! that on a local disk would cost minutes. A rename is never seen before its content by other nodes.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -11,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use git2::Oid;
-use rustix::fs::{FileType, Mode, Stat};
+use rustix::fs::{Mode, Stat};
 use rustix::io::Errno;
 
-use super::place::{Place, own};
+use super::place::{Found, Place, own};
+use super::stage::{self, Stage, Staged};
 use super::trace::{self, Trace, Traces};
 use super::tree::{Kind, Tree};
 use super::{Spot, Synced, aside, compare, removal};
@@ -23,48 +25,116 @@ use crate::signal;
 /// Between two lines about a long copy.
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Makes `spot` hold `tree`. `known` are the traces of earlier syncs: of what they tell, what the tree has
-/// no more is removed. Returns what was done, and the traces of what lies there now.
-pub fn sync(
-    tree: &Tree,
-    spot: Spot<'_>,
-    known: &Traces,
-    progress: &dyn Fn(&str),
-) -> Result<(Synced, Traces)> {
-    let root = Place::open(spot.root).with_context(|| format!("cannot open `{}`", spot.root.display()))?;
-    let (above, name) = above(&root, spot)?;
-    let trial = above.trial().with_context(|| format!("cannot write to `{}`", spot.root.display()))?;
-    let mut synced = Synced::default();
-    let dropped = || known.iter().filter(|(path, _)| !tree.entries.contains_key(*path));
-    // A folder that is to be a file: what earlier syncs put into it goes first. All else goes last.
-    let in_the_way =
-        |path: &Path| path.ancestors().any(|at| tree.entries.get(at).is_some_and(|k| *k != Kind::Folder));
-    removal::remove_from(&root, spot, dropped().filter(|(path, _)| in_the_way(path)), &mut synced)?;
-    let mut run = Run {
-        root: &root,
-        spot,
-        tree,
-        known,
-        owner: spot.owner.unwrap_or((trial.st_uid, trial.st_gid)),
-        now: trial.st_ctime,
-        synced,
-        traces: Traces::new(),
-        folders: Vec::new(),
-    };
-    let mut said = Instant::now();
-    for (index, (path, kind)) in tree.entries.iter().enumerate() {
-        signal::check()?;
-        run.entry(&above, name, path, kind)
-            .with_context(|| format!("`{}` cannot be copied", run.target(path).display()))?;
-        if said.elapsed() >= PAUSE {
-            let of = tree.entries.len();
-            progress(&format!("copying to `{}`: {} of {of}", spot.path.display(), index + 1));
-            said = Instant::now();
+/// The folder that holds a binding, open.
+#[derive(Debug)]
+pub struct Opened<'a> {
+    pub(super) root: Place,
+    spot: Spot<'a>,
+    /// What the names of this sync's private folders begin with.
+    stage: String,
+}
+
+impl<'a> Opened<'a> {
+    /// Opens it; symlinks in the path of `nfs.path` are the administrator's.
+    pub fn open(spot: Spot<'a>) -> Result<Self> {
+        let root = Place::open(spot.root);
+        let root = root.with_context(|| format!("cannot open `{}`", spot.root.display()))?;
+        Ok(Self { root, spot, stage: stage::name()? })
+    }
+
+    /// What a sync of `tree` may put there, to be noted before it begins. Folders that lie there are not its own.
+    pub fn planned(&self, tree: &Tree) -> Result<Traces> {
+        let mut planned = Traces::from([(PathBuf::from(&self.stage), vec![Trace::of_stage()])]);
+        let owner = self.spot.owner.unwrap_or((0, 0));
+        for (path, kind) in &tree.entries {
+            let content = match kind {
+                Kind::Folder if self.has(&below(self.spot, path))? => continue,
+                Kind::Folder => trace::folder(owner),
+                kind => trace::content(kind),
+            };
+            planned.insert(path.clone(), vec![Trace { content, stamp: Vec::new() }]);
+        }
+        Ok(planned)
+    }
+
+    /// Whether anything lies at `path`.
+    fn has(&self, path: &Path) -> Result<bool> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(true) };
+        match self.root.walk(parent) {
+            Ok(place) => Ok(place.stat(name)?.is_some()),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
-    let Run { mut synced, traces, .. } = run;
-    removal::remove_from(&root, spot, dropped().filter(|(path, _)| !in_the_way(path)), &mut synced)?;
-    Ok((synced, traces))
+
+    /// Removes what syncs left that were cut off, as far as `known` tells of them.
+    pub fn sweep(&self, known: &Traces) -> Result<()> {
+        let stages = trace::stages(known);
+        if stages.is_empty() {
+            return Ok(());
+        }
+        let above = self.spot.path.ancestors().skip(1).map(Path::to_path_buf);
+        let within = known.keys().filter_map(|path| Some(below(self.spot, path).parent()?.to_path_buf()));
+        for folder in above.chain(within).collect::<BTreeSet<_>>() {
+            if let Ok(place) = self.root.walk(&folder) {
+                let what = || format!("cannot clean `{}`", self.spot.root.join(&folder).display());
+                stage::sweep(&place, &stages).with_context(what)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes it hold `tree`. `known` are the traces of earlier syncs: of what they tell, what the tree has no more is
+    /// removed. Returns what was done, and the traces of what lies there now.
+    pub fn sync(&self, tree: &Tree, known: &Traces, progress: &dyn Fn(&str)) -> Result<(Synced, Traces)> {
+        let (root, spot) = (&self.root, self.spot);
+        let (above, name) = above(root, spot)?;
+        let stage = Stage::make(root, &self.stage, spot.owner);
+        let cannot_write = || format!("cannot write to `{}`", spot.root.display());
+        let stage = stage.with_context(cannot_write)?;
+        let trial = stage.trial().with_context(cannot_write)?;
+        let mut synced = Synced::default();
+        let is_file = |traces: &[Trace]| !traces.iter().any(Trace::is_stage);
+        let dropped =
+            || known.iter().filter(|(path, traces)| !tree.entries.contains_key(*path) && is_file(traces));
+        // A folder that is to be a file: what earlier syncs put into it goes first. All else goes last.
+        let in_the_way = |path: &Path| {
+            path.ancestors().any(|at| tree.entries.get(at).is_some_and(|kind| *kind != Kind::Folder))
+        };
+        removal::remove_from(root, spot, dropped().filter(|(path, _)| in_the_way(path)), &mut synced)?;
+        let mut run = Run {
+            root,
+            stage: &stage,
+            name: &self.stage,
+            spot,
+            tree,
+            known,
+            owner: spot.owner.unwrap_or((trial.st_uid, trial.st_gid)),
+            now: trial.st_ctime,
+            synced,
+            traces: Traces::new(),
+            folders: Vec::new(),
+        };
+        let mut said = Instant::now();
+        for (index, (path, kind)) in tree.entries.iter().enumerate() {
+            signal::check()?;
+            run.entry(&above, name, path, kind)
+                .with_context(|| format!("`{}` cannot be copied", run.target(path).display()))?;
+            if said.elapsed() >= PAUSE {
+                let of = tree.entries.len();
+                progress(&format!("copying to `{}`: {} of {of}", spot.path.display(), index + 1));
+                said = Instant::now();
+            }
+        }
+        let Run { mut synced, traces, .. } = run;
+        removal::remove_from(root, spot, dropped().filter(|(path, _)| !in_the_way(path)), &mut synced)?;
+        Ok((synced, traces))
+    }
+}
+
+/// A path of the binding, from `nfs.path`; `join` would add a slash to a binding that is one file.
+fn below(spot: Spot<'_>, path: &Path) -> PathBuf {
+    if path.as_os_str().is_empty() { spot.path.into() } else { spot.path.join(path) }
 }
 
 /// The folder that holds the binding, made where it is missing, and the binding's name in it.
@@ -89,6 +159,8 @@ const IN_THE_WAY: &str = "something that is not from DockerOps is in the way; mo
 
 struct Run<'a> {
     root: &'a Place,
+    stage: &'a Stage<'a>,
+    name: &'a str,
     spot: Spot<'a>,
     tree: &'a Tree,
     known: &'a Traces,
@@ -104,11 +176,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn target(&self, path: &Path) -> PathBuf {
-        self.spot.root.join(if path.as_os_str().is_empty() {
-            self.spot.path.into()
-        } else {
-            self.spot.path.join(path)
-        })
+        self.spot.root.join(below(self.spot, path))
     }
 
     fn entry(&mut self, above: &Place, name: &OsStr, path: &Path, kind: &Kind) -> Result<()> {
@@ -136,13 +204,13 @@ impl Run<'_> {
         let (found, ours) = match place.enter(name) {
             Ok(found) => (found, self.traces_at(path).iter().any(Trace::is_folder)),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
-                self.clear(place, name, path)?;
-                place.unlink(name)?;
+                if let Some(ours) = self.clear(place, name, path)? {
+                    place.remove(name, ours)?;
+                }
                 (place.make_folder(name, self.spot.owner, 0o755)?, true)
             }
             Err(error) => return Err(error.into()),
         };
-        found.sweep()?;
         if ours {
             let (stat, content) = (found.own_stat()?, trace::folder(self.owner));
             let has = trace::folder((stat.st_uid, stat.st_gid));
@@ -156,9 +224,8 @@ impl Run<'_> {
 
     fn link(&mut self, place: &Place, name: &OsStr, path: &Path, kind: &Kind, target: &Path) -> Result<()> {
         if place.link(name).as_deref() != Some(target.as_os_str().as_encoded_bytes()) {
-            self.clear(place, name, path)?;
-            let temporary = place.temporary_link(target, self.spot.owner)?;
-            self.finish(place, &temporary, name)?;
+            drop(self.clear(place, name, path)?);
+            self.put(place, name, |stage| stage.link(target))?;
         }
         let content = trace::content(kind);
         self.traces.insert(path.to_path_buf(), vec![Trace { content, stamp: Vec::new() }]);
@@ -174,25 +241,28 @@ impl Run<'_> {
     ) -> Result<()> {
         let content = trace::content(&Kind::File { executable, id });
         let mode = if executable { 0o755 } else { 0o644 };
-        let mut stamp = Vec::new();
-        match place.stat(name)? {
-            Some(stat)
-                if self.holds(place, name, path, &stat, &content)?
-                    && self.put_right(place, name, &stat, mode)? =>
-            {
+        let stamp = match place.look(name)? {
+            Some(found) if self.holds(&found, path, &content)? && self.put_right(&found, mode)? => {
                 // What changed within the last second may change again and bear the same time.
-                if stat.st_ctime + 1 < self.now && self.is_right(&stat, mode) {
-                    stamp = trace::stamp(&stat);
-                }
+                let lay_still = found.stat.st_ctime + 1 < self.now && self.is_right(&found.stat, mode);
+                lay_still.then_some(found.stat)
             }
             found => {
-                if found.is_some() {
-                    self.clear(place, name, path)?;
-                }
-                self.write(place, name, &self.tree.file(path), mode)?;
-                stamp = place.stat(name)?.as_ref().map(trace::stamp).unwrap_or_default();
+                // An NFS client gives another name to what goes while it is held.
+                drop(found);
+                drop(self.clear(place, name, path)?);
+                let (source, owner) = (self.tree.file(path), self.spot.owner);
+                self.put(place, name, |stage| {
+                    let (mut file, name) = stage.file()?;
+                    io::copy(&mut File::open(&source)?, &mut file)?;
+                    own(&file, owner)?;
+                    rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
+                    drop(file);
+                    stage.finished(name)
+                })?
             }
-        }
+        };
+        let stamp = stamp.as_ref().map(trace::stamp).unwrap_or_default();
         self.traces.insert(path.to_path_buf(), vec![Trace { content, stamp }]);
         Ok(())
     }
@@ -201,16 +271,16 @@ impl Run<'_> {
         self.known.get(path).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether `name` has the content: by the stamp of an earlier sync, else by reading both.
-    fn holds(&self, place: &Place, name: &OsStr, path: &Path, stat: &Stat, content: &[u8]) -> Result<bool> {
-        if !FileType::from_raw_mode(stat.st_mode).is_file() {
+    /// Whether it has the content: by the stamp of an earlier sync, else by reading both.
+    fn holds(&self, found: &Found, path: &Path, content: &[u8]) -> Result<bool> {
+        if !found.is_file() {
             return Ok(false);
         }
-        let stamp = trace::stamp(stat);
+        let stamp = trace::stamp(&found.stat);
         if let Some(known) = self.traces_at(path).iter().find(|trace| trace.stamp == stamp) {
             return Ok(known.content == content);
         }
-        let Some(mut theirs) = place.file(name)? else { return Ok(false) };
+        let Some(mut theirs) = found.open()? else { return Ok(false) };
         let mut ours = File::open(self.tree.file(path))?;
         Ok(theirs.metadata()?.len() == ours.metadata()?.len() && compare::same(&mut ours, &mut theirs)?)
     }
@@ -221,55 +291,55 @@ impl Run<'_> {
 
     /// Sets mode and owner. Another name of the same file may be a container's: such a one is left alone,
     /// and `false` asks for a new file.
-    fn put_right(&self, place: &Place, name: &OsStr, stat: &Stat, mode: u32) -> Result<bool> {
-        if self.is_right(stat, mode) {
+    fn put_right(&self, found: &Found, mode: u32) -> Result<bool> {
+        if self.is_right(&found.stat, mode) {
             return Ok(true);
         }
-        let Some(file) = place.file(name)?.filter(|_| stat.st_nlink == 1) else { return Ok(false) };
+        let Some(file) = found.open()? else { return Ok(false) };
+        if rustix::fs::fstat(&file)?.st_nlink != 1 {
+            return Ok(false);
+        }
         own(&file, Some(self.owner))?;
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
         Ok(true)
     }
 
-    /// Makes room at `name`: what a sync put there goes, what others did is kept aside.
-    fn clear(&mut self, place: &Place, name: &OsStr, path: &Path) -> Result<()> {
-        let Some(stat) = place.stat(name)? else { return Ok(()) };
-        if FileType::from_raw_mode(stat.st_mode).is_dir() {
+    /// Makes room at `name`: what others put there is kept aside. What a sync did stays, and is returned.
+    fn clear(&mut self, place: &Place, name: &OsStr, path: &Path) -> Result<Option<Found>> {
+        let Some(found) = place.look(name)? else { return Ok(None) };
+        if found.is_folder() {
             place.remove_folder(name)?;
             if place.stat(name)?.is_some() {
                 bail!("a folder with files that are not from DockerOps is in the way; move it away");
             }
-            return Ok(());
+            return Ok(None);
         }
-        if trace::is_ours(place, name, &stat, self.traces_at(path))? {
+        if trace::is_ours(&found, self.traces_at(path))? {
             // A file is renamed over, so that a reader never finds none.
-            return Ok(());
+            return Ok(Some(found));
         }
+        drop(found);
         let kept = aside::keep(self.root, self.spot, place, name, path)?;
         self.synced.kept.push((self.target(path), kept));
-        Ok(())
+        Ok(None)
     }
 
-    fn write(&mut self, place: &Place, name: &OsStr, source: &Path, mode: u32) -> Result<()> {
-        let (mut file, temporary) = place.temporary()?;
-        let copied = File::open(source)
-            .and_then(|mut source| io::copy(&mut source, &mut file))
-            .and_then(|_| Ok(own(&file, self.spot.owner)?))
-            .and_then(|()| Ok(rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?));
-        drop(file);
-        if let Err(error) = copied {
-            place.unlink(OsStr::new(&temporary))?;
-            return Err(error.into());
-        }
-        self.finish(place, &temporary, name)
-    }
-
-    fn finish(&mut self, place: &Place, temporary: &str, name: &OsStr) -> Result<()> {
-        if let Err(error) = place.rename(temporary, name) {
-            place.unlink(OsStr::new(temporary))?;
-            return Err(error.into());
-        }
+    /// Puts what `make` makes in the place of `name`; beside it, where that is in another file system. Returns what
+    /// is known of it, if nobody wrote to it since.
+    fn put(
+        &mut self,
+        place: &Place,
+        name: &OsStr,
+        make: impl Fn(&Stage<'_>) -> Result<Staged>,
+    ) -> Result<Option<Stat>> {
+        let stat = match self.stage.put(&make(self.stage)?, place, name) {
+            Err(Errno::XDEV) => {
+                let beside = Stage::make(place, self.name, self.spot.owner)?;
+                beside.put(&make(&beside)?, place, name)
+            }
+            put => put,
+        }?;
         self.synced.written += 1;
-        Ok(())
+        Ok(stat)
     }
 }

@@ -1,3 +1,6 @@
+mod races;
+
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -66,14 +69,18 @@ impl Pair {
         Tree::new(&self.folder.path().join("repo"), &source, files(&source))
     }
 
-    fn spot<'a>(&self, nfs: &'a Path) -> Spot<'a> {
+    fn nfs(&self) -> PathBuf {
+        self.folder.path().join("nfs")
+    }
+
+    fn spot<'a>(&'a self, nfs: &'a Path) -> Spot<'a> {
         Spot { root: nfs, path: Path::new("conf"), owner: self.owner }
     }
 
     /// What a sync does, its new traces being noted.
     fn sync(&mut self) -> anyhow::Result<Synced> {
-        let nfs = self.folder.path().join("nfs");
-        let (synced, traces) = sync(&self.tree()?, self.spot(&nfs), &self.known, &|_| {})?;
+        let nfs = self.nfs();
+        let (synced, traces) = Opened::open(self.spot(&nfs))?.sync(&self.tree()?, &self.known, &|_| {})?;
         self.known = traces;
         Ok(synced)
     }
@@ -168,12 +175,25 @@ fn a_sync_that_was_cut_off_knows_its_own_files_again() {
     pair.write("b", "two");
     // Killed between `a` and `b`: both versions are noted, one file of each lies there.
     let nfs = pair.folder.path().join("nfs");
-    for (path, traces) in planned(&pair.tree().unwrap(), pair.spot(&nfs)) {
+    let planned = Opened::open(pair.spot(&nfs)).unwrap().planned(&pair.tree().unwrap()).unwrap();
+    let stage = trace::stages(&planned)[0].to_owned();
+    for (path, traces) in planned {
         pair.known.entry(path).or_default().extend(traces);
     }
     tick();
     fs::write(pair.target("a"), "two").unwrap();
-    fs::write(pair.target(".dockerops-sync-1"), "half").unwrap();
+    let left = |folder: &Path, name: &OsStr| {
+        let folder = folder.join(format!("{}-ab", name.display()));
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("cd"), "half").unwrap();
+        folder
+    };
+    // Beside the bindings, or in one where another file system is mounted.
+    let swept = [left(&nfs, &stage), left(&pair.target(""), &stage)];
+    let others = left(&nfs, OsStr::new(".dockerops-sync-0123456789abcdef0123456789abcdef"));
+    Opened::open(pair.spot(&nfs)).unwrap().sweep(&pair.known).unwrap();
+    assert_eq!([swept[0].exists(), swept[1].exists(), others.exists()], [false, false, true]);
+    fs::remove_dir_all(others).unwrap();
     assert_eq!(pair.counts(), (1, 0));
     assert_eq!([pair.read("a"), pair.read("b")], ["two", "two"]);
     assert_eq!(fs::read_dir(pair.target("")).unwrap().count(), 2);
@@ -200,8 +220,8 @@ fn a_file_that_lies_untouched_is_not_read_again() {
     // The stamp says `one` lies there, so nobody looks into the checkout, where the text was tampered with.
     let tree = pair.tree().unwrap();
     fs::write(pair.source("a"), "not").unwrap();
-    let nfs = pair.folder.path().join("nfs");
-    let synced = sync(&tree, pair.spot(&nfs), &pair.known, &|_| {}).unwrap().0;
+    let nfs = pair.nfs();
+    let synced = Opened::open(pair.spot(&nfs)).unwrap().sync(&tree, &pair.known, &|_| {}).unwrap().0;
     assert_eq!((synced, pair.read("a")), (Synced::default(), "one".to_owned()));
     // A container that changes it and sets the clock of the file back is seen all the same.
     let before = pair.target("a").metadata().unwrap().modified().unwrap();
@@ -362,10 +382,53 @@ fn a_binding_may_be_one_file() {
     let nfs = tempfile::tempdir().unwrap();
     let spot = Spot { root: nfs.path(), path: Path::new("etc/a.conf"), owner: None };
     let tree = Tree::new(folder.path(), &file, files(&file)).unwrap();
-    let (synced, traces) = sync(&tree, spot, &Traces::new(), &|_| {}).unwrap();
+    let opened = Opened::open(spot).unwrap();
+    let (synced, traces) = opened.sync(&tree, &Traces::new(), &|_| {}).unwrap();
     assert_eq!(synced.written, 1);
     assert_eq!(fs::read_to_string(nfs.path().join("etc/a.conf")).unwrap(), "x");
-    assert_eq!(sync(&tree, spot, &traces, &|_| {}).unwrap().0, Synced::default());
+    assert_eq!(opened.sync(&tree, &traces, &|_| {}).unwrap().0, Synced::default());
     assert_eq!(remove(spot, &traces).unwrap().removed, 1);
     assert!(!nfs.path().join("etc/a.conf").exists());
+}
+
+#[test]
+fn names_like_those_of_dockerops_are_a_containers_own() {
+    let mut pair = Pair::new();
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("a"), "safe").unwrap();
+    pair.write("a", "one");
+    pair.write("deep/a", "one");
+    pair.counts();
+    let name = format!(".dockerops-sync-{}", std::process::id());
+    for folder in ["", "deep"] {
+        fs::write(pair.target(folder).join(&name), "container's").unwrap();
+        fs::write(pair.target(folder).join(".dockerops-sync-1"), "container's").unwrap();
+        symlink(outside.path().join("a"), pair.target(folder).join(".dockerops-sync-2")).unwrap();
+    }
+    pair.write("a", "two");
+    fs::remove_dir_all(pair.source("deep")).unwrap();
+    pair.write("b", "two");
+    let Synced { written, removed, kept, left } = pair.sync().unwrap();
+    assert_eq!((written, removed, kept, left), (2, 1, vec![], vec![pair.target("deep")]));
+    for folder in ["", "deep"] {
+        for name in [&*name, ".dockerops-sync-1"] {
+            assert_eq!(fs::read_to_string(pair.target(folder).join(name)).unwrap(), "container's");
+        }
+        assert!(pair.target(folder).join(".dockerops-sync-2").is_symlink());
+    }
+    assert_eq!(fs::read_to_string(outside.path().join("a")).unwrap(), "safe");
+    // Nothing is left of the folder that its own files were made in.
+    assert_eq!(fs::read_dir(pair.nfs()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_file_with_another_name_is_replaced_and_the_other_name_left_alone() {
+    let mut pair = Pair::new();
+    pair.write("a", "x");
+    pair.counts();
+    fs::hard_link(pair.target("a"), pair.target("other")).unwrap();
+    fs::set_permissions(pair.target("other"), fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(pair.counts(), (1, 0));
+    assert_eq!([mode(&pair.target("a")), mode(&pair.target("other"))], [0o644, 0o600]);
+    assert_eq!(pair.target("other").metadata().unwrap().nlink(), 1);
 }

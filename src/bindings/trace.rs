@@ -2,20 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::os::fd::AsRawFd;
+use std::io::Read;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use git2::{ObjectType, Oid};
 use rustix::fs::Stat;
 
-use super::Spot;
-use super::place::Place;
-use super::tree::{Kind, Tree};
+use super::place::Found;
+use super::tree::Kind;
 
 /// The size in bytes up to which files are read to know them again. A container could make one that takes days to
 /// read; a larger one is known by its stamp alone.
-const LARGEST: i64 = 64 * 1024 * 1024;
+const LARGEST: u64 = 64 * 1024 * 1024;
 
 /// What a sync put at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +29,16 @@ impl Trace {
     /// Whether it was a folder.
     pub fn is_folder(&self) -> bool {
         self.content.first() == Some(&b'd')
+    }
+
+    /// Of a sync's private folder, by the beginning of its name.
+    pub fn of_stage() -> Self {
+        Self { content: b"t".to_vec(), stamp: Vec::new() }
+    }
+
+    /// Whether it was such a folder, and none of the binding's files.
+    pub fn is_stage(&self) -> bool {
+        self.content == b"t"
     }
 }
 
@@ -71,50 +80,46 @@ pub fn stamp(stat: &Stat) -> Vec<u8> {
     numbers.into_iter().flat_map(|number| number.to_le_bytes().into_iter().take(8)).collect()
 }
 
-/// What lies at `name`, as it would be in a trace; `None` where it is neither file nor symlink.
-pub fn content_of(place: &Place, name: &OsStr) -> Result<Option<Vec<u8>>> {
-    if let Some(target) = place.link(name) {
+/// What was found, as it would be in a trace; `None` where it is neither file nor symlink.
+pub fn content_of(found: &Found) -> Result<Option<Vec<u8>>> {
+    if let Some(target) = found.link() {
         return Ok(Some(link(Oid::hash_object(ObjectType::Blob, &target)?)));
     }
-    let Some(opened) = place.file(name)? else { return Ok(None) };
+    let Some(opened) = found.open()? else { return Ok(None) };
     let stat = rustix::fs::fstat(&opened)?;
-    if stat.st_size > LARGEST {
-        let id = Oid::hash_object(ObjectType::Blob, &stamp(&stat))?;
-        return Ok(Some([b"s", id.as_bytes()].concat()));
+    let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+    if size <= LARGEST {
+        // No further than it reached: it may grow without end meanwhile.
+        let mut bytes = Vec::with_capacity(usize::try_from(size + 1)?);
+        opened.take(size + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 == size {
+            return Ok(Some(file(Oid::hash_object(ObjectType::Blob, &bytes)?)));
+        }
     }
-    let open = format!("/proc/self/fd/{}", opened.as_raw_fd());
-    Ok(Some(file(Oid::hash_file(ObjectType::Blob, open)?)))
+    let id = Oid::hash_object(ObjectType::Blob, &stamp(&stat))?;
+    Ok(Some([b"s", id.as_bytes()].concat()))
 }
 
-/// Whether what lies at `name` is what one of `traces` says.
-pub fn is_ours(place: &Place, name: &OsStr, stat: &Stat, traces: &[Trace]) -> Result<bool> {
+/// Whether what was found is what one of `traces` says.
+pub fn is_ours(found: &Found, traces: &[Trace]) -> Result<bool> {
     if traces.is_empty() {
         return Ok(false);
     }
-    let stamp = stamp(stat);
+    let stamp = stamp(&found.stat);
     if traces.iter().any(|trace| trace.stamp == stamp) {
         return Ok(true);
     }
-    Ok(content_of(place, name)?.is_some_and(|found| traces.iter().any(|trace| trace.content == found)))
+    Ok(content_of(found)?.is_some_and(|found| traces.iter().any(|trace| trace.content == found)))
+}
+
+/// The names of the private folders that syncs which were cut off had.
+pub fn stages(known: &Traces) -> Vec<&OsStr> {
+    let of_stage = known.iter().filter(|(_, traces)| traces.iter().any(Trace::is_stage));
+    of_stage.filter_map(|(path, _)| path.file_name()).collect()
 }
 
 /// The first 12 digits of a content's id.
 pub fn digits(content: &[u8]) -> String {
     let digits = content.get(1..).and_then(|id| Oid::from_bytes(id).ok()).map(|id| id.to_string());
     digits.map(|digits| digits[..12].to_owned()).unwrap_or_default()
-}
-
-/// What a sync of `tree` may put there, to be noted before it begins. Folders that lie there are not its own.
-pub fn planned(tree: &Tree, spot: Spot<'_>) -> Traces {
-    let place = spot.root.join(spot.path);
-    let mut planned = Traces::new();
-    for (path, kind) in &tree.entries {
-        let content = match kind {
-            Kind::Folder if place.join(path).symlink_metadata().is_ok() => continue,
-            Kind::Folder => folder(spot.owner.unwrap_or((0, 0))),
-            kind => content(kind),
-        };
-        planned.insert(path.clone(), vec![Trace { content, stamp: Vec::new() }]);
-    }
-    planned
 }

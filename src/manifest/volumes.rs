@@ -130,8 +130,10 @@ fn binding(root: &Path, dir: &Path, text: &str) -> Result<VolumeKind, String> {
     if path.as_os_str().is_empty() {
         return Err("is the whole repository; name a folder or a file of it".into());
     }
-    if path.as_os_str().as_encoded_bytes().starts_with(b".dockerops") {
-        return Err("begins with `.dockerops`, which are DockerOps' own names below `nfs.path`".into());
+    if path.iter().any(|name| name.as_encoded_bytes().starts_with(b".dockerops")) {
+        return Err(
+            "has a name that begins with `.dockerops`: such are DockerOps' own below `nfs.path`".into()
+        );
     }
     Ok(VolumeKind::Binding { path, source })
 }
@@ -168,6 +170,7 @@ mod tests {
         std::fs::create_dir_all(dir.path().join("conf/deep")).unwrap();
         std::fs::create_dir(dir.path().join(".git")).unwrap();
         std::fs::create_dir(dir.path().join(".dockerops-kept")).unwrap();
+        std::fs::create_dir_all(dir.path().join("conf/.dockerops-kept/x")).unwrap();
         symlink("/etc", dir.path().join("out")).unwrap();
         std::fs::write(dir.path().join(FILE), text).unwrap();
         let (entries, problems) = read(dir.path(), dir.path(), has_nfs, &Budget::new(Limits::default()));
@@ -197,7 +200,14 @@ mod tests {
             (binding("out/ssl"), "volumes.yaml:3: `entry 1.path`: `out/ssl` is a symlink that leads out"),
             (binding(".git"), "volumes.yaml:3: `entry 1.path`: the path `.git` leads into `.git`"),
             (binding("none/"), "volumes.yaml:3: `entry 1.path`: `none/` does not exist; git has no empty"),
-            (binding(".dockerops-kept"), "volumes.yaml:3: `entry 1.path`: begins with `.dockerops`"),
+            (
+                binding(".dockerops-kept"),
+                "volumes.yaml:3: `entry 1.path`: has a name that begins with `.dockerops`",
+            ),
+            (
+                binding("conf/.dockerops-kept/x"),
+                "volumes.yaml:3: `entry 1.path`: has a name that begins with `.dockerops`",
+            ),
             (binding("\"a:b\""), "volumes.yaml:3: `entry 1.path`: holds a `:`"),
             (binding("[]"), "volumes.yaml:3: `entry 1.path`: must be a string, not a list"),
             (

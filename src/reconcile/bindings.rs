@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::fetch::Content;
 use super::planned::{Planned, PlannedSource};
 use super::{Round, Session};
-use crate::bindings::{self, File, Kind, Spot, Synced, Trace, Traces, Tree};
+use crate::bindings::{self, File, Kind, Opened, Spot, Synced, Trace, Traces, Tree};
 use crate::budget::{Budget, Count};
 use crate::compose::{Mount, Volumes};
 use crate::git::{Checkout, Tracked, TrackedKind};
@@ -194,18 +194,21 @@ pub fn copy(session: &Session<'_>, planned: &mut Planned, round: Round) -> Resul
 
 fn sync(session: &Session<'_>, url: &str, id: &str, binding: &Binding) -> Result<()> {
     let state = session.state;
-    let spot = Spot { root: &binding.root, path: &binding.path, owner: binding.owner };
+    let (root, path, owner) = (&*binding.root, &*binding.path, binding.owner);
+    let opened = Opened::open(Spot { root, path, owner })?;
     let row = state.claim_binding(url, &binding.root, &binding.path)?;
     let before = state.binding_files(&row)?;
     let mut both = before.clone();
     add(&mut both, inherited(state, &row)?);
-    let known = traces(&both);
+    let mut known = traces(&both);
+    opened.sweep(&known)?;
+    known.retain(|_, traces| !traces.iter().any(Trace::is_stage));
     // Noted first: a run that is cut off must know what it may have put there.
-    add(&mut both, rows(&bindings::planned(&binding.tree, spot)));
+    both = rows(&known).collect();
+    add(&mut both, rows(&opened.planned(&binding.tree)?));
     state.note_binding_files(&row, &before, &both)?;
-    let (synced, traces) =
-        bindings::sync(&binding.tree, spot, &known, &|text| session.report.progress(text))?;
-    say(session, id, &synced, &binding.root.join(&binding.path));
+    let (synced, traces) = opened.sync(&binding.tree, &known, &|text| session.report.progress(text))?;
+    say(session, id, &synced, &root.join(path));
     state.note_binding_files(&row, &both, &rows(&traces).collect())
 }
 
@@ -314,12 +317,12 @@ pub fn remove_bindings(session: &Session<'_>, repository_url: &str) -> Result<()
 /// What lies in one of `places`, where other bindings are now, is theirs and stays.
 fn remove(session: &Session<'_>, row: &BindingRow, places: &[PathBuf]) -> Result<()> {
     let (place, own) = (row.root.join(&row.path), real(&row.root, &row.path));
+    let name = row.path.display().to_string();
     let spot = Spot { root: &row.root, path: &row.path, owner: None };
     let mut known = traces(&session.state.binding_files(row)?);
     let count = known.len();
     known.retain(|path, _| !places.iter().any(|place| below(&own, path).starts_with(place)));
     bindings::remove(spot, &known).with_context(|| format!("the binding `{}`", place.display()))?;
-    let name = row.path.display().to_string();
     if known.len() < count {
         session.report.progress(&format!("`{}` is part of another binding now", place.display()));
     } else if place.symlink_metadata().is_ok() {

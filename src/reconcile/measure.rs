@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::bindings::{self, Spot, Synced, Traces};
+use crate::bindings::{Opened, Spot, Synced, Traces};
 use crate::git::Checkout;
 
 /// Runs of each, in turn.
@@ -46,7 +46,7 @@ fn checkout(folder: &Path, count: usize, bytes: usize) {
 fn sync(root: &Path, nfs: &Path, known: &Traces) -> (Synced, Traces) {
     let tree = super::bindings::tree(&Checkout::of(root), &root.join("conf")).unwrap();
     let spot = Spot { root: nfs, path: Path::new("conf"), owner: None };
-    bindings::sync(&tree, spot, known, &|_| {}).unwrap()
+    Opened::open(spot).unwrap().sync(&tree, known, &|_| {}).unwrap()
 }
 
 fn row(what: &str, ours: Vec<f64>, theirs: Vec<f64>, floor: &str, target: f64) {
