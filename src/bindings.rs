@@ -24,6 +24,8 @@ pub use tree::{File, Kind, Tree};
 
 use std::path::{Path, PathBuf};
 
+use crate::guard::Guard;
+
 /// Where files of containers are put that were in the way of the repository's, below `nfs.path`.
 pub const KEPT: &str = ".dockerops-kept";
 
@@ -36,6 +38,8 @@ pub struct Spot<'a> {
     pub path: &'a Path,
     /// User and group of its files; root where there is none.
     pub owner: Option<(u32, u32)>,
+    /// Who says whether bindings may lie there.
+    pub guard: &'a Guard,
 }
 
 /// What a sync did.

@@ -14,6 +14,7 @@ mod docker;
 mod drift;
 mod fault;
 mod git;
+mod guard;
 mod hash;
 mod image;
 mod lock;

@@ -27,6 +27,7 @@ mod retire;
 mod secrets;
 mod survey;
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,6 +37,7 @@ use anyhow::Result;
 use crate::deploy::Settled;
 use crate::docker::{Docker, Swarm};
 use crate::git::{self, Commit};
+use crate::guard::Guard;
 use crate::image::ImageRef;
 use crate::report::{Report, Show, Tally};
 use crate::settings::{GitAccess, PullPolicy, RegistryAccess};
@@ -78,6 +80,10 @@ pub struct Session<'a> {
     pub installation: &'a str,
     /// How long a build, or a push, may take.
     pub build_timeout: Duration,
+    /// Where bindings may lie, as far as the environment says.
+    pub own_guard: &'a Guard,
+    /// Likewise, docker's own data included; see `guard`.
+    pub whole_guard: OnceCell<Guard>,
     /// Who is told.
     pub report: &'a Report,
 }

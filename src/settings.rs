@@ -2,6 +2,7 @@
 //!
 //! Out: one `Settings` value, complete and validated; a wrong variable is an error that names it.
 
+mod places;
 mod run;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use anyhow::{Context, Result};
 
 use crate::budget::Limits;
 use crate::fault::{OrHint, fault};
+use crate::guard::Guard;
 use crate::image::ImageRef;
 use crate::redact::Secret;
 
@@ -35,6 +37,8 @@ pub struct Settings {
     pub pull_policy: PullPolicy,
     /// `DOCKEROPS_PRUNE_NODES`: unused images go from every node; by a job of this image.
     pub prune_nodes: Option<String>,
+    /// Where bindings may lie: in `DOCKEROPS_BINDING_ROOTS`, and never where DockerOps lives.
+    pub guard: Guard,
     /// What docker inherits: the environment less DockerOps' own variables and tokens.
     pub docker_environment: BTreeMap<OsString, OsString>,
 }
@@ -103,6 +107,9 @@ impl Settings {
             Some(folder) => Some(PathBuf::from(folder)),
             None => home.as_ref().map(|home| home.join(".docker")),
         };
+        let roots = text(environment, "DOCKEROPS_BINDING_ROOTS")?;
+        let folders = places::Own { database: &database, home: &home, docker_config: &docker_config };
+        let guard = places::guard(roots.as_deref(), &folders, environment)?;
         Ok(Self {
             database,
             deploy_timeout: seconds(environment, "DOCKEROPS_DEPLOY_TIMEOUT", 300)?,
@@ -122,6 +129,7 @@ impl Settings {
             },
             pull_policy: pull_policy(environment)?,
             prune_nodes: prune_nodes(environment)?,
+            guard,
             docker_environment,
         })
     }
@@ -302,6 +310,7 @@ mod tests {
             ("DOCKEROPS_MAX_BYTES", "4GB"),
             ("DOCKEROPS_MAX_STACKS", "MK"),
             ("DOCKEROPS_GIT_MEMORY", "99999999999999G"),
+            ("DOCKEROPS_BINDING_ROOTS", "srv"),
         ] {
             let error = Settings::from(&environment(&[("HOME", "/root"), (name, value)])).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");

@@ -1,5 +1,6 @@
 //! What changes something works with: the lock, the database, docker, and who is told.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -66,6 +67,8 @@ impl Writer {
             installation: &self.installation,
             deploy_timeout: self.settings.deploy_timeout,
             build_timeout: self.settings.build_timeout,
+            own_guard: &self.settings.guard,
+            whole_guard: OnceCell::new(),
             report: &self.report,
         }
     }

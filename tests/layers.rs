@@ -21,7 +21,7 @@ const LAYERS: &[&[&str]] = &[
     &["bindings", "compose", "docker", "git", "manifest", "registry", "state"],
     &["lock", "process", "settings", "source"],
     &["budget"],
-    &["fault", "hash", "image", "network", "paths", "problem", "redact", "signal", "stack", "yaml"],
+    &["fault", "guard", "hash", "image", "network", "paths", "problem", "redact", "signal", "stack", "yaml"],
     &["plain"],
 ];
 

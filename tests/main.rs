@@ -7,6 +7,7 @@
 
 mod bad_manifests;
 mod bad_sources;
+mod binding_places;
 mod bindings;
 mod budget;
 mod builds;

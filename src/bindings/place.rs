@@ -25,12 +25,13 @@ pub struct Found {
 
 type Outcome<T> = Result<T, Errno>;
 
-impl Place {
-    /// Opens `path` as it is; this is the administrator's part of the path, symlinks and all.
-    pub fn open(path: &Path) -> Outcome<Self> {
-        rustix::fs::open(path, OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::RDONLY, Mode::empty()).map(Self)
+impl From<OwnedFd> for Place {
+    fn from(opened: OwnedFd) -> Self {
+        Self(opened)
     }
+}
 
+impl Place {
     /// The folder `name`; a symlink is none.
     pub fn enter(&self, name: &OsStr) -> Outcome<Self> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;

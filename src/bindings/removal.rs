@@ -8,18 +8,23 @@ use rustix::io::Errno;
 use super::place::Place;
 use super::trace::{self, Trace, Traces};
 use super::{Opened, Spot, Synced};
+use crate::guard::Closed;
 use crate::signal;
 
 /// Removes all of `known`, a binding that nobody mounts any more.
 pub fn remove(spot: Spot<'_>, known: &Traces) -> Result<Synced> {
     let opened = match Opened::open(spot) {
-        Err(error) if error.downcast_ref() == Some(&Errno::NOENT) => return Ok(Synced::default()),
+        Err(error) if is_gone(&error) => return Ok(Synced::default()),
         opened => opened?,
     };
     opened.sweep(known)?;
     let mut synced = Synced::default();
     remove_from(&opened.root, spot, known.iter(), &mut synced)?;
     Ok(synced)
+}
+
+fn is_gone(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Closed::Unknown(error)) if error.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// Removes `dropped`, which is in the order of paths: the deepest go first.

@@ -35,10 +35,10 @@ pub struct Opened<'a> {
 }
 
 impl<'a> Opened<'a> {
-    /// Opens it; symlinks in the path of `nfs.path` are the administrator's.
+    /// Opens it, if bindings may lie there: else the error is a `Closed`.
     pub fn open(spot: Spot<'a>) -> Result<Self> {
-        let root = Place::open(spot.root);
-        let root = root.with_context(|| format!("cannot open `{}`", spot.root.display()))?;
+        let root = spot.guard.open(spot.root);
+        let root = root.with_context(|| format!("cannot open `{}`", spot.root.display()))?.into();
         Ok(Self { root, spot, stage: stage::name()? })
     }
 

@@ -12,12 +12,14 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 
 use super::*;
+use crate::guard::Closed;
 
 /// A checkout's `conf` and the place it is copied to.
 struct Pair {
     folder: tempfile::TempDir,
     known: Traces,
     owner: Option<(u32, u32)>,
+    guard: Guard,
 }
 
 /// What git would say of the files at `source`.
@@ -46,7 +48,7 @@ impl Pair {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("repo/conf")).unwrap();
         fs::create_dir(folder.path().join("nfs")).unwrap();
-        Self { folder, known: Traces::new(), owner: None }
+        Self { folder, known: Traces::new(), owner: None, guard: Guard::default() }
     }
 
     fn source(&self, path: impl AsRef<Path>) -> PathBuf {
@@ -74,7 +76,7 @@ impl Pair {
     }
 
     fn spot<'a>(&'a self, nfs: &'a Path) -> Spot<'a> {
-        Spot { root: nfs, path: Path::new("conf"), owner: self.owner }
+        Spot { root: nfs, path: Path::new("conf"), owner: self.owner, guard: &self.guard }
     }
 
     /// What a sync does, its new traces being noted.
@@ -380,7 +382,8 @@ fn a_binding_may_be_one_file() {
     let file = folder.path().join("a.conf");
     fs::write(&file, "x").unwrap();
     let nfs = tempfile::tempdir().unwrap();
-    let spot = Spot { root: nfs.path(), path: Path::new("etc/a.conf"), owner: None };
+    let guard = Guard::default();
+    let spot = Spot { root: nfs.path(), path: Path::new("etc/a.conf"), owner: None, guard: &guard };
     let tree = Tree::new(folder.path(), &file, files(&file)).unwrap();
     let opened = Opened::open(spot).unwrap();
     let (synced, traces) = opened.sync(&tree, &Traces::new(), &|_| {}).unwrap();
@@ -431,4 +434,25 @@ fn a_file_with_another_name_is_replaced_and_the_other_name_left_alone() {
     assert_eq!(pair.counts(), (1, 0));
     assert_eq!([mode(&pair.target("a")), mode(&pair.target("other"))], [0o644, 0o600]);
     assert_eq!(pair.target("other").metadata().unwrap().nlink(), 1);
+}
+
+#[test]
+fn a_place_that_is_not_for_bindings_is_neither_written_nor_cleaned() {
+    let mut pair = Pair::new();
+    pair.write("a", "x");
+    pair.counts();
+    let nfs = pair.nfs();
+    pair.guard.keep(nfs.join("conf"), "somebody's");
+    pair.write("a", "y");
+    let forbidden = |error: anyhow::Error| match error.downcast::<Closed>() {
+        Ok(Closed::Forbidden(why)) => why,
+        error => panic!("{error:?}"),
+    };
+    let why = forbidden(pair.sync().unwrap_err());
+    assert!(why.starts_with(&format!("`{}` holds `{}`", nfs.display(), nfs.join("conf").display())), "{why}");
+    forbidden(remove(pair.spot(&nfs), &pair.known).unwrap_err());
+    assert_eq!(pair.read("a"), "x");
+    assert_eq!(fs::read_dir(&nfs).unwrap().count(), 1);
+    fs::remove_dir_all(&nfs).unwrap();
+    assert_eq!(remove(pair.spot(&nfs), &pair.known).unwrap(), Synced::default());
 }

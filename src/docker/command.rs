@@ -138,6 +138,11 @@ pub fn registry_config() -> Vec<String> {
     words(&["info", "--format", "{{json .RegistryConfig}}"])
 }
 
+/// Where docker keeps its data.
+pub fn data_root() -> Vec<String> {
+    words(&["info", "--format", "{{.DockerRootDir}}"])
+}
+
 /// Gives a service another image and leaves the rest as it is. `command`, where there is one, replaces the
 /// arguments of its entrypoint; docker asks no registry, for the image has its digest.
 pub fn service_update_image(service: &str, image: &str, command: Option<&[String]>) -> Vec<String> {

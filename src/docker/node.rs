@@ -1,6 +1,7 @@
 //! Images on this node, their way here and away, and onto a running service.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use anyhow::Result;
@@ -117,6 +118,12 @@ impl Docker {
         let call = command::service_forget_image(service);
         let output = self.raw(&call, self.action, None, None)?;
         if output.success { Ok(()) } else { Err(refused(&call, &output)) }
+    }
+
+    /// Where docker keeps its data; `None` if it does not say.
+    pub fn data_root(&self) -> Option<PathBuf> {
+        let said = self.ask(&command::data_root()).ok()?.stdout;
+        Some(PathBuf::from(said.trim())).filter(|folder| folder.is_absolute())
     }
 
     /// The registries that docker reaches without TLS, by name and by network; none if it does not say.

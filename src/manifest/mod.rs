@@ -14,6 +14,7 @@ mod volumes;
 use std::path::{Path, PathBuf};
 
 use crate::budget::Budget;
+use crate::guard::Guard;
 use crate::problem::Problem;
 use crate::stack::{DriftPolicy, StackName};
 
@@ -69,9 +70,15 @@ pub struct StackEntry {
 }
 
 /// Reads the manifest in `dir`, a folder of the checkout at `root`. Where there are mistakes, the manifest
-/// holds what is right all the same, so that the mistakes in its files can be told too. `try_writing` says
-/// whether `nfs.path` may be written to, to see whether it can be.
-pub fn read(root: &Path, dir: &Path, try_writing: bool, budget: &Budget) -> (Manifest, Vec<Problem>) {
+/// holds what is right all the same, so that the mistakes in its files can be told too. `guard` says where
+/// bindings may lie; `try_writing` whether `nfs.path` may be written to, to see whether it can be.
+pub fn read(
+    root: &Path,
+    dir: &Path,
+    guard: &Guard,
+    try_writing: bool,
+    budget: &Budget,
+) -> (Manifest, Vec<Problem>) {
     let (images, wrong_images) = images::read(root, dir, budget);
     let by_files = if stacks::is_there(dir) { None } else { layout::read(root, dir, budget) };
     let (layout, (stacks, mut problems)) = match by_files {
@@ -79,11 +86,16 @@ pub fn read(root: &Path, dir: &Path, try_writing: bool, budget: &Budget) -> (Man
         None if images.is_empty() || stacks::is_there(dir) => (Layout::List, stacks::read(root, dir, budget)),
         None => (Layout::Nothing, (Vec::new(), Vec::new())),
     };
-    let (nfs, wrong) = nfs::read(root, dir, try_writing);
+    let (nfs, wrong) = nfs::read(root, dir, guard, try_writing);
     let has_nfs = nfs.is_some() || !wrong.is_empty();
     problems.extend(wrong);
     let (volumes, wrong) = volumes::read(root, dir, has_nfs, budget);
     problems.extend(wrong);
     problems.extend(wrong_images);
     (Manifest { stacks, layout, volumes, nfs, images }, problems)
+}
+
+/// Whether there is a word about bindings in `dir`.
+pub fn has_nfs(dir: &Path) -> bool {
+    dir.join(nfs::FILE).symlink_metadata().is_ok()
 }

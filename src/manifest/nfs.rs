@@ -1,8 +1,13 @@
 //! `nfs.yaml`: where bindings go, and to whom their files belong.
 
+use std::fs::Permissions;
+use std::io::ErrorKind;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use super::entries;
+use crate::guard::{Closed, Guard};
 use crate::problem::{Collector, Problem};
 use crate::yaml::Node;
 
@@ -18,16 +23,16 @@ pub struct Nfs {
     pub owner: Option<(u32, u32)>,
 }
 
-/// `None` where there is no such file, or it is wrong. With `try_writing` a file is made below `path`,
-/// and removed: nothing else proves that an NFS server lets root write.
-pub fn read(root: &Path, dir: &Path, try_writing: bool) -> (Option<Nfs>, Vec<Problem>) {
+/// `None` where there is no such file, or it is wrong, or `guard` says that bindings may not lie there. With
+/// `try_writing` a file is made below `path`, and removed: nothing else proves that an NFS server lets root write.
+pub fn read(root: &Path, dir: &Path, guard: &Guard, try_writing: bool) -> (Option<Nfs>, Vec<Problem>) {
     let mut problems = Collector::new(entries::display(root, dir, FILE));
     let nfs = entries::document(root, dir, FILE, &mut problems)
-        .and_then(|node| from_node(&node, try_writing, &mut problems));
+        .and_then(|node| from_node(&node, guard, try_writing, &mut problems));
     (nfs, problems.into_problems())
 }
 
-fn from_node(node: &Node, try_writing: bool, problems: &mut Collector) -> Option<Nfs> {
+fn from_node(node: &Node, guard: &Guard, try_writing: bool, problems: &mut Collector) -> Option<Nfs> {
     if node.pairs().is_none() {
         problems.add(node.line, "", format!("must be a mapping with `path`, not {}", node.what()));
         return None;
@@ -35,7 +40,7 @@ fn from_node(node: &Node, try_writing: bool, problems: &mut Collector) -> Option
     entries::check_keys(node, "", &KEYS, problems);
     let owner = owner(node, problems);
     let (line, text) = entries::string(node, "", "path", "the folder that every node mounts", problems)?;
-    match folder(&text, try_writing) {
+    match folder(&text, guard, try_writing) {
         Ok(path) => Some(Nfs { path, owner }),
         Err(what) => {
             problems.add(line, "path", what);
@@ -44,7 +49,7 @@ fn from_node(node: &Node, try_writing: bool, problems: &mut Collector) -> Option
     }
 }
 
-fn folder(text: &str, try_writing: bool) -> Result<PathBuf, String> {
+fn folder(text: &str, guard: &Guard, try_writing: bool) -> Result<PathBuf, String> {
     let path = Path::new(text);
     if !path.is_absolute() {
         return Err(format!("`{text}` is relative; write where every node mounts it, as in `/mnt/nfs`"));
@@ -59,22 +64,26 @@ fn folder(text: &str, try_writing: bool) -> Result<PathBuf, String> {
     if path.parent().is_none() {
         return Err("is the root of the file system; name a folder".into());
     }
-    match path.metadata() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(format!("`{text}` does not exist on this node; is it mounted?"))
-        }
-        Err(error) => Err(format!("`{text}` cannot be looked at: {error}")),
-        Ok(found) if !found.is_dir() => Err(format!("`{text}` is not a folder")),
-        Ok(_) => writable(&path, try_writing)
-            .map(|()| path)
-            .map_err(|error| format!("`{text}` is not writable: {error}")),
-    }
+    let opened = guard.open(&path).map_err(|closed| match closed {
+        Closed::Forbidden(why) => why,
+        Closed::Unknown(error) => match error.kind() {
+            ErrorKind::NotFound => format!("`{text}` does not exist on this node; is it mounted?"),
+            ErrorKind::NotADirectory => format!("`{text}` is not a folder"),
+            _ => format!("`{text}` cannot be looked at: {error}"),
+        },
+    })?;
+    writable(&opened, try_writing).map_err(|error| format!("`{text}` is not writable: {error}"))?;
+    Ok(path)
 }
 
-fn writable(path: &Path, try_writing: bool) -> std::io::Result<()> {
-    rustix::fs::access(path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)?;
+/// Tried in the folder that was judged, whatever its path leads to by now.
+fn writable(opened: &OwnedFd, try_writing: bool) -> std::io::Result<()> {
+    let path = format!("/proc/self/fd/{}", opened.as_raw_fd());
+    rustix::fs::access(&path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)?;
     if try_writing {
-        tempfile::Builder::new().prefix(".dockerops-trial-").tempfile_in(path)?.close()?;
+        let mut trial = tempfile::Builder::new();
+        trial.prefix(".dockerops-trial-").permissions(Permissions::from_mode(0o600));
+        trial.tempfile_in(path)?.close()?;
     }
     Ok(())
 }
@@ -103,7 +112,7 @@ mod tests {
     fn read_text(text: &str) -> (Option<Nfs>, Vec<String>) {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(FILE), text).unwrap();
-        let (nfs, problems) = read(dir.path(), dir.path(), true);
+        let (nfs, problems) = read(dir.path(), dir.path(), &Guard::default(), true);
         (nfs, problems.iter().map(ToString::to_string).collect())
     }
 
@@ -116,7 +125,7 @@ mod tests {
         assert_eq!(read.unwrap(), Nfs { path: nfs.path().to_path_buf(), owner: Some((1000, 33)) });
         assert_eq!(std::fs::read_dir(nfs.path()).unwrap().count(), 0);
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(super::read(dir.path(), dir.path(), true), (None, vec![]));
+        assert_eq!(super::read(dir.path(), dir.path(), &Guard::default(), true), (None, vec![]));
     }
 
     #[test]
@@ -127,7 +136,8 @@ mod tests {
             ("path: /etc/hostname\n", "nfs.yaml:1: `path`: `/etc/hostname` is not a folder"),
             ("path: /tmp/../etc\n", "nfs.yaml:1: `path`: `/tmp/../etc` leads on with `..`"),
             ("path: /\n", "nfs.yaml:1: `path`: is the root"),
-            ("path: /proc/self\n", "nfs.yaml:1: `path`: `/proc/self` is not writable"),
+            ("path: /proc/self\n", "nfs.yaml:1: `path`: `/proc/self`, which leads to `/proc/"),
+            ("path: /etc\n", "nfs.yaml:1: `path`: `/etc` is a folder of the system; name another folder"),
             ("path: [a]\n", "nfs.yaml:1: `path`: must be a string, not a list"),
             ("owner: 1:1\n", "nfs.yaml:1: has no `path`"),
             ("path: /tmp\nowner: root:root\n", "nfs.yaml:2: `owner`: must be the numbers"),

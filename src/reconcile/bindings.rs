@@ -13,11 +13,25 @@ use crate::bindings::{self, File, Kind, Opened, Spot, Synced, Trace, Traces, Tre
 use crate::budget::{Budget, Count};
 use crate::compose::{Mount, Volumes};
 use crate::git::{Checkout, Tracked, TrackedKind};
+use crate::guard::{Closed, Guard};
 use crate::manifest::{Manifest, VolumeKind};
 use crate::plan::{Action, Step};
 use crate::problem::Problem;
 use crate::signal;
 use crate::state::{BindingFile, BindingRow, StackStatus, State};
+
+impl Session<'_> {
+    /// Where bindings may lie. docker is asked once where its data lies: that is part of no idle run.
+    pub fn guard(&self) -> &Guard {
+        self.whole_guard.get_or_init(|| {
+            let mut guard = self.own_guard.clone();
+            if let Some(folder) = self.docker.data_root() {
+                guard.keep(folder, "docker's own data");
+            }
+            guard
+        })
+    }
+}
 
 /// A binding of a checkout.
 #[derive(Debug)]
@@ -195,7 +209,7 @@ pub fn copy(session: &Session<'_>, planned: &mut Planned, round: Round) -> Resul
 fn sync(session: &Session<'_>, url: &str, id: &str, binding: &Binding) -> Result<()> {
     let state = session.state;
     let (root, path, owner) = (&*binding.root, &*binding.path, binding.owner);
-    let opened = Opened::open(Spot { root, path, owner })?;
+    let opened = Opened::open(Spot { root, path, owner, guard: session.guard() })?;
     let row = state.claim_binding(url, &binding.root, &binding.path)?;
     let before = state.binding_files(&row)?;
     let mut both = before.clone();
@@ -318,11 +332,18 @@ pub fn remove_bindings(session: &Session<'_>, repository_url: &str) -> Result<()
 fn remove(session: &Session<'_>, row: &BindingRow, places: &[PathBuf]) -> Result<()> {
     let (place, own) = (row.root.join(&row.path), real(&row.root, &row.path));
     let name = row.path.display().to_string();
-    let spot = Spot { root: &row.root, path: &row.path, owner: None };
+    let spot = Spot { root: &row.root, path: &row.path, owner: None, guard: session.guard() };
     let mut known = traces(&session.state.binding_files(row)?);
     let count = known.len();
     known.retain(|path, _| !places.iter().any(|place| below(&own, path).starts_with(place)));
-    bindings::remove(spot, &known).with_context(|| format!("the binding `{}`", place.display()))?;
+    match bindings::remove(spot, &known) {
+        Err(error) if matches!(error.downcast_ref(), Some(Closed::Forbidden(_))) => {
+            let what = "its copied files stay where they are, and are forgotten";
+            session.report.note(&name, &format!("{what}: {error:#}"));
+            return session.state.forget_binding(row);
+        }
+        removed => removed.with_context(|| format!("the binding `{}`", place.display()))?,
+    };
     if known.len() < count {
         session.report.progress(&format!("`{}` is part of another binding now", place.display()));
     } else if place.symlink_metadata().is_ok() {

@@ -139,7 +139,9 @@ fn read(
     let budget = &Budget::new(session.git.limits);
     let mut desired = Vec::new();
     let mut problems = Problems::default();
-    let (manifest, wrong) = manifest::read(checkout.root(), checkout.dir(), !options.dry_run, budget);
+    // docker is asked where its data lies only for those who have bindings.
+    let guard = if manifest::has_nfs(checkout.dir()) { session.guard() } else { session.own_guard };
+    let (manifest, wrong) = manifest::read(checkout.root(), checkout.dir(), guard, !options.dry_run, budget);
     problems.extend(wrong);
     let (volumes, bindings, wrong) = bindings::read(&checkout, &manifest, budget);
     problems.extend(wrong);

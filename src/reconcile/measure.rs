@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::bindings::{Opened, Spot, Synced, Traces};
 use crate::git::Checkout;
+use crate::guard::Guard;
 
 /// Runs of each, in turn.
 const RUNS: usize = 7;
@@ -45,7 +46,8 @@ fn checkout(folder: &Path, count: usize, bytes: usize) {
 /// Reads what git has and syncs it, as a run does.
 fn sync(root: &Path, nfs: &Path, known: &Traces) -> (Synced, Traces) {
     let tree = super::bindings::tree(&Checkout::of(root), &root.join("conf")).unwrap();
-    let spot = Spot { root: nfs, path: Path::new("conf"), owner: None };
+    let guard = Guard::default();
+    let spot = Spot { root: nfs, path: Path::new("conf"), owner: None, guard: &guard };
     Opened::open(spot).unwrap().sync(&tree, known, &|_| {}).unwrap()
 }
 

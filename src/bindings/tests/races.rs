@@ -136,7 +136,7 @@ fn a_file_swapped_for_a_symlink_a_pipe_or_another_name_leads_nowhere() {
 #[test]
 fn what_somebody_wrote_to_before_it_could_be_looked_at_is_not_taken_for_ours() {
     let folder = tempfile::tempdir().unwrap();
-    let place = || Place::open(folder.path()).unwrap();
+    let place = || Place::from(std::os::fd::OwnedFd::from(fs::File::open(folder.path()).unwrap()));
     let root = place();
     let stage = Stage::make(&root, "stage", None).unwrap();
     let put = |writes: bool| {
