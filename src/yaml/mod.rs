@@ -99,9 +99,11 @@ impl Node {
         Rc::new(Self { line: 0, tag: None, kind: Kind::Scalar { text: text.into(), plain: true } })
     }
 
-    /// Nothing, `~` or `null`.
+    /// Nothing, `~` or `null`, and no tag that makes something else of it.
     pub fn is_null(&self) -> bool {
-        matches!(&self.kind, Kind::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+        let is_one = |text: &str| matches!(text, "" | "~" | "null" | "Null" | "NULL");
+        let as_it_stands = self.tag.as_deref().is_none_or(|tag| tag.ends_with(":null"));
+        matches!(&self.kind, Kind::Scalar { text, plain: true } if as_it_stands && is_one(text))
     }
 
     /// The items of a list.

@@ -50,24 +50,30 @@ pub struct Docker<'a> {
 impl Docker<'_> {
     /// Gives docker one text as DockerOps does.
     pub fn deploy(&self, program: &Path, ours: &Ours) -> Outcome {
-        self.run(program, &[ours], &["-".into()], &ours.text)
+        self.run(program, ours.copies.path(), &["-".into()], &ours.text)
     }
 
     /// Gives docker several texts at once, which are one stack to it. Each is read by itself, then their
     /// sections are put together: no key may be in two of them.
     pub fn deploy_together(&self, program: &Path, all: &[&Ours]) -> Outcome {
-        let files: Vec<_> = (0..all.len())
-            .map(|index| all[0].folder.join(format!(".text-{}-{index}", self.worker)))
-            .collect();
-        for (file, ours) in files.iter().zip(all) {
-            fs::write(file, &ours.text).unwrap();
+        let folder = self.fixture.top().join(format!("together-{}", self.worker));
+        fs::create_dir_all(&folder).unwrap();
+        let mut files = Vec::new();
+        for (index, ours) in all.iter().enumerate() {
+            // Copies have names by their content, so they lie in one folder.
+            for copy in fs::read_dir(ours.copies.path()).unwrap().map(Result::unwrap) {
+                if !folder.join(copy.file_name()).exists() {
+                    fs::hard_link(copy.path(), folder.join(copy.file_name())).unwrap();
+                }
+            }
+            files.push(folder.join(format!("{index}.yml")).display().to_string());
+            fs::write(&files[index], &ours.text).unwrap();
         }
-        let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
-        self.run(program, all, &files, "")
+        self.run(program, &folder, &files, "")
     }
 
     #[expect(clippy::disallowed_methods, reason = "docker's CLI is what our reading is compared with")]
-    fn run(&self, program: &Path, all: &[&Ours], files: &[String], input: &str) -> Outcome {
+    fn run(&self, program: &Path, folder: &Path, files: &[String], input: &str) -> Outcome {
         drop(self.api.take());
         let mut command = Command::new(program);
         command
@@ -81,7 +87,7 @@ impl Docker<'_> {
             .env("HOME", self.fixture.home())
             .env("DOCKER_CONFIG", self.fixture.home())
             .env("DOCKER_HOST", format!("unix://{}", self.api.socket.display()))
-            .current_dir(&all[0].folder)
+            .current_dir(folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());

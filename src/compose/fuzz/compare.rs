@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::docker_api::Request;
+use super::docker_api::{Request, UPDATE};
 use super::expect::{Expected, Want};
 use super::place::{CANARY, CANARY_VALUE};
 
@@ -40,18 +40,19 @@ pub fn differences(all: &[&Expected], requests: &[Request], whole: bool) -> Vec<
     let mut seen = BTreeSet::new();
     for request in requests {
         let name = request.body["Name"].as_str().unwrap_or_default().to_owned();
+        let kind = request.kind.strip_suffix(UPDATE).unwrap_or(&request.kind);
         let what = format!("{} `{name}`", request.kind);
         found.extend(canaries(all, &request.body).map(|canary| format!("{what}: `{canary}` leaked")));
         let known = all.iter().find_map(|expected| {
             let (key, object) =
-                expected.objects.iter().find(|((kind, known), _)| *kind == request.kind && *known == name)?;
+                expected.objects.iter().find(|((of, known), _)| *of == kind && *known == name)?;
             Some((key.clone(), object, expected))
         });
         let Some((key, object, expected)) = known else {
             found.push(format!("{what} is created and not in our tree: {}", request.body));
             continue;
         };
-        if !seen.insert(key) {
+        if !seen.insert(key) && kind == request.kind {
             found.push(format!("{what} is created twice"));
         }
         for (place, want) in object {

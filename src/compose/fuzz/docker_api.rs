@@ -20,6 +20,9 @@ pub struct Request {
     pub body: Value,
 }
 
+/// Behind the kind of what is changed after it was created.
+pub const UPDATE: &str = " update";
+
 type Record = Arc<Mutex<Vec<Request>>>;
 
 /// A server on a socket of its own; it ends with the test.
@@ -114,8 +117,12 @@ fn answer(method: &str, path: &str, body: &[u8], record: &Record) -> (&'static s
     let (kind, rest) = place.split_once('/').unwrap_or((place, ""));
     if !["GET", "HEAD"].contains(&method) {
         let body = serde_json::from_slice(body).unwrap_or(Value::Null);
-        let kind = if rest == "create" { kind } else { without_version };
-        record.lock().unwrap().push(Request { kind: kind.to_owned(), body });
+        let kind = match rest.rsplit('/').next() {
+            Some("create") => kind.to_owned(),
+            Some("update") => format!("{kind}{UPDATE}"),
+            _ => without_version.to_owned(),
+        };
+        record.lock().unwrap().push(Request { kind, body });
         return ("201 Created", json!({"ID": "made", "Id": "made"}).to_string());
     }
     let value = match (kind, rest) {
@@ -127,11 +134,20 @@ fn answer(method: &str, path: &str, body: &[u8], record: &Record) -> (&'static s
         }
         ("configs" | "secrets", "") => named(query),
         ("networks" | "services", "") => json!([]),
+        ("configs" | "secrets", name) if is_made(kind, name, record) => {
+            json!({"ID": "made", "Version": {"Index": 1}, "Spec": {"Name": name}})
+        }
         // Networks of others are looked at, and must be the swarm's.
         ("networks", name) => json!({"Name": name, "Id": "other", "Scope": "swarm"}),
         _ => return ("404 Not Found", json!({"message": format!("{place} not found")}).to_string()),
     };
     ("200 OK", value.to_string())
+}
+
+/// docker looks whether there is one of this name, which may be of its own making.
+fn is_made(kind: &str, name: &str, record: &Record) -> bool {
+    let made = record.lock().unwrap();
+    made.iter().any(|request| request.kind == kind && request.body["Name"] == name)
 }
 
 /// Every config or secret that is asked for by its name is there.

@@ -17,6 +17,7 @@ mod run;
 mod schema;
 mod seeds;
 mod shrink;
+mod tally;
 mod tree;
 
 use std::io::Write;

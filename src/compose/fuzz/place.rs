@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -34,7 +34,7 @@ impl Fixture {
         let above = tempfile::Builder::new().prefix("fuzz").tempdir().unwrap();
         let top = above.path().canonicalize().unwrap();
         let root = top.join("checkout");
-        for folder in ["checkout/shared", "checkout/stack", "checkout/deep/er", "outside", "home", "copies"] {
+        for folder in ["checkout/shared", "checkout/stack", "checkout/deep/er", "outside", "home"] {
             fs::create_dir_all(top.join(folder)).unwrap();
         }
         let mirror = root.join("mirror").join(top.strip_prefix("/").unwrap()).join("outside");
@@ -76,14 +76,21 @@ impl Fixture {
         self.top().join("home")
     }
 
-    /// Where docker starts, and finds copies of what it is to read.
-    pub fn copies(&self) -> PathBuf {
-        self.top().join("copies")
-    }
-
     /// Where sockets and the like may lie.
     pub fn top(&self) -> &Path {
         self.above.path()
+    }
+
+    /// What lies at `path` from the compose file, read as docker reads paths: by its letters first, symlinks later.
+    pub fn read(&self, path: &str) -> Option<Vec<u8>> {
+        let mut whole = PathBuf::new();
+        for part in self.folder().join(path).components() {
+            match part {
+                Component::ParentDir => drop(whole.pop()),
+                part => whole.push(part),
+            }
+        }
+        fs::read(whole).ok()
     }
 
     /// `text` with the real path in the place of its stand-in.

@@ -5,7 +5,6 @@
 //! it was; one that differs is run again case by case. Some cases are always run alone, as DockerOps does it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -25,18 +24,16 @@ use super::place::{Fixture, inherited};
 use super::schema::is_plausible;
 use super::seeds::{self, Seed};
 use super::shrink::shrink;
+use super::tally::{Tally, kind};
 
 /// So many numbers a worker takes at once.
-const BLOCK: u64 = 128;
+const BLOCK: u64 = 256;
 /// So many cases are one stack at most.
 const BATCH: usize = 16;
 /// Of so many cases one is run alone.
 const ALONE: u64 = 40;
 /// So many failures that look alike are made small and told; the others are counted.
 const MOST_OF_A_KIND: usize = 1;
-
-/// So many reasons of refusals are told.
-const MOST_TOLD: usize = 25;
 
 /// Which cases.
 #[derive(Debug, Clone, Copy)]
@@ -47,64 +44,6 @@ pub struct Plan {
     pub cases: u64,
     /// No case is begun later than this.
     pub limit: Duration,
-}
-
-/// What came of them.
-#[derive(Debug, Default)]
-pub struct Tally {
-    /// All of them.
-    pub cases: u64,
-    /// Cases that we took.
-    pub rendered: u64,
-    /// Cases given to a docker, counted for each.
-    pub runs: u64,
-    /// Those of them that docker took.
-    pub accepted: u64,
-    /// Calls of docker.
-    pub calls: u64,
-    /// Calls for one case alone, as DockerOps does it.
-    pub alone: u64,
-    /// Cases that differ.
-    pub differ: u64,
-    /// The first of each kind, in words.
-    pub failures: Vec<String>,
-    /// What goes wrong → in which cases.
-    pub kinds: BTreeMap<String, BTreeSet<u64>>,
-    /// Why we, or docker, refused → how often.
-    pub refusals: BTreeMap<String, u64>,
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "fuzz: {} cases, {} rendered, {} given to docker, {} taken, {} calls ({} for one alone), {} differ",
-            self.cases, self.rendered, self.runs, self.accepted, self.calls, self.alone, self.differ
-        )
-    }
-}
-
-impl Tally {
-    /// Counts a refusal by its words, less those of the case.
-    fn note(&mut self, why: &str) {
-        let mut words: String = why.lines().next().unwrap_or_default().chars().take(160).collect();
-        for quote in ['`', '"'] {
-            let parts = words.split(quote).enumerate();
-            words =
-                parts.filter(|(index, _)| index % 2 == 0).map(|(_, part)| part).collect::<Vec<_>>().join("…");
-        }
-        words.retain(|letter| !letter.is_ascii_digit());
-        *self.refusals.entry(words).or_default() += 1;
-    }
-
-    /// What went wrong and why files were refused, by how often, a line each.
-    pub fn told(&self) -> String {
-        let kinds = self.kinds.iter().map(|(kind, cases)| (cases.len() as u64, format!("differs: {kind}")));
-        let mut refused: Vec<_> = self.refusals.iter().map(|(why, count)| (*count, why.clone())).collect();
-        refused.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
-        let all = kinds.chain(refused.into_iter().take(MOST_TOLD));
-        all.map(|(count, what)| format!("{count:>8}  {what}")).collect::<Vec<_>>().join("\n")
-    }
 }
 
 /// A case that was rendered.
@@ -173,7 +112,7 @@ impl<'a> Worker<'a> {
                 let inherited = inherited().into_iter();
                 let inherited = inherited
                     .map(|(name, value)| (name.into_string().unwrap(), value.into_string().unwrap()));
-                let expected = expected(&ours, &inherited.collect());
+                let expected = expected(fixture, &ours, &inherited.collect());
                 // What docker will probably refuse would spoil a batch.
                 let alone = number.is_multiple_of(ALONE) || !is_plausible(&ours.tree);
                 Ok(Some(Case { number, text, ours, expected, alone }))
@@ -247,7 +186,8 @@ impl<'a> Worker<'a> {
             }
             if batch.len() == 1 && !outcome.success {
                 let last = outcome.stderr.lines().last().unwrap_or_default();
-                tally.note(&format!("docker: {last}"));
+                let who = if case_is_plausible(batch) { "docker, unexpectedly" } else { "docker" };
+                tally.note(&format!("{who}: {last}"));
             }
         }
         match batch {
@@ -260,11 +200,11 @@ impl<'a> Worker<'a> {
             }
             _ if !outcome.success => {
                 let halves = batch.chunks(batch.len().div_ceil(2));
-                halves.map(|half| self.batch(program, half, seen, refused)).fold(false, |all, one| all || one)
+                halves.filter(|half| self.batch(program, half, seen, refused)).count() > 0
             }
             _ if !found.is_empty() => {
-                let singly = batch.iter().map(|case| self.batch(program, &[*case], seen, refused));
-                if !singly.fold(false, |all, one| all || one) {
+                let singly = batch.iter().filter(|case| self.batch(program, &[**case], seen, refused));
+                if singly.count() == 0 {
                     let texts: Vec<_> = batch.iter().map(|case| case.text.as_str()).collect();
                     found.push("only as one stack".into());
                     self.fail(batch[0].number, &texts.join("\n=== and ===\n"), &found);
@@ -345,12 +285,6 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// What goes wrong, less the names in it.
-fn kind(found: &str) -> String {
-    let said = found.split('`').enumerate().filter(|(index, part)| index % 2 == 0 || part.starts_with('/'));
-    said.map(|(_, part)| part.split([':', '(']).next().unwrap_or_default()).take(3).collect()
-}
-
 /// A request less what only one API version knows.
 fn plain(body: &Value) -> Value {
     let mut body = bare(body);
@@ -360,16 +294,17 @@ fn plain(body: &Value) -> Value {
     body
 }
 
+/// Whether docker was thought to take it.
+fn case_is_plausible(batch: &[&Case]) -> bool {
+    batch.iter().all(|case| is_plausible(&case.ours.tree))
+}
+
 /// In batches whose parts have nothing of the same name.
 fn packed<'a>(cases: &[&'a Case]) -> Vec<Vec<&'a Case>> {
     let mut open: Vec<(String, BTreeSet<String>, Vec<&Case>)> = Vec::new();
     for case in cases {
-        let version = format!(
-            "{:?} {} {:?}",
-            case.ours.tree.get("version").and_then(|version| version.text()),
-            case.ours.rotated.is_empty(),
-            case.ours.folder
-        );
+        let version = case.ours.tree.get("version").and_then(|version| version.text());
+        let version = format!("{version:?} {}", case.ours.rotated.is_empty());
         let names = names(case);
         let fit = open.iter_mut().find(|(known, taken, batch)| {
             *known == version && batch.len() < BATCH && names.is_disjoint(taken)

@@ -70,6 +70,107 @@ const SERVICE: [(&str, Kind); 42] = [
 /// Those that refer to entries of sections, and `ports` and the like, are looked at below.
 const LISTS: [&str; 7] = ["configs", "secrets", "networks", "volumes", "ports", "expose", "userns_mode"];
 
+/// Those with mappings below them whose keys docker knows.
+const NESTED: [&str; 8] =
+    ["deploy", "logging", "healthcheck", "credential_spec", "configs", "secrets", "ports", "volumes"];
+
+/// Keys with a number, with a time, with a text, or with what is looked at by itself.
+const BELOW: [(&str, &[&str]); 4] = [
+    (
+        "number",
+        &[
+            "replicas",
+            "retries",
+            "published",
+            "parallelism",
+            "max_attempts",
+            "max_replicas_per_node",
+            "size",
+            "value",
+        ],
+    ),
+    ("time", &["interval", "timeout", "start_period", "delay", "monitor", "window"]),
+    (
+        "text",
+        &[
+            "source",
+            "uid",
+            "gid",
+            "protocol",
+            "endpoint_mode",
+            "driver",
+            "condition",
+            "order",
+            "failure_action",
+            "type",
+            "propagation",
+            "file",
+            "registry",
+            "config",
+            "spread",
+            "kind",
+            "cpus",
+            "memory",
+            "consistency",
+        ],
+    ),
+    (
+        "any",
+        &[
+            "labels",
+            "options",
+            "target",
+            "mode",
+            "test",
+            "disable",
+            "read_only",
+            "nocopy",
+            "volume",
+            "bind",
+            "tmpfs",
+            "resources",
+            "limits",
+            "reservations",
+            "generic_resources",
+            "discrete_resource_spec",
+            "restart_policy",
+            "update_config",
+            "rollback_config",
+            "placement",
+            "constraints",
+            "preferences",
+            "max_failure_ratio",
+            "pids",
+        ],
+    ),
+];
+
+/// Whether all keys are known there, and hold what they should.
+fn is_known_below(tree: &Tree) -> bool {
+    tree.items().iter().all(is_known_below)
+        && tree.pairs().iter().all(|(key, value)| {
+            let Some(key) = key.text() else { return false };
+            let kind = BELOW.iter().find(|(_, keys)| keys.contains(&key)).map(|(kind, _)| *kind);
+            let text = value.text().unwrap_or_default();
+            match kind {
+                _ if text.contains('$') && kind.is_some() => true,
+                Some("number") => {
+                    matches!(value, Tree::Scalar { plain: true, .. }) && !numbers(text).is_empty()
+                }
+                Some("time") => {
+                    is_text(value)
+                        && text.ends_with(['s', 'm', 'h'])
+                        && text.starts_with(|digit: char| digit.is_ascii_digit())
+                }
+                Some("text") => is_text(value),
+                Some(_) if ["labels", "options"].contains(&key) => is_pairs(value),
+                Some(_) if key == "read_only" => is_bool(value),
+                Some(_) => is_known_below(value),
+                None => key.starts_with("x-"),
+            }
+        })
+}
+
 /// Whether docker probably takes it.
 pub fn is_plausible(tree: &Tree) -> bool {
     let known = ["version", "services", "networks", "volumes", "secrets", "configs"];
@@ -155,6 +256,7 @@ fn is_service(tree: &Tree, service: &Tree) -> bool {
             || (text.starts_with(|letter: char| letter.is_ascii_lowercase()) && text.chars().all(sign))
     };
     service.get("image").and_then(Tree::text).is_some_and(is_image)
+        && NESTED.iter().filter_map(|key| service.get(key)).all(is_known_below)
         && service.pairs().iter().all(|(key, value)| {
             let Some(key) = key.text().filter(|_| is_text(key)) else { return false };
             match kinds.get(key) {

@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::ours::{Ours, REPOSITORY, STACK};
+use super::place::Fixture;
 use super::tree::Tree;
 use text::Text;
 
@@ -54,7 +55,7 @@ pub struct Expected {
 }
 
 /// What `ours` should make.
-pub fn expected(ours: &Ours, inherited: &BTreeMap<String, String>) -> Expected {
+pub fn expected(fixture: &Fixture, ours: &Ours, inherited: &BTreeMap<String, String>) -> Expected {
     let mut objects = BTreeMap::new();
     for kind in ["configs", "secrets"] {
         for (key, entry) in ours.tree.section(kind) {
@@ -62,7 +63,7 @@ pub fn expected(ours: &Ours, inherited: &BTreeMap<String, String>) -> Expected {
                 continue;
             }
             let name = payload_name(ours, kind, &key, entry);
-            objects.insert((kind, name), payload(ours, kind, &key, entry));
+            objects.insert((kind, name), payload(fixture, ours, kind, &key, entry));
         }
     }
     let networks = ours.tree.section("networks");
@@ -70,7 +71,7 @@ pub fn expected(ours: &Ours, inherited: &BTreeMap<String, String>) -> Expected {
     let mut used = BTreeSet::new();
     for (key, service) in ours.tree.section("services") {
         used.extend(service::networks(service));
-        objects.insert(("services", scope(&key)), service::service(ours, inherited, &key, service));
+        objects.insert(("services", scope(&key)), service::service(fixture, ours, inherited, &key, service));
     }
     for key in used {
         let entry = networks.get(&key).copied().unwrap_or(&nothing);
@@ -111,14 +112,14 @@ pub fn payload_name(ours: &Ours, kind: &str, key: &str, entry: &Tree) -> String 
     ours.rotated.get(&format!("{kind}.{key}")).cloned().unwrap_or_else(|| named(key, entry))
 }
 
-fn payload(ours: &Ours, kind: &str, key: &str, entry: &Tree) -> Object {
+fn payload(fixture: &Fixture, ours: &Ours, kind: &str, key: &str, entry: &Tree) -> Object {
     let mut labels = text::map(entry.get("labels"));
     labels.insert("com.docker.stack.namespace".into(), Text::exact(STACK));
     let rotates = ours.rotated.contains_key(&format!("{kind}.{key}"));
     if rotates {
         labels.insert("dockerops.repository".into(), Text::exact(REPOSITORY));
     }
-    let file = ours.files.get(&format!("{kind}.{key}.file")).and_then(|files| files.first());
+    let file = entry.get("file").and_then(Tree::text).and_then(|path| fixture.read(path));
     let data = match (entry.get("driver").and_then(Tree::text), file) {
         (None | Some(""), Some(bytes)) => json!(STANDARD.encode(bytes)),
         _ => Value::Null,

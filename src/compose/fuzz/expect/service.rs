@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::text::{self, Text, list, number};
 use super::{Object, Want, named, payload_name};
 use crate::compose::fuzz::ours::{COMMIT, Ours, REPOSITORY, STACK};
+use crate::compose::fuzz::place::Fixture;
 use crate::compose::fuzz::tree::Tree;
 
 const CONTAINER: &str = "/TaskTemplate/ContainerSpec";
@@ -22,7 +23,13 @@ pub fn networks(service: &Tree) -> BTreeSet<String> {
 }
 
 /// What docker should create of it.
-pub fn service(ours: &Ours, inherited: &BTreeMap<String, String>, key: &str, service: &Tree) -> Object {
+pub fn service(
+    fixture: &Fixture,
+    ours: &Ours,
+    inherited: &BTreeMap<String, String>,
+    key: &str,
+    service: &Tree,
+) -> Object {
     let mut object = Object::new();
     let mut at = |place: &str, want: Want| drop(object.insert(place.to_owned(), want));
     let image = service.get("image").map_or_else(|| Text::exact(""), Text::of);
@@ -31,7 +38,7 @@ pub fn service(ours: &Ours, inherited: &BTreeMap<String, String>, key: &str, ser
     container_labels.insert("com.docker.stack.namespace".into(), Text::exact(STACK));
     at(&format!("{CONTAINER}/Labels"), Want::Map(container_labels));
     at(&format!("{CONTAINER}/Image"), Want::Image(image));
-    at(&format!("{CONTAINER}/Env"), Want::Environment(environment(ours, inherited, key, service)));
+    at(&format!("{CONTAINER}/Env"), Want::Environment(environment(fixture, inherited, service)));
     for (ours, theirs) in [("entrypoint", "Command"), ("command", "Args")] {
         at(&format!("{CONTAINER}/{theirs}"), command(service.get(ours)));
     }
@@ -83,30 +90,32 @@ fn labels(ours: &Ours, service: &Tree, image: &Text) -> BTreeMap<String, Text> {
     labels
 }
 
+/// Files first, then what the service says; docker looks up what has no value and what is empty, `updateEnvironment`.
 fn environment(
-    ours: &Ours,
+    fixture: &Fixture,
     inherited: &BTreeMap<String, String>,
-    key: &str,
     service: &Tree,
 ) -> BTreeMap<String, Option<Text>> {
     let mut all = BTreeMap::new();
-    let looked_up = |name: &str| inherited.get(name).map(Text::exact);
-    for bytes in ours.files.get(&format!("services.{key}.env_file")).into_iter().flatten() {
-        for line in String::from_utf8_lossy(bytes).lines().map(str::trim_start) {
-            match line.split_once('=') {
-                _ if line.is_empty() || line.starts_with('#') => {}
-                Some((name, text)) => drop(all.insert(name.to_owned(), Some(Text::exact(text)))),
-                None => all.extend(looked_up(line).map(|text| (line.to_owned(), Some(text)))),
+    let filled = |name: &str, text: Option<Text>| {
+        let is_empty = text.as_ref().is_none_or(|text| text.text.is_empty());
+        let found = inherited.get(name).map(Text::exact).or_else(|| dotenv(name));
+        found.filter(|_| is_empty).or(text)
+    };
+    let files = service.get("env_file").map(text::list).unwrap_or_default();
+    for bytes in files.iter().filter_map(|file| fixture.read(&file.text)) {
+        for line in String::from_utf8_lossy(&bytes).lines().map(str::trim_start) {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (name, text) = line.split_once('=').map_or((line, None), |(name, text)| (name, Some(text)));
+            if let Some(text) = filled(name, text.map(Text::exact)) {
+                all.insert(name.to_owned(), Some(text));
             }
         }
     }
-    for (name, text) in text::optional(service.get("environment")) {
-        // docker looks up what is empty too (`updateEnvironment`); `.env` counts where nothing is written.
-        let is_empty = text.as_ref().is_none_or(|text| text.text.is_empty());
-        let found =
-            if text.is_none() { looked_up(&name).or_else(|| dotenv(&name)) } else { looked_up(&name) };
-        all.insert(name, found.filter(|_| is_empty).or(text));
-    }
+    let own = text::optional(service.get("environment")).into_iter();
+    all.extend(own.map(|(name, text)| (name.clone(), filled(&name, text))));
     all
 }
 

@@ -54,7 +54,7 @@ fn likely<T: Clone>(
     for _ in 0..4 {
         let mut changed = this.clone();
         mutate(&mut changed, rng);
-        if rng.chance(4) || sound(&changed) {
+        if rng.chance(2) || sound(&changed) {
             *this = changed;
             return;
         }

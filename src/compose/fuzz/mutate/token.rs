@@ -38,23 +38,19 @@ const ESCAPES: [&str; 30] = [
     "\\\n   ",
 ];
 
-const TAGS: [&str; 16] = [
+const TAGS: [&str; 12] = [
+    "!!str ",
+    "!!str ",
+    "!!str ",
+    "!!str ",
     "!!str ",
     "!!int ",
-    "!!float ",
     "!!bool ",
-    "!!null ",
     "!!timestamp ",
-    "!!str ",
-    "!!str ",
-    "!!str ",
-    "!!seq ",
     "!!binary ",
     "! ",
-    "!own ",
     "!<tag:yaml.org,2002:str> ",
     "!e!str ",
-    "!!map ",
 ];
 
 const HEADS: [&str; 16] = [
