@@ -221,7 +221,7 @@ fn files_that_compose_files_name_are_bounded_one_and_all() {
         .refuses("the files that its compose files name are more than 10 MiB in all", "DOCKEROPS_MAX_STACKS");
 
     bad.stacks(1, folder, &[("c", bad.zeros(2))]);
-    beside.refuses("the file is larger than the 1000 KiB that Swarm takes", "mend the files");
+    beside.refuses("is larger than 1000 KiB, the most that Swarm takes", "mend the files");
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn submodules_are_few_and_their_list_is_short() {
 #[test]
 fn submodules_and_the_source_are_counted_together() {
     let beside = Beside::new(&[("DOCKEROPS_MAX_FILES", "20")]);
-    let (bad, inner) = (&beside.bad, Objects::new());
+    let (bad, inner) = (&beside.bad, beside.bad.neighbour());
     let file = inner.file("x");
     let commit = inner.commit(inner.folder((0..12).map(|number| (format!("f{number}"), file))));
     let list = format!("[submodule \"m\"]\n\tpath = m\n\turl = {}\n", inner.path().display());

@@ -427,9 +427,9 @@ fn every_row_of_who_is_trusted_names_tests_that_are_there() {
                 Some(module) => ("src/compose", module),
                 None => ("tests", module),
             };
-            let text = fs::read_to_string(root.join(folder).join(format!("{module}.rs")));
-            let text = text.unwrap_or_else(|error| panic!("`{name}`: {error}"));
-            assert!(test.is_empty() || text.contains(&format!("fn {test}(")), "`{name}` is not there");
+            let code = fs::read_to_string(root.join(folder).join(format!("{module}.rs")));
+            let code = code.unwrap_or_else(|error| panic!("`{name}`: {error}"));
+            assert!(test.is_empty() || code.contains(&format!("fn {test}(")), "`{name}` is not there");
         }
     }
 }

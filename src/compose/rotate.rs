@@ -119,9 +119,10 @@ pub fn follow_credential_specs(tree: &Rc<Node>, rotated: &[Rotated]) -> Rc<Node>
         if !services(&tree).iter().any(|(_, service)| names_it(service)) {
             continue;
         }
-        if let Kind::Mapping(pairs) = &mut Rc::make_mut(child(&mut tree, "configs")).kind {
-            let found = pairs.iter_mut().find(|(known, _)| known.text() == Some(key));
-            found.into_iter().for_each(|(known, _)| *known = Node::string(name));
+        if let Kind::Mapping(pairs) = &mut Rc::make_mut(child(&mut tree, "configs")).kind
+            && let Some((known, _)) = pairs.iter_mut().find(|(known, _)| known.text() == Some(key))
+        {
+            *known = Node::string(name);
         }
         for (service, node) in services(&tree) {
             let Some(service) = service.text() else { continue };
@@ -132,7 +133,9 @@ pub fn follow_credential_specs(tree: &Rc<Node>, rotated: &[Rotated]) -> Rc<Node>
             if node.get("configs").is_some_and(|configs| configs.items().is_some())
                 && let Kind::Sequence(items) = &mut Rc::make_mut(child(service, "configs")).kind
             {
-                items.iter_mut().for_each(|item| mount_under(item, key, name));
+                for item in items {
+                    mount_under(item, key, name);
+                }
             }
         }
     }

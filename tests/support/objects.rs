@@ -23,7 +23,15 @@ pub struct Entry {
 impl Objects {
     /// With no commit.
     pub fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::in_folder(tempfile::tempdir().unwrap())
+    }
+
+    /// One more, which a submodule of this one may name.
+    pub fn neighbour(&self) -> Self {
+        Self::in_folder(tempfile::tempdir_in(&self.folder).unwrap())
+    }
+
+    fn in_folder(folder: TempDir) -> Self {
         let mut options = git2::RepositoryInitOptions::new();
         options.bare(true).initial_head("main");
         let repository = Repository::init_opts(folder.path().join("r.git"), &options).unwrap();

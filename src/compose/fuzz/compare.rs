@@ -141,7 +141,9 @@ fn holds(want: &Want, is: &Value) -> bool {
         Want::Split(text) => {
             let quotes = |letter: &char| !letter.is_whitespace() && !"'\"\\".contains(*letter);
             let joined: String = texts().collect();
-            joined.chars().filter(quotes).eq(text.chars().filter(quotes))
+            // docker's splitter takes what begins with `#` for a comment.
+            let ends = text.match_indices('#').map(|(at, _)| at).chain([text.len()]);
+            ends.into_iter().any(|end| joined.chars().filter(quotes).eq(text[..end].chars().filter(quotes)))
         }
         Want::Map(all) => {
             let count = is.as_object().map_or(0, serde_json::Map::len);

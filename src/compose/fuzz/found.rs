@@ -4,7 +4,7 @@ use super::place::Fixture;
 use super::run::faults;
 
 /// What was wrong → the file.
-const FOUND: [(&str, &str); 10] = [
+const FOUND: [(&str, &str); 11] = [
     (
         "U+0085 hides a section",
         "x-a: a\u{85}configs:\u{85}  c:\u{85}    file:\u{85}      /OUTSIDE/outside/secret\nservices: {a: {image: a}}\nversion: '3.8'\n",
@@ -45,6 +45,10 @@ const FOUND: [(&str, &str); 10] = [
         "a number that is too large for the second reader",
         "x-n: 99999999999999999999\nx-a: a\u{85}configs:\u{85}  c:\u{85}    file:\u{85}      /OUTSIDE/outside/secret\n\
          services: {a: {image: a}}\nversion: '3.8'\n",
+    ),
+    (
+        "`!!str ~` is a text, no variable that is to be looked up",
+        "version: '3.8'\nservices: {a: {image: a, environment: {FROM_DOTENV: !!str ~}}}\n",
     ),
 ];
 

@@ -44,7 +44,7 @@ pub fn commands(mut tree: Rc<Node>, commands: &[(&str, Vec<String>)]) -> Rc<Node
 }
 
 fn list(words: &[String]) -> Rc<Node> {
-    let words = words.iter().map(|word| Node::string(word)).collect();
+    let words = words.iter().map(Node::string).collect();
     Rc::new(Node { line: 0, tag: None, kind: Kind::Sequence(words) })
 }
 
