@@ -155,7 +155,7 @@ impl Guard {
         }
         // Only those that the place lies in have a say about it.
         let mut roots = Vec::new();
-        for root in &self.roots {
+        for root in self.roots.iter().filter(|root| root.exists()) {
             let root = Position::of_path(root, &mounts)?;
             if place.path.starts_with(&root.path) {
                 roots.push(root);

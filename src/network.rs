@@ -4,7 +4,7 @@
 //! Judged is the address that is connected to, not the name: a name may be made to mean anything.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ureq::config::Config;
@@ -29,12 +29,15 @@ pub enum Zone {
 }
 
 impl Zone {
-    /// Of this address.
+    /// Of this address, as this machine sees it.
     pub fn of(address: IpAddr) -> Self {
-        match address {
+        let zone = match address {
             IpAddr::V4(address) => Self::of_v4(address),
             IpAddr::V6(address) => Self::of_v6(address),
-        }
+        };
+        // Only what is this machine's own can be bound to.
+        let is_own = || UdpSocket::bind((address, 0)).is_ok();
+        if matches!(zone, Self::Public | Self::Private) && is_own() { Self::Loopback } else { zone }
     }
 
     fn of_v4(address: Ipv4Addr) -> Self {

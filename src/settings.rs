@@ -198,8 +198,16 @@ fn limits(environment: &Environment) -> Result<Limits> {
         files: amount(environment, "DOCKEROPS_MAX_FILES", files)?,
         bytes: amount(environment, "DOCKEROPS_MAX_BYTES", bytes)?,
         stacks: amount(environment, "DOCKEROPS_MAX_STACKS", stacks)?,
-        git_memory: amount(environment, "DOCKEROPS_GIT_MEMORY", git_memory)?,
+        git_memory: enough(amount(environment, "DOCKEROPS_GIT_MEMORY", git_memory)?)?,
     })
+}
+
+/// git's library does not even start with less than some.
+fn enough(git_memory: u64) -> Result<u64> {
+    if git_memory < 1 << 20 {
+        return Err(fault("`DOCKEROPS_GIT_MEMORY` is less than `1M`", "git needs some memory to start with"));
+    }
+    Ok(git_memory)
 }
 
 /// A number from 1 on; `K`, `M` and `G` behind it are 1024, its square and its cube.
@@ -310,6 +318,7 @@ mod tests {
             ("DOCKEROPS_MAX_BYTES", "4GB"),
             ("DOCKEROPS_MAX_STACKS", "MK"),
             ("DOCKEROPS_GIT_MEMORY", "99999999999999G"),
+            ("DOCKEROPS_GIT_MEMORY", "1023K"),
             ("DOCKEROPS_BINDING_ROOTS", "srv"),
         ] {
             let error = Settings::from(&environment(&[("HOME", "/root"), (name, value)])).unwrap_err();

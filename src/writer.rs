@@ -35,13 +35,29 @@ impl Writer {
         Self::open_for(settings, command, Rc::new(Report::new()))
     }
 
+    /// Likewise, for a run that says what another one would do.
+    pub fn open_to_preview(settings: &Settings, command: &str) -> Result<Self> {
+        let new = Self::of(settings, command, Rc::new(Report::new()), State::preview)?;
+        new.report.keep_events(None);
+        Ok(new)
+    }
+
     /// Likewise, and tells `report`, which keeps what it is told as events until this is dropped.
     pub fn open_for(settings: &Settings, command: &str, report: Rc<Report>) -> Result<Self> {
+        Self::of(settings, command, report, State::open)
+    }
+
+    fn of(
+        settings: &Settings,
+        command: &str,
+        report: Rc<Report>,
+        open: fn(&Path) -> Result<State>,
+    ) -> Result<Self> {
         state::make_folder(&settings.database)?;
         let lock = lock::take(&beside(&settings.database, ".lock"), command)?;
         let checkouts = beside(&settings.database, ".checkouts");
         git::sweep(&checkouts)?;
-        let state = Rc::new(State::open(&settings.database)?);
+        let state = Rc::new(open(&settings.database)?);
         report.keep_events(Some(Rc::clone(&state)));
         Ok(Self {
             docker: Docker::new(&settings.docker_environment, settings.deploy_timeout),

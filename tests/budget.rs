@@ -221,7 +221,7 @@ fn files_that_compose_files_name_are_bounded_one_and_all() {
         .refuses("the files that its compose files name are more than 10 MiB in all", "DOCKEROPS_MAX_STACKS");
 
     bad.stacks(1, folder, &[("c", bad.zeros(2))]);
-    beside.refuses("is larger than 1000 KiB, the most that Swarm takes", "mend the files");
+    beside.refuses("has 1000 KiB or more, which Swarm does not take", "mend the files");
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn of_very_many_mistakes_fifty_are_told_and_the_others_counted() {
     let services = lines(10_000, "  s#: 1");
     let folder = bad.folder([("compose.yml", bad.file(format!("services:\n{services}")))]);
     bad.stacks(2, folder, &[]);
-    let outcome = beside.refuses("20000 mistakes, nothing was deployed:", "and 19950 more");
+    let outcome = beside.refuses("20002 mistakes, nothing was deployed:", "and 19952 more");
     assert!(outcome.stdout.len() < 30_000, "{outcome}");
     assert_eq!(outcome.stdout.matches("must be a mapping").count(), 50, "{outcome}");
 }

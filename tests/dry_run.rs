@@ -90,6 +90,25 @@ fn the_rendered_file_and_what_differs_in_it_are_shown_without_secrets() {
 }
 
 #[test]
+fn a_dry_run_leaves_an_older_database_for_the_older_release_and_makes_none() {
+    let Some(scene) = Scene::new() else { return };
+    scene.run(&["reconcile", "--dry-run"]).success().stdout_has("No repositories found in cache");
+    assert!(!scene.ops.database().exists() && !scene.ops.database().parent().unwrap().exists());
+    let stack = scene.stack("web", &scene.off());
+    scene.watch().success();
+    let version =
+        || scene.ops.db().pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap();
+    let now = version();
+    let back = format!("DROP TABLE installation; PRAGMA user_version = {}", now - 1);
+    scene.ops.db().execute_batch(&back).unwrap();
+    scene.change(&stack, &scene.off().with("environment: {A: '1'}")).repo.commit("next");
+    scene.run(&["reconcile", "--dry-run"]).success().stdout_has("1 to deploy");
+    assert_eq!(version(), now - 1);
+    scene.reconcile().success().stdout_has("1 deployed");
+    assert_eq!(version(), now);
+}
+
+#[test]
 fn a_dry_run_notes_no_event_and_other_runs_do() {
     let Some(scene) = Scene::new() else { return };
     let stack = scene.stack("web", &scene.off());

@@ -101,7 +101,7 @@ fn harm_nobody(lab: &'static Lab, docker: &Path, cases: &[cases::Case]) {
 fn victim(lab: &Lab, ops: &DockerOps) -> String {
     let (repo, stack) = (Repo::new(), ops.unique("victim"));
     let compose = one_service(&lab.image("app:1"), 0)
-        + "    configs: [c]\n    networks: [n]\nconfigs: {c: {file: ./c}}\nnetworks: {n: {}}\n";
+        + "    configs: [c]\n    networks: [net]\nconfigs: {c: {file: ./c}}\nnetworks: {net: {}}\n";
     repo.stack(&stack, &compose).write(&format!("{stack}/c"), "the victim's").commit("first");
     ops.run(["watch", &repo.url()]).success();
     // Its source is gone from disk, so that nothing of it changes.

@@ -5,16 +5,21 @@ use anyhow::Result;
 use super::{Ending, NOTHING_WATCHED, Writer};
 use crate::cli::ReconcileArgs;
 use crate::reconcile::{Options, Target, reconcile};
-use crate::report::Show;
+use crate::report::{Report, Show};
 use crate::settings::Settings;
 use crate::source::Source;
 
 /// Shows the state, then syncs. A dry run takes the lock as well: what it says must not be moving.
 pub fn run(settings: &Settings, arguments: &ReconcileArgs) -> Result<Ending> {
-    let writer = Writer::open(settings, "reconcile")?;
-    if arguments.dry_run {
-        writer.report.keep_events(None);
-    }
+    let writer = match arguments.dry_run {
+        // It makes no database either.
+        true if !settings.database.exists() => {
+            Report::new().say(NOTHING_WATCHED);
+            return Ok(Ending::Done);
+        }
+        true => Writer::open_to_preview(settings, "reconcile")?,
+        false => Writer::open(settings, "reconcile")?,
+    };
     let mut targets = Vec::new();
     let mut unreadable = 0;
     for row in writer.state.sources()? {

@@ -56,8 +56,10 @@ pub fn run(settings: &Settings, arguments: &StopArgs) -> Result<Ending> {
     }
     remove_images(&writer, digests)?;
     // Another installation may still tell its stacks by it.
-    if writer.docker.observe()?.services.iter().all(|service| plan::owner(service).is_none()) {
-        writer.docker.remove_key()?;
+    if writer.docker.observe()?.services.iter().all(|service| plan::owner(service).is_none())
+        && let Err(error) = writer.docker.remove_key()
+    {
+        writer.report.note("dockerops-key", &format!("the config with the key stays: {error:#}"));
     }
     writer.state.clear()?;
     writer.report.say("everything DockerOps managed is removed; volumes stay");

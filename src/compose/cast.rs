@@ -64,19 +64,21 @@ pub fn cast(path: &str, text: &str) -> Result<Option<String>> {
 fn integer(text: &str) -> Result<String> {
     text.parse::<i64>()
         .map(|number| number.to_string())
-        .map_err(|_| anyhow!("must be a whole number, not `{text}`"))
+        .map_err(|_| anyhow!("what stands for its variables is no whole number"))
 }
 
 fn float(text: &str) -> Result<String> {
     let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
-    number.map(|number| number.to_string()).ok_or_else(|| anyhow!("must be a number, not `{text}`"))
+    number
+        .map(|number| number.to_string())
+        .ok_or_else(|| anyhow!("what stands for its variables is no number"))
 }
 
 fn boolean(text: &str) -> Result<String> {
     match text.to_lowercase().as_str() {
         "y" | "yes" | "true" | "on" => Ok("true".into()),
         "n" | "no" | "false" | "off" => Ok("false".into()),
-        _ => Err(anyhow!("must be `true` or `false`, not `{text}`")),
+        _ => Err(anyhow!("what stands for its variables is neither `true` nor `false`")),
     }
 }
 

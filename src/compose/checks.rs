@@ -3,20 +3,20 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 
+use super::references::section;
 use crate::problem::Collector;
 use crate::stack::{Payload, StackName, is_dns_label};
 use crate::yaml::Node;
 
-/// Tags that leave a text what it is. Another one, `!!binary` or `!!merge`, would let docker read a path that
-/// was never checked.
-const TAGS: [&str; 8] = ["str", "int", "float", "bool", "null", "timestamp", "seq", "map"];
+/// Entries of a section: what a stack of a thousand services needs.
+const MOST_ENTRIES: usize = 1000;
+const SECTIONS: [&str; 5] = ["services", "configs", "secrets", "networks", "volumes"];
 
 /// Readers of YAML 1.1 find no colon behind a longer key.
 const LONGEST_KEY: usize = 1024;
 
 /// Notes what is wrong with `tree`, the compose file of the stack `name`.
 pub fn check(tree: &Node, name: &StackName, problems: &mut Collector) {
-    refuse_tags(tree, problems);
     refuse_what_readers_may_differ_on(tree, problems);
     let Some(section) = tree.get("services") else {
         problems.add(tree.line, "services", "is missing: a stack needs at least one service");
@@ -48,33 +48,43 @@ pub fn check(tree: &Node, name: &StackName, problems: &mut Collector) {
                 format!("services.{word}"),
                 format!("must be a mapping, not {}", service.what()),
             );
-        } else {
-            let labels = service.get("deploy").and_then(|deploy| deploy.get("labels"));
-            refuse_reserved_labels(labels, &format!("services.{word}.deploy.labels"), problems);
         }
     }
-    for section in Payload::ALL.map(Payload::section) {
-        for (key, entry) in tree.get(section).map(|entries| entries.merged_pairs()).unwrap_or_default() {
-            let path = format!("{section}.{}.labels", key.text().unwrap_or_default());
-            refuse_reserved_labels(entry.get("labels"), &path, problems);
+    for section in SECTIONS {
+        let entries = tree.get(section).map_or(0, |entries| entries.pairs().map_or(0, <[_]>::len));
+        if entries > MOST_ENTRIES {
+            problems.add(
+                0,
+                section,
+                format!("has {entries} entries, more than the {MOST_ENTRIES} that are taken"),
+            );
         }
     }
 }
 
-fn refuse_tags(node: &Node, problems: &mut Collector) {
-    if let Some(tag) = &node.tag {
-        let known = tag.strip_prefix("tag:yaml.org,2002:").is_some_and(|word| TAGS.contains(&word));
-        if !known {
-            let what = format!("the tag is not taken; known are `!!{}`", TAGS.join("`, `!!"));
-            problems.add(node.line, tag.clone(), what);
+/// Notes labels of the interpolated `tree` that are reserved.
+pub fn labels(tree: &Node, problems: &mut Collector) {
+    for (word, service) in section(tree, "services") {
+        let labels = service.get("deploy").and_then(|deploy| deploy.get("labels"));
+        refuse_reserved_labels(labels, &format!("services.{word}.deploy.labels"), problems);
+    }
+    for name in Payload::ALL.map(Payload::section) {
+        for (key, entry) in section(tree, name) {
+            refuse_reserved_labels(entry.get("labels"), &format!("{name}.{key}.labels"), problems);
         }
     }
-    for item in node.items().unwrap_or_default() {
-        refuse_tags(item, problems);
-    }
-    for (key, value) in node.pairs().unwrap_or_default() {
-        refuse_tags(key, problems);
-        refuse_tags(value, problems);
+}
+
+/// Notes configs and secrets of the interpolated `tree` that docker would look for nowhere, and find a folder.
+pub fn files(tree: &Node, problems: &mut Collector) {
+    for name in Payload::ALL.map(Payload::section) {
+        for (key, entry) in section(tree, name) {
+            let has = |key: &str| entry.get(key).is_some_and(|value| !value.is_null());
+            let is_external = entry.get("external").is_some_and(|external| external.as_bool() != Some(false));
+            if !has("file") && !has("driver") && !is_external {
+                problems.add(entry.line, format!("{name}.{key}"), "needs `file`, or `external: true`");
+            }
+        }
     }
 }
 

@@ -6,16 +6,19 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::rc::Rc;
 
+use anyhow::Result;
+
 use super::interpolate::Variables;
 use super::{Place, references};
 use crate::paths;
 use crate::problem::Collector;
 use crate::yaml::Node;
 
-/// The largest file taken, in bytes.
-const MOST_BYTES: u64 = 1024 * 1024;
 /// docker takes no longer line.
 const LONGEST_LINE: usize = 64 * 1024;
+
+/// What a line takes of memory beside its letters.
+const PER_LINE: usize = 64;
 
 /// The lines of one file: name, and value where there is a `=`.
 type Lines = Vec<(String, Option<String>)>;
@@ -27,22 +30,31 @@ pub struct EnvFiles(BTreeMap<String, Lines>);
 impl EnvFiles {
     /// The variables of `service`, a later line over an earlier one; `None` where it names no file. A line
     /// without a value counts only where the environment has one.
-    pub fn of(&self, service: &str, variables: &Variables) -> Option<Vec<(String, String)>> {
-        let lines = self.0.get(service)?;
+    pub fn of(&self, service: &str, variables: &Variables) -> Result<Option<Vec<(String, String)>>> {
+        let Some(lines) = self.0.get(service) else { return Ok(None) };
         let mut found = BTreeMap::new();
         for (name, value) in lines {
             match value.as_deref().filter(|value| !value.is_empty()).or_else(|| variables.get(name)) {
-                Some(value) => drop(found.insert(name.clone(), value.to_owned())),
+                Some(value) => {
+                    variables.spend(value.len())?;
+                    found.insert(name.clone(), value.to_owned());
+                }
                 None if value.is_some() => drop(found.insert(name.clone(), String::new())),
                 None => {}
             }
         }
-        Some(found.into_iter().collect())
+        Ok(Some(found.into_iter().collect()))
     }
 }
 
 /// Reads all files that services of the interpolated `tree` name.
-pub fn read(tree: &Node, place: Place<'_>, folder: &Path, problems: &mut Collector) -> EnvFiles {
+pub fn read(
+    tree: &Node,
+    place: Place<'_>,
+    folder: &Path,
+    variables: &Variables,
+    problems: &mut Collector,
+) -> EnvFiles {
     let root = place.root;
     let mut files = EnvFiles::default();
     for (service, node) in references::section(tree, "services") {
@@ -52,12 +64,13 @@ pub fn read(tree: &Node, place: Place<'_>, folder: &Path, problems: &mut Collect
         let mut lines = Vec::new();
         for item in value.items().unwrap_or(&single) {
             let Some(path) = references::resolve(&key, item, root, folder, problems) else { continue };
-            if let Err(error) = references::within(&path, place.budget) {
+            if let Err(error) = references::within(&path, references::MOST_BYTES, place.budget) {
                 problems.add(item.line, &key, format!("{error:#}"));
                 continue;
             }
-            let read = paths::read_text(&path, MOST_BYTES).map_err(|error| (0, format!("{error:#}")));
-            match read.and_then(|text| parse(&text)) {
+            let read =
+                paths::read_text(&path, references::MOST_BYTES).map_err(|error| (0, format!("{error:#}")));
+            match read.and_then(|text| parse(&text, variables)) {
                 Ok(more) => lines.extend(more),
                 Err((line, what)) => {
                     let file = path.strip_prefix(root).unwrap_or(&path).display();
@@ -71,7 +84,7 @@ pub fn read(tree: &Node, place: Place<'_>, folder: &Path, problems: &mut Collect
     files
 }
 
-fn parse(text: &str) -> Result<Lines, (usize, String)> {
+fn parse(text: &str, variables: &Variables) -> Result<Lines, (usize, String)> {
     let mut lines = Lines::new();
     for (index, line) in text.split('\n').enumerate() {
         let at = |what: &str| (index + 1, what.to_owned());
@@ -91,6 +104,7 @@ fn parse(text: &str) -> Result<Lines, (usize, String)> {
         if name.contains([' ', '\t']) {
             return Err(at("has a name of a variable with a space in it"));
         }
+        variables.spend(line.len() + PER_LINE).map_err(|error| (index + 1, error.to_string()))?;
         lines.push((name.to_owned(), value.map(str::to_owned)));
     }
     Ok(lines)
@@ -112,23 +126,25 @@ mod tests {
             pair("E", Some("")),
             pair("A", Some("2=3")),
         ];
-        assert_eq!(parse(text).unwrap(), lines);
+        assert_eq!(parse(text, &Variables::default()).unwrap(), lines);
         for (text, line) in [("A=1\n=2\n", 2), ("A b=1\n", 1), ("a\tb\n", 1)] {
-            assert_eq!(parse(text).unwrap_err().0, line, "{text}");
+            assert_eq!(parse(text, &Variables::default()).unwrap_err().0, line, "{text}");
         }
-        assert!(parse(&format!("A={}\n", "x".repeat(LONGEST_LINE))).is_err());
+        assert!(parse(&format!("A={}\n", "x".repeat(LONGEST_LINE)), &Variables::default()).is_err());
     }
 
     #[test]
     fn what_has_no_value_is_taken_from_the_environment() {
-        let files = EnvFiles([("a".to_owned(), parse("D\nE=\nF\nG=\nA=1\nA=2\n").unwrap())].into());
+        let files = EnvFiles(
+            [("a".to_owned(), parse("D\nE=\nF\nG=\nA=1\nA=2\n", &Variables::default()).unwrap())].into(),
+        );
         let variables = Variables::new(
             BTreeMap::new(),
             [("D", "d"), ("E", "e"), ("A", "x")].map(|(k, v)| (k.into(), v.into())).into(),
         );
-        let found = files.of("a", &variables).unwrap();
+        let found = files.of("a", &variables).unwrap().unwrap();
         let expected = [("A", "2"), ("D", "d"), ("E", "e"), ("G", "")];
         assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        assert_eq!(files.of("b", &variables), None);
+        assert_eq!(files.of("b", &variables).unwrap(), None);
     }
 }

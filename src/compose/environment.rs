@@ -26,7 +26,15 @@ pub fn interpolated(tree: &Node, variables: &Variables) -> Result<Rc<Node>> {
     Ok(Rc::new(tree))
 }
 
+/// Deeper, or by longer names, docker casts nothing, and nobody wants to read it in an error.
+const LONGEST_PATH: usize = 300;
+
 fn replaced(node: &Rc<Node>, path: &str, variables: &Variables) -> Result<Rc<Node>> {
+    let below = |key: &str| {
+        if path.len() + key.len() > LONGEST_PATH { format!("{path}…") } else { format!("{path}.{key}") }
+    };
+    // Once cut it is no path any more, and grows no more.
+    let below = |key: &str| if path.ends_with('…') { path.to_owned() } else { below(key) };
     let kind = match &node.kind {
         Kind::Scalar { text, .. } if text.contains('$') => {
             let what = || format!("line {}: `{}`", node.line, path.replace(".[]", ""));
@@ -38,15 +46,15 @@ fn replaced(node: &Rc<Node>, path: &str, variables: &Variables) -> Result<Rc<Nod
         }
         Kind::Scalar { .. } => return Ok(Rc::clone(node)),
         Kind::Sequence(items) => {
-            let path = format!("{path}.[]");
+            let path = below("[]");
             Kind::Sequence(items.iter().map(|item| replaced(item, &path, variables)).collect::<Result<_>>()?)
         }
         Kind::Mapping(pairs) => Kind::Mapping(
             pairs
                 .iter()
                 .map(|(key, value)| {
-                    let below = format!("{path}.{}", key.text().unwrap_or("…"));
-                    Ok((Rc::clone(key), replaced(value, &below, variables)?))
+                    let path = below(key.text().unwrap_or("…"));
+                    Ok((Rc::clone(key), replaced(value, &path, variables)?))
                 })
                 .collect::<Result<_>>()?,
         ),
@@ -57,12 +65,12 @@ fn replaced(node: &Rc<Node>, path: &str, variables: &Variables) -> Result<Rc<Nod
 /// The interpolated tree with the environment of every service whole: docker fills a variable without a value,
 /// an empty one too, from its own environment, and opens the files of `env_file` (docker/cli
 /// `resolveEnvironment`).
-pub fn filled(tree: &Rc<Node>, variables: &Variables, files: &EnvFiles) -> Rc<Node> {
+pub fn filled(tree: &Rc<Node>, variables: &Variables, files: &EnvFiles) -> Result<Rc<Node>> {
     let mut tree = Rc::clone(tree);
     let services = tree.get("services").map(|section| section.merged_pairs()).unwrap_or_default();
     for (key, service) in services {
         let (Some(name), Some(_)) = (key.text(), service.pairs()) else { continue };
-        let from_files = files.of(name, variables);
+        let from_files = files.of(name, variables)?;
         let environment = service.get("environment");
         let service = child(child(&mut tree, "services"), name);
         if from_files.is_some() {
@@ -73,10 +81,10 @@ pub fn filled(tree: &Rc<Node>, variables: &Variables, files: &EnvFiles) -> Rc<No
         if environment
             .map_or(!from_files.is_empty(), |given| given.items().is_some() || given.pairs().is_some())
         {
-            fill(child(service, "environment"), variables, &from_files);
+            fill(child(service, "environment"), variables, &from_files)?;
         }
     }
-    tree
+    Ok(tree)
 }
 
 fn remove(node: &mut Rc<Node>, key: &str) {
@@ -86,7 +94,7 @@ fn remove(node: &mut Rc<Node>, key: &str) {
 }
 
 /// Fills what is empty, then adds those of `from_files` that are not there.
-fn fill(environment: &mut Rc<Node>, variables: &Variables, from_files: &[(String, String)]) {
+fn fill(environment: &mut Rc<Node>, variables: &Variables, from_files: &[(String, String)]) -> Result<()> {
     let mut known = BTreeSet::new();
     match &mut Rc::make_mut(environment).kind {
         Kind::Sequence(items) => {
@@ -95,6 +103,7 @@ fn fill(environment: &mut Rc<Node>, variables: &Variables, from_files: &[(String
                 let (name, value) = text.split_once('=').unwrap_or((text, ""));
                 known.insert(name.to_owned());
                 if let Some(found) = variables.get(name).filter(|_| value.is_empty()) {
+                    variables.spend(found.len())?;
                     *item = Node::string(format!("{name}={found}"));
                 }
             }
@@ -107,6 +116,7 @@ fn fill(environment: &mut Rc<Node>, variables: &Variables, from_files: &[(String
                 known.insert(name.to_owned());
                 let is_empty = value.is_null() || value.string_text() == Some("");
                 if let Some(found) = variables.get(name).filter(|_| is_empty) {
+                    variables.spend(found.len())?;
                     *value = Node::string(found);
                 }
             }
@@ -115,6 +125,7 @@ fn fill(environment: &mut Rc<Node>, variables: &Variables, from_files: &[(String
         }
         Kind::Scalar { .. } => {}
     }
+    Ok(())
 }
 
 /// The tree as docker must read it to find these very values: it takes `$$` for a dollar sign, in values.

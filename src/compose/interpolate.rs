@@ -3,21 +3,40 @@
 //! Source: docker/cli `cli/compose/template/template.go`: `$$`, `$NAME`, `${NAME}`, and `:-`, `-`, `:?`, `?`
 //! in both the braced and, which surprises, the bare form.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
+
+/// So many bytes may stand for the variables of one compose file: a line of it can name a large one a thousand times.
+const MOST_BYTES: usize = 4 << 20;
 
 /// Where values come from: the process environment, then the stack folder's `.env` below it.
 #[derive(Debug, Clone, Default)]
 pub struct Variables {
     process: BTreeMap<String, String>,
     dotenv: BTreeMap<String, String>,
+    spent: Cell<usize>,
 }
 
 impl Variables {
     /// `process` wins over `dotenv`.
     pub fn new(process: BTreeMap<String, String>, dotenv: BTreeMap<String, String>) -> Self {
-        Self { process, dotenv }
+        Self { process, dotenv, spent: Cell::new(0) }
+    }
+
+    /// Counts so many bytes more of values; fails where that is too much.
+    pub fn spend(&self, bytes: usize) -> Result<()> {
+        self.spent.set(self.spent.get().saturating_add(bytes));
+        if self.spent.get() > MOST_BYTES {
+            bail!("its variables and files of variables stand for more than {} MiB", MOST_BYTES >> 20);
+        }
+        Ok(())
+    }
+
+    /// How many bytes were counted.
+    pub fn spent(&self) -> usize {
+        self.spent.get()
     }
 
     /// The value of `name`.
@@ -88,29 +107,33 @@ pub fn interpolate(template: &str, variables: &Variables) -> Result<String> {
         match piece {
             Piece::Text(text) => out.push_str(text),
             Piece::Escaped => out.push('$'),
-            Piece::Variable(body) => out.push_str(&value(body, variables)?),
+            Piece::Variable(body) => {
+                let value = value(body, variables)?;
+                variables.spend(value.len())?;
+                out.push_str(value);
+            }
         }
     }
     Ok(out)
 }
 
 /// docker tries the operators in this order, each at its first place in the text.
-fn value(body: &str, variables: &Variables) -> Result<String> {
+fn value<'a>(body: &'a str, variables: &'a Variables) -> Result<&'a str> {
     if let Some((name, default)) = body.split_once(":-") {
-        return Ok(variables.get(name).filter(|value| !value.is_empty()).unwrap_or(default).to_owned());
+        return Ok(variables.get(name).filter(|value| !value.is_empty()).unwrap_or(default));
     }
     if let Some((name, default)) = body.split_once('-') {
-        return Ok(variables.get(name).unwrap_or(default).to_owned());
+        return Ok(variables.get(name).unwrap_or(default));
     }
     for (operator, may_be_empty) in [(":?", false), ("?", true)] {
         if let Some((name, message)) = body.split_once(operator) {
             return match variables.get(name) {
-                Some(value) if may_be_empty || !value.is_empty() => Ok(value.to_owned()),
+                Some(value) if may_be_empty || !value.is_empty() => Ok(value),
                 _ => bail!("required variable `{name}` is missing a value: {message}"),
             };
         }
     }
-    Ok(variables.get(body).unwrap_or_default().to_owned())
+    Ok(variables.get(body).unwrap_or_default())
 }
 
 #[cfg(test)]

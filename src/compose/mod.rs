@@ -22,6 +22,7 @@ mod references;
 mod rotate;
 mod secrets;
 mod shown;
+mod tags;
 mod volumes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -217,13 +218,16 @@ fn render(
     installation: &Key,
 ) -> Result<RenderedStack, Unrenderable> {
     let whole = |error: anyhow::Error| Unrenderable::Stack(error.context(format!("`{}`", place.path)));
-    let effective = environment::interpolated(author, variables).map_err(whole)?;
-    let services = services(&effective).map_err(whole)?;
     let mut problems = Collector::new(place.path);
-    let env_files = env_file::read(&effective, place, folder, &mut problems);
+    let effective = environment::interpolated(author, variables).map_err(whole)?;
+    let effective = tags::with_plain_externals(&effective, &mut problems);
+    checks::labels(&effective, &mut problems);
+    checks::files(&effective, &mut problems);
+    let services = services(&effective).map_err(whole)?;
+    let env_files = env_file::read(&effective, place, folder, variables, &mut problems);
     let files = references::files(&effective, place, folder, &mut problems);
     references::refuse_relative_binds(&effective, place.root, folder, &mut problems);
-    let secrets = secrets::plan(name, entries, &effective, &services, &mut problems);
+    let secrets = secrets::plan(name, entries, &effective, &services, installation, &mut problems);
     let problems = problems.into_problems();
     if !problems.is_empty() {
         return Err(Unrenderable::Invalid(problems));
@@ -232,6 +236,9 @@ fn render(
     let edited = |tree| secrets.inject(rotate::rename(tree, &rotated));
     let volumes_of = |tree| volumes::rewrite(tree, &effective, volumes, installation);
     let filled = environment::filled(&references::to_copies(&effective, &files), variables, &env_files);
+    let filled = filled.map_err(whole)?;
+    let spent = place.budget.take(Count::Text, variables.spent() as u64);
+    spent.map_err(|exceeded| whole(anyhow::anyhow!(exceeded.sentence())))?;
     let rewritten = volumes_of(&filled);
     let tree = edited(&rewritten.tree);
     let objects = objects::made(name, &effective, &rotated);
@@ -282,6 +289,7 @@ fn read(place: Place<'_>, problems: &mut Collector) -> Option<Rc<Node>> {
             if let Err(error) = yaml::reads_alike(&text, &tree) {
                 problems.add(error.line, "", error.what);
             }
+            let tree = tags::without_tags(&tree, problems);
             Some(json::without_enabled(place.path, tree))
         }
         Ok(Some(tree)) => {

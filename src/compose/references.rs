@@ -22,8 +22,10 @@ use crate::problem::Collector;
 use crate::stack::Payload;
 use crate::yaml::Node;
 
-/// Swarm takes no larger config, and no secret of half that size.
-const MOST_BYTES: u64 = 1000 * 1024;
+/// Swarm takes no config, and we no other file, of so many bytes (swarmkit `MaxConfigSize`).
+pub const MOST_BYTES: u64 = 1000 * 1024;
+/// And no secret of so many (swarmkit `MaxSecretSize`).
+const MOST_OF_A_SECRET: u64 = 500 * 1024;
 
 /// A file that becomes a config or a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +54,8 @@ pub fn files(tree: &Node, place: Place<'_>, folder: &Path, problems: &mut Collec
             let key = format!("{}.{entry}.file", payload.section());
             let Some(file) = node.get("file") else { continue };
             let Some(path) = resolve(&key, &file, place.root, folder, problems) else { continue };
-            match within(&path, place.budget).and_then(|()| content(&path)) {
+            let most = if payload == Payload::Secret { MOST_OF_A_SECRET } else { MOST_BYTES };
+            match within(&path, most, place.budget).and_then(|()| content(&path)) {
                 Ok(content) => found.push(FileReference { payload, entry, content, path }),
                 Err(error) => problems.add(file.line, key, format!("{error:#}")),
             }
@@ -61,9 +64,10 @@ pub fn files(tree: &Node, place: Place<'_>, folder: &Path, problems: &mut Collec
     found
 }
 
-/// Counts the file into what its source may name in all.
-pub fn within(file: &Path, budget: &Budget) -> Result<()> {
+/// Fails unless the file has less than `most` bytes; counts it into what its source may name in all.
+pub fn within(file: &Path, most: u64, budget: &Budget) -> Result<()> {
     let size = file.metadata().map_or(0, |file| file.len());
+    ensure!(size < most, "has {} KiB or more, which Swarm does not take", most / 1024);
     budget.take(Count::Named, size).map_err(|exceeded| anyhow!(exceeded.sentence()))
 }
 
@@ -99,19 +103,11 @@ fn content(path: &Path) -> Result<String> {
 
 fn each_part(path: &Path, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let mut file = File::open(path).map_err(|error| anyhow!("cannot be read: {error}"))?;
-    let (mut buffer, mut length) = (vec![0; 64 * 1024], 0);
+    let mut buffer = vec![0; 64 * 1024];
     loop {
         match file.read(&mut buffer).context("cannot be read")? {
             0 => return Ok(()),
-            some => {
-                length += some as u64;
-                ensure!(
-                    length <= MOST_BYTES,
-                    "is larger than {} KiB, the most that Swarm takes",
-                    MOST_BYTES / 1024
-                );
-                take(&buffer[..some])?;
-            }
+            some => take(&buffer[..some])?,
         }
     }
 }

@@ -60,7 +60,8 @@ pub fn find(
             // What docker cannot change in place: the content, and the template driver, whose change it would
             // silently drop. The stack is in it so that no two stacks ever share, and remove, one config.
             let driver = text("template_driver").unwrap_or_default();
-            let tag = installation.tag([stack.as_str(), &driver, &file.content]);
+            // Nor do two entries: a config can be read, and would tell what a secret of the same content is.
+            let tag = installation.tag([stack.as_str(), payload.section(), key, &driver, &file.content]);
             found.push(Rotated { payload, key: key.to_owned(), name: join(&plain, &tag[..HASH]), plain });
         }
     }

@@ -175,6 +175,47 @@ fn a_file_is_read_as_docker_would_find_it_and_docker_gets_a_copy_of_it() {
 }
 
 #[test]
+fn what_stands_for_variables_is_bounded_before_it_is_made() {
+    let large = format!("A={}\n", "x".repeat(1_000_000));
+    let services = |count: usize, what: &str| -> String {
+        let service = |number: usize| format!("  s{number}:\n    image: x\n    {what}\n");
+        "services:\n".to_owned() + &(0..count).map(service).collect::<Vec<_>>().concat()
+    };
+    let many = format!("environment: [{}]", vec!["A"; 300].join(","));
+    for (compose, file) in [
+        (format!("services: {{a: {{image: x}}}}\nx-a: \"{}\"\n", "$A".repeat(2000)), String::new()),
+        (services(1, &many), String::new()),
+        (services(40, "env_file: e"), "a\n".repeat(400_000)),
+    ] {
+        let stack = Stack::new(&compose).with("web/.env", &large).with("web/e", &file);
+        let told = match stack.load_with(&[]) {
+            Err(Unrenderable::Stack(error)) => format!("{error:#}"),
+            Err(Unrenderable::Invalid(problems)) => problems[0].to_string(),
+            Ok(_) => "nothing".to_owned(),
+        };
+        assert!(told.contains("stand for more than 4 MiB"), "{told}");
+    }
+}
+
+#[test]
+fn a_deep_nest_of_long_keys_costs_what_it_is_long() {
+    let mut body = format!("[{}]", vec!["\"$A\""; 60_000].join(","));
+    for _ in 0..90 {
+        body = format!("{{\"{}\": {body}}}", ".".repeat(1000));
+    }
+    let begun = std::time::Instant::now();
+    Stack::new(&format!("services: {{a: {{image: x}}}}\nx-a: {body}\n")).load();
+    assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_section_has_no_more_entries_than_one_needs() {
+    let services: Vec<_> = (0..1001).map(|number| format!("  s{number}: {{image: x}}\n")).collect();
+    let found = Stack::new(&format!("services:\n{}", services.concat())).mistakes();
+    assert_eq!(found, ["web/compose.yml: `services`: has 1001 entries, more than the 1000 that are taken"]);
+}
+
+#[test]
 fn a_credential_spec_follows_its_config() {
     let compose = concat!(
         "services:\n  a: {image: x, credential_spec: {config: c}, configs: [c, {source: c, target: /t}, {source: c}]}\n",
@@ -285,13 +326,13 @@ fn mistakes_name_file_line_and_key() {
         ("services: {a: {image: x}}\n# a\u{2028}configs: {}", "compose.yml:2: holds the letter U+2028"),
         (
             "services: {a: {image: x}}\nconfigs: {c: {file: !!binary L2V0Yy9zaGFkb3c=}}",
-            "2002:binary`: the tag is not taken",
+            "2002:binary`: the tag does not fit",
         ),
         (
             "services: {a: {image: x}}\nconfigs: {c: {!!merge \"<<\": {file: /etc/shadow}}}",
-            "2002:merge`: the tag is not",
+            "2002:merge`: the tag does not fit",
         ),
-        ("services: {a: {image: x}}\nx-a: {!reset b: c}", "`!reset`: the tag is not taken"),
+        ("services: {a: {image: x}}\nx-a: {!reset b: c}", "`!reset`: the tag does not fit"),
         ("services: {a: {image: x, env_file: ~/.ssh/id_rsa}}", "begins with `~`"),
     ] {
         let found = Stack::new(compose).mistakes();
@@ -301,7 +342,10 @@ fn mistakes_name_file_line_and_key() {
     assert_eq!(long, ["web/compose.yml:2: has a key of more than 1024 letters"]);
     let large = Stack::new("services: {a: {image: x}}\nconfigs: {c: {file: f}}")
         .with("web/f", &"x".repeat(1_024_001));
-    assert!(large.mistakes()[0].contains("`configs.c.file`: is larger than 1000 KiB"));
+    assert!(large.mistakes()[0].contains("`configs.c.file`: has 1000 KiB or more"));
+    let large =
+        Stack::new("services: {a: {image: x}}\nsecrets: {s: {file: f}}").with("web/f", &"x".repeat(512_000));
+    assert!(large.mistakes()[0].contains("`secrets.s.file`: has 500 KiB or more"));
     let wrong = Stack::new("services: {a: {image: x, env_file: e}}").with("web/e", "A=1\nB C=2\n");
     assert_eq!(
         wrong.mistakes(),

@@ -35,13 +35,18 @@ impl Docker {
 
     /// Stores `key` for all installations of the Swarm; another one that was quicker wins.
     pub fn store_key(&self, key: &Key) -> Result<Key> {
-        let call = command::config_create(command::KEY, &[]);
-        let output = self.raw(&call, self.action, None, Some(key.to_hex()))?;
-        if output.success {
+        if self.put_key_back(key)? {
             return Ok(key.clone());
         }
-        if words(&output).to_lowercase().contains("already exists") {
-            return self.stored_key()?.context("the key of this Swarm comes and goes");
+        self.stored_key()?.context("the key of this Swarm comes and goes")
+    }
+
+    /// Stores `key` where the Swarm has none; whether it had none.
+    pub fn put_key_back(&self, key: &Key) -> Result<bool> {
+        let call = command::config_create(command::KEY, &[]);
+        let output = self.raw(&call, self.action, None, Some(key.to_hex()))?;
+        if output.success || words(&output).to_lowercase().contains("already exists") {
+            return Ok(output.success);
         }
         Err(refused(&call, &output))
     }

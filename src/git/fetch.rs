@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use git2::{AutotagOption, Direction, ErrorCode, FetchOptions, ObjectType, Oid, RemoteRedirect, Repository};
 
 use super::credentials::Keyring;
-use super::local::is_local;
+use super::local::{self, is_local};
 use super::remote::{self, callbacks, proxy};
 use super::worker::Pulse;
 use super::{count, pack, write};
@@ -38,6 +38,9 @@ pub(super) fn fetch(
         .with_context(|| format!("cannot write to `{}`", place.files.display()))
         .or_hint("check the free space there")?;
     remote::forbid_redirects(&mut repository.config()?)?;
+    if is_local(url) {
+        local::refuse_borrowed_objects(url)?;
+    }
     if is_local(url)
         && let Ok(repository) = lent(url, place)
     {

@@ -3,6 +3,7 @@
 //! The operator named that one path. Who may push to it is not for that who may read this machine, and root does
 //! the reading.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
@@ -13,6 +14,7 @@ use anyhow::{Context, Result};
 use git2::{Repository, RepositoryOpenFlags};
 
 use crate::fault::fault;
+use crate::plain;
 
 /// A path or `file://`: read from disk, not over a network.
 pub(super) fn is_local(url: &str) -> bool {
@@ -77,6 +79,35 @@ impl Neighbours {
     }
 }
 
+/// Fails where the repository at the local `url` borrows objects, or those it borrows from do, of a repository that is
+/// somebody else's: root would read them for whoever may write here.
+pub(super) fn refuse_borrowed_objects(url: &str) -> Result<()> {
+    let Ok(repository) = Repository::open(path_of(url)) else { return Ok(()) };
+    let objects = repository.commondir().join("objects");
+    let owner = objects.metadata().with_context(|| format!("`{}`", objects.display()))?.uid();
+    let (mut left, mut known) = (vec![objects], BTreeSet::new());
+    while let Some(objects) = left.pop() {
+        if owner == 0 || !known.insert(objects.clone()) {
+            continue;
+        }
+        let list = std::fs::read(objects.join("info/alternates")).unwrap_or_default();
+        for line in list.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && line[0] != b'#') {
+            let path = objects.join(OsStr::from_bytes(line));
+            if !path.metadata().is_ok_and(|found| found.uid() == owner) {
+                return Err(fault(
+                    format!(
+                        "it borrows objects from `{}`, which is not its owner's",
+                        plain::name(&path.display().to_string())
+                    ),
+                    "`git repack -a -d` copies them; then remove `objects/info/alternates`",
+                ));
+            }
+            left.push(path);
+        }
+    }
+    Ok(())
+}
+
 /// The path as libgit2 reads it: in a `file://` URL `%2e` is a dot.
 fn path_of(url: &str) -> PathBuf {
     let Some(encoded) = url.strip_prefix("file://") else { return url.into() };
@@ -128,5 +159,36 @@ mod tests {
         assert!(neighbours.admit(other.to_str().unwrap()).is_ok());
         let others = Neighbours { owner: neighbours.owner + 1, ..neighbours };
         assert!(others.admit(other.to_str().unwrap()).is_err());
+    }
+
+    #[test]
+    fn objects_of_somebody_else_are_not_borrowed() {
+        let folder = tempfile::tempdir().unwrap();
+        let [source, middle, other] = ["a.git", "b.git", "c.git"].map(|name| folder.path().join(name));
+        for path in [&source, &middle, &other] {
+            Repository::init_bare(path).unwrap();
+        }
+        let borrow = |path: &Path, from: &Path| {
+            let line = format!("# theirs\n{}\n", from.join("objects").display());
+            std::fs::write(path.join("objects/info/alternates"), line).unwrap();
+        };
+        let give = |path: &Path, user| {
+            for entry in walkdir::WalkDir::new(path).into_iter().map(Result::unwrap) {
+                std::os::unix::fs::chown(entry.path(), Some(user), Some(user)).unwrap();
+            }
+        };
+        let url = source.to_str().unwrap();
+        borrow(&source, &middle);
+        borrow(&middle, &other);
+        // Root may borrow from anybody.
+        assert!(refuse_borrowed_objects(url).is_ok());
+        if rustix::process::geteuid().is_root() {
+            for path in [&source, &middle] {
+                give(path, 1234);
+            }
+            assert!(refuse_borrowed_objects(url).unwrap_err().to_string().contains("c.git/objects"));
+            give(&other, 1234);
+            assert!(refuse_borrowed_objects(url).is_ok());
+        }
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use super::bindings::{self, Bindings};
 use super::builds::{self, Image};
 use super::survey::{Finding, Surveyed};
-use super::{Options, Session, key};
+use super::{Options, Session, Target, key};
 use crate::budget::Budget;
 use crate::compose::{self, Place, Unrenderable};
 use crate::fault::OrHint;
@@ -18,7 +18,6 @@ use crate::manifest::{self, Layout};
 use crate::plan::{Desired, Images};
 use crate::problem::Problems;
 use crate::signal;
-use crate::source::Source;
 
 /// How many sources are fetched at a time.
 const AT_ONCE: usize = 8;
@@ -27,7 +26,7 @@ const AT_ONCE: usize = 8;
 #[derive(Debug)]
 pub struct Fetched {
     /// The source and its row.
-    pub target: super::Target,
+    pub target: Target,
     /// What became of it.
     pub content: Content,
 }
@@ -102,7 +101,7 @@ pub fn fetch(session: &Session<'_>, surveyed: Vec<Surveyed>, options: &Options) 
                 (Finding::Waits, _) => Content::Waits,
                 (_, None) => Content::Idle,
                 (_, Some(checkout)) => match checkout
-                    .and_then(|checkout| read(session, &keys, &surveyed.target.source, checkout, options))
+                    .and_then(|checkout| read(session, &keys, &surveyed.target, checkout, options))
                 {
                     Ok(read) => {
                         say_notes(session, &read);
@@ -132,10 +131,11 @@ fn join(thread: thread::ScopedJoinHandle<'_, Result<Checkout>>) -> Result<Checko
 fn read(
     session: &Session<'_>,
     keys: &OnceCell<Key>,
-    source: &Source,
+    target: &Target,
     checkout: Checkout,
     options: &Options,
 ) -> Result<Read> {
+    let Target { source, row, .. } = target;
     let budget = &Budget::new(session.git.limits);
     let mut desired = Vec::new();
     let mut problems = Problems::default();
@@ -156,7 +156,7 @@ fn read(
         let key = match keys.get() {
             Some(key) => key,
             None => keys.get_or_init({
-                let new = key::key(session, options)?;
+                let new = key::key(session, options, row.is_none())?;
                 || new
             }),
         };

@@ -6,20 +6,28 @@
 use anyhow::{Context, Result};
 
 use super::{Options, Session};
+use crate::compose;
+use crate::docker::service::Service;
 use crate::hash::Key;
 
-/// Of the database, else of the Swarm, else a new one that both get. A preview keeps none.
-pub fn key(session: &Session<'_>, options: &Options) -> Result<Key> {
+/// Of the database, else of the Swarm, else a new one that both get. A preview keeps none. Where `is_new` source is
+/// read, or all is deployed again, a copy that the Swarm has lost is put back.
+pub fn key(session: &Session<'_>, options: &Options, is_new: bool) -> Result<Key> {
     if let Some(key) = session.state.key()? {
+        if (is_new || options.force) && !options.dry_run {
+            session.docker.put_key_back(&key)?;
+        }
         return Ok(key);
     }
     let what = "cannot make the key of this installation";
     let stored = match session.docker.stored_key()? {
         Some(key) => key,
-        None if options.dry_run => return Key::new().context(what),
         None => {
-            let new = Key::new().context(what)?;
             say_what_it_costs(session)?;
+            let new = Key::new().context(what)?;
+            if options.dry_run {
+                return Ok(new);
+            }
             session.docker.store_key(&new)?
         }
     };
@@ -29,13 +37,16 @@ pub fn key(session: &Session<'_>, options: &Options) -> Result<Key> {
     Ok(stored)
 }
 
-/// A release before this one told of contents without a key.
+/// A release before this one told of contents without a key, or under one that is lost.
 fn say_what_it_costs(session: &Session<'_>) -> Result<()> {
-    if session.state.stacks()?.iter().any(|stack| !stack.hash.is_empty()) {
+    let recorded = session.state.stacks()?.iter().any(|stack| !stack.hash.is_empty());
+    let labelled = |service: &Service| service.labels.contains_key(compose::FINGERPRINT);
+    if recorded || session.docker.observe()?.services.iter().any(labelled) {
         session.report.note(
             "names of configs and secrets",
-            "they tell nothing about their contents any more: each stack is deployed once more when its source \
-             changes, and its services that use configs or secrets with `file:`, or bindings, roll once",
+            "are made under a new key, and tell nothing about contents: each stack is deployed once more when its \
+             source changes; its services that use configs or secrets with `file:`, secrets as variables, or bindings, \
+             roll once, and its jobs run again",
         );
     }
     Ok(())

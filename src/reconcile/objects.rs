@@ -70,10 +70,9 @@ impl<'a> Objects<'a> {
         let mut refused = Vec::new();
         for (at, index, rendered) in due {
             let source = &planned.sources[at];
-            let why = rendered
-                .objects
-                .iter()
-                .find_map(|object| self.why_not(planned, source, rendered, object, gone));
+            let mut whys = rendered.objects.iter();
+            let why = whys.find_map(|object| self.why_not(planned, source, rendered, object, gone));
+            let why = why.or_else(|| self.service_of_another(rendered, gone));
             match why {
                 Some(why) => refused.push((at, index, Action::Refuse(why))),
                 None => {
@@ -122,6 +121,24 @@ impl<'a> Objects<'a> {
             format!("is the stack `{holder}`'s{of}")
         };
         Some(sentence(stack, object, &whose))
+    }
+
+    /// Of the stack `a` the service `b_c` has the name that `c` has in `a_b`.
+    fn service_of_another(&self, rendered: &RenderedStack, gone: &BTreeSet<StackName>) -> Option<String> {
+        let stack = &rendered.name;
+        rendered.services.iter().find_map(|service| {
+            let name = stack.scope(&service.name);
+            let live = self.swarm.services.iter().find(|live| live.name.eq_ignore_ascii_case(&name))?;
+            let is_anothers = live.stack != *stack && !gone.contains(&live.stack);
+            let of = plan::owner(live).map(|owner| format!(", of `{owner}`")).unwrap_or_default();
+            is_anothers.then(|| {
+                format!(
+                    "not deployed: its service `{}` is called `{name}` in the Swarm, which is the stack `{}`'s{of}; \
+                     rename one of both",
+                    service.name, live.stack
+                )
+            })
+        })
     }
 
     /// Says once a run of each volume that a stack of another source uses too: it may be meant.

@@ -62,6 +62,14 @@ impl State {
         read().map_err(|error| trouble(error, path))
     }
 
+    /// Opens the database at `path` for a run that writes nothing: an older one stays as old as it is.
+    pub fn preview(path: &Path) -> Result<Self> {
+        match Self::read(path)? {
+            Some(copy) if copy.is_copy() => Ok(copy),
+            _ => Self::open(path),
+        }
+    }
+
     fn read_inner(path: &Path) -> Result<Self> {
         let file = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         prepare(&file)?;

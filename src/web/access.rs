@@ -15,7 +15,9 @@ use super::response::Response;
 use crate::redact::Secret;
 
 /// How the names of headers begin that proxies and content networks add, and no program of this machine.
-const OF_PROXIES: [&str; 24] = [
+const OF_PROXIES: [&str; 26] = [
+    "akamai-",
+    "x-originating-",
     "forwarded",
     "x-forward",
     "x-original-",
@@ -149,7 +151,8 @@ fn names_loopback(host: &str) -> bool {
 /// By the header's name, in lower case; some programs take `_` for `-`.
 fn is_of_a_proxy(name: &str) -> bool {
     let name = name.replace('_', "-");
-    matches!(name.as_str(), "via" | "client-ip" | "true-client-ip")
+    matches!(name.as_str(), "via" | "client-ip" | "x-cloud-trace-context")
+        || name.ends_with("-client-ip")
         || OF_PROXIES.iter().any(|start| name.starts_with(start))
 }
 

@@ -140,7 +140,7 @@ fn hidden_lines() -> impl Iterator<Item = Case> {
 }
 
 /// Text that two readers may take for two things.
-const TEXTS: [(&str, bool, &str); 21] = [
+const TEXTS: [(&str, bool, &str); 33] = [
     ("a key twice", true, "configs: {c: {file: ./mine, file: '@OUT'}}\n"),
     ("a key twice, once in quotes", true, "configs: {c: {file: ./mine, \"file\": '@OUT'}}\n"),
     ("a key twice, once escaped", true, "configs: {c: {file: ./mine, \"\\x66ile\": '@OUT'}}\n"),
@@ -173,6 +173,38 @@ const TEXTS: [(&str, bool, &str); 21] = [
     ("a path that is a number", true, "configs: {c: {file: 0o17}}\n"),
     ("no path", true, "configs: {c: {file: }}\n"),
     ("a path by `env_file` in long form", true, "  other: {image: '@IMAGE', env_file: [{path: '@OUT'}]}\n"),
+    (
+        "the key, not external by a tag",
+        true,
+        "configs: {k: {external: !!bool \"False\", name: dockerops-key, file: ./mine}}\n",
+    ),
+    (
+        "the key, not external to docker 20.10",
+        true,
+        "configs: {k: {external: n, name: dockerops-key, file: ./mine}}\n",
+    ),
+    ("the key, external", true, "configs: {k: {external: true, name: dockerops-key}}\n"),
+    ("the key, external in the old form", true, "configs: {k: {external: {name: dockerops-key}}}\n"),
+    ("the key by its own key", true, "configs: {dockerops-key: {external: true}}\n"),
+    ("external by a text", true, "configs: {k: {external: 'false', file: ./mine}}\n"),
+    ("external by a number", true, "secrets: {k: {external: 0, file: ./mine}}\n"),
+    (
+        "a tagged null that docker would fill",
+        false,
+        "  other: {image: '@IMAGE', deploy: {replicas: 0}, environment: {PATH: !!null ''}}\n",
+    ),
+    ("a tag that does not fit", true, "x-a: !!int x\n"),
+    ("neither a file nor external", true, "secrets: {s: {}}\n"),
+    (
+        "a reserved label by a variable",
+        true,
+        "  other: {image: '@IMAGE', deploy: {labels: ['${X:-dockerops.repository}=x']}}\n",
+    ),
+    (
+        "a label of a stack by a variable",
+        false,
+        "  other: {image: '@IMAGE', deploy: {replicas: 0, labels: ['${X:-com.docker.stack.namespace}=@VICTIM']}}\n",
+    ),
     ("an external config with a path", true, "configs: {c: {external: true, file: '@OUT'}}\n"),
 ];
 

@@ -46,7 +46,13 @@ impl FakeDocker {
 
     /// A Swarm without services, on nodes without images; whatever else docker is asked fails.
     pub fn of_an_empty_swarm() -> Self {
-        Self::before("/bin/false".as_ref()).knows_no_key().prints("service ls", "").prints("image ls", "")
+        Self::before("/bin/false".as_ref())
+            .knows_no_key()
+            .prints("config ls --format", "")
+            .prints("secret ls --format [", "")
+            .prints("network ls", "")
+            .prints("service ls", "")
+            .prints("image ls", "")
     }
 
     /// The Swarm has no key of DockerOps, and takes the one it gets.

@@ -17,6 +17,7 @@ use std::rc::Rc;
 use anyhow::{Result, bail};
 
 use super::Service;
+use crate::hash::Key;
 use crate::image::ImageCommand;
 use crate::problem::Collector;
 use crate::stack::StackName;
@@ -61,6 +62,7 @@ pub fn plan(
     entries: &[Entry],
     effective: &Node,
     services: &[Service],
+    installation: &Key,
     problems: &mut Collector,
 ) -> Plan {
     let mut plan = Plan::default();
@@ -89,7 +91,7 @@ pub fn plan(
         }
         let command = Command::of(&node, &service.name, problems);
         let image = service.image.as_ref().map(ToString::to_string);
-        let script = script::script(name, &variables);
+        let script = script::script(name, &variables, installation);
         plan.injections.push(Injection { service: service.name.clone(), image, mounts, script, command });
     }
     plan

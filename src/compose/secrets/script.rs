@@ -2,10 +2,8 @@
 
 use std::fmt::Write;
 
-use md5::{Digest, Md5};
-
 use super::Script;
-use crate::hash::hex;
+use crate::hash::Key;
 use crate::stack::StackName;
 
 /// Where it lies in a container: beside what the author mounts, and under no `tmpfs` of theirs.
@@ -40,23 +38,20 @@ dockerops_read() {
 "#;
 
 /// The script that exports each of `variables`, a name and the file with its value.
-pub fn script(stack: &StackName, variables: &[(String, String)]) -> Script {
+pub fn script(stack: &StackName, variables: &[(String, String)], installation: &Key) -> Script {
     let mut text = HEAD.to_owned();
     for (env, file) in variables {
         let file = file.replace('\'', r"'\''");
         let _ = writeln!(text, "dockerops_read {env} '{file}'\nexport {env}=\"$dockerops_value\"");
     }
     text.push_str("exec \"$@\"\n");
-    Script { name: name(stack, &text), text }
+    Script { name: name(stack, &text, installation), text }
 }
 
-/// `web_entrypoint-secrets-` and a hash; of a long stack name the beginning.
-fn name(stack: &StackName, text: &str) -> String {
-    let mut hash = Md5::new();
-    hash.update(stack.as_str());
-    hash.update([0]);
-    hash.update(text);
-    let end = format!("_entrypoint-secrets-{}", &hex(hash)[..12]);
+/// `web_entrypoint-secrets-` and a hash, which nobody else can make a config under before; of a long stack name the
+/// beginning.
+fn name(stack: &StackName, text: &str, installation: &Key) -> String {
+    let end = format!("_entrypoint-secrets-{}", &installation.tag([stack.as_str(), text])[..12]);
     let stack: String = stack.as_str().chars().take(MOST_LETTERS - end.len()).collect();
     stack + &end
 }

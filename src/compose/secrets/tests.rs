@@ -8,6 +8,10 @@ use crate::compose::{Ownership, Place, RenderedStack, Unrenderable, Volumes, loa
 use crate::hash::Key;
 use crate::yaml;
 
+fn key() -> Key {
+    Key::from_hex(&"5a".repeat(32)).unwrap()
+}
+
 fn try_load(compose: &str, secrets: &str) -> Result<RenderedStack, Unrenderable> {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().canonicalize().unwrap();
@@ -16,9 +20,8 @@ fn try_load(compose: &str, secrets: &str) -> Result<RenderedStack, Unrenderable>
     fs::write(root.join("web/secrets.yaml"), secrets).unwrap();
     let (file, budget) = (root.join("web/compose.yml"), Budget::new(Limits::default()));
     let place = Place { root: &root, file: &file, path: "web/compose.yml", budget: &budget };
-    let key = Key::from_hex(&"5a".repeat(32)).unwrap();
     let environment = BTreeMap::from([("V".into(), "a 'b c'".into())]);
-    load(&StackName::known("web"), place, &environment, &Volumes::new(), &key)
+    load(&StackName::known("web"), place, &environment, &Volumes::new(), &key())
 }
 
 fn rendered(compose: &str, secrets: &str) -> RenderedStack {
@@ -125,7 +128,8 @@ fn the_same_input_makes_the_same_text_and_other_input_another() {
 #[test]
 fn names_of_scripts_fit_and_differ() {
     let stack = |letters: &str| StackName::known(letters.repeat(61));
-    let name = |stack: &StackName, env: &str| script::script(stack, &[(env.into(), "/f".into())]).name;
+    let name =
+        |stack: &StackName, env: &str| script::script(stack, &[(env.into(), "/f".into())], &key()).name;
     assert_eq!(name(&stack("a"), "A").len(), 64);
     assert_ne!(name(&stack("a"), "A"), name(&stack("a"), "B"));
     assert_ne!(name(&stack("a"), "A"), name(&StackName::known("a".repeat(60)), "A"));
@@ -205,7 +209,7 @@ fn values_arrive_byte_for_byte_under_every_shell() {
     for (env, value) in &values {
         fs::write(at(env), [value, &b"\n\n\n"[..]].concat()).unwrap();
     }
-    fs::write(at("s"), script::script(&StackName::known("w"), &variables).text).unwrap();
+    fs::write(at("s"), script::script(&StackName::known("w"), &variables, &key()).text).unwrap();
     let shells: [(&str, &[&str]); 4] =
         [("dash", &[]), ("busybox", &["sh"]), ("bash", &["--posix"]), ("bash", &[])];
     let mut tried = 0;
