@@ -29,12 +29,18 @@ pub fn interpolated(tree: &Node, variables: &Variables) -> Result<Rc<Node>> {
 /// Deeper, or by longer names, docker casts nothing, and nobody wants to read it in an error.
 const LONGEST_PATH: usize = 300;
 
+/// The path of what lies at `key` below `path`. Once cut it is no path any more, and grows no more.
+fn below(path: &str, key: &str) -> String {
+    if path.ends_with('…') {
+        path.to_owned()
+    } else if path.len() + key.len() > LONGEST_PATH {
+        format!("{path}…")
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
 fn replaced(node: &Rc<Node>, path: &str, variables: &Variables) -> Result<Rc<Node>> {
-    let below = |key: &str| {
-        if path.len() + key.len() > LONGEST_PATH { format!("{path}…") } else { format!("{path}.{key}") }
-    };
-    // Once cut it is no path any more, and grows no more.
-    let below = |key: &str| if path.ends_with('…') { path.to_owned() } else { below(key) };
     let kind = match &node.kind {
         Kind::Scalar { text, .. } if text.contains('$') => {
             let what = || format!("line {}: `{}`", node.line, path.replace(".[]", ""));
@@ -46,14 +52,14 @@ fn replaced(node: &Rc<Node>, path: &str, variables: &Variables) -> Result<Rc<Nod
         }
         Kind::Scalar { .. } => return Ok(Rc::clone(node)),
         Kind::Sequence(items) => {
-            let path = below("[]");
+            let path = below(path, "[]");
             Kind::Sequence(items.iter().map(|item| replaced(item, &path, variables)).collect::<Result<_>>()?)
         }
         Kind::Mapping(pairs) => Kind::Mapping(
             pairs
                 .iter()
                 .map(|(key, value)| {
-                    let path = below(key.text().unwrap_or("…"));
+                    let path = below(path, key.text().unwrap_or("-"));
                     Ok((Rc::clone(key), replaced(value, &path, variables)?))
                 })
                 .collect::<Result<_>>()?,

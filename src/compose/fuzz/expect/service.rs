@@ -233,7 +233,10 @@ fn in_networks(ours: &Ours, key: &str, service: &Tree) -> Want {
         let mut aliases: Vec<_> =
             aliases.map(Tree::items).unwrap_or_default().iter().filter_map(Tree::text).collect();
         aliases.push(key);
-        json!({"Target": target, "Aliases": aliases})
+        // docker gives other names to what users defined alone, by the name.
+        let is_dockers =
+            ["default", "bridge", "host", "none"].contains(&&*target) || target.starts_with("container:");
+        if is_dockers { json!({"Target": target}) } else { json!({"Target": target, "Aliases": aliases}) }
     });
     Want::Bag(all.collect(), &["Target", "Aliases"])
 }
