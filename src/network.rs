@@ -20,6 +20,8 @@ pub enum Zone {
     Public,
     /// In a network of its own: RFC 1918, RFC 6598, RFC 4193.
     Private,
+    /// This machine, by an address that others reach it by.
+    Own,
     /// On this link; a cloud's metadata service above all.
     Link,
     /// This machine.
@@ -37,7 +39,7 @@ impl Zone {
         };
         // Only what is this machine's own can be bound to.
         let is_own = || UdpSocket::bind((address, 0)).is_ok();
-        if matches!(zone, Self::Public | Self::Private) && is_own() { Self::Loopback } else { zone }
+        if matches!(zone, Self::Public | Self::Private) && is_own() { Self::Own } else { zone }
     }
 
     fn of_v4(address: Ipv4Addr) -> Self {
@@ -81,6 +83,7 @@ impl Zone {
         match there {
             Self::Public => true,
             Self::Private => self != Self::Public,
+            Self::Own => matches!(self, Self::Own | Self::Loopback),
             Self::Link | Self::Loopback => self == there,
             Self::Nowhere => false,
         }
@@ -91,7 +94,7 @@ impl Zone {
             Self::Public => "a public address",
             Self::Private => "an address of a private network",
             Self::Link => "a link-local address",
-            Self::Loopback => "this machine",
+            Self::Own | Self::Loopback => "this machine",
             Self::Nowhere => "an address of no host",
         }
     }
