@@ -125,6 +125,8 @@ fn path_of(url: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::Limits;
+    use crate::settings::GitAccess;
 
     #[test]
     fn a_path_is_read_as_libgit2_reads_it() {
@@ -163,6 +165,15 @@ mod tests {
 
     #[test]
     fn objects_of_somebody_else_are_not_borrowed() {
+        let access = GitAccess {
+            github_token: None,
+            gh_host: None,
+            credentials_file: None,
+            timeout: std::time::Duration::from_secs(20),
+            home: None,
+            limits: Limits::default(),
+        };
+        crate::git::configure(&access).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let [source, middle, other] = ["a.git", "b.git", "c.git"].map(|name| folder.path().join(name));
         for path in [&source, &middle, &other] {
