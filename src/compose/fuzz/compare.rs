@@ -152,13 +152,14 @@ fn holds(want: &Want, is: &Value) -> bool {
         Want::Environment(all) => {
             texts().count() == all.len()
                 && texts().all(|is| {
-                    let (name, value) =
-                        is.split_once('=').map_or((is, None), |(name, value)| (name, Some(value)));
-                    match (all.get(name), value) {
-                        (Some(Some(want)), Some(value)) => want.is(value),
-                        (Some(None), None) => true,
+                    // The name itself may hold a `=`, or be one.
+                    all.iter().any(|(name, want)| match (is.strip_prefix(name.as_str()), want) {
+                        (Some(""), None) => true,
+                        (Some(rest), Some(want)) => {
+                            rest.strip_prefix('=').is_some_and(|value| want.is(value))
+                        }
                         _ => false,
-                    }
+                    })
                 })
         }
         Want::Json(want) => bare(want) == bare(is) || (is_empty(want) && is_empty(is)),
