@@ -45,8 +45,8 @@ fn say_what_it_costs(session: &Session<'_>) -> Result<()> {
         session.report.note(
             "names of configs and secrets",
             "are made under a new key, and tell nothing about contents: each stack is deployed once more when its \
-             source changes; its services that use configs or secrets with `file:`, secrets as variables, or bindings, \
-             roll once, and its jobs run again",
+             source changes; its services that use configs or secrets with `file:`, secrets as variables, bindings, or \
+             dates without quotes, roll once, and its jobs run again",
         );
     }
     Ok(())
