@@ -1,5 +1,6 @@
 //! Drift: a live service that is not what DockerOps last applied. Pure.
 
+use crate::docker::service::Service;
 use crate::docker::{Swarm, spec};
 use crate::state::{StackRow, StackStatus};
 
@@ -14,6 +15,11 @@ pub struct Drift {
 
 /// What drifted in a stack that was deployed; a failed or stopped one has nothing to compare with.
 pub fn find(row: &StackRow, swarm: &Swarm) -> Vec<Drift> {
+    compare(row, &swarm.of_stack(&row.name).collect::<Vec<_>>())
+}
+
+/// Likewise, of a stack whose live services are known.
+pub fn compare(row: &StackRow, live: &[&Service]) -> Vec<Drift> {
     // A row of the older release holds no services: its source is synced anew anyway.
     if row.status != StackStatus::Deployed || row.services.is_empty() {
         return Vec::new();
@@ -21,7 +27,7 @@ pub fn find(row: &StackRow, swarm: &Swarm) -> Vec<Drift> {
     let mut found = Vec::new();
     let mut note = |service: &str, what: String| found.push(Drift { service: service.to_owned(), what });
     for (name, applied) in &row.services {
-        match swarm.of_stack(&row.name).find(|service| service.name == *name) {
+        match live.iter().find(|service| service.name == *name) {
             None => note(name, "removed by hand".into()),
             Some(live) => {
                 let differences = spec::differences(&applied.spec, &live.summary);
@@ -31,7 +37,7 @@ pub fn find(row: &StackRow, swarm: &Swarm) -> Vec<Drift> {
             }
         }
     }
-    for live in swarm.of_stack(&row.name).filter(|live| !row.services.contains_key(&live.name)) {
+    for live in live.iter().filter(|live| !row.services.contains_key(&live.name)) {
         note(&live.name, "added by hand".into());
     }
     found

@@ -9,7 +9,6 @@ mod commands;
 mod compose;
 mod convergence;
 mod daemon;
-mod deploy;
 mod docker;
 mod drift;
 mod fault;

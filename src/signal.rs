@@ -9,6 +9,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
@@ -48,6 +50,16 @@ pub fn received() -> Option<Interrupted> {
 /// Fails with `Interrupted` once a signal has come.
 pub fn check() -> anyhow::Result<()> {
     received().map_or(Ok(()), |interrupted| Err(interrupted.into()))
+}
+
+/// Sleeps, unless a signal asks the run to end.
+pub fn pause(time: Duration) -> anyhow::Result<()> {
+    let until = Instant::now() + time;
+    while Instant::now() < until {
+        check()?;
+        thread::sleep(Duration::from_millis(50).min(time));
+    }
+    check()
 }
 
 fn hangup_flag() -> &'static Arc<AtomicBool> {

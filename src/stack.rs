@@ -3,6 +3,7 @@
 use std::fmt;
 
 use anyhow::{Result, bail, ensure};
+use serde::{Deserialize, Serialize};
 
 /// Longest service name that Swarm takes (swarmkit: DNS label).
 const MOST_LETTERS: usize = 63;
@@ -141,7 +142,8 @@ impl ObjectKind {
 }
 
 /// What to do about a service that is not what was last applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum DriftPolicy {
     /// Put it back.
     #[default]

@@ -3,10 +3,10 @@
 use anyhow::Result;
 
 use crate::source::Source;
-use crate::state::{Attempt, BuildRow, SourceRow, StackRow, State};
+use crate::state::{BuildRow, Motion, SourceRow, StackRow, State};
 
 /// A watched source with its stacks.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Watched {
     /// Its row.
     pub row: SourceRow,
@@ -17,19 +17,19 @@ pub struct Watched {
     /// The images it built, or tried to.
     pub builds: Vec<BuildRow>,
     /// What docker was given for it, and nobody has seen the end of.
-    pub attempts: Vec<Attempt>,
+    pub motions: Vec<Motion>,
 }
 
 /// All watched sources with their stacks.
 pub fn watched(state: &State) -> Result<Vec<Watched>> {
-    let (stacks, builds, attempts) = (state.stacks()?, state.builds()?, state.attempts()?);
+    let (stacks, builds, motions) = (state.stacks()?, state.builds()?, state.motions()?);
     let with_stacks = |row: SourceRow| {
         let identity =
             Source::parse(&row.url).map_or_else(|_| row.url.clone(), |source| source.id().to_owned());
         let stacks = stacks.iter().filter(|stack| stack.repository_url == row.url).cloned().collect();
         let builds = builds.iter().filter(|build| build.repository_id == row.id).cloned().collect();
-        let attempts = attempts.iter().filter(|attempt| attempt.repository_id == row.id).cloned().collect();
-        Watched { row, identity, stacks, builds, attempts }
+        let motions = motions.iter().filter(|motion| motion.repository_id == row.id).cloned().collect();
+        Watched { row, identity, stacks, builds, motions }
     };
     Ok(state.sources()?.into_iter().map(with_stacks).collect())
 }

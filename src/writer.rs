@@ -1,19 +1,24 @@
 //! What changes something works with: the lock, the database, docker, and who is told.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
 use crate::docker::Docker;
 use crate::git;
-use crate::lock::{self, Lock};
-use crate::reconcile::Session;
+use crate::lock::{self, Held, Lock};
+use crate::reconcile::{Places, Session};
 use crate::report::Report;
 use crate::settings::Settings;
+use crate::signal;
 use crate::source::Source;
 use crate::state::{self, SourceRow, State};
+
+/// A run that waits for stacks holds the lock for a moment at a time.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// All that a command needs that changes something, the lock included.
 pub struct Writer {
@@ -24,9 +29,10 @@ pub struct Writer {
     /// Who is told.
     pub report: Rc<Report>,
     settings: Settings,
-    checkouts: PathBuf,
+    command: String,
     installation: String,
-    _lock: Lock,
+    /// Held until the command lets others have a turn, or ends.
+    lock: RefCell<Option<Lock>>,
 }
 
 impl Writer {
@@ -54,9 +60,8 @@ impl Writer {
         open: fn(&Path) -> Result<State>,
     ) -> Result<Self> {
         state::make_folder(&settings.database)?;
-        let lock = lock::take(&beside(&settings.database, ".lock"), command)?;
-        let checkouts = beside(&settings.database, ".checkouts");
-        git::sweep(&checkouts)?;
+        let lock = patiently(&beside(&settings.database, ".lock"), command)?;
+        git::sweep(&beside(&settings.database, ".checkouts"))?;
         let state = Rc::new(open(&settings.database)?);
         report.keep_events(Some(Rc::clone(&state)));
         Ok(Self {
@@ -64,13 +69,13 @@ impl Writer {
             state,
             report,
             settings: settings.clone(),
-            checkouts,
+            command: command.to_owned(),
             installation: settings.database.display().to_string(),
-            _lock: lock,
+            lock: RefCell::new(Some(lock)),
         })
     }
 
-    /// What a run of the pipeline works with.
+    /// What a run works with.
     pub fn session(&self) -> Session<'_> {
         Session {
             docker: &self.docker,
@@ -79,13 +84,19 @@ impl Writer {
             registry: &self.settings.registry,
             pull_policy: self.settings.pull_policy,
             prune_nodes: self.settings.prune_nodes.as_deref(),
-            checkouts: self.checkouts.clone(),
             installation: &self.installation,
             deploy_timeout: self.settings.deploy_timeout,
             build_timeout: self.settings.build_timeout,
             own_guard: &self.settings.guard,
             whole_guard: OnceCell::new(),
             report: &self.report,
+            places: Places {
+                lock: beside(&self.settings.database, ".lock"),
+                build_lock: beside(&self.settings.database, ".build.lock"),
+                checkouts: beside(&self.settings.database, ".checkouts"),
+                command: &self.command,
+                held: &self.lock,
+            },
         }
     }
 
@@ -99,6 +110,19 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.report.keep_events(None);
+    }
+}
+
+/// The lock, after the turn of another run; one that has it for longer is told.
+fn patiently(path: &Path, command: &str) -> Result<Lock> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match lock::take(path, command) {
+            Err(error) if error.is::<Held>() && Instant::now() < until => {
+                signal::pause(Duration::from_millis(50))?;
+            }
+            other => return other,
+        }
     }
 }
 

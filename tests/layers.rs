@@ -16,7 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["writer"],
     &["cli", "reconcile"],
     &["report"],
-    &["deploy", "plan"],
+    &["plan"],
     &["convergence", "drift", "watched"],
     &["bindings", "compose", "docker", "git", "manifest", "registry", "state"],
     &["lock", "process", "settings", "source"],

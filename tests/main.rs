@@ -30,6 +30,7 @@ mod foreign_text;
 mod hooks;
 mod hostile;
 mod images;
+mod in_motion;
 mod install;
 mod install_failures;
 mod keys;

@@ -210,7 +210,7 @@ fn an_image_that_only_a_node_has_is_deployed_and_one_that_is_nowhere_fails() {
         let bad = scene.stack("nowhere", &App::new(&format!("{here}-not")).deploy(manager));
         let outcome = scene.watch();
         outcome.failure(3).stdout_has(&format!("deployed  {good} ")).stdout_has("1 deployed, 1 failed");
-        outcome.stdout_has(&format!("failed    {bad} ")).stdout_has("No such image");
+        outcome.stdout_has(&format!("failed    {bad}  not deployed: `{here}-not` cannot be pulled"));
         lab.docker(&["stack", "rm", &good, &bad]);
         wait_for("the image to be free", 20, || lab.try_docker(&["image", "rm", &here]).is_ok());
     }

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{Ending, NOTHING_WATCHED, Writer};
 use crate::cli::ReconcileArgs;
-use crate::reconcile::{Options, Target, reconcile};
+use crate::reconcile::{Options, Target, Wish, reconcile};
 use crate::report::{Report, Show};
 use crate::settings::Settings;
 use crate::source::Source;
@@ -36,9 +36,9 @@ pub fn run(settings: &Settings, arguments: &ReconcileArgs) -> Result<Ending> {
         return Ok(Ending::Done);
     }
     let options = Options {
-        force: arguments.force,
         dry_run: arguments.dry_run,
         show: Show::from_options(arguments.rendered, arguments.diff),
+        wish: Wish { forced: arguments.force.then(|| "forced".to_owned()), ..Wish::default() },
         ..Options::default()
     };
     let mut tally = reconcile(&writer.session(), targets, &options)?.tally;

@@ -10,7 +10,6 @@ use rustix::io::Errno;
 
 use super::{Ending, NOTHING_WATCHED, Writer, all_removed};
 use crate::cli::StopArgs;
-use crate::deploy::pause;
 use crate::docker::service::Service;
 use crate::docker::{ImageRemoval, Swarm};
 use crate::fault::fault;
@@ -184,7 +183,7 @@ fn remove_image(writer: &Writer, name: &str, until: Instant) -> Result<ImageRemo
             ImageRemoval::Kept(why)
                 if (why.contains("being used by") || why.contains("is using")) && Instant::now() < until =>
             {
-                pause(Duration::from_millis(500))?;
+                signal::pause(Duration::from_millis(500))?;
             }
             _ => return Ok(removal),
         }

@@ -8,6 +8,7 @@
 
 mod cast;
 mod checks;
+mod declared;
 mod dotenv;
 mod env_file;
 mod environment;
@@ -116,6 +117,32 @@ impl fmt::Debug for RenderedStack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("RenderedStack");
         shown.field("name", &self.name).field("fingerprint", &self.fingerprint).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+impl RenderedStack {
+    /// One of these services and images, with nothing else in it.
+    pub fn of(name: &str, services: &[(&str, &str)], fingerprint: &str) -> Self {
+        let service = |(name, image): &(&str, &str)| Service {
+            name: (*name).to_owned(),
+            image: Some(ImageRef::parse(image).unwrap()),
+        };
+        Self {
+            name: StackName::known(name),
+            services: services.iter().map(service).collect(),
+            fingerprint: fingerprint.to_owned(),
+            rotated: Vec::new(),
+            objects: Vec::new(),
+            volumes: BTreeMap::new(),
+            bindings: BTreeSet::new(),
+            notes: Vec::new(),
+            tree: Node::mapping(Vec::new()),
+            shown: Node::mapping(Vec::new()),
+            files: Vec::new(),
+            installation: Key::new().unwrap(),
+            secrets: secrets::Plan::default(),
+        }
     }
 }
 

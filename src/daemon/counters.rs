@@ -35,12 +35,16 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Adds what a run did.
-    pub fn add(&mut self, tally: &Tally) {
+    /// Adds what happened in a turn.
+    pub fn add_happened(&mut self, tally: &Tally) {
         self.deploys += count(tally.deployed);
         self.removals += count(tally.removed);
-        self.failures += count(tally.failed);
         self.pulls += count(tally.pulled);
+    }
+
+    /// Adds the failures of a run.
+    pub fn add_failures(&mut self, failed: usize) {
+        self.failures += count(failed);
     }
 
     /// Adds a cycle's end.

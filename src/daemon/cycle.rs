@@ -1,27 +1,44 @@
-//! One run: done, told, and noted; whatever fails in it ends the run, not the daemon.
+//! One turn of the loop, and the runs that it carries on: begun, told and noted. Whatever fails in a turn ends the
+//! runs, not the daemon.
 
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use anyhow::{Error, Result};
+use anyhow::Result;
 
 use super::Daemon;
 use super::counters::unix_now;
 use super::queue::{Job, Scope};
 use super::targets::Selection;
-use crate::deploy::pause;
 use crate::fault::hint_of;
-use crate::git::LONGEST_TRANSFER;
+use crate::git::{Commit, LONGEST_TRANSFER};
 use crate::lock::Held;
-use crate::reconcile::{Outcome, reconcile};
+use crate::reconcile::{Reconciler, Selection as Stacks};
 use crate::report::Tally;
-use crate::signal::Interrupted;
+use crate::signal::{self, Interrupted};
 use crate::state::{Event, Level, StackStatus};
 use crate::watched::{Watched, watched};
 use crate::writer::Writer;
 
 /// Between two looks at a lock that another run holds.
 const PATIENCE: Duration = Duration::from_millis(250);
+
+/// A cycle, or jobs that are done together, from the moment they were asked for until nothing of them is in motion.
+#[derive(Debug)]
+pub struct Run {
+    jobs: Vec<Job>,
+    is_cycle: bool,
+    begun: Instant,
+    /// The sources it is for: their identity, and the commit each names if its remote could be asked.
+    sources: BTreeMap<String, Option<Commit>>,
+    /// The stacks of these.
+    stacks: Stacks,
+    /// Sources that could not even be read.
+    unreadable: usize,
+    /// Why there was nothing to do.
+    nothing: Option<String>,
+}
 
 /// A run that could be done.
 struct Done {
@@ -32,50 +49,94 @@ struct Done {
 }
 
 impl Daemon {
-    /// Does `jobs`, or a cycle where there is none; whether it was for all sources.
-    pub fn work(&mut self, jobs: &[Job]) -> bool {
-        let is_cycle = jobs.first().is_none_or(|job| job.trigger.scope == Scope::All);
+    /// One turn, after `asked` was taken in, if anything was: jobs, or a cycle where there is none. Whether a cycle
+    /// was.
+    pub fn work(&mut self, asked: Option<Vec<Job>>) -> bool {
+        let begun = asked.map(Run::new);
+        let is_cycle = begun.as_ref().is_some_and(|run| run.is_cycle);
         if is_cycle {
             self.report.begin_cycle();
         }
-        let begun = Instant::now();
-        let result = self.attempt(jobs);
-        if result.as_ref().is_err_and(Error::is::<Interrupted>) {
-            return is_cycle;
+        let new = begun.is_some();
+        self.runs.extend(begun);
+        match self.turn(new) {
+            Ok((ended, watched)) => {
+                for (run, tally) in ended {
+                    self.note(&run, &watched);
+                    let nothing = run.nothing.clone();
+                    self.end(run, Ok(Done { tally, watched: watched.clone(), nothing }));
+                }
+            }
+            Err(error) if error.is::<Interrupted>() => {}
+            Err(error) => {
+                // What docker was given is known to the database: the next cycle looks after it again.
+                self.reconciler = Reconciler::of_daemon();
+                let text = format!("{error:#}");
+                let mut first = Some(error);
+                for run in std::mem::take(&mut self.runs) {
+                    let error = first.take().unwrap_or_else(|| anyhow::anyhow!("{text}"));
+                    self.end(run, Err(error));
+                }
+            }
         }
-        self.count(is_cycle, begun.elapsed(), &result);
-        self.tell(jobs, begun.elapsed(), &result);
-        for job in jobs {
-            self.shared.queue().end(job.id, outcome(job, &result));
-        }
-        self.shared.vitals.note(result.as_ref().err().map(|error| format!("{error:#}")));
         is_cycle
     }
 
-    fn attempt(&mut self, jobs: &[Job]) -> Result<Done> {
+    /// Whether another turn has anything to do.
+    pub fn is_under_way(&self) -> bool {
+        !self.runs.is_empty()
+    }
+
+    /// One turn; the runs that came to their end in it, and all that is watched by then.
+    fn turn(&mut self, new: bool) -> Result<(Vec<(Run, Tally)>, Vec<Watched>)> {
         self.shared.vitals.begin(self.longest_step(self.pending.len()));
         let writer = self.writer()?;
+        if new {
+            self.ask(&writer)?;
+        }
+        self.reconciler.turn(&writer.session())?;
+        self.shared.counters().add_happened(&self.reconciler.take_happened());
+        let at_rest = |run: &mut Run| self.reconciler.is_at_rest(run.sources.keys(), &run.stacks);
+        let ended: Vec<_> = self.runs.extract_if(.., at_rest).collect();
+        if ended.is_empty() {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let tally = |run: Run| {
+            let mut tally = self.reconciler.tally(run.sources.keys(), &run.stacks);
+            tally.failed += run.unreadable;
+            (run, tally)
+        };
+        let ended = ended.into_iter().map(tally).collect();
+        let needed = |id: &str| self.runs.iter().any(|run| run.sources.contains_key(id));
+        self.reconciler.forget_settled(needed);
+        self.shared.vitals.note(None);
+        Ok((ended, watched(&writer.state)?))
+    }
+
+    /// Takes the newest run in.
+    fn ask(&mut self, writer: &Writer) -> Result<()> {
+        let Some(at) = self.runs.len().checked_sub(1) else { return Ok(()) };
+        let jobs = self.runs[at].jobs.clone();
         for job in jobs.iter().filter(|job| !is_plain(job)) {
             let message = format!("{}: {}", job.trigger, job.trigger.cause);
             self.report.log(&Event { message: &message, ..of_daemon("triggered") }, true);
         }
         let before = watched(&writer.state)?;
         self.shared.vitals.begin(self.longest_step(before.len() + self.pending.len()));
-        let Selection { targets, options, unreadable, nothing } = self.select(jobs, &before);
+        let Selection { targets, wish, unreadable, nothing } = self.select(&jobs, &before);
         for (label, error) in &unreadable {
             self.report.source_failed(label, error);
         }
-        let mut outcome = Outcome::default();
+        let run = &mut self.runs[at];
+        (run.stacks, run.unreadable, run.nothing) = (wish.selection.clone(), unreadable.len(), nothing);
         if !targets.is_empty() {
-            outcome = reconcile(&writer.session(), targets, &options)?;
+            let ids: Vec<_> = targets.iter().map(|target| target.source.id().to_owned()).collect();
+            self.reconciler.ask(&writer.session(), targets, &wish)?;
+            let heads = ids.into_iter().map(|id| (id.clone(), self.reconciler.head(&id)));
+            self.runs[at].sources = heads.collect();
         }
-        outcome.tally.failed += unreadable.len();
-        let watched = watched(&writer.state)?;
-        self.greet(&before, &watched);
-        if options.only.is_none() {
-            self.note(&outcome, &watched);
-        }
-        Ok(Done { tally: outcome.tally, watched, nothing })
+        self.greet(&before, &watched(&writer.state)?);
+        Ok(())
     }
 
     /// The lock and the database, as soon as no command holds them.
@@ -91,7 +152,7 @@ impl Daemon {
                         told = true;
                     }
                     self.shared.vitals.beat();
-                    pause(PATIENCE)?;
+                    signal::pause(PATIENCE)?;
                 }
                 other => return other,
             }
@@ -122,12 +183,13 @@ impl Daemon {
     }
 
     /// Notes who failed and who did not, of those that were tried.
-    fn note(&mut self, outcome: &Outcome, watched: &[Watched]) {
+    fn note(&mut self, run: &Run, watched: &[Watched]) {
+        if run.stacks != Stacks::All {
+            return;
+        }
         let mut counters = self.shared.counters();
         for known in watched {
-            let Some((_, head)) = outcome.heads.iter().find(|(id, _)| *id == known.identity) else {
-                continue;
-            };
+            let Some(head) = run.sources.get(&known.identity) else { continue };
             self.backoff.note(&known.identity, is_to_retry(known), head.as_ref(), Instant::now());
             if known.row.error.is_none()
                 && !known.stacks.iter().any(|stack| stack.status == StackStatus::Error)
@@ -139,15 +201,26 @@ impl Daemon {
         self.backoff.keep(|source| watched.iter().any(|known| known.identity == source));
     }
 
-    fn count(&self, is_cycle: bool, took: Duration, result: &Result<Done>) {
-        let mut counters = self.shared.counters();
-        if let Ok(done) = result {
-            counters.add(&done.tally);
+    /// Counts, tells and answers for a run.
+    fn end(&self, run: Run, result: Result<Done>) {
+        let took = run.begun.elapsed();
+        {
+            let mut counters = self.shared.counters();
+            if let Ok(done) = &result {
+                counters.add_failures(done.tally.failed);
+            }
+            if run.is_cycle {
+                counters.add_cycle(took, result.is_ok());
+            } else {
+                counters.jobs += 1;
+            }
         }
-        if is_cycle {
-            counters.add_cycle(took, result.is_ok());
-        } else {
-            counters.jobs += 1;
+        self.tell(&run.jobs, took, &result);
+        for job in &run.jobs {
+            self.shared.queue().end(job.id, outcome(job, &result));
+        }
+        if let Err(error) = &result {
+            self.shared.vitals.note(Some(format!("{error:#}")));
         }
     }
 
@@ -174,6 +247,15 @@ impl Daemon {
                 self.report.log(&event, false);
             }
         }
+    }
+}
+
+impl Run {
+    /// For `jobs`; a cycle where there is none.
+    fn new(jobs: Vec<Job>) -> Self {
+        let is_cycle = jobs.first().is_none_or(|job| job.trigger.scope == Scope::All);
+        let (begun, sources) = (Instant::now(), BTreeMap::new());
+        Self { jobs, is_cycle, begun, sources, stacks: Stacks::All, unreadable: 0, nothing: None }
     }
 }
 

@@ -1,7 +1,8 @@
-//! The daemon: one loop that does one run of the pipeline at a time, and a handle to it for other threads.
+//! The daemon: the loop without an end, and a handle to it for other threads.
 //!
-//! In: settings, triggers, signals. Out: runs, a log, counters, health. The loop alone writes to the database;
-//! it holds the lock during a run and not between two, so that commands work beside it.
+//! In: settings, triggers, signals. Out: runs, a log, counters, health. It takes its turns while anything is in
+//! motion, and takes in what is asked for between two of them: nobody waits for somebody else's trouble. It holds the
+//! lock for a turn, so that commands work beside it.
 
 mod backoff;
 mod bell;
@@ -21,6 +22,7 @@ use anyhow::{Context, Result};
 
 use crate::lock::{self, Lock};
 use crate::process;
+use crate::reconcile::{PAUSE, Reconciler};
 use crate::report::{Pulse, Report};
 use crate::settings::{RunSettings, Settings};
 use crate::signal;
@@ -29,6 +31,7 @@ use crate::writer::beside;
 use backoff::Backoff;
 use bell::Bell;
 use counters::unix_now;
+use cycle::Run;
 use health::Vitals;
 use queue::Queue;
 use targets::Pending;
@@ -101,6 +104,9 @@ pub struct Daemon {
     report: Rc<Report>,
     pending: Vec<Pending>,
     backoff: Backoff,
+    reconciler: Reconciler,
+    /// What was asked for and has not come to rest.
+    runs: Vec<Run>,
     _lock: Lock,
 }
 
@@ -127,6 +133,8 @@ impl Daemon {
             report: Rc::new(Report::of_daemon(run.log, pulse)),
             pending: targets::pending(&run.repos),
             backoff: Backoff::new(run.interval),
+            reconciler: Reconciler::of_daemon(),
+            runs: Vec::new(),
             _lock: lock,
         })
     }
@@ -148,16 +156,20 @@ impl Daemon {
             }
             let now = Instant::now();
             let jobs = if now >= due { Vec::new() } else { self.shared.queue().take() };
-            if jobs.is_empty() && now < due {
+            let asked = (!jobs.is_empty() || now >= due).then_some(jobs);
+            if asked.is_none() && !self.is_under_way() {
                 self.shared.bell.wait(due - now);
                 continue;
             }
             self.shared.vitals.set_busy(true);
-            let was_cycle = self.work(&jobs);
+            let was_cycle = self.work(asked);
             self.shared.vitals.set_busy(false);
             process::reap();
             if was_cycle {
                 due = Instant::now() + with_jitter(self.interval);
+            }
+            if self.is_under_way() && !self.reconciler.is_stirred() {
+                self.shared.bell.wait(PAUSE);
             }
         }
         self.log("stopped", "asked to end; what was applied is recorded");

@@ -9,7 +9,7 @@ use super::cycle::is_to_retry;
 use super::queue::{Job, Scope, Trigger};
 use crate::git::Commit;
 use crate::image::ImageRef;
-use crate::reconcile::{Only, Options, Target};
+use crate::reconcile::{Selection as Stacks, Target, Wish};
 use crate::source::Source;
 use crate::stack::StackName;
 use crate::state::{StackRow, StackStatus};
@@ -46,8 +46,8 @@ pub fn pending(repos: &[String]) -> Vec<Pending> {
 pub struct Selection {
     /// The sources.
     pub targets: Vec<Target>,
-    /// How.
-    pub options: Options,
+    /// What is wished of them.
+    pub wish: Wish,
     /// Sources that cannot even be read, by what they are told of.
     pub unreadable: Vec<(String, anyhow::Error)>,
     /// Why there is nothing to do.
@@ -58,8 +58,8 @@ impl Daemon {
     /// For `jobs`, which are of one kind; without one it is a cycle's turn.
     pub fn select(&self, jobs: &[Job], watched: &[Watched]) -> Selection {
         let mut selection = Selection::default();
-        selection.options.go_on = true;
-        selection.options.force = jobs.iter().any(|job| job.trigger.force);
+        let forced = jobs.iter().find(|job| job.trigger.force);
+        selection.wish.forced = forced.map(|_| "forced".to_owned());
         match jobs.first().map(|job| &job.trigger) {
             None => self.all(watched, false, &mut selection),
             Some(Trigger { scope: Scope::All, .. }) => self.all(watched, true, &mut selection),
@@ -148,7 +148,9 @@ fn some_stacks(
     {
         selection.add(known, None);
     }
-    selection.options.only = Some(Only { stacks, reason: reason.to_owned(), pushed });
+    let wish = &mut selection.wish;
+    let forced = wish.forced.take().map(|_| reason.to_owned());
+    *wish = Wish { selection: Stacks::Some(stacks), forced, pushed };
 }
 
 /// The stacks with a service of this image, as their compose files name it.

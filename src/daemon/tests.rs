@@ -94,7 +94,11 @@ impl Scene {
         let calls = self.folder.path().join("calls");
         let _ = fs::remove_file(&calls);
         let jobs = self.handle.shared.queue().take();
-        self.daemon.work(&jobs);
+        self.daemon.work(Some(jobs));
+        while self.daemon.is_under_way() {
+            std::thread::sleep(Duration::from_millis(20));
+            self.daemon.work(None);
+        }
         let text = fs::read_to_string(calls).unwrap_or_default();
         let deploys = text.lines().filter(|line| line.starts_with("stack deploy"));
         let words =

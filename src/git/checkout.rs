@@ -1,6 +1,6 @@
 //! The files of one commit, in a private temporary folder that is gone when dropped.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -113,7 +113,43 @@ fn inside(root: &Path, dir: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Removes what killed runs left in `folder`. The caller holds the run's lock, so all there is left over.
+/// A folder for the checkouts of one run, gone when dropped. While it is there its lock is held: so others tell it
+/// from what a killed run left.
+#[derive(Debug)]
+pub struct Workplace {
+    folder: TempDir,
+    _lock: File,
+}
+
+/// The file in a workplace that is locked as long as its run lives.
+const LOCK: &str = "lock";
+
+impl Workplace {
+    /// A new one below `folder`. The caller holds the lock of a turn, so nobody sweeps meanwhile.
+    pub fn new(folder: &Path) -> Result<Self> {
+        let make = || {
+            let made = private_folder(folder)?;
+            let lock = File::create(made.path().join(LOCK))?;
+            lock.lock()?;
+            Ok::<_, std::io::Error>(Self { folder: made, _lock: lock })
+        };
+        make()
+            .with_context(|| format!("cannot make a folder in `{}`", folder.display()))
+            .or_hint("check the permissions and the free space there")
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+fn is_in_use(workplace: &Path) -> bool {
+    let lock = File::open(workplace.join(LOCK));
+    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
+/// Removes what killed runs left in `folder`. The caller holds the lock of a turn; what other runs work with stays.
 pub fn sweep(folder: &Path) -> Result<()> {
     let what = || format!("cannot clean `{}`", folder.display());
     let entries = match fs::read_dir(folder) {
@@ -122,10 +158,10 @@ pub fn sweep(folder: &Path) -> Result<()> {
     };
     for entry in entries {
         let entry = entry.with_context(what)?;
-        if entry.file_type().with_context(what)?.is_dir() {
-            fs::remove_dir_all(entry.path()).with_context(what)?;
-        } else {
+        if !entry.file_type().with_context(what)?.is_dir() {
             fs::remove_file(entry.path()).with_context(what)?;
+        } else if !is_in_use(&entry.path()) {
+            fs::remove_dir_all(entry.path()).with_context(what)?;
         }
     }
     Ok(())

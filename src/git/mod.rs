@@ -29,7 +29,7 @@ use std::sync::OnceLock;
 use anyhow::{Result, anyhow};
 use git2::{ConfigLevel, Oid};
 
-pub use checkout::{Checkout, checkout, sweep};
+pub use checkout::{Checkout, Workplace, checkout, sweep};
 pub use ls::heads;
 pub use memory::NoRoom;
 pub use tracked::{Tracked, TrackedKind};

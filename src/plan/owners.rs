@@ -106,3 +106,8 @@ pub fn evidence<'a>(
         _ => Evidence::Services(ours),
     }
 }
+
+/// Gives a name to a source.
+pub fn take(claims: &mut Claims, name: &StackName, source: &str) {
+    claims.insert(fold(name), source.to_owned());
+}

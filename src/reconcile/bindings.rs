@@ -4,20 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
-use super::fetch::Content;
-use super::planned::{Planned, PlannedSource};
-use super::{Round, Session};
+use super::contain::Contain;
+use super::source::WatchedSource;
+use super::{Key, Reconciler, Session};
 use crate::bindings::{self, File, Kind, Opened, Spot, Synced, Trace, Traces, Tree};
 use crate::budget::{Budget, Count};
 use crate::compose::{Mount, Volumes};
 use crate::git::{Checkout, Tracked, TrackedKind};
 use crate::guard::{Closed, Guard};
 use crate::manifest::{Manifest, VolumeKind};
-use crate::plan::{Action, Step};
 use crate::problem::Problem;
-use crate::signal;
+use crate::stack::StackName;
 use crate::state::{BindingFile, BindingRow, StackStatus, State};
 
 impl Session<'_> {
@@ -99,50 +98,103 @@ fn file(Tracked { path, kind, id }: Tracked) -> File {
     File { path, kind }
 }
 
-/// A binding that is mounted, and the steps of the stacks that mount it.
-struct Used<'a> {
-    id: &'a str,
-    binding: &'a Binding,
-    steps: Vec<usize>,
-}
-
-/// The bindings of a source that its stacks mount.
-fn used(source: &PlannedSource) -> Vec<Used<'_>> {
-    let mut used: BTreeMap<&str, Used<'_>> = BTreeMap::new();
-    let Content::Read(read) = &source.content else { return Vec::new() };
-    for (index, step) in source.steps.iter().enumerate() {
-        let Some(Some(Ok(rendered))) = source.desired(&step.name).map(|desired| &desired.rendered) else {
-            continue;
-        };
-        for id in &rendered.bindings {
-            let Some((id, binding)) = read.bindings.get_key_value(id) else { continue };
-            let entry = used.entry(id).or_insert_with(|| Used { id, binding, steps: Vec::new() });
-            entry.steps.push(index);
-        }
+impl WatchedSource {
+    /// The bindings that a stack mounts, by id.
+    fn mounted(&self, name: &StackName) -> impl Iterator<Item = (&String, &Binding)> {
+        let rendered = self.desired(name).and_then(|desired| desired.rendered());
+        let ids = rendered.into_iter().flat_map(|rendered| &rendered.bindings);
+        ids.filter_map(|id| self.read()?.bindings.get_key_value(id))
     }
-    used.into_values().collect()
+
+    /// The bindings that any of its stacks mounts.
+    fn used(&self) -> BTreeMap<&String, &Binding> {
+        let stacks = self.read().into_iter().flat_map(|read| &read.desired);
+        stacks.flat_map(|desired| self.mounted(&desired.entry.name)).collect()
+    }
 }
 
-/// Refuses the stacks whose bindings lie where another source has one.
-pub fn refuse_conflicts(state: &State, planned: &mut Planned) -> Result<()> {
-    let mut claims: Vec<_> =
-        state.bindings()?.into_iter().map(|row| (real(&row.root, &row.path), row.repository_url)).collect();
-    for source in &mut planned.sources {
-        let own = source.row.as_ref().map_or(source.identity.clone(), |row| row.url.clone());
-        let mut refused = Vec::new();
-        for Used { id, binding, steps } in used(source) {
-            let place = real(&binding.root, &binding.path);
-            let clash = claims.iter().find(|(theirs, url)| {
-                *url != own && (theirs.starts_with(&place) || place.starts_with(theirs))
-            });
-            match clash {
-                Some((theirs, url)) => refused.push((steps, conflict(id, &own, &place, url, theirs))),
-                None => claims.push((place, own.clone())),
+impl Reconciler {
+    /// Why stacks must not be deployed whose bindings lie where another source has one.
+    pub fn binding_conflicts(&self, session: &Session<'_>) -> Result<BTreeMap<Key, String>> {
+        let mut conflicts = BTreeMap::new();
+        if self.sources.iter().filter_map(WatchedSource::read).all(|read| read.bindings.is_empty()) {
+            return Ok(conflicts);
+        }
+        let rows = session.state.bindings()?;
+        let mut claims: Vec<_> =
+            rows.into_iter().map(|row| (real(&row.root, &row.path), row.repository_url)).collect();
+        for source in &self.sources {
+            let own = source.row.as_ref().map_or(source.id.clone(), |row| row.url.clone());
+            for (id, binding) in source.used() {
+                let place = real(&binding.root, &binding.path);
+                let clash = claims.iter().find(|(theirs, url)| {
+                    *url != own && (theirs.starts_with(&place) || place.starts_with(theirs))
+                });
+                let Some((theirs, url)) = clash else {
+                    claims.push((place, own.clone()));
+                    continue;
+                };
+                let why = conflict(id, &own, &place, url, theirs);
+                for desired in source.read().into_iter().flat_map(|read| &read.desired) {
+                    let name = &desired.entry.name;
+                    if source.mounted(name).any(|(mounted, _)| mounted == id) {
+                        conflicts.insert(Key::new(&source.id, name), why.clone());
+                    }
+                }
             }
         }
-        refuse(&mut source.steps, refused);
+        Ok(conflicts)
     }
-    Ok(())
+
+    /// Copies what a stack mounts, once after its source was read.
+    pub fn copy_bindings(&mut self, session: &Session<'_>, key: &Key) -> Result<()> {
+        let Some(source) = self.sources.iter_mut().find(|source| source.id == key.source) else {
+            return Ok(());
+        };
+        let Some(row) = &source.row else { return Ok(()) };
+        let mut copied = std::mem::take(&mut source.copied);
+        let mut failed = None;
+        for (id, binding) in source.mounted(&key.stack) {
+            if !copied.contains_key(id) {
+                let result = sync(session, &row.url, id, binding).contained()?;
+                copied.insert(id.clone(), result.map_err(|why| format!("the binding `{id}`: {why}")));
+            }
+            if let Some(Err(why)) = copied.get(id) {
+                failed.get_or_insert_with(|| why.clone());
+            }
+        }
+        source.copied = copied;
+        failed.map_or(Ok(()), |why| Err(anyhow!(why)))
+    }
+
+    /// Says of bindings that no stack mounts.
+    pub fn note_unused_bindings(&self, session: &Session<'_>, source: &WatchedSource) {
+        let (Some(read), used) = (source.read(), source.used()) else { return };
+        for id in read.bindings.keys().filter(|id| !used.contains_key(id)) {
+            session.report.note(id, "this binding is not copied: no service mounts it");
+        }
+    }
+
+    /// Removes the files of bindings that are mounted no more, once all stacks of their source are fine. What cannot
+    /// be removed is said, and tried again after the next change.
+    pub fn clean_bindings(&self, session: &Session<'_>, source: &WatchedSource) -> Result<()> {
+        let (Some(_), Some(row)) = (source.read(), &source.row) else { return Ok(()) };
+        let rows = session.state.bindings()?;
+        if rows.is_empty() || source.stacks.iter().any(|stack| stack.status == StackStatus::Error) {
+            return Ok(());
+        }
+        let used = source.used();
+        let stays =
+            |known: &BindingRow| used.values().any(|used| used.root == known.root && used.path == known.path);
+        let places: Vec<_> = used.values().map(|used| real(&used.root, &used.path)).collect();
+        for gone in rows.iter().filter(|known| known.repository_url == row.url && !stays(known)) {
+            if let Err(why) = remove(session, gone, &places).contained()? {
+                let name = gone.path.display().to_string();
+                session.report.note(&name, &format!("its copied files could not be removed: {why}"));
+            }
+        }
+        Ok(())
+    }
 }
 
 fn real(root: &Path, path: &Path) -> PathBuf {
@@ -156,54 +208,6 @@ fn conflict(id: &str, own: &str, place: &Path, url: &str, theirs: &Path) -> Stri
         place.display(),
         theirs.display(),
     )
-}
-
-fn refuse(steps: &mut [Step], refused: Vec<(Vec<usize>, String)>) {
-    for (indices, why) in refused {
-        for index in indices {
-            steps[index].action = Action::Refuse(why.clone());
-        }
-    }
-}
-
-/// Copies what stacks mount that are to run; what cannot be copied holds up these stacks alone.
-pub fn copy(session: &Session<'_>, planned: &mut Planned, round: Round) -> Result<()> {
-    for source in &mut planned.sources {
-        let (Content::Read(read), Some(row)) = (&source.content, &source.row) else { continue };
-        let used = used(source);
-        let unused = read.bindings.keys().filter(|id| !used.iter().any(|used| used.id == **id));
-        for id in unused.filter(|_| round == Round::First) {
-            session.report.note(id, "this binding is not copied: no service mounts it");
-        }
-        let mut refused = Vec::new();
-        for Used { id, binding, steps } in used {
-            let runs = |step: &usize| {
-                let step = &source.steps[*step];
-                source.round(&step.name) == round
-                    && !matches!(
-                        step.action,
-                        Action::Refuse(_)
-                            | Action::Held(_)
-                            | Action::Unbuilt { .. }
-                            | Action::Aside { .. }
-                            | Action::Remove { .. }
-                    )
-            };
-            if !steps.iter().any(runs) {
-                continue;
-            }
-            match sync(session, &row.url, id, binding) {
-                Ok(()) => {}
-                Err(error) if error.is::<signal::Interrupted>() => return Err(error),
-                Err(error) => {
-                    let failing = steps.into_iter().filter(|step| runs(step)).collect();
-                    refused.push((failing, format!("the binding `{id}`: {error:#}")));
-                }
-            }
-        }
-        refuse(&mut source.steps, refused);
-    }
-    Ok(())
 }
 
 fn sync(session: &Session<'_>, url: &str, id: &str, binding: &Binding) -> Result<()> {
@@ -293,31 +297,6 @@ fn say(session: &Session<'_>, id: &str, synced: &Synced, place: &Path) {
     for path in &synced.left {
         session.report.note(id, &format!("`{}` stays: it holds what others wrote", path.display()));
     }
-}
-
-/// Removes the files of bindings that are mounted no more, once all stacks of their source are fine.
-pub fn clean(session: &Session<'_>, planned: &Planned) -> Result<()> {
-    let rows = session.state.bindings()?;
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let stacks = session.state.stacks()?;
-    for source in &planned.sources {
-        let (Content::Read(_), Some(row)) = (&source.content, &source.row) else { continue };
-        let own = stacks.iter().filter(|stack| stack.repository_url == row.url);
-        if source.is_leaving() || own.into_iter().any(|stack| stack.status == StackStatus::Error) {
-            continue;
-        }
-        let used = used(source);
-        let stays = |known: &BindingRow| {
-            used.iter().any(|used| used.binding.root == known.root && used.binding.path == known.path)
-        };
-        let places: Vec<_> = used.iter().map(|used| real(&used.binding.root, &used.binding.path)).collect();
-        for gone in rows.iter().filter(|known| known.repository_url == row.url && !stays(known)) {
-            remove(session, gone, &places)?;
-        }
-    }
-    Ok(())
 }
 
 /// Removes what syncs put there for a source whose stacks are gone.

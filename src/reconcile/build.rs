@@ -1,21 +1,25 @@
-//! Images built, pushed and recorded, between the deploy of the stacks that need none of them and of those that do.
+//! Images built and pushed beside the loop, one after the other, while stacks that need none of them go on.
 
-use std::time::{Instant, SystemTime};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use md5::{Digest, Md5};
 
-use super::builds::{Image, ImageState};
-use super::fetch::Content;
-use super::planned::Planned;
-use super::{Options, Session, only};
-use crate::docker::Swarm;
+use super::builds::{ImageState, state};
+use super::contain::Contain;
+use super::pulls::is_away;
+use super::source::Content;
+use super::{Reconciler, Session};
+use crate::docker::Docker;
 use crate::docker::build::{Build, Builder, Listener};
-use crate::git::Commit;
 use crate::hash::{hex, part};
 use crate::image::ImageRef;
-use crate::plan;
-use crate::report::Tally;
+use crate::lock::{self, Held, Lock};
+use crate::manifest::ImageSource;
 use crate::signal;
 use crate::state::{BuildRow, SourceRow};
 
@@ -24,54 +28,11 @@ const DIGITS: usize = 12;
 /// The longest tag there is.
 const LONGEST_TAG: usize = 128;
 
+/// How often what a network cut off is tried again, where nothing else is in motion.
+const MOST_TRIES: u32 = 2;
+
 /// How the tag begins that services run of an image that is not pushed; its id follows.
 pub const LOCAL_TAG: &str = "local-";
-
-impl Planned {
-    /// Builds what is to be built, one after the other, and plans the stacks that waited for it; whether there
-    /// are any. What fails stops neither the other images nor the stacks that do not use it.
-    pub fn build(
-        &mut self,
-        session: &Session<'_>,
-        swarm: &Swarm,
-        options: &Options,
-        tally: &mut Tally,
-    ) -> Result<bool> {
-        let mut builder = None;
-        for source in &mut self.sources {
-            let concerned = source.concerned(options);
-            let (Content::Read(read), Some(row)) = (&mut source.content, &source.row) else { continue };
-            let commit = read.checkout.commit();
-            let all = read.images.iter_mut();
-            for image in all.filter(|image| concerned.contains(&image.source.name)) {
-                image.state = match &image.state {
-                    ImageState::ToBuild(reason) => {
-                        signal::check()?;
-                        let work = Work { session, image, commit, row };
-                        work.done(reason, &mut builder, tally)?
-                    }
-                    ImageState::Refused(why) => {
-                        note_refused(session, row, image, commit.as_str(), why)?;
-                        continue;
-                    }
-                    _ => continue,
-                };
-            }
-            read.pin();
-            let Some(read) = source.read() else { continue };
-            let mut again = plan::plan_waiting(&source.input(read, swarm, options), &source.steps);
-            if let Some(only) = &options.only {
-                only::keep_to(only, source, &mut again);
-            }
-            for step in again {
-                if let Some(old) = source.steps.iter_mut().find(|old| old.name == step.name) {
-                    *old = step;
-                }
-            }
-        }
-        Ok(self.sources.iter().any(|source| !source.waiting.is_empty()))
-    }
-}
 
 /// The tag that names a build for good: what it was tagged as, the commit, and digits of what came of it. So
 /// neither another environment of the repository nor a build of the same commit by force or by another entry
@@ -82,24 +43,8 @@ pub fn lasting_tag(name: &ImageRef, commit: &str, id: &str) -> ImageRef {
     name.with_tag(format!("{}{end}", &own[..own.len().min(LONGEST_TAG - end.len())]))
 }
 
-fn note_refused(
-    session: &Session<'_>,
-    row: &SourceRow,
-    image: &Image,
-    commit: &str,
-    why: &str,
-) -> Result<()> {
-    session.state.record_build(&BuildRow {
-        repository_id: row.id,
-        name: image.source.name.to_string(),
-        content: String::new(),
-        commit: commit.to_owned(),
-        reference: None,
-        error: Some(why.to_owned()),
-    })
-}
-
 /// What came of a build.
+#[derive(Debug)]
 struct Built {
     /// What services are to run.
     reference: ImageRef,
@@ -107,67 +52,291 @@ struct Built {
     tag: ImageRef,
 }
 
-/// One image to build.
-struct Work<'a> {
-    session: &'a Session<'a>,
-    image: &'a Image,
-    commit: &'a Commit,
-    row: &'a SourceRow,
+#[derive(Debug)]
+enum News {
+    /// A line that docker said.
+    Line(String),
+    /// The builder that there is.
+    Builder(Builder),
+    Ended(Result<Built>),
 }
 
-impl Work<'_> {
-    /// Builds and records it; an error only where the run itself must end.
-    fn done(&self, reason: &str, builder: &mut Option<Builder>, tally: &mut Tally) -> Result<ImageState> {
-        let (session, begun) = (self.session, Instant::now());
-        let name = self.image.source.name.to_string();
-        session.report.progress(&format!("building `{name}`: {reason}"));
-        let built = self.built(builder);
-        let (built, error) = match built {
-            Ok(built) => (Some(built), None),
-            Err(error) if error.is::<signal::Interrupted>() => return Err(error),
-            Err(error) => (None, Some(format!("{error:#}"))),
-        };
-        session.state.record_build(&BuildRow {
-            repository_id: self.row.id,
-            name: name.clone(),
-            content: self.image.content.clone(),
-            commit: self.commit.as_str().to_owned(),
-            reference: built.as_ref().map(|built| built.reference.to_string()),
-            error: error.clone(),
-        })?;
-        match (built, error) {
-            (Some(Built { reference, tag }), _) => {
-                let pushed = if self.image.source.push { "pushed" } else { "on this node only" };
-                let took = begun.elapsed().as_secs();
-                session.report.built(&name, &format!("{reason}; {pushed}, also as `{tag}`; {took} s"));
-                tally.built += 1;
-                // Another source may have built it before, and dropped it.
-                session.state.forget_image(&name)?;
-                Ok(ImageState::Ready(reference))
+/// A build under way.
+#[derive(Debug)]
+struct Running {
+    source: String,
+    image: ImageRef,
+    reason: &'static str,
+    begun: Instant,
+    news: Receiver<News>,
+    thread: Option<JoinHandle<()>>,
+    /// Held, so that no other run builds it as well.
+    _lock: Lock,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A signal ends docker's call; what is built lies in a checkout that goes with this run.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// The builds of a run.
+#[derive(Debug, Default)]
+pub struct Builds {
+    builder: Option<Builder>,
+    running: Option<Running>,
+    early: Vec<News>,
+    /// Whether another run builds.
+    waits: bool,
+    /// The builds that a network cut off: how often, and when each is tried again.
+    again: BTreeMap<ImageRef, (u32, Instant)>,
+}
+
+impl Builds {
+    /// Whether anything is built, or waited for.
+    pub fn is_busy(&self) -> bool {
+        self.running.is_some() || self.waits || !self.again.is_empty()
+    }
+
+    /// Sleeps until something happens, at most for `time`.
+    pub fn wait(&mut self, time: Duration) {
+        if let Some(running) = &self.running {
+            self.early.extend(running.news.recv_timeout(time).ok());
+        }
+    }
+}
+
+/// One image to build.
+struct Work {
+    docker: Docker,
+    limit: Duration,
+    source: ImageSource,
+    content: String,
+    commit: String,
+    url: String,
+}
+
+impl Reconciler {
+    /// Takes what builds said since, and starts the next one.
+    pub fn build(&mut self, session: &Session<'_>) -> Result<()> {
+        while let Some(news) = self.next_news() {
+            match news {
+                News::Line(line) => session.report.output(&line),
+                News::Builder(builder) => self.builds.builder = Some(builder),
+                News::Ended(built) => self.built(session, built)?,
             }
-            (None, error) => {
-                let why = error.unwrap_or_default();
-                session.report.failed(&name, &why);
-                tally.failed += 1;
-                Ok(ImageState::Failed(why))
+        }
+        if self.builds.running.is_none() && !self.options.dry_run {
+            self.build_next(session)?;
+        }
+        Ok(())
+    }
+
+    fn next_news(&mut self) -> Option<News> {
+        if !self.builds.early.is_empty() {
+            return Some(self.builds.early.remove(0));
+        }
+        let running = self.builds.running.as_ref()?;
+        match running.news.try_recv() {
+            Ok(news) => Some(news),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => {
+                Some(News::Ended(Err(anyhow::anyhow!("the build came to an unexpected end"))))
             }
         }
     }
 
-    fn built(&self, builder: &mut Option<Builder>) -> Result<Built> {
-        let (docker, limit) = (self.session.docker, self.session.build_timeout);
-        let source = &self.image.source;
-        let listener = &mut |line: &str| self.session.report.output(line);
-        let builder = match *builder {
-            Some(builder) => builder,
-            None => *builder.insert(docker.builder()?),
+    fn build_next(&mut self, session: &Session<'_>) -> Result<()> {
+        self.builds.waits = false;
+        for source in &mut self.sources {
+            let (concerned, forced) = (source.concerned(), source.wish.forced.is_some());
+            let Some(row) = source.row.clone() else { continue };
+            let Content::Read(read) = &mut source.content else { continue };
+            let commit = read.checkout.commit().clone();
+            let due = read.images.iter_mut().find(|image| {
+                let later = self.builds.again.get(&image.source.name);
+                concerned.contains(&image.source.name)
+                    && later.is_none_or(|(_, when)| *when <= Instant::now())
+                    && !image.is_done
+                    && matches!(image.state, ImageState::ToBuild(_) | ImageState::Refused(_))
+            });
+            let Some(image) = due else { continue };
+            signal::check()?;
+            if let ImageState::Refused(why) = &image.state {
+                note_refused(session, &row, &image.source.name, commit.as_str(), why)?;
+                image.is_done = true;
+                self.stirred = true;
+                return self.build_next(session);
+            }
+            let lock = match lock::take(&session.places.build_lock, session.places.command) {
+                Err(error) if error.is::<Held>() => {
+                    self.builds.waits = true;
+                    return Ok(());
+                }
+                lock => lock?,
+            };
+            // Another run may have built it meanwhile.
+            let name = image.source.name.to_string();
+            let rows = session.state.builds()?;
+            let known = rows.iter().find(|known| known.repository_id == row.id && known.name == name);
+            if !forced
+                && let now @ ImageState::Ready(_) = state(image, known, commit.as_str(), false)
+                && image.source.push
+            {
+                image.state = now;
+                read.pin();
+                self.stirred = true;
+                continue;
+            }
+            let ImageState::ToBuild(reason) = image.state else { continue };
+            session.report.progress(&format!("building `{name}`: {reason}"));
+            let work = Work {
+                docker: session.docker.clone(),
+                limit: session.build_timeout,
+                source: image.source.clone(),
+                content: image.content.clone(),
+                commit: commit.short().to_owned(),
+                url: row.url.clone(),
+            };
+            let (sender, news) = mpsc::channel();
+            let builder = self.builds.builder;
+            let thread = thread::Builder::new().name("build".into());
+            let thread = thread.spawn(move || work.run(builder, &sender)).context("cannot start a thread")?;
+            self.builds.running = Some(Running {
+                source: source.id.clone(),
+                image: image.source.name.clone(),
+                reason,
+                begun: Instant::now(),
+                news,
+                thread: Some(thread),
+                _lock: lock,
+            });
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    /// Records what came of a build, and tells the stacks that waited for it.
+    fn built(&mut self, session: &Session<'_>, built: Result<Built>) -> Result<()> {
+        let Some(running) = self.builds.running.take() else { return Ok(()) };
+        // Another run may have built, or removed, images meanwhile.
+        (self.memory.here, self.stirred, self.memory.has_acted) = (None, true, true);
+        let built = built.contained()?;
+        if let Err(why) = &built
+            && is_cut_off(why)
+            && self.try_again(session, &running, why)
+        {
+            return Ok(());
+        }
+        self.builds.again.remove(&running.image);
+        let Some(source) = self.sources.iter_mut().find(|source| source.id == running.source) else {
+            return Ok(());
         };
+        let (Some(row), Content::Read(read)) = (&source.row, &mut source.content) else { return Ok(()) };
+        let commit = read.checkout.commit().as_str().to_owned();
+        let Some(image) = read.images.iter_mut().find(|image| image.source.name == running.image) else {
+            return Ok(());
+        };
+        let name = running.image.to_string();
+        // What a network cut off is not held: by another commit the next run knows that it is to try again.
+        let commit = if built.as_ref().is_err_and(|why| is_cut_off(why)) { String::new() } else { commit };
+        session.state.record_build(&BuildRow {
+            repository_id: row.id,
+            name: name.clone(),
+            content: image.content.clone(),
+            commit,
+            reference: built.as_ref().ok().map(|built| built.reference.to_string()),
+            error: built.as_ref().err().cloned(),
+        })?;
+        image.is_done = true;
+        image.state = match built {
+            Ok(Built { reference, tag }) => {
+                let pushed = if image.source.push { "pushed" } else { "on this node only" };
+                let (reason, took) = (running.reason, running.begun.elapsed().as_secs());
+                session.report.built(&name, &format!("{reason}; {pushed}, also as `{tag}`; {took} s"));
+                self.memory.of_sources.entry(running.source.clone()).or_default().built += 1;
+                // Another source may have built it before, and dropped it.
+                session.state.forget_image(&name)?;
+                ImageState::Ready(reference)
+            }
+            Err(why) => {
+                session.report.failed(&name, &why);
+                self.memory.of_sources.entry(running.source.clone()).or_default().failed += 1;
+                ImageState::Failed(why)
+            }
+        };
+        read.pin();
+        Ok(())
+    }
+}
+
+/// Whether it was a registry that could not be reached, not what the Dockerfile does.
+fn is_cut_off(why: &str) -> bool {
+    let of_a_registry = ["the push of", "resolve source metadata", "Get \"http"];
+    is_away(why) && of_a_registry.iter().any(|words| why.contains(words))
+}
+
+impl Reconciler {
+    /// Whether a build that a network cut off is tried again in this run: as long as a registry may still come up
+    /// with another stack, and a few times anyway.
+    fn try_again(&mut self, session: &Session<'_>, running: &Running, why: &str) -> bool {
+        let times = self.builds.again.get(&running.image).map_or(0, |(times, _)| *times) + 1;
+        let moves = self.sources.iter().any(|source| !source.motions.is_empty());
+        if times > MOST_TRIES && !moves {
+            return false;
+        }
+        let pause = Duration::from_secs(1 << times.min(3));
+        let what = format!("its build was cut off, and is tried again in {} s: {why}", pause.as_secs());
+        session.report.note(&running.image.to_string(), &what);
+        self.builds.again.insert(running.image.clone(), (times, Instant::now() + pause));
+        true
+    }
+}
+
+fn note_refused(
+    session: &Session<'_>,
+    row: &SourceRow,
+    name: &ImageRef,
+    commit: &str,
+    why: &str,
+) -> Result<()> {
+    session.state.record_build(&BuildRow {
+        repository_id: row.id,
+        name: name.to_string(),
+        content: String::new(),
+        commit: commit.to_owned(),
+        reference: None,
+        error: Some(why.to_owned()),
+    })
+}
+
+impl Work {
+    fn run(&self, builder: Option<Builder>, sender: &Sender<News>) {
+        let mut listener = |line: &str| drop(sender.send(News::Line(line.to_owned())));
+        let built = self.built(builder, sender, &mut listener);
+        let _ = sender.send(News::Ended(built));
+    }
+
+    fn built(
+        &self,
+        builder: Option<Builder>,
+        sender: &Sender<News>,
+        listener: Listener<'_>,
+    ) -> Result<Built> {
+        let (docker, limit, source) = (&self.docker, self.limit, &self.source);
+        let builder = match builder {
+            Some(builder) => builder,
+            None => docker.builder()?,
+        };
+        let _ = sender.send(News::Builder(builder));
         // Built for several platforms it is in the registry at once, so its tag has digits that no other has.
         let at_once = (source.platforms.len() > 1).then(|| self.tag(&self.digits()));
         let tags: Vec<_> = [Some(&source.name), at_once.as_ref()].into_iter().flatten().cloned().collect();
+        let context: &Path = &source.context;
         let build = Build {
             tags: &tags,
-            context: &source.context,
+            context,
             dockerfile: &source.dockerfile,
             target: source.target.as_deref(),
             args: &source.args,
@@ -198,13 +367,13 @@ impl Work<'_> {
     }
 
     fn tag(&self, id: &str) -> ImageRef {
-        lasting_tag(&self.image.source.name, self.commit.short(), id)
+        lasting_tag(&self.source.name, &self.commit, id)
     }
 
     /// Of this one build.
     fn digits(&self) -> String {
         let mut hash = Md5::new();
-        for text in [&self.row.url, &self.image.content, &format!("{:?}", SystemTime::now())] {
+        for text in [&self.url, &self.content, &format!("{:?}", SystemTime::now())] {
             part(&mut hash, text);
         }
         hex(hash)

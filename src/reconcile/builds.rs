@@ -3,24 +3,24 @@
 //! An image is built again when the id of all that decides about it has changed: git's ids of its context and
 //! its Dockerfile, and its entry.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::Result;
 use md5::{Digest, Md5};
 
-use super::fetch::{Content, Fetched, Read};
+use super::Session;
 use super::makers::makers;
-use super::planned::{HELD, Planned, PlannedSource};
-use super::{Options, Session};
+use super::source::{Content, Read, WatchedSource};
 use crate::docker::Swarm;
 use crate::git::Checkout;
 use crate::hash::{hex, part};
 use crate::image::ImageRef;
 use crate::manifest::ImageSource;
-use crate::plan::{self, Desired, Images};
-use crate::report::{Report, Tally};
+use crate::plan::{self, DesiredStack, Images};
 use crate::state::BuildRow;
 use crate::watched::Watched;
+
+pub use super::build::{Builds, LOCAL_TAG, lasting_tag};
 
 /// An image that a source builds.
 #[derive(Debug)]
@@ -31,6 +31,8 @@ pub struct Image {
     pub content: String,
     /// Where it stands.
     pub state: ImageState,
+    /// Whether it was built, or tried, in this run.
+    pub is_done: bool,
 }
 
 /// Where an image stands.
@@ -47,11 +49,6 @@ pub enum ImageState {
 }
 
 impl Read {
-    /// The names of the images it builds.
-    pub fn image_names(&self) -> BTreeSet<String> {
-        self.images.iter().map(|image| image.source.name.to_string()).collect()
-    }
-
     /// Tells every stack what it runs of the images that its source builds, or that it has to wait.
     pub fn pin(&mut self) {
         let Self { desired, images, .. } = self;
@@ -61,7 +58,7 @@ impl Read {
     }
 }
 
-fn pin(desired: &mut Desired, images: &[Image]) {
+fn pin(desired: &mut DesiredStack, images: &[Image]) {
     let Some(Ok(rendered)) = &desired.rendered else { return };
     let used: Vec<_> = images
         .iter()
@@ -96,7 +93,7 @@ fn pin(desired: &mut Desired, images: &[Image]) {
 pub fn identify(checkout: &Checkout, images: Vec<ImageSource>) -> Result<Vec<Image>> {
     let one = |source: ImageSource| {
         let content = content(checkout, &source)?;
-        Ok(Image { source, content, state: ImageState::ToBuild("new") })
+        Ok(Image { source, content, state: ImageState::ToBuild("new"), is_done: false })
     };
     images.into_iter().map(one).collect()
 }
@@ -124,24 +121,27 @@ fn content(checkout: &Checkout, source: &ImageSource) -> Result<String> {
 /// not pushed may have gone from this node.
 pub fn survey(
     session: &Session<'_>,
-    fetched: &mut [Fetched],
+    sources: &mut [WatchedSource],
     watched: &[Watched],
     swarm: &Swarm,
-    options: &Options,
 ) -> Result<()> {
-    let mut makers = makers(fetched, watched, swarm, options);
+    let mut makers = makers(sources, watched, swarm);
     let mut local = None;
-    for Fetched { target, content } in fetched {
-        let Content::Read(read) = content else { continue };
-        let url = target.source.to_string();
-        let identity = target.source.id();
-        let rows = watched.iter().find(|known| known.identity == identity);
+    for source in sources {
+        let url = source.source.to_string();
+        let forced = source.wish.forced.is_some();
+        let Content::Read(read) = &mut source.content else { continue };
+        let rows = watched.iter().find(|known| known.identity == source.id);
         let commit = read.checkout.commit().as_str();
         for image in &mut read.images {
+            // What this run has built stays so.
+            if image.is_done {
+                continue;
+            }
             let name = image.source.name.to_string();
             let row = rows.and_then(|known| known.builds.iter().find(|row| row.name == name));
-            image.state = match plan::claim_image(&mut makers, identity, &url, &image.source.name) {
-                Ok(()) => state(image, row, commit, options),
+            image.state = match plan::claim_image(&mut makers, &source.id, &url, &image.source.name) {
+                Ok(()) => state(image, row, commit, forced),
                 Err(why) => ImageState::Refused(why),
             };
             if let (ImageState::Ready(reference), false) = (&image.state, image.source.push) {
@@ -158,82 +158,15 @@ pub fn survey(
     Ok(())
 }
 
-fn state(image: &Image, row: Option<&BuildRow>, commit: &str, options: &Options) -> ImageState {
+pub fn state(image: &Image, row: Option<&BuildRow>, commit: &str, forced: bool) -> ImageState {
     let Some(row) = row else { return ImageState::ToBuild("new") };
     let same = row.content == image.content;
     let reference = row.reference.as_ref().and_then(|reference| ImageRef::parse(reference).ok());
     match (&row.error, reference) {
-        _ if options.force => ImageState::ToBuild("forced"),
+        _ if forced => ImageState::ToBuild("forced"),
         (Some(error), _) if same && row.commit == commit => ImageState::Failed(error.clone()),
         (Some(_), _) => ImageState::ToBuild("the last build failed"),
         (None, Some(reference)) if same => ImageState::Ready(reference),
         (None, _) => ImageState::ToBuild("changed"),
-    }
-}
-
-impl PlannedSource {
-    /// The images that this run is about: all, or in one for some stacks those which they use.
-    pub fn concerned(&self, options: &Options) -> BTreeSet<ImageRef> {
-        let Some(read) = self.read() else { return BTreeSet::new() };
-        let Some(only) = &options.only else {
-            return read.images.iter().map(|image| image.source.name.clone()).collect();
-        };
-        let stacks = read.desired.iter().filter(|desired| only.stacks.contains(&desired.entry.name));
-        let rendered = stacks.filter_map(|desired| desired.rendered.as_ref()?.as_ref().ok());
-        rendered.flat_map(|rendered| &rendered.services).filter_map(|service| service.image.clone()).collect()
-    }
-}
-
-impl Planned {
-    /// All that is built here, by name and by what services run of it.
-    pub fn built_names(&self) -> BTreeSet<String> {
-        let names = self.images().map(|image| image.source.name.to_string());
-        names.chain(self.built().map(ToString::to_string)).collect()
-    }
-
-    /// What services run of the images that are built here.
-    pub fn built(&self) -> impl Iterator<Item = &ImageRef> {
-        self.images().filter_map(|image| match &image.state {
-            ImageState::Ready(reference) => Some(reference),
-            _ => None,
-        })
-    }
-
-    fn images(&self) -> impl Iterator<Item = &Image> {
-        self.sources.iter().filter_map(|source| source.read()).flat_map(|read| &read.images)
-    }
-
-    /// Says what would be built, and what failed before and is not tried again.
-    pub fn say_builds(&self, report: &Report, options: &Options, tally: &mut Tally) {
-        for source in &self.sources {
-            let mut failed = Vec::new();
-            match &source.content {
-                Content::Read(read) => {
-                    let concerned = source.concerned(options);
-                    for image in read.images.iter().filter(|image| concerned.contains(&image.source.name)) {
-                        let name = image.source.name.to_string();
-                        match &image.state {
-                            ImageState::ToBuild(reason) if options.dry_run => {
-                                report.would(&name, &format!("build: {reason}"), &mut tally.built);
-                            }
-                            ImageState::Failed(why) => failed.push((name, format!("{why}{HELD}"))),
-                            ImageState::Refused(why) => failed.push((name, why.clone())),
-                            _ => {}
-                        }
-                    }
-                }
-                // Which stacks use them is not known here; those that do say so themselves.
-                Content::Idle | Content::Waits if options.only.is_some() => {}
-                Content::Idle | Content::Waits => {
-                    let rows = source.builds.iter().filter_map(|row| Some((row, row.error.as_ref()?)));
-                    failed.extend(rows.map(|(row, why)| (row.name.clone(), format!("{why}{HELD}"))));
-                }
-                Content::Failed(_) => {}
-            }
-            for (name, why) in failed {
-                report.stays_failed(&*name, &why);
-                tally.failed += 1;
-            }
-        }
     }
 }

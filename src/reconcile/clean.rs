@@ -11,7 +11,6 @@ use anyhow::Result;
 use md5::{Digest, Md5};
 
 use super::Session;
-use crate::deploy::pause;
 use crate::docker::{ImageRemoval, Swarm};
 use crate::hash::hex;
 use crate::image::ImageRef;
@@ -19,6 +18,9 @@ use crate::plan;
 use crate::signal;
 use crate::state::ImageRow;
 use crate::watched::Watched;
+
+/// Containers that are told to stop have so long to let go of their image.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What may go: by image, the names it is to lose, `app:1` and `app@sha256:…`.
 type Unused = BTreeMap<String, BTreeSet<String>>;
@@ -46,7 +48,7 @@ pub fn note_digests(session: &Session<'_>, watched: &[Watched], swarm: &Swarm) -
 
 /// Removes what is unused by the rows and by `swarm`; containers that are stopping have `patience` to let
 /// go. Without anything to remove it makes no docker call; one, where all is as when nothing could be removed.
-pub fn clean(session: &Session<'_>, swarm: &Swarm, patience: Duration) -> Result<()> {
+fn clean(session: &Session<'_>, swarm: &Swarm, patience: Duration) -> Result<()> {
     let mut used = used(swarm);
     let unused = unused(session, &used)?;
     if unused.is_empty() {
@@ -82,7 +84,7 @@ fn found(unused: &Unused, used: &BTreeSet<String>, containers: &BTreeSet<String>
 }
 
 /// Whether the rows know of anything that might go.
-pub fn has_candidates(session: &Session<'_>) -> Result<bool> {
+fn has_candidates(session: &Session<'_>) -> Result<bool> {
     Ok(!unused(session, &BTreeSet::new())?.is_empty())
 }
 
@@ -139,7 +141,7 @@ fn remove(
             }
             break;
         }
-        pause(Duration::from_millis(500))?;
+        signal::pause(Duration::from_millis(500))?;
         containers = Cow::Owned(session.docker.containers()?);
     }
     if let Some(job_image) = session.prune_nodes {
@@ -210,4 +212,29 @@ fn remove_free(
         }
     }
     Ok(kept)
+}
+
+/// Images that nothing uses go after stacks were removed, whose containers may still be stopping.
+pub fn clean_after_removal(session: &Session<'_>) -> Result<()> {
+    if has_candidates(session)? {
+        clean(session, &session.docker.observe()?, PATIENCE)?;
+    }
+    Ok(())
+}
+
+/// Unused images go after a run; the Swarm is looked at anew where the run may have changed it.
+pub fn clean_after_run(
+    session: &Session<'_>,
+    watched: &[Watched],
+    before: &Swarm,
+    changed: bool,
+) -> Result<()> {
+    note_digests(session, watched, before)?;
+    if !changed {
+        return clean(session, before, Duration::ZERO);
+    }
+    if has_candidates(session)? {
+        clean(session, &session.docker.observe()?, Duration::ZERO)?;
+    }
+    Ok(())
 }

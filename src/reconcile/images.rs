@@ -1,297 +1,161 @@
-//! Which images are to come: what registries say of tags under `always`, and what is absent on this node.
-//!
-//! Under `ifnotpresent` no registry is asked. Under `always` each tag is asked for once a run: those of
-//! sources without work first, since one that moved is work; the others once their files were read.
+//! The images of this node: what is to come before a stack is deployed, and what was here before DockerOps.
 
-use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
-use super::build::LOCAL_TAG;
-use super::planned::Planned;
-use super::survey::{Finding, Surveyed};
-use super::{Only, Options, Session, Target};
+use super::builds::ImageState;
+use super::pulls::{is_denied, is_for_other_platforms};
+use super::rolls::live;
+use super::source::WatchedSource;
+use super::{Key, Reconciler, Session};
 use crate::compose::RenderedStack;
 use crate::docker::command::ResolveImage;
-use crate::docker::service::Service;
 use crate::docker::spec::IMAGE_LABEL;
-use crate::docker::{NodeImages, Roll, Swarm};
+use crate::docker::{Docker, NodeImages, Roll, Swarm};
 use crate::image::ImageRef;
-use crate::plan::Action;
-use crate::registry::Registries;
-use crate::settings::PullPolicy;
-use crate::state::{StackRow, StackStatus};
-use crate::watched::Watched;
 
-/// What is known of images in this run.
-pub struct Images<'a> {
-    session: &'a Session<'a>,
-    swarm: &'a Swarm,
-    only: Option<&'a Only>,
-    registries: Registries,
-    /// The repositories of images that are built here and pushed nowhere.
-    local: BTreeSet<ImageRef>,
-    here: OnceCell<NodeImages>,
-    /// Whether what registries refused was said.
-    warned: bool,
+/// What is on this node; docker is asked once a run, and again after builds and pulls.
+pub fn here<'a>(known: &'a mut Option<NodeImages>, docker: &Docker) -> Result<&'a NodeImages> {
+    match known {
+        Some(here) => Ok(here),
+        None => Ok(known.insert(docker.node_images()?)),
+    }
 }
 
-impl<'a> Images<'a> {
-    /// Asks nobody yet.
-    pub fn new(
-        session: &'a Session<'a>,
-        swarm: &'a Swarm,
-        watched: &[Watched],
-        options: &'a Options,
-    ) -> Self {
-        let docker = session.docker.clone();
-        let insecure = Box::new(move || docker.insecure_registries());
-        let registries = Registries::new(session.registry, insecure);
-        let only = options.only.as_ref();
-        let built = watched.iter().flat_map(|known| &known.builds).filter_map(|row| row.reference.as_ref());
-        let local = built.filter_map(|text| local_repository(&ImageRef::parse(text).ok()?)).collect();
-        Self { session, swarm, only, registries, local, here: OnceCell::new(), warned: false }
-    }
+/// Whether the images of a stack are here.
+pub enum Pulled {
+    /// They are, or could not be had: the nodes may have better luck.
+    Done,
+    /// They are being pulled.
+    UnderWay,
+    /// This one could not be, and why.
+    Failed(String, String),
+}
 
-    /// Whether a registry may know what an image's tag names: not of one with a digest, which names itself, nor
-    /// of one that was built here and pushed nowhere.
-    fn is_asked_for(&self, image: &ImageRef) -> bool {
-        image.digest().is_none() && local_repository(image).is_none_or(|local| !self.local.contains(&local))
-    }
-
-    fn compares(&self) -> bool {
-        self.session.pull_policy == PullPolicy::Always || self.pushed().is_some()
-    }
-
-    fn pushed(&self) -> Option<&ImageRef> {
-        self.only?.pushed.as_ref()
-    }
-
-    /// Whether a stack's services are compared with what their tags name: in a run for some, those of no other.
-    fn is_due(&self, row: &StackRow) -> bool {
-        self.only.is_none_or(|only| only.stacks.contains(&row.name))
-    }
-
-    /// Images were built: what is on this node is looked at anew.
-    pub fn look_again(&mut self) {
-        self.here = OnceCell::new();
-    }
-
-    /// What is on this node; docker is asked at most once.
-    pub fn here(&self) -> Result<&NodeImages> {
-        if let Some(here) = self.here.get() {
-            return Ok(here);
+impl Reconciler {
+    /// Brings what `rendered` lacks here, in the background. A tag that its registry denies is an error.
+    pub fn bring(
+        &mut self,
+        session: &Session<'_>,
+        key: &Key,
+        rendered: &RenderedStack,
+        resolve: ResolveImage,
+        swarm: &Swarm,
+    ) -> Result<Pulled> {
+        if !self.memory.pulls.contains_key(key) {
+            self.note_foreign_images(session, rendered)?;
+            let absent = self.absent(session, rendered, resolve, swarm)?;
+            self.pull(session, key, absent);
         }
-        let here = self.session.docker.node_images()?;
-        Ok(self.here.get_or_init(|| here))
-    }
-
-    /// A source without work gets some where a tag that its services run has moved.
-    pub fn survey(&mut self, surveyed: &mut [Surveyed], watched: &[Watched]) -> Result<()> {
-        if !self.compares() {
-            return Ok(());
-        }
-        let rows = |target: &Target| {
-            let known = watched.iter().find(|known| Some(&known.row) == target.row.as_ref());
-            known.map(|known| known.stacks.as_slice()).unwrap_or_default()
-        };
-        let idle = surveyed.iter().filter(|surveyed| matches!(surveyed.finding, Finding::Idle(_)));
-        let running: Vec<_> =
-            idle.flat_map(|surveyed| rows(&surveyed.target)).map(|row| self.running(row)).collect();
-        self.registries.ask(running.iter().flatten().map(|(_, image, _)| image))?;
-        for surveyed in surveyed {
-            let Finding::Idle(commit) = &surveyed.finding else { continue };
-            for row in rows(&surveyed.target) {
-                if !self.moved(row)?.is_empty() {
-                    surveyed.finding = Finding::Work(commit.clone());
-                    break;
-                }
+        Ok(match self.pulled(key) {
+            Pulled::Failed(image, why) if is_denied(&why) => {
+                bail!("not deployed: `{image}` cannot be pulled: {why}")
             }
-        }
-        Ok(())
-    }
-
-    /// Asks for the rest, makes moved tags part of the plan, and says what could not be asked.
-    pub fn compare(&mut self, planned: &mut Planned) -> Result<()> {
-        if !self.compares() {
-            return Ok(());
-        }
-        let mut wanted = BTreeSet::new();
-        self.local.extend(planned.built().filter_map(local_repository));
-        for source in &planned.sources {
-            for step in &source.steps {
-                let rendered =
-                    source.desired(&step.name).and_then(|desired| desired.rendered.as_ref()?.as_ref().ok());
-                match (&step.action, rendered, source.stack(&step.name)) {
-                    (Action::Deploy { .. }, Some(rendered), _) => {
-                        wanted.extend(images(rendered).filter(|image| self.is_asked_for(image)).cloned());
-                    }
-                    (Action::Unchanged | Action::Report(_) | Action::Held(_), Some(_), Some(row)) => {
-                        wanted.extend(self.running(row).into_iter().map(|(_, image, _)| image));
-                    }
-                    _ => {}
-                }
-            }
-        }
-        self.registries.ask(&wanted)?;
-        for source in &mut planned.sources {
-            let mut changes = Vec::new();
-            for (index, step) in source.steps.iter().enumerate() {
-                let rendered =
-                    source.desired(&step.name).and_then(|desired| desired.rendered.as_ref()?.as_ref().ok());
-                let Some(rendered) = rendered else { continue };
-                let row = source.stack(&step.name).filter(|row| row.hash == rendered.fingerprint);
-                let action = match (&step.action, row) {
-                    (Action::Deploy { reason, .. }, _) if self.all_are_known(rendered) => {
-                        let (reason, resolve) = (reason.clone(), ResolveImage::Always);
-                        Some(Action::Deploy { reason, resolve, edited: Vec::new() })
-                    }
-                    (Action::Unchanged | Action::Held(_), Some(row)) => roll(self.moved(row)?, Vec::new()),
-                    (Action::Report(drifts), Some(row)) => roll(self.moved(row)?, drifts.clone()),
-                    _ => None,
-                };
-                changes.extend(action.map(|action| (index, action)));
-            }
-            for (index, action) in changes {
-                source.steps[index].action = action;
-            }
-        }
-        if !std::mem::replace(&mut self.warned, true) {
-            self.warn();
-        }
-        Ok(())
-    }
-
-    fn warn(&self) {
-        for ((registry, refusal), images) in self.registries.refusals() {
-            let names: Vec<_> = images.iter().map(ToString::to_string).collect();
-            let which = match names.as_slice() {
-                [first, _, _, _, ..] => format!("{first} and {} more", names.len() - 1),
-                few => few.join(", "),
-            };
-            let what = format!("its registry `{registry}` {refusal}; what is here is used");
-            self.session.report.note(&which, &what);
-        }
-    }
-
-    /// The services of a stack that run a tag as it was applied: name, tag, and what runs.
-    fn running(&self, row: &StackRow) -> Vec<(String, ImageRef, ImageRef)> {
-        let applied = (row.status == StackStatus::Deployed || row.held) && self.is_due(row);
-        let services = row.services.iter().filter(|_| applied);
-        services
-            .filter_map(|(name, service)| {
-                let image = ImageRef::parse(service.image.as_ref()?).ok();
-                let image = image.filter(|image| self.is_asked_for(image))?;
-                let live = self.swarm.of_stack(&row.name).find(|live| live.name == *name)?;
-                if self.pushed().is_some_and(|pushed| *pushed != image) {
-                    return None;
-                }
-                // One that was edited by hand is drift, and dealt with as such.
-                let runs = ImageRef::parse(live.image()).ok().filter(|runs| runs.unpinned() == image)?;
-                Some((name.clone(), image, runs))
-            })
-            .collect()
-    }
-
-    /// The services of a stack whose tag names another digest than they run. A digest that Swarm went back
-    /// from is not tried again.
-    fn moved(&self, row: &StackRow) -> Result<Vec<Roll>> {
-        let mut rolls = Vec::new();
-        for (service, image, runs) in self.running(row) {
-            let Some(Ok(digest)) = self.registries.answer(&image) else { continue };
-            let pinned = image.pinned(digest);
-            let same = match runs.digest() {
-                Some(running) => running == digest,
-                // Swarm could not ask when it was deployed: its tasks run what their nodes had.
-                None => self.has(&image, digest)?,
-            };
-            if !same && self.session.state.failed_roll(&service)?.as_deref() != Some(&*pinned.to_string()) {
-                rolls.push(Roll { service, image: pinned });
-            }
-        }
-        Ok(rolls)
-    }
-
-    /// Whether `image` on this node is what `digest` names: its `RepoDigests` hold it.
-    fn has(&self, image: &ImageRef, digest: &str) -> Result<bool> {
-        let (here, pulled) = (self.here()?, image.repository().pinned(digest));
-        let tagged = here.id(&image.to_string());
-        Ok(tagged.is_some() && tagged == here.id(&pulled.to_string()))
-    }
-
-    /// Whether docker may ask for every tag of a stack anew. For one that its registry does not answer docker
-    /// would drop the digest that runs, and so restart a service that did not change.
-    fn all_are_known(&self, rendered: &RenderedStack) -> bool {
-        rendered.services.iter().all(|service| {
-            let Some(image) = service.image.as_ref().filter(|image| image.digest().is_none()) else {
-                return true;
-            };
-            let live = self.live(rendered, &service.name);
-            let pinned = live.is_some_and(|live| live.image().contains('@'));
-            !pinned || self.registries.answer(image).is_some_and(Result::is_ok)
+            Pulled::Failed(..) => Pulled::Done,
+            other => other,
         })
     }
 
-    fn live<'b>(&'b self, rendered: &'b RenderedStack, service: &str) -> Option<&'b Service> {
-        let name = rendered.name.scope(service);
-        self.swarm.of_stack(&rendered.name).find(|live| live.name == name)
+    /// Likewise before services roll: by tag, so that the tag moves here as well.
+    pub fn bring_rolls(&mut self, session: &Session<'_>, key: &Key, rolls: &[Roll]) -> Result<Pulled> {
+        if !self.memory.pulls.contains_key(key) {
+            let here = here(&mut self.memory.here, session.docker)?;
+            let absent = |roll: &&Roll| roll.image.pulled().is_some_and(|pulled| !here.has(&pulled));
+            let absent = rolls.iter().filter(absent).map(|roll| roll.image.unpinned().to_string()).collect();
+            self.pull(session, key, absent);
+        }
+        Ok(self.pulled(key))
+    }
+
+    fn pull(&mut self, session: &Session<'_>, key: &Key, absent: BTreeSet<String>) {
+        self.pulls.want(session.docker, &absent);
+        self.memory.pulls.insert(key.clone(), absent);
+    }
+
+    fn pulled(&self, key: &Key) -> Pulled {
+        let images = self.memory.pulls.get(key).into_iter().flatten();
+        if images.clone().any(|image| self.pulls.is_under_way(image)) {
+            return Pulled::UnderWay;
+        }
+        let mut failed = images.filter_map(|image| Some((image, self.pulls.failure(image)?)));
+        match failed.find(|(_, why)| !is_for_other_platforms(why)) {
+            Some((image, why)) => Pulled::Failed(image.clone(), why.to_owned()),
+            None => Pulled::Done,
+        }
     }
 
     /// What is to be on this node before `rendered` is deployed, and is not.
-    pub fn absent(&self, rendered: &RenderedStack, resolve: ResolveImage) -> Result<BTreeSet<String>> {
+    fn absent(
+        &mut self,
+        session: &Session<'_>,
+        rendered: &RenderedStack,
+        resolve: ResolveImage,
+        swarm: &Swarm,
+    ) -> Result<BTreeSet<String>> {
         let mut absent = BTreeSet::new();
         for service in &rendered.services {
             let Some(image) = &service.image else { continue };
-            let live = self.live(rendered, &service.name);
+            let live = live(rendered, &service.name, swarm);
             let noted = live.and_then(|live| ImageRef::parse(live.labels.get(IMAGE_LABEL)?).ok());
             let runs = live.and_then(|live| ImageRef::parse(live.image()).ok());
             let stays =
                 noted.as_ref() == Some(image) && runs.is_some_and(|runs| runs.unpinned() == image.unpinned());
-            let here = match (image.pulled(), self.registries.answer(image)) {
-                (Some(pulled), _) => self.here()?.has(&pulled),
-                (None, Some(Ok(digest))) => self.here()?.has(&image.repository().pinned(digest)),
-                (None, _) => self.here()?.has(image),
+            let here = here(&mut self.memory.here, session.docker)?;
+            let is_here = match (image.pulled(), self.memory.rolls.digest(image)) {
+                (Some(pulled), _) => here.has(&pulled),
+                (None, Some(digest)) => here.has(&image.repository().pinned(digest)),
+                (None, None) => here.has(image),
             };
             // docker keeps what such a service runs.
             let kept = stays && resolve == ResolveImage::Changed;
-            if !here && !kept {
+            if !is_here && !kept {
                 absent.insert(image.to_string());
             }
         }
         Ok(absent)
     }
 
-    /// Likewise before services roll: by tag, so that the tag moves here as well.
-    pub fn absent_of(&self, rolls: &[Roll]) -> Result<BTreeSet<String>> {
-        let here = self.here()?;
-        let absent = |roll: &&Roll| roll.image.pulled().is_some_and(|pulled| !here.has(&pulled));
-        Ok(rolls.iter().filter(absent).map(|roll| roll.image.unpinned().to_string()).collect())
+    /// Images that lie here before DockerOps first deploys them are somebody else's. Those that are built here are
+    /// our own.
+    fn note_foreign_images(&mut self, session: &Session<'_>, rendered: &RenderedStack) -> Result<()> {
+        let tracked: BTreeSet<_> = session.state.images()?.into_iter().map(|row| row.name).collect();
+        let built = self.built_names();
+        let wanted = rendered.services.iter().filter_map(|service| Some(service.image.as_ref()?.to_string()));
+        let new: BTreeSet<_> =
+            wanted.filter(|name| !tracked.contains(name) && !built.contains(name)).collect();
+        // What this run brought is our own.
+        let new: BTreeSet<_> =
+            new.into_iter().filter(|name| self.memory.first_used.insert(name.clone())).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        // Of a repository that is tracked already, the digests on this node may be our own.
+        let repositories = |names: &BTreeSet<String>| -> BTreeSet<_> {
+            names.iter().filter_map(|name| Some(ImageRef::parse(name).ok()?.repository())).collect()
+        };
+        let (known, first) = (repositories(&tracked), repositories(&new));
+        let is_foreign = |name: &String| {
+            let pulled = ImageRef::parse(name).ok().and_then(|image| image.pulled());
+            let repository = pulled.map(|image| image.repository());
+            new.contains(name)
+                || repository
+                    .is_some_and(|repository| first.contains(&repository) && !known.contains(&repository))
+        };
+        let here = here(&mut self.memory.here, session.docker)?;
+        session.state.note_foreign_images(&here.names().filter(|name| is_foreign(name)).cloned().collect())
     }
-}
 
-fn images(rendered: &RenderedStack) -> impl Iterator<Item = &ImageRef> {
-    rendered.services.iter().filter_map(|service| service.image.as_ref())
-}
-
-/// The repository of an image that bears the tag of one which is not pushed.
-fn local_repository(image: &ImageRef) -> Option<ImageRef> {
-    let is_local = image.digest().is_none() && image.tag().is_some_and(|tag| tag.starts_with(LOCAL_TAG));
-    is_local.then(|| image.repository())
-}
-
-fn roll(rolls: Vec<Roll>, drifts: Vec<crate::drift::Drift>) -> Option<Action> {
-    (!rolls.is_empty()).then_some(Action::Roll { rolls, drifts })
-}
-
-/// A roll in words.
-pub fn sentence(rolls: &[Roll]) -> String {
-    let images: BTreeSet<_> = rolls.iter().map(|roll| &roll.image).collect();
-    let line = |image: &&ImageRef| {
-        let services =
-            rolls.iter().filter(|roll| roll.image == **image).map(|roll| format!("`{}`", roll.service));
-        let digest: String = image.digest().unwrap_or_default().chars().take("sha256:".len() + 12).collect();
-        format!("`{}` is `{digest}` now, for {}", image.unpinned(), services.collect::<Vec<_>>().join(", "))
-    };
-    images.iter().map(line).collect::<Vec<_>>().join("; ")
+    /// All that is built here, by name and by what services run of it.
+    fn built_names(&self) -> BTreeSet<String> {
+        let images = self.sources.iter().filter_map(WatchedSource::read).flat_map(|read| &read.images);
+        let mut names = BTreeSet::new();
+        for image in images {
+            names.insert(image.source.name.to_string());
+            if let ImageState::Ready(reference) = &image.state {
+                names.insert(reference.to_string());
+            }
+        }
+        names
+    }
 }

@@ -5,16 +5,16 @@
 
 use anyhow::{Context, Result};
 
-use super::{Options, Session};
+use super::Session;
 use crate::compose;
 use crate::docker::service::Service;
 use crate::hash::Key;
 
 /// Of the database, else of the Swarm, else a new one that both get. A preview keeps none. Where `is_new` source is
 /// read, or all is deployed again, a copy that the Swarm has lost is put back.
-pub fn key(session: &Session<'_>, options: &Options, is_new: bool) -> Result<Key> {
+pub fn key(session: &Session<'_>, force: bool, dry_run: bool, is_new: bool) -> Result<Key> {
     if let Some(key) = session.state.key()? {
-        if (is_new || options.force) && !options.dry_run {
+        if (is_new || force) && !dry_run {
             session.docker.put_key_back(&key)?;
         }
         return Ok(key);
@@ -25,13 +25,13 @@ pub fn key(session: &Session<'_>, options: &Options, is_new: bool) -> Result<Key
         None => {
             say_what_it_costs(session)?;
             let new = Key::new().context(what)?;
-            if options.dry_run {
+            if dry_run {
                 return Ok(new);
             }
             session.docker.store_key(&new)?
         }
     };
-    if !options.dry_run {
+    if !dry_run {
         session.state.note_key(&stored)?;
     }
     Ok(stored)

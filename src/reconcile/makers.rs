@@ -1,7 +1,7 @@
 //! What is known of who builds and who runs which image: from rows, from what is live, and from what this run read.
 
-use super::Options;
-use super::fetch::{Content, Fetched, Read};
+use super::session::Selection;
+use super::source::{Read, WatchedSource};
 use crate::docker::Swarm;
 use crate::docker::service::Service;
 use crate::image::ImageRef;
@@ -12,17 +12,16 @@ use crate::watched::Watched;
 
 /// One of each watched source, in the order they were watched. A source that is new in this run has nothing
 /// yet: where both are new, the one that builds comes before the one that runs what is built.
-pub fn makers(fetched: &[Fetched], watched: &[Watched], swarm: &Swarm, options: &Options) -> Vec<Maker> {
+pub fn makers(sources: &[WatchedSource], watched: &[Watched], swarm: &Swarm) -> Vec<Maker> {
     let of = |known: &Watched| {
-        let read = fetched.iter().find_map(|fetched| match &fetched.content {
-            Content::Read(read) if fetched.target.source.id() == known.identity => Some(&**read),
-            _ => None,
-        });
+        let source = sources.iter().find(|source| source.id == known.identity);
+        let read = source.and_then(WatchedSource::read);
         let listed = read.map(Read::image_names);
         let still = |row: &&BuildRow| listed.as_ref().is_none_or(|listed| listed.contains(&row.name));
         let built = known.builds.iter().filter(still).filter(|row| !row.was_refused());
         // In a run for some stacks the others stay as they are, whatever was read.
-        let read = read.filter(|_| options.only.is_none());
+        let is_whole = source.is_some_and(|source| source.wish.selection == Selection::All);
+        let read = read.filter(|_| is_whole);
         let runs = applied(known).chain(live(known, swarm));
         Maker {
             built: built.filter_map(|row| ImageRef::parse(&row.name).ok()).collect(),

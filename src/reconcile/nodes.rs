@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::Session;
-use crate::deploy::pause;
 use crate::docker::prune::{self, Job};
 use crate::signal;
 
@@ -51,6 +50,6 @@ fn wait(session: &Session<'_>, job: &Job, patience: Duration) -> Result<Vec<(Str
             }
             return Ok(failures);
         }
-        pause(Duration::from_millis(300))?;
+        signal::pause(Duration::from_millis(300))?;
     }
 }

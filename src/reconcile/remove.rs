@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use super::{Session, own};
-use crate::deploy::pause;
+use super::Session;
 use crate::docker::Swarm;
 use crate::plan::{self, Evidence};
 use crate::report::Subject;
@@ -62,7 +61,7 @@ fn whole(session: &Session<'_>, name: &StackName) -> Result<()> {
             );
         }
         session.report.waiting(name.as_str(), "is being removed");
-        pause(Duration::from_millis(300))?;
+        signal::pause(Duration::from_millis(300))?;
     }
 }
 
@@ -82,7 +81,7 @@ pub fn remove_all(session: &Session<'_>, known: &Watched, swarm: &Swarm) -> Resu
         }
         let subject = Subject { repository: Some(&known.row.url), stack: name.as_str(), commit: None };
         if own.as_ref() == Some(name) {
-            session.report.note(subject, &own::stays(name));
+            session.report.note(subject, &plan::own_stays(name));
             continue;
         }
         match remove_and_say(session, subject, &known.identity, row, swarm) {

@@ -9,32 +9,30 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use super::Session;
+use super::contain::Contain;
+use super::memory::Converged;
 use crate::compose::REPOSITORY;
-use crate::deploy::Job;
 use crate::docker::payload::Stored;
 use crate::signal;
+use crate::stack::Payload;
 
 /// Two docker calls, and more only where there is something to remove.
-pub fn retire(session: &Session<'_>, converged: &[&Job<'_>]) -> Result<()> {
+pub fn retire(session: &Session<'_>, converged: &[Converged]) -> Result<()> {
     if converged.is_empty() {
         return Ok(());
     }
-    match remove(session, converged) {
-        Err(error) if error.is::<signal::Interrupted>() => Err(error),
-        Err(error) => {
-            let stacks: Vec<_> = converged.iter().map(|job| job.rendered.name.as_str()).collect();
-            let what = "earlier versions of its configs and secrets were not looked for";
-            session.report.note(&stacks.join(", "), &format!("{what}: {error:#}"));
-            Ok(())
-        }
-        Ok(()) => Ok(()),
+    if let Err(why) = remove(session, converged).contained()? {
+        let stacks: Vec<_> = converged.iter().map(|one| one.key.stack.as_str()).collect();
+        let what = "earlier versions of its configs and secrets were not looked for";
+        session.report.note(&stacks.join(", "), &format!("{what}: {why}"));
     }
+    Ok(())
 }
 
-fn remove(session: &Session<'_>, converged: &[&Job<'_>]) -> Result<()> {
+fn remove(session: &Session<'_>, converged: &[Converged]) -> Result<()> {
     let stored = session.docker.stored(REPOSITORY)?;
     let earlier: Vec<_> =
-        stored.iter().filter(|stored| converged.iter().any(|job| is_earlier(stored, job))).collect();
+        stored.iter().filter(|stored| converged.iter().any(|one| is_earlier(stored, one))).collect();
     if earlier.is_empty() {
         return Ok(());
     }
@@ -53,16 +51,17 @@ fn remove(session: &Session<'_>, converged: &[&Job<'_>]) -> Result<()> {
     Ok(())
 }
 
-/// Whether `stored` was put there for the job's stack by its source, and is no part of it any more. The
+/// Whether `stored` was put there for the stack by its source, and is no part of it any more. The
 /// mark proves it; without one, a release that did not rotate yet made it if `docker stack deploy` did, under
 /// the very name that an entry would have without its hash.
-fn is_earlier(stored: &Stored, job: &Job<'_>) -> bool {
-    let rendered = job.rendered;
-    let mut of_kind = rendered.rotated.iter().filter(|rotated| rotated.payload == stored.payload);
-    let is_script = rendered.scripts().iter().any(|script| script.name == stored.name);
-    stored.stack == rendered.name
-        && !is_script
-        && !of_kind.clone().any(|rotated| rotated.name == stored.name)
-        && (stored.mark == job.ownership.repository
-            || (stored.mark.is_empty() && of_kind.any(|rotated| rotated.plain == stored.name)))
+fn is_earlier(stored: &Stored, of: &Converged) -> bool {
+    let versions = match stored.payload {
+        Payload::Config => &of.versions.configs,
+        Payload::Secret => &of.versions.secrets,
+    };
+    stored.stack == of.key.stack
+        && !of.versions.scripts.contains(&stored.name)
+        && !versions.iter().any(|(name, _)| *name == stored.name)
+        && (stored.mark == of.key.source
+            || (stored.mark.is_empty() && versions.iter().any(|(_, plain)| *plain == stored.name)))
 }

@@ -1,45 +1,36 @@
 //! Stacks whose secrets are not in the Swarm are not deployed.
 
-use std::collections::BTreeSet;
-
 use anyhow::Result;
 
-use super::planned::{Planned, PlannedSource};
-use crate::docker::Docker;
-use crate::plan::{Action, Step};
+use super::{Key, Reconciler, Session};
+use crate::plan::{Decision, How};
 
-/// Refuses the deploys that lack a secret; docker is asked once, and only if a deploy needs one.
-pub fn refuse_missing(docker: &Docker, planned: &mut Planned) -> Result<()> {
-    let mut there = None;
-    for source in &mut planned.sources {
-        let mut refused = Vec::new();
-        for (index, step) in source.steps.iter().enumerate() {
-            let Some(needed) = needed(source, step) else { continue };
-            if there.is_none() {
-                there = Some(docker.secret_names()?);
-            }
-            let missing: Vec<_> = needed
-                .iter()
-                .filter(|name| !there.as_ref().is_some_and(|there| there.contains(*name)))
-                .collect();
-            if !missing.is_empty() {
-                refused.push((index, Action::Refuse(sentence(&missing))));
-            }
+impl Reconciler {
+    /// Asks docker for the secrets there are, if anything that is to be deployed needs one: once a run.
+    pub fn ask_for_secrets(&mut self, session: &Session<'_>, decisions: &[(Key, Decision)]) -> Result<()> {
+        let needs = |(key, decision): &(Key, Decision)| {
+            matches!(decision, Decision::Apply(apply) if matches!(apply.how, How::Deploy { .. }))
+                && !self.secrets_of(key).is_empty()
+        };
+        if self.memory.secrets.is_none() && decisions.iter().any(needs) {
+            self.memory.secrets = Some(session.docker.secret_names()?);
         }
-        for (index, action) in refused {
-            source.steps[index].action = action;
-        }
+        Ok(())
     }
-    Ok(())
-}
 
-/// The secrets that a step's deploy needs.
-fn needed<'a>(source: &'a PlannedSource, step: &Step) -> Option<&'a BTreeSet<String>> {
-    if !matches!(step.action, Action::Deploy { .. }) {
-        return None;
+    fn secrets_of(&self, key: &Key) -> Vec<&String> {
+        let source = self.sources.iter().find(|source| source.id == key.source);
+        let rendered = source.and_then(|source| source.desired(&key.stack)?.rendered());
+        rendered.into_iter().flat_map(|rendered| rendered.secrets()).collect()
     }
-    let rendered = source.desired(&step.name)?.rendered.as_ref()?.as_ref().ok()?;
-    Some(rendered.secrets()).filter(|secrets| !secrets.is_empty())
+
+    /// Why a stack must not be deployed, where secrets are missing.
+    pub fn missing_secrets(&self, key: &Key) -> Option<String> {
+        let there = self.memory.secrets.as_ref()?;
+        let missing: Vec<_> =
+            self.secrets_of(key).into_iter().filter(|name| !there.contains(*name)).collect();
+        (!missing.is_empty()).then(|| sentence(&missing))
+    }
 }
 
 fn sentence(missing: &[&String]) -> String {

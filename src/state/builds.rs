@@ -31,6 +31,11 @@ impl BuildRow {
     pub fn was_refused(&self) -> bool {
         self.content.is_empty()
     }
+
+    /// Whether a network cut it off: it is tried again whatever the source says.
+    pub fn was_cut_off(&self) -> bool {
+        self.error.is_some() && self.commit.is_empty()
+    }
 }
 
 impl State {

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::fault::fault;
 
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 11] = [
     // The older release's tables, which it made without a version.
     "CREATE TABLE IF NOT EXISTS images (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -104,6 +104,10 @@ const MIGRATIONS: [&str; 10] = [
     // What a look at the images that nothing uses had found, when none of them could go.
     "CREATE TABLE kept_images (found TEXT NOT NULL);",
     "CREATE TABLE installation (key TEXT NOT NULL);",
+    // When docker accepted it, in milliseconds since 1970, and what is to be recorded when it converged.
+    "ALTER TABLE attempts ADD COLUMN since INTEGER;
+    ALTER TABLE attempts ADD COLUMN given TEXT;
+    ALTER TABLE source_states ADD COLUMN asked INTEGER NOT NULL DEFAULT 0;",
 ];
 
 fn version(connection: &Connection) -> Result<usize> {

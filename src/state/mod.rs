@@ -3,13 +3,13 @@
 //! In: facts, after they happened. Out: rows. The documented tables (`images`, `stacks`,
 //! `repository_cache`) keep their columns and meaning; what more is needed lies in further tables.
 
-mod attempts;
 mod bindings;
 mod builds;
 mod events;
 mod images;
 mod key;
 mod migrations;
+mod motions;
 mod sources;
 mod stacks;
 mod texts;
@@ -25,11 +25,11 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::fault::{OrHint, fault, hint_of};
 
-pub use attempts::Attempt;
 pub use bindings::{BindingFile, BindingRow};
 pub use builds::BuildRow;
 pub use events::{Event, EventRow, Level};
 pub use images::ImageRow;
+pub use motions::{Given, GivenHow, Motion, Versions};
 pub use sources::SourceRow;
 pub use stacks::{AppliedService, Record, StackRow, StackStatus};
 pub use texts::Texts;

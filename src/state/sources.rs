@@ -21,13 +21,15 @@ pub struct SourceRow {
     pub commit: Option<String>,
     /// Why the last sync of it failed as a whole, if it did.
     pub error: Option<String>,
+    /// How often its files were read: the run that read them last decides about its stacks.
+    pub asked: i64,
 }
 
 impl State {
     /// All watched sources, in the order they were watched.
     pub fn sources(&self) -> Result<Vec<SourceRow>> {
         let mut query = self.connection.prepare(
-            "SELECT r.id, r.url, r.last_watch, s.commit_id, s.error
+            "SELECT r.id, r.url, r.last_watch, s.commit_id, s.error, coalesce(s.asked, 0)
              FROM repository_cache r LEFT JOIN source_states s ON s.repository_id = r.id ORDER BY r.id",
         )?;
         let rows = query.query_map([], |row| {
@@ -37,6 +39,7 @@ impl State {
                 last_watch: row.get(2)?,
                 commit: row.get(3)?,
                 error: row.get(4)?,
+                asked: row.get(5)?,
             })
         })?;
         rows.collect::<rusqlite::Result<_>>().context("cannot read the watched sources")
@@ -52,7 +55,19 @@ impl State {
             )
             .with_context(|| format!("cannot remember `{url}`"))?;
         let id = self.connection.last_insert_rowid();
-        Ok(SourceRow { id, url: url.to_owned(), last_watch, commit: None, error: None })
+        Ok(SourceRow { id, url: url.to_owned(), last_watch, commit: None, error: None, asked: 0 })
+    }
+
+    /// Notes that a run has read the files of a source, and from now on decides about its stacks: the number of
+    /// such runs.
+    pub fn note_asked(&self, source: &SourceRow) -> Result<i64> {
+        let asked = self.connection.query_row(
+            "INSERT INTO source_states (repository_id, asked) VALUES (?1, 1)
+             ON CONFLICT(repository_id) DO UPDATE SET asked = asked + 1 RETURNING asked",
+            params![source.id],
+            |row| row.get(0),
+        );
+        asked.with_context(|| format!("cannot record that `{}` is synced", source.url))
     }
 
     /// Notes a sync: `commit` if every stack of it was dealt with, `error` if the source failed whole.

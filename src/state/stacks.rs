@@ -100,6 +100,26 @@ pub struct Record<'a> {
 }
 
 #[cfg(test)]
+impl StackRow {
+    /// One of no services, for tests to fill in.
+    pub fn of(name: &str, status: StackStatus) -> Self {
+        Self {
+            id: 1,
+            name: StackName::known(name),
+            repository_url: "u".into(),
+            compose_path: format!("{name}/compose.yml"),
+            hash: String::new(),
+            status,
+            commit: Some("c1".into()),
+            drift: DriftPolicy::Correct,
+            error: None,
+            held: false,
+            services: BTreeMap::new(),
+        }
+    }
+}
+
+#[cfg(test)]
 impl<'a> Record<'a> {
     /// One that failed, for tests to fill in.
     pub fn failed(name: &'a StackName, repository_url: &'a str) -> Self {

@@ -6,15 +6,16 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use super::Run;
+use super::{Reconciler, Session};
 use crate::compose::{Ownership, REPOSITORY, RenderedStack};
 use crate::docker::Roll;
 use crate::docker::command::{NAMESPACE, ResolveImage};
 
-impl Run<'_> {
+impl Reconciler {
     /// What a service's script is to run once the service has its new image; `None` where it has no script.
-    pub(super) fn command_after(
-        &mut self,
+    pub fn command_after(
+        &self,
+        session: &Session<'_>,
         rendered: &RenderedStack,
         roll: &Roll,
     ) -> Result<Option<Vec<String>>> {
@@ -31,13 +32,14 @@ impl Run<'_> {
         // By its digest: the tag here may name another.
         let (tagged, pulled) = (roll.image.unpinned().to_string(), roll.image.pulled());
         let command =
-            self.docker.image_command(&pulled.unwrap_or_else(|| roll.image.clone()).to_string(), false)?;
+            session.docker.image_command(&pulled.unwrap_or_else(|| roll.image.clone()).to_string(), false)?;
         rendered.command_of(&service.name, &BTreeMap::from([(tagged, command)])).transpose()
     }
 
     /// `rendered` with nothing left open; most stacks are so from the beginning.
-    pub(super) fn with_secrets<'a>(
+    pub fn with_secrets<'a>(
         &mut self,
+        session: &Session<'_>,
         rendered: &'a RenderedStack,
         ownership: &Ownership,
         resolve: ResolveImage,
@@ -47,18 +49,18 @@ impl Run<'_> {
             return Ok(Cow::Borrowed(rendered));
         }
         for image in rendered.images_to_read() {
-            if !self.images.contains_key(image) {
-                self.observer.waiting(&rendered.name, &format!("reads the command of `{image}`"));
+            if !self.memory.commands.contains_key(image) {
+                session.report.waiting(rendered.name.as_str(), &format!("reads the command of `{image}`"));
                 // Where docker asks the registry again, the image that will run may not be the one here.
-                let command = self.docker.image_command(image, resolve == ResolveImage::Always)?;
-                self.images.insert(image.to_owned(), command);
+                let command = session.docker.image_command(image, resolve == ResolveImage::Always)?;
+                self.memory.commands.insert(image.to_owned(), command);
             }
         }
-        let complete = rendered.complete(&self.images)?;
+        let complete = rendered.complete(&self.memory.commands)?;
         // With the stack's own label, so that `docker stack rm` takes them along.
         let labels = [(NAMESPACE, rendered.name.as_str()), (REPOSITORY, &*ownership.repository)];
         for script in scripts {
-            self.docker.ensure_config(&script.name, &script.text, &labels)?;
+            session.docker.ensure_config(&script.name, &script.text, &labels)?;
         }
         Ok(Cow::Owned(complete))
     }

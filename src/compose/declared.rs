@@ -1,0 +1,57 @@
+//! What a rendered stack says of a service that shows in Swarm as well, so that one is told from the other.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use super::RenderedStack;
+use crate::yaml::Node;
+
+/// What a compose file declares of a service.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Declared {
+    /// How many tasks; `None` of a service that is not replicated.
+    pub replicas: Option<u64>,
+    /// Its environment as docker has it, `NAME=value`; `None` where it cannot be told.
+    pub environment: Option<BTreeSet<String>>,
+}
+
+impl RenderedStack {
+    /// What the file that docker gets declares of a service.
+    pub fn declared(&self, service: &str) -> Declared {
+        let services = self.tree.get("services");
+        let Some(node) = services.and_then(|services| services.get(service)) else {
+            return Declared::default();
+        };
+        let deploy = node.get("deploy");
+        let mode = deploy.as_ref().and_then(|deploy| deploy.get("mode"));
+        let is_replicated = mode.is_none_or(|mode| mode.is_null() || mode.text() == Some("replicated"));
+        let replicas = deploy.and_then(|deploy| deploy.get("replicas")).filter(|node| !node.is_null());
+        let replicas = match replicas {
+            None => Some(1),
+            Some(node) => node.text().and_then(|text| text.parse().ok()),
+        };
+        let environment = node.get("environment").filter(|node| !node.is_null());
+        Declared {
+            replicas: replicas.filter(|_| is_replicated),
+            environment: environment.map_or_else(|| Some(BTreeSet::new()), |node| environment_of(&node)),
+        }
+    }
+}
+
+fn environment_of(node: &Node) -> Option<BTreeSet<String>> {
+    if let Some(items) = node.items() {
+        let lines: BTreeSet<_> = items.iter().filter_map(|item| item.text()).map(str::to_owned).collect();
+        return (lines.len() == items.len() && lines.iter().all(|line| line.contains('='))).then_some(lines);
+    }
+    let line = |(name, value): &(Rc<Node>, Rc<Node>)| {
+        // Other numbers docker may write in other digits.
+        let typed = value.text().filter(|text| {
+            matches!(*text, "true" | "false")
+                || (text.parse::<u32>().is_ok() && !text.starts_with('0'))
+                || *text == "0"
+        });
+        Some(format!("{}={}", name.text()?, value.string_text().or(typed)?))
+    };
+    node.pairs()?;
+    node.merged_pairs().iter().map(line).collect()
+}

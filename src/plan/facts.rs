@@ -1,0 +1,114 @@
+//! What is known beside a task itself when it is decided about: gathered before, for all stacks together.
+
+use crate::docker::Roll;
+use crate::docker::command::ResolveImage;
+use crate::stack::StackName;
+
+/// The facts about one task.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// The commit that was read; empty where none was.
+    pub commit: &'a str,
+    /// Whether this run is for the stack.
+    pub is_selected: bool,
+    /// Why it is deployed whether or not anything changed.
+    pub forced: Option<&'a str>,
+    /// Another watched source that has its name.
+    pub owner: Option<&'a str>,
+    /// The watched source that hands it over to this one.
+    pub predecessor: Option<&'a str>,
+    /// Its source lists it no more, another one does.
+    pub handover: Option<Handover>,
+    /// Whether this DockerOps runs in it.
+    pub is_own: bool,
+    /// Whether it comes after all others, since its deploy may end this program, and these are not done.
+    pub comes_later: bool,
+    /// What came of it in this run already.
+    pub tried: Option<&'a Tried>,
+    /// The stacks it depends on that are not as they should be.
+    pub dependencies: Vec<(&'a StackName, Dependency)>,
+    /// An image that is being pulled for it.
+    pub pulling: Option<&'a str>,
+    /// Why it must not be deployed.
+    pub objections: Objections,
+    /// The services whose tag names another digest by now.
+    pub rolls: Vec<Roll>,
+    /// Which images docker is to ask for.
+    pub resolve: ResolveImage,
+}
+
+/// Why a stack must not be deployed, by what was checked. Each is a sentence.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Objections {
+    /// A binding lies where another source has one.
+    pub binding: Option<String>,
+    /// A secret is missing in the Swarm.
+    pub secret: Option<String>,
+    /// A config, secret, network or service name is another stack's.
+    pub object: Option<String>,
+}
+
+/// How a stack is that changes hands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handover {
+    /// It runs as its new source says.
+    Done,
+    /// Its new source is about to have it.
+    UnderWay,
+    /// Its new source could not take it.
+    Stuck,
+}
+
+/// How a stack is that another one depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dependency {
+    /// It is under way.
+    Moving,
+    /// An image of it is to be built.
+    Building,
+    /// It failed; whether it is not tried again until the source changes.
+    Failed {
+        /// See `Until::SourceChanges`.
+        held: bool,
+    },
+}
+
+/// What came of a stack in this run that is not to be tried again in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tried {
+    /// It failed.
+    Failed {
+        /// Why.
+        why: String,
+        /// Whether it is not to be tried again until the source changes.
+        held: bool,
+    },
+    /// docker was given it, and cannot be asked what came of it.
+    Unseen {
+        /// Why.
+        why: String,
+    },
+    /// It keeps what it runs: a new image could not be had.
+    Kept,
+}
+
+impl Default for Facts<'_> {
+    fn default() -> Self {
+        Self {
+            commit: "",
+            is_selected: true,
+            forced: None,
+            owner: None,
+            predecessor: None,
+            handover: None,
+            is_own: false,
+            comes_later: false,
+            tried: None,
+            dependencies: Vec::new(),
+            pulling: None,
+            objections: Objections::default(),
+            rolls: Vec::new(),
+            resolve: ResolveImage::Changed,
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Decides what is to be done about each stack; touches nothing.
+//!
+//! In: a `Task`, a stack as it is desired, recorded and live; and `Facts`, what else is known of it. Out: one
+//! `Decision`.
+
+mod decide;
+mod decision;
+mod facts;
+mod makers;
+mod owners;
+mod task;
+#[cfg(test)]
+mod tests;
+
+pub use decide::{UNSEEN, decide, own_stays};
+pub use decision::{Apply, Blocked, Decision, How, Remove, Until};
+pub use facts::{Dependency, Facts, Handover, Objections, Tried};
+pub use makers::{Maker, claim as claim_image};
+pub use owners::{Claims, Evidence, claim, claims, evidence, owner, release, take};
+pub use task::{Desired, DesiredStack, Images, Task};

@@ -1,0 +1,449 @@
+//! The table of decisions, and each pair of lines whose order matters.
+
+use std::collections::BTreeMap;
+
+use anyhow::anyhow;
+use chrono::Utc;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::compose::{FINGERPRINT, REPOSITORY, RenderedStack};
+use crate::docker::Roll;
+use crate::docker::command::ResolveImage;
+use crate::docker::service::{self, Service};
+use crate::image::ImageRef;
+use crate::manifest::{Layout, StackEntry};
+use crate::stack::{DriftPolicy, StackName};
+use crate::state::{AppliedService, Given, GivenHow, Motion, StackRow, StackStatus};
+
+const SOURCE: &str = "https://h/r";
+
+/// A stack `web` with one service `app`, to be bent.
+struct Case {
+    name: StackName,
+    desired: Option<DesiredStack>,
+    read: Option<Layout>,
+    row: Option<StackRow>,
+    motion: Option<Motion>,
+    live: Vec<Service>,
+    facts: Facts<'static>,
+}
+
+fn service(labels: &Value, image: &str, replicas: u64) -> Service {
+    let listed = serde_json::from_value(json!({"ID": "s", "Replicas": "1/1"})).unwrap();
+    let mut all = json!({"com.docker.stack.namespace": "web", "com.docker.stack.image": "app:1"});
+    all.as_object_mut().unwrap().extend(labels.as_object().unwrap().clone());
+    let spec = json!({"Name": "web_app", "Labels": all, "Mode": {"Replicated": {"Replicas": replicas}},
+        "TaskTemplate": {"ContainerSpec": {"Image": image}}});
+    service::read(vec![listed], vec![json!({"ID": "s", "Spec": spec})]).unwrap().remove(0)
+}
+
+fn ours(hash: &str) -> Service {
+    service(&json!({REPOSITORY: SOURCE, FINGERPRINT: hash}), "app:1", 1)
+}
+
+fn rendered(fingerprint: &str) -> RenderedStack {
+    RenderedStack::of("web", &[("app", "app:1")], fingerprint)
+}
+
+impl Case {
+    /// Listed, and nothing of it is known or runs.
+    fn new() -> Self {
+        let name = StackName::known("web");
+        let entry = StackEntry {
+            name: name.clone(),
+            enabled: true,
+            depends_on: Vec::new(),
+            drift: DriftPolicy::Correct,
+            compose_file: None,
+            compose_path: "web/compose.yml".into(),
+        };
+        let desired = DesiredStack { entry, rendered: Some(Ok(rendered("h1"))), images: Images::Ready };
+        let facts = Facts { commit: "c1", ..Facts::default() };
+        let (row, motion) = (None, None);
+        Self { name, desired: Some(desired), read: Some(Layout::List), row, motion, live: Vec::new(), facts }
+    }
+
+    /// It converged, and runs as Git says.
+    fn deployed() -> Self {
+        let live = ours("h1");
+        let applied = AppliedService { image: Some("app:1".into()), spec: live.summary.clone() };
+        let services = BTreeMap::from([("web_app".to_owned(), applied)]);
+        let mut row = StackRow::of("web", StackStatus::Deployed);
+        (row.hash, row.services) = ("h1".into(), services);
+        Self { row: Some(row), live: vec![live], ..Self::new() }
+    }
+
+    /// Swarm went back from it.
+    fn held() -> Self {
+        let mut case = Self::deployed();
+        case.row().status = StackStatus::Error;
+        case.row().error = Some("rolled back".into());
+        case.row().held = true;
+        case
+    }
+
+    fn with(mut self, bend: impl FnOnce(&mut Self)) -> Self {
+        bend(&mut self);
+        self
+    }
+
+    fn row(&mut self) -> &mut StackRow {
+        self.row.as_mut().unwrap()
+    }
+
+    fn wish(&mut self) -> &mut DesiredStack {
+        self.desired.as_mut().unwrap()
+    }
+
+    fn entry(&mut self) -> &mut StackEntry {
+        &mut self.wish().entry
+    }
+
+    fn decide(&self) -> Decision {
+        let desired = self.read.map_or(Desired::Unread, |layout| Desired::of(self.desired.as_ref(), layout));
+        let (recorded, motion) = (self.row.as_ref(), self.motion.as_ref());
+        let live = self.live.iter().collect();
+        decide(&Task { source: SOURCE, name: &self.name, desired, recorded, motion, live }, &self.facts)
+    }
+
+    /// In a word, with the reason.
+    fn says(&self) -> String {
+        match self.decide() {
+            Decision::InSync { drifts } if drifts.is_empty() => "in sync".into(),
+            Decision::InSync { .. } => "in sync, drifted".into(),
+            Decision::InMotion => "in motion".into(),
+            Decision::Apply(Apply { how: How::Deploy { .. }, reason, .. }) => format!("deploy: {reason}"),
+            Decision::Apply(Apply { how: How::Roll(_), .. }) => "roll".into(),
+            Decision::Apply(Apply { how: How::Adopt, .. }) => "adopt".into(),
+            Decision::Remove(Remove::FromSwarm { reason, .. }) => format!("remove: {reason}"),
+            Decision::Remove(Remove::NoteStopped) => "note that it is stopped".into(),
+            Decision::Remove(Remove::Forget) => "forget".into(),
+            Decision::Blocked(blocked) => format!("{:?}: {}", blocked.until, blocked.why),
+        }
+    }
+}
+
+fn motion(hash: &str) -> Motion {
+    let given = Given {
+        how: GivenHow::Deploy,
+        reason: "new".into(),
+        commit: "c1".into(),
+        compose_path: String::new(),
+        drift: DriftPolicy::Correct,
+        services: BTreeMap::new(),
+        versions: crate::state::Versions::default(),
+        text: String::new(),
+    };
+    Motion {
+        repository_id: 1,
+        name: StackName::known("web"),
+        hash: hash.into(),
+        rolls: BTreeMap::new(),
+        since: Utc::now(),
+        given: Some(given),
+    }
+}
+
+fn roll() -> Vec<Roll> {
+    let image = format!("app:1@sha256:{}", "ab".repeat(32));
+    vec![Roll { service: "web_app".into(), image: ImageRef::parse(&image).unwrap() }]
+}
+
+#[track_caller]
+fn table(rows: Vec<(Case, &str)>) {
+    for (at, (case, expected)) in rows.iter().enumerate() {
+        let says = case.says();
+        assert!(says.starts_with(expected), "row {at}: `{says}`, not `{expected}`");
+    }
+}
+
+#[test]
+fn what_is_listed() {
+    let new = Case::new;
+    let deployed = Case::deployed;
+    let by_hand = |labels: Value| Case::new().with(|case| case.live = vec![service(&labels, "app:1", 1)]);
+    table(vec![
+        (new(), "deploy: new"),
+        (by_hand(json!({})), "deploy: adopted: it was deployed by hand before"),
+        (by_hand(json!({REPOSITORY: SOURCE})), "deploy: changed"),
+        (
+            by_hand(json!({REPOSITORY: "https://h/other"})),
+            "NextRun: another DockerOps deploys the stack `web`, from `https://h/other`",
+        ),
+        (
+            by_hand(json!({REPOSITORY: "https://h/other"})).with(|case| case.facts.forced = Some("forced")),
+            "deploy: forced",
+        ),
+        (
+            deployed()
+                .with(|case| case.live = vec![service(&json!({REPOSITORY: "https://h/other"}), "app:1", 1)]),
+            "NextRun: another DockerOps",
+        ),
+        (new().with(|case| case.live = vec![ours("h1")]), "adopt"),
+        (new().with(|case| case.live = vec![ours("h0")]), "deploy: changed"),
+        (
+            new().with(|case| {
+                case.live = vec![service(&json!({REPOSITORY: SOURCE, FINGERPRINT: "h1"}), "app:2", 1)]
+            }),
+            "deploy: changed",
+        ),
+        (
+            by_hand(json!({REPOSITORY: "https://h/other"}))
+                .with(|case| case.facts.predecessor = Some("https://h/other")),
+            "deploy: changed",
+        ),
+        (deployed(), "in sync"),
+        (deployed().with(|case| case.row().hash = "h0".into()), "adopt"),
+        (
+            deployed().with(|case| {
+                case.row().hash = "h0".into();
+                case.live = vec![ours("h0")];
+            }),
+            "deploy: changed",
+        ),
+        (deployed().with(|case| case.row().status = StackStatus::Stopped), "adopt"),
+        (deployed().with(|case| case.live.clear()), "deploy: drifted: `web_app` removed by hand"),
+        (deployed().with(|case| case.facts.rolls = roll()), "roll"),
+        (deployed().with(|case| case.facts.forced = Some("forced")), "deploy: forced"),
+        (Case::held(), "SourceChanges: rolled back"),
+        (Case::held().with(|case| case.facts.commit = "c2"), "deploy: the last attempt failed"),
+        (Case::held().with(|case| case.row().held = false), "deploy: the last attempt failed"),
+        (Case::held().with(|case| case.facts.rolls = roll()), "roll"),
+        (
+            Case::held().with(|case| {
+                case.facts.rolls = roll();
+                case.row().hash = "h0".into();
+            }),
+            "SourceChanges: rolled back",
+        ),
+    ]);
+}
+
+#[test]
+fn what_drifted() {
+    let scaled = |policy: DriftPolicy| {
+        Case::deployed().with(|case| {
+            case.live = vec![service(&json!({REPOSITORY: SOURCE, FINGERPRINT: "h1"}), "app:1", 3)];
+            case.entry().drift = policy;
+        })
+    };
+    table(vec![
+        (scaled(DriftPolicy::Correct), "deploy: drifted: `web_app` by hand: scaled from 1 to 3"),
+        (scaled(DriftPolicy::Report), "in sync, drifted"),
+        (scaled(DriftPolicy::Ignore), "in sync"),
+        (scaled(DriftPolicy::Report).with(|case| case.facts.rolls = roll()), "roll"),
+        (scaled(DriftPolicy::Correct).with(|case| case.facts.rolls = roll()), "deploy: drifted"),
+    ]);
+}
+
+#[test]
+fn what_is_not_to_run() {
+    let gone = |layout| Case::deployed().with(|case| (case.desired, case.read) = (None, Some(layout)));
+    let off = || Case::deployed().with(|case| case.wish().rendered = None);
+    let own = |case: &mut Case| case.facts.is_own = true;
+    let handover = |how| gone(Layout::List).with(|case| case.facts.handover = Some(how));
+    let stopped = |case: &mut Case| {
+        case.row().status = StackStatus::Stopped;
+        case.live.clear();
+    };
+    table(vec![
+        (gone(Layout::List), "remove: it is no longer listed"),
+        (gone(Layout::Files), "NextRun: left as it is: `stacks.yaml`, which listed it, is gone"),
+        (
+            gone(Layout::Files).with(|case| case.row().compose_path = "docker-compose-web.yml".into()),
+            "remove: its file is gone",
+        ),
+        (gone(Layout::Nothing), "NextRun: left as it is: no file of the source"),
+        (gone(Layout::List).with(own), "NextRun: left as it is: this DockerOps runs in it"),
+        (gone(Layout::List).with(stopped), "forget"),
+        (gone(Layout::Nothing).with(stopped), "forget"),
+        (handover(Handover::Done), "forget"),
+        (handover(Handover::UnderWay), "Handover"),
+        (handover(Handover::Stuck), "NewOwner"),
+        (off(), "remove: `enabled: false`"),
+        (off().with(own), "NextRun: left as it is: this DockerOps runs in it"),
+        (off().with(stopped), "in sync"),
+        (off().with(|case| (case.row, case.live) = (None, Vec::new())), "note that it is stopped"),
+        (off().with(|case| case.row = None), "remove: `enabled: false`"),
+    ]);
+}
+
+#[test]
+fn what_was_not_read_stays_as_it_is() {
+    let unread = |case: Case| case.with(|case| case.read = None);
+    let scaled = |policy| {
+        unread(Case::deployed()).with(|case| {
+            case.live.clear();
+            case.row().drift = policy;
+        })
+    };
+    table(vec![
+        (unread(Case::deployed()), "in sync"),
+        (scaled(DriftPolicy::Report), "in sync, drifted"),
+        (scaled(DriftPolicy::Ignore), "in sync"),
+        (unread(Case::held()), "SourceChanges: rolled back"),
+        (unread(Case::held()).with(|case| case.row().held = false), "Selected { well: false }"),
+        (unread(Case::deployed()).with(|case| case.motion = Some(motion("h2"))), "in motion"),
+    ]);
+}
+
+#[test]
+fn what_is_in_motion_is_judged_and_a_change_overtakes_it() {
+    let moving = |hash| Case::deployed().with(|case| case.motion = Some(motion(hash)));
+    let unseen = |update: &str| {
+        moving("h1").with(|case| {
+            case.motion.as_mut().unwrap().given = None;
+            case.live[0].update = serde_json::from_value(json!({"State": update})).ok();
+        })
+    };
+    table(vec![
+        (moving("h1"), "in motion"),
+        (moving("h1").with(|case| case.live.clear()), "in motion"),
+        (moving("h1").with(|case| case.row().status = StackStatus::Error), "in motion"),
+        (moving("h1").with(|case| case.facts.rolls = roll()), "in motion"),
+        // Another version was given to docker since: what the row says is not what runs, and no hand did it.
+        (moving("h2"), "deploy: changed"),
+        (moving("h2").with(|case| case.row = None), "deploy: new"),
+        (moving("h1").with(|case| case.facts.forced = Some("forced")), "deploy: forced"),
+        (unseen("rollback_completed"), "adopt"),
+        (unseen("completed"), "in sync"),
+    ]);
+}
+
+/// What blocks a deploy, in the order of precedence: each wins over all behind it.
+#[test]
+fn precedence() {
+    type Bend = fn(&mut Case);
+    let lines: &[(Bend, &str)] = &[
+        (|case| case.facts.is_selected = false, "Selected { well: "),
+        (|case| case.facts.owner = Some("https://h/other"), "NextRun: the stack `web` belongs to"),
+        (|case| case.wish().images = Images::ToBuild(vec!["b:1".into()]), "Build: its image `b:1`"),
+        (
+            |case| {
+                let other = service(&json!({}), "app:1", 1);
+                case.live = vec![Service { name: "web_other".into(), ..other }];
+                case.row = None;
+            },
+            "NextRun: not deployed: a stack `web` that DockerOps did not deploy",
+        ),
+        (
+            |case| {
+                const FAILED: &Tried = &Tried::Kept;
+                case.facts.tried = Some(FAILED);
+            },
+            "in sync",
+        ),
+        (|case| case.facts.objections.binding = Some("the binding".into()), "NextRun: the binding"),
+        (|case| case.facts.objections.secret = Some("no secret".into()), "NextRun: no secret"),
+        (|case| case.facts.objections.object = Some("its network".into()), "NextRun: its network"),
+        (
+            |case| case.facts.dependencies.push((name("db"), Dependency::Failed { held: false })),
+            "NextRun: not deployed: it depends on `db`",
+        ),
+        (
+            |case| case.facts.dependencies.push((name("mq"), Dependency::Moving)),
+            "Dependency: it waits for `mq`",
+        ),
+        (|case| case.facts.comes_later = true, "Others"),
+        (|case| case.facts.pulling = Some("app:1"), "Pull: `app:1` is being pulled"),
+        (|_| {}, "deploy: new"),
+    ];
+    for (at, (bend, expected)) in lines.iter().enumerate() {
+        for (behind, _) in &lines[at..] {
+            // The one in front is bent last, so that it stands where both touch the same.
+            let says = Case::new().with(behind).with(bend).says();
+            assert!(says.starts_with(expected), "`{says}`, not `{expected}`");
+        }
+    }
+}
+
+fn name(text: &str) -> &'static StackName {
+    Box::leak(Box::new(StackName::known(text)))
+}
+
+#[test]
+fn other_lines_whose_order_matters() {
+    let wrong = |case: &mut Case| case.wish().rendered = Some(Err(anyhow!("no such key")));
+    let conflict = |case: &mut Case| case.facts.objections.binding = Some("the binding".into());
+    let failed = |held| {
+        move |case: &mut Case| {
+            let tried = Tried::Failed { why: "it failed".into(), held };
+            case.facts.tried = Some(Box::leak(Box::new(tried)));
+        }
+    };
+    let moving = |case: &mut Case| case.facts.dependencies.push((name("db"), Dependency::Moving));
+    table(vec![
+        (Case::deployed().with(wrong), "NextRun: no such key"),
+        (
+            Case::deployed().with(wrong).with(|case| case.facts.owner = Some("x")),
+            "NextRun: the stack `web` belongs",
+        ),
+        (
+            Case::deployed().with(wrong).with(|case| case.facts.forced = Some("forced")),
+            "NextRun: no such key",
+        ),
+        // A conflict of bindings overwrites neither what is held nor what is not asked for.
+        (Case::held().with(conflict), "SourceChanges: rolled back"),
+        (Case::deployed().with(conflict), "NextRun: the binding"),
+        (
+            Case::deployed().with(conflict).with(|case| case.facts.is_selected = false),
+            "Selected { well: true }",
+        ),
+        // A roll waits for what it depends on, as a deploy does.
+        (
+            Case::deployed().with(|case| case.facts.rolls = roll()).with(moving),
+            "Dependency: it waits for `db`",
+        ),
+        (Case::deployed().with(moving), "in sync"),
+        // What failed in this run is not tried again in it, forced or not.
+        (Case::new().with(failed(false)), "NextRun: it failed"),
+        (Case::new().with(failed(true)), "SourceChanges: it failed"),
+        (
+            Case::new().with(failed(false)).with(|case| case.facts.forced = Some("forced")),
+            "NextRun: it failed",
+        ),
+        // A missing secret is no objection to what runs, nor to a roll.
+        (Case::deployed().with(|case| case.facts.objections.secret = Some("none".into())), "in sync"),
+        (
+            Case::deployed().with(|case| {
+                case.facts.rolls = roll();
+                case.facts.objections.secret = Some("none".into());
+            }),
+            "roll",
+        ),
+        (
+            Case::new().with(|case| case.wish().images = Images::Failed("b:1".into(), "exit 1".into())),
+            "SourceChanges: not deployed: its image `b:1` could not be built",
+        ),
+        (
+            Case::new().with(|case| case.wish().images = Images::Refused("b:1".into(), "why".into())),
+            "NextRun: not deployed: its image `b:1` is not built: why",
+        ),
+        (
+            Case::new()
+                .with(|case| case.facts.dependencies.push((name("db"), Dependency::Failed { held: true }))),
+            "SourceChanges: not deployed: it depends on `db`, which failed",
+        ),
+        (
+            Case::new().with(|case| case.facts.dependencies.push((name("db"), Dependency::Building))),
+            "Dependency: it depends on `db`, whose image is to be built",
+        ),
+    ]);
+}
+
+#[test]
+fn an_edited_image_is_put_back_and_all_are_asked_for_where_docker_may() {
+    let edited = || {
+        Case::deployed().with(|case| {
+            case.live = vec![service(&json!({REPOSITORY: SOURCE, FINGERPRINT: "h1"}), "app:2", 1)]
+        })
+    };
+    let how = |case: Case| match case.decide() {
+        Decision::Apply(Apply { how: How::Deploy { resolve, edited }, .. }) => (resolve, edited),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(how(edited()), (ResolveImage::Changed, vec!["web_app".to_owned()]));
+    let always = edited().with(|case| case.facts.resolve = ResolveImage::Always);
+    assert_eq!(how(always), (ResolveImage::Always, vec![]));
+}

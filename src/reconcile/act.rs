@@ -1,0 +1,369 @@
+//! The second half of a turn: what each decision does to the world.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use chrono::Utc;
+
+use super::contain::Contain;
+use super::images::Pulled;
+use super::look::REMOVAL;
+use super::memory::{Ended, Removing};
+use super::source::WatchedSource;
+use super::{Key, Reconciler, Session};
+use crate::compose::{Ownership, RenderedStack};
+use crate::docker::command::ResolveImage;
+use crate::docker::{Deployment, Roll, Swarm};
+use crate::drift::{self, Drift};
+use crate::plan::{self, Apply, Blocked, Decision, DesiredStack, Evidence, Tried, Until};
+use crate::stack::Payload;
+use crate::state::{AppliedService, Given, GivenHow, Motion, Record, StackStatus, Versions};
+
+/// Behind what is not tried again by itself.
+const HELD: &str = " (held until the repository changes, or `reconcile --force`)";
+
+impl Reconciler {
+    /// The source of a stack; it is there as long as decisions about it are.
+    fn source(&self, key: &Key) -> Result<&WatchedSource> {
+        let source = self.sources.iter().find(|source| source.id == key.source);
+        source.with_context(|| format!("`{}` is not looked after", key.source))
+    }
+
+    fn source_mut(&mut self, key: &Key) -> Option<&mut WatchedSource> {
+        self.sources.iter_mut().find(|source| source.id == key.source)
+    }
+
+    fn rendered(&self, key: &Key) -> Result<RenderedStack> {
+        let rendered = self.source(key)?.desired(&key.stack).and_then(DesiredStack::rendered);
+        rendered.cloned().with_context(|| format!("`{key}` was not read"))
+    }
+
+    /// `docker stack deploy`, once its bindings lie there and its images are here.
+    pub fn deploy(
+        &mut self,
+        session: &Session<'_>,
+        key: &Key,
+        resolve: ResolveImage,
+        edited: &[String],
+        reason: &str,
+        swarm: &Swarm,
+    ) -> Result<()> {
+        if self.memory.told.insert((key.clone(), format!("deploy {reason}"))) {
+            session.report.progress(&format!("`{key}` is to be deployed: {reason}"));
+        }
+        self.copy_bindings(session, key)?;
+        let rendered = self.rendered(key)?;
+        if let Pulled::UnderWay = self.bring(session, key, &rendered, resolve, swarm)? {
+            return Ok(());
+        }
+        session.report.waiting(key.stack.as_str(), "is being deployed");
+        let source = self.source(key)?;
+        let commit = source.commit().unwrap_or_default().to_owned();
+        let ownership = Ownership { repository: source.id.clone(), commit };
+        self.attempted(key);
+        let complete = self.with_secrets(session, &rendered, &ownership, resolve)?;
+        for service in edited {
+            session.docker.forget_image(service)?;
+        }
+        let (text, copies) = (complete.text(&ownership)?, complete.copies(&session.places.checkouts)?);
+        let folder = copies.path();
+        session.docker.deploy(Deployment { name: &rendered.name, text, folder, resolve })?;
+        self.set_in_motion(session, key, &rendered, GivenHow::Deploy, reason, BTreeMap::new())
+    }
+
+    /// Services get what their tags name now. A new image that this node cannot pull would most likely fail on the
+    /// others too: what runs stays.
+    pub fn roll(&mut self, session: &Session<'_>, key: &Key, rolls: &[Roll], apply: &Apply) -> Result<()> {
+        self.note_drifts(session, key, &apply.drifts)?;
+        self.copy_bindings(session, key)?;
+        match self.bring_rolls(session, key, rolls)? {
+            Pulled::UnderWay => return Ok(()),
+            Pulled::Failed(image, why) => {
+                let why = format!("`{image}` has changed in its registry, and could not be pulled: {why}");
+                let source = self.source(key)?;
+                session.report.note(source.subject(&key.stack), &format!("{why}; it keeps what it runs"));
+                self.memory.tried.insert(key.clone(), Tried::Kept);
+                self.stirred = true;
+                return Ok(());
+            }
+            Pulled::Done => {}
+        }
+        let rendered = self.rendered(key)?;
+        session.report.waiting(key.stack.as_str(), "is being deployed");
+        self.attempted(key);
+        for roll in rolls {
+            let command = self.command_after(session, &rendered, roll)?;
+            session.docker.roll(roll, command.as_deref())?;
+        }
+        let images = rolls.iter().map(|roll| (roll.service.clone(), roll.image.to_string())).collect();
+        self.set_in_motion(session, key, &rendered, GivenHow::Roll, &apply.reason, images)
+    }
+
+    /// What runs already is only looked at.
+    pub fn adopt(&mut self, session: &Session<'_>, key: &Key, reason: &str) -> Result<()> {
+        self.copy_bindings(session, key)?;
+        let rendered = self.rendered(key)?;
+        self.attempted(key);
+        self.set_in_motion(session, key, &rendered, GivenHow::Adopt, reason, BTreeMap::new())
+    }
+
+    /// A wish to deploy it by force is met by trying.
+    fn attempted(&mut self, key: &Key) {
+        self.memory.has_acted = true;
+        if let Some(source) = self.source_mut(key) {
+            source.forced.remove(&key.stack);
+        }
+    }
+
+    fn set_in_motion(
+        &mut self,
+        session: &Session<'_>,
+        key: &Key,
+        rendered: &RenderedStack,
+        how: GivenHow,
+        reason: &str,
+        rolls: BTreeMap<String, String>,
+    ) -> Result<()> {
+        let source = self.source(key)?;
+        let Some((row, desired)) = source.row.as_ref().zip(source.desired(&key.stack)) else { return Ok(()) };
+        let of = |payload: Payload| {
+            let rotated = rendered.rotated.iter().filter(|rotated| rotated.payload == payload);
+            rotated.map(|rotated| (rotated.name.clone(), rotated.plain.clone())).collect()
+        };
+        let image = |service: &crate::compose::Service| service.image.as_ref().map(ToString::to_string);
+        let given = Given {
+            how,
+            reason: reason.to_owned(),
+            commit: source.commit().unwrap_or_default().to_owned(),
+            compose_path: desired.entry.compose_path.clone(),
+            drift: desired.entry.drift,
+            services: rendered
+                .services
+                .iter()
+                .map(|service| (rendered.name.scope(&service.name), image(service)))
+                .collect(),
+            versions: Versions {
+                configs: of(Payload::Config),
+                secrets: of(Payload::Secret),
+                scripts: rendered.scripts().iter().map(|script| script.name.clone()).collect(),
+            },
+            text: rendered.shown(),
+        };
+        let motion = Motion {
+            repository_id: row.id,
+            name: key.stack.clone(),
+            hash: rendered.fingerprint.clone(),
+            rolls,
+            since: Utc::now(),
+            given: Some(given),
+        };
+        session.state.note_motion(&motion)?;
+        self.memory.watches.remove(key);
+        if let Some(source) = self.source_mut(key) {
+            source.motions.retain(|known| known.name != key.stack);
+            source.motions.push(motion);
+        }
+        Ok(())
+    }
+
+    /// What is as it should be keeps what it mounts; what moved of it without a deploy is recorded.
+    pub fn keep(&mut self, session: &Session<'_>, key: &Key, drifts: &[Drift]) -> Result<()> {
+        self.note_drifts(session, key, drifts)?;
+        if self.source(key)?.desired(&key.stack).is_none() {
+            return Ok(());
+        }
+        if !self.options.dry_run {
+            self.copy_bindings(session, key)?;
+        }
+        let source = self.source(key)?;
+        let (Some(row), Some(record)) = (source.stack(&key.stack), source.record(&key.stack, None)) else {
+            return Ok(());
+        };
+        // It may have moved its file, or changed what it wants done about drift.
+        if row.compose_path != record.compose_path || row.drift != record.drift {
+            let error = row.error.as_deref();
+            session.state.record(&Record { status: row.status, error, held: row.held, ..record })?;
+        } else if let Some(owner) = source.row.as_ref().filter(|_| source.motion(&key.stack).is_some()) {
+            session.state.forget_motion(owner, &key.stack)?;
+        }
+        Ok(())
+    }
+
+    /// Says what drifted and is left.
+    pub fn note_drifts(&self, session: &Session<'_>, key: &Key, drifts: &[Drift]) -> Result<()> {
+        if !drifts.is_empty() {
+            let text = format!("drifted, left as it is: {}", drift::sentence(drifts));
+            session.report.stays_noted(self.source(key)?.subject(&key.stack), &text);
+        }
+        Ok(())
+    }
+
+    /// Why nothing can be done is told and recorded, where that is a failure.
+    pub fn block(
+        &mut self,
+        session: &Session<'_>,
+        key: &Key,
+        blocked: &Blocked,
+        decision: Decision,
+    ) -> Result<()> {
+        self.memory.decided(key, decision);
+        if !blocked.until.is_failure() {
+            return Ok(());
+        }
+        let held = blocked.until == Until::SourceChanges;
+        let told = if held { format!("{}{HELD}", blocked.why) } else { blocked.why.clone() };
+        let is_new = self.memory.told.insert((key.clone(), told.clone()));
+        let source = self.source(key)?;
+        if is_new {
+            session.report.stays_failed(source.subject(&key.stack), &told);
+        }
+        if source.read().is_none() || blocked.until == Until::Seen {
+            return Ok(());
+        }
+        let why = match &blocked.detail {
+            Some(detail) => format!("{}: {detail}", blocked.why),
+            None => blocked.why.clone(),
+        };
+        let row = source.stack(&key.stack);
+        let is_known = row.is_some_and(|row| {
+            let same = row.error.as_deref().is_some_and(|known| known == crate::plain::text(&why));
+            same && row.status == StackStatus::Error
+                && row.held == held
+                && row.commit.as_deref() == source.commit()
+        });
+        if let Some(record) = source.record(&key.stack, Some(&why)).filter(|_| is_new && !is_known) {
+            session.state.record(&Record { held, ..record })?;
+        }
+        Ok(())
+    }
+
+    /// What was tried failed: told, recorded, and not tried again in this run.
+    pub fn fail(&mut self, session: &Session<'_>, key: &Key, why: &str, held: bool) -> Result<()> {
+        session.report.settle(key.stack.as_str());
+        let until = if held { Until::SourceChanges } else { Until::NextRun };
+        self.memory.tried.insert(key.clone(), Tried::Failed { why: why.to_owned(), held });
+        self.memory.ended.remove(key);
+        let told = if held { format!("{why}{HELD}") } else { why.to_owned() };
+        self.memory.told.insert((key.clone(), told));
+        self.memory.decided(key, Decision::blocked(why, until));
+        self.stirred = true;
+        let source = self.source(key)?;
+        session.report.failed(source.subject(&key.stack), why);
+        let Some(record) = source.record(&key.stack, Some(why)) else { return Ok(()) };
+        let Some(rendered) = source.desired(&key.stack).and_then(DesiredStack::rendered) else {
+            return session.state.record(&Record { held, ..record });
+        };
+        // Of a first attempt at least the images are known; later ones keep what had converged.
+        let first = source.stack(&key.stack).is_none_or(|row| row.services.is_empty());
+        let services = first.then(|| unapplied(rendered));
+        session.state.record(&Record { held, services, ..record })?;
+        session.state.note_text(&key.stack, &source.url, &rendered.shown(), false)
+    }
+
+    /// Removes a stack on evidence that it is ours, and looks in later turns until nothing of it is left.
+    pub fn remove(&mut self, session: &Session<'_>, key: &Key, disabled: bool, swarm: &Swarm) -> Result<()> {
+        if self.memory.removing.contains_key(key) {
+            return Ok(());
+        }
+        self.memory.has_acted = true;
+        let source = self.source(key)?;
+        let row = source.stack(&key.stack);
+        let subject = source.subject(&key.stack);
+        match plan::evidence(&key.stack, &source.id, row, swarm) {
+            Evidence::None => {
+                let text = "left alone: nothing shows that DockerOps deployed it from this source";
+                session.report.note(subject, text);
+                self.removed(session, key, disabled, Ended::NotOurs)
+            }
+            Evidence::Services(ids) => {
+                session.docker.remove_services(&ids)?;
+                let text = "its services were removed; those added by hand, and their networks, stay";
+                session.report.removed(subject, text);
+                self.removed(session, key, disabled, Ended::Removed)
+            }
+            Evidence::Whole => {
+                let removing = Removing { since: Instant::now(), disabled };
+                self.memory.removing.insert(key.clone(), removing);
+                self.remove_once(session, key, removing)
+            }
+        }
+    }
+
+    /// One `docker stack rm` for each stack that is being removed.
+    pub fn go_on_removing(&mut self, session: &Session<'_>) -> Result<()> {
+        for (key, removing) in self.memory.removing.clone() {
+            if let Err(why) = self.remove_once(session, &key, removing).contained()? {
+                self.fail(session, &key, &why, false)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_once(&mut self, session: &Session<'_>, key: &Key, removing: Removing) -> Result<()> {
+        let late =
+            removing.since.elapsed() >= REMOVAL.min(session.deploy_timeout.max(Duration::from_secs(10)));
+        let gone = session.docker.remove_stack(&key.stack).contained()?;
+        if gone == Ok(true) {
+            self.memory.removing.remove(key);
+            session.report.settle(key.stack.as_str());
+            session.report.removed(self.source(key)?.subject(&key.stack), "removed; its volumes stay");
+            return self.removed(session, key, removing.disabled, Ended::Removed);
+        }
+        if !late {
+            session.report.waiting(key.stack.as_str(), "is being removed");
+            return Ok(());
+        }
+        self.memory.removing.remove(key);
+        let why = gone.err().unwrap_or_else(|| format!("`docker stack rm {key}` leaves something behind"));
+        Err(anyhow::anyhow!("not removed: {why}"))
+    }
+
+    fn removed(&mut self, session: &Session<'_>, key: &Key, disabled: bool, ended: Ended) -> Result<()> {
+        self.memory.happened.removed += usize::from(ended == Ended::Removed);
+        self.memory.ended.insert(key.clone(), ended);
+        self.stirred = true;
+        if disabled {
+            return self.note_stopped(session, key);
+        }
+        self.memory.decided(key, Decision::in_sync());
+        match &self.source(key)?.row {
+            Some(row) => session.state.forget_stack(&key.stack, &row.url),
+            None => Ok(()),
+        }
+    }
+
+    /// It is disabled, and does not run.
+    pub fn note_stopped(&mut self, session: &Session<'_>, key: &Key) -> Result<()> {
+        self.memory.decided(key, Decision::in_sync());
+        let Some(record) = self.source(key)?.record(&key.stack, None) else { return Ok(()) };
+        let services = Some(BTreeMap::new());
+        session.state.record(&Record { status: StackStatus::Stopped, hash: Some(""), services, ..record })
+    }
+
+    /// It is another source's, or gone.
+    pub fn forget(&mut self, session: &Session<'_>, key: &Key) -> Result<()> {
+        self.memory.decisions.remove(key);
+        match &self.source(key)?.row {
+            Some(row) => session.state.forget_stack(&key.stack, &row.url),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The services of a stack that did not converge so far.
+fn unapplied(rendered: &RenderedStack) -> BTreeMap<String, AppliedService> {
+    let service = |service: &crate::compose::Service| {
+        let image = service.image.as_ref().map(ToString::to_string);
+        (rendered.name.scope(&service.name), AppliedService { image, spec: BTreeMap::new() })
+    };
+    rendered.services.iter().map(service).collect()
+}
+
+impl Removing {
+    /// The decision that is being carried out.
+    pub fn decision(&self) -> Decision {
+        let reason = "it is being removed".to_owned();
+        Decision::Remove(plan::Remove::FromSwarm { reason, disabled: self.disabled })
+    }
+}

@@ -1,0 +1,191 @@
+//! Sources asked: one `ls-remote` each, then what has work is fetched and read, eight at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Error, Result};
+
+use super::session::{Selection, Session, Target, Wish};
+use super::source::{Content, WatchedSource};
+use super::{Key, Reconciler, builds, fetch};
+use crate::docker::Swarm;
+use crate::drift;
+use crate::git::{self, Commit};
+use crate::plan;
+use crate::stack::{DriftPolicy, StackName};
+use crate::state::{StackRow, StackStatus};
+use crate::watched::{Watched, watched};
+
+impl Reconciler {
+    /// Looks after `targets` from now on: what they name now is what is wanted.
+    pub fn ask(&mut self, session: &Session<'_>, targets: Vec<Target>, wish: &Wish) -> Result<()> {
+        // All under way while docker is asked twice.
+        let ids = targets.iter().map(|target| target.source.id().to_owned()).collect();
+        let sources: Vec<_> = targets.iter().map(|target| target.source.clone()).collect();
+        let heads = git::heads(&sources, session.git);
+        let swarm = session.docker.observe()?;
+        let watched = watched(session.state)?;
+        session.report.state(&watched, &session.state.images()?, &swarm);
+        self.memory.look_again();
+        self.pulls.forgive();
+        let mut asked = Vec::new();
+        for (target, head) in targets.into_iter().zip(heads.wait()?) {
+            asked.push(self.survey(target, head, &watched, &swarm, wish));
+        }
+        self.survey_tags(session, &mut asked, &watched, &swarm)?;
+        let read = fetch::fetch(session, asked, &mut self.workplace, self.options.dry_run)?;
+        for (mut source, is_new) in read {
+            if source.row.is_none() {
+                match source.content {
+                    Content::Failed(error) if !self.options.go_on => return Err(error),
+                    Content::Failed(_) => {}
+                    _ if self.options.dry_run => {}
+                    _ => source.row = Some(session.state.remember(&source.source.to_string())?),
+                }
+            }
+            source.begin(wish);
+            if let Some(row) = source.row.as_mut().filter(|_| is_new && !self.options.dry_run) {
+                row.asked = session.state.note_asked(row)?;
+                source.asked = row.asked;
+            }
+            self.look_after(source);
+        }
+        builds::survey(session, &mut self.sources, &watched, &swarm)?;
+        self.tell_of_sources(session, &ids);
+        (self.swarm, self.stirred) = (Some(swarm), true);
+        Ok(())
+    }
+
+    /// A source as it is after a first look; with the commit it must be fetched at.
+    fn survey(
+        &mut self,
+        target: Target,
+        head: Result<Commit>,
+        watched: &[Watched],
+        swarm: &Swarm,
+        wish: &Wish,
+    ) -> (WatchedSource, Option<Commit>) {
+        let id = target.source.id().to_owned();
+        let before = self.sources.iter().position(|source| source.id == id).map(|at| self.sources.remove(at));
+        let before = before.filter(|before| !before.is_settled);
+        let known = watched.iter().find(|known| known.identity == id);
+        let commit = head.as_ref().ok().cloned();
+        let wish = match &before {
+            Some(before) => before.wish.and(wish),
+            None => wish.clone(),
+        };
+        let is_forced = wish.forced.is_some();
+        let (content, work) = match head {
+            Err(error) => (Content::Failed(error), None),
+            Ok(head) => match known {
+                Some(known) if !is_forced && target.waits.as_ref() == Some(&head) => {
+                    (Content::Waits, is_off(known, swarm).then_some(head))
+                }
+                Some(known) if !is_forced && !has_work(known, &head, swarm) => (Content::Unchanged, None),
+                _ => (Content::Unchanged, Some(head)),
+            },
+        };
+        let mut source = WatchedSource {
+            id,
+            url: target.row.as_ref().map_or_else(|| target.source.to_string(), |row| row.url.clone()),
+            source: target.source,
+            row: target.row,
+            stacks: Vec::new(),
+            builds: Vec::new(),
+            motions: Vec::new(),
+            head: commit,
+            content,
+            wish,
+            forced: BTreeMap::new(),
+            asked: 0,
+            copied: Default::default(),
+            is_settled: false,
+        };
+        if let Some(known) = known.filter(|known| Some(&known.row) == source.row.as_ref()) {
+            source.recorded(known);
+        }
+        // What was read of it still serves where it names the same commit.
+        if let Some(before) = before
+            && before.read().is_some()
+            && before.commit() == source.head.as_ref().map(Commit::as_str)
+        {
+            (source.content, source.copied) = (before.content, before.copied);
+            (source.forced, source.asked) = (before.forced, before.asked);
+            return (source, None);
+        }
+        (source, work)
+    }
+
+    /// Takes a source in; what came of it before is forgotten.
+    fn look_after(&mut self, source: WatchedSource) {
+        let id = source.id.clone();
+        let concerns = |key: &Key| key.source == id && source.wish.selection.holds(&key.stack);
+        if source.wish.selection == Selection::All {
+            self.memory.of_sources.remove(&id);
+        }
+        let keys: BTreeSet<_> = self
+            .memory
+            .decisions
+            .keys()
+            .chain(self.memory.tried.keys())
+            .filter(|key| concerns(key))
+            .cloned()
+            .collect();
+        for key in keys {
+            self.memory.begin(&key);
+        }
+        self.sources.push(source);
+    }
+}
+
+impl Wish {
+    /// Both wishes together.
+    fn and(&self, other: &Self) -> Self {
+        let selection = match (&self.selection, &other.selection) {
+            (Selection::Some(one), Selection::Some(other)) => Selection::Some(one | other),
+            _ => Selection::All,
+        };
+        let forced = other.forced.clone().or_else(|| self.forced.clone());
+        Self { selection, forced, pushed: other.pushed.clone() }
+    }
+}
+
+impl WatchedSource {
+    /// Its stacks are to be deployed by force where that is wished.
+    fn begin(&mut self, wish: &Wish) {
+        let Some(reason) = &wish.forced else { return };
+        let listed = self.read().into_iter().flat_map(|read| &read.desired);
+        let names: Vec<_> = listed.map(|desired| desired.entry.name.clone()).collect();
+        let wished = names.into_iter().filter(|name| wish.selection.holds(name));
+        self.forced.extend(wished.map(|name| (name, reason.clone())));
+    }
+}
+
+fn has_work(known: &Watched, head: &Commit, swarm: &Swarm) -> bool {
+    let moved = known.row.commit.as_deref() != Some(head.as_str());
+    let to_retry = |stack: &StackRow| stack.status == StackStatus::Error && !stack.held;
+    moved
+        || known.builds.iter().any(|build| build.was_refused() || build.was_cut_off())
+        || known.stacks.iter().any(to_retry)
+        || !known.motions.is_empty()
+        || is_off(known, swarm)
+}
+
+/// Whether the Swarm is not what was last applied of it.
+fn is_off(known: &Watched, swarm: &Swarm) -> bool {
+    let to_correct =
+        |stack: &StackRow| stack.drift == DriftPolicy::Correct && !drift::find(stack, swarm).is_empty();
+    let expected = |name: &StackName| {
+        known.stacks.iter().any(|stack| stack.name == *name && stack.status != StackStatus::Stopped)
+            || known.motions.iter().any(|motion| motion.name == *name)
+    };
+    known.stacks.iter().any(to_correct)
+        || swarm
+            .services
+            .iter()
+            .any(|service| plan::owner(service) == Some(&known.identity) && !expected(&service.stack))
+}
+
+/// Why a source could not be had.
+pub fn failure(source: &WatchedSource) -> Option<&Error> {
+    if let Content::Failed(error) = &source.content { Some(error) } else { None }
+}

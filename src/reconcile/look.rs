@@ -1,0 +1,406 @@
+//! The first half of a turn: what happened since the last one, and what is to be done about each stack by now.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::moves::Moves;
+use super::pulls::News;
+use super::session::{Outcome, Selection};
+use super::source::WatchedSource;
+use super::{Key, PAUSE, Reconciler, Session, rolls};
+use crate::docker::Swarm;
+use crate::git::Commit;
+use crate::plan::{self, Decision, Dependency, DesiredStack, Facts, How, Objections, Tried, Until, decide};
+use crate::report::Tally;
+use crate::signal;
+use crate::stack::StackName;
+use crate::state::Motion;
+use crate::watched::{Watched, watched};
+
+/// What was gathered for all stacks together.
+#[derive(Default)]
+struct Gathered {
+    owners: BTreeMap<Key, String>,
+    moves: Moves,
+    /// What is known only where a stack is to be deployed; empty at the first pass.
+    objections: BTreeMap<Key, Objections>,
+    /// The stacks that come after all others, and have to wait for these.
+    later: BTreeSet<Key>,
+    asked: bool,
+}
+
+impl Reconciler {
+    /// What the database knows by now: between two turns other runs may have written to it.
+    pub fn reload(&mut self, session: &Session<'_>) -> Result<()> {
+        let watched = watched(session.state)?;
+        let mut left = Vec::new();
+        self.sources.retain_mut(|source| {
+            let Some(row) = &source.row else { return true };
+            let known = watched.iter().find(|known| known.row.id == row.id);
+            match known {
+                Some(known) => source.recorded(known),
+                None => left.push((source.id.clone(), source.url.clone())),
+            }
+            known.is_some()
+        });
+        for (id, url) in left {
+            session.report.note(&url, "it is not watched any more: this run leaves it");
+            self.memory.decisions.retain(|key, decision| key.source != id || !decision.is_under_way());
+            self.memory.removing.retain(|key, _| key.source != id);
+        }
+        Ok(())
+    }
+
+    /// What pulls, builds and removals came to since the last turn.
+    pub fn collect(&mut self, session: &Session<'_>) -> Result<()> {
+        for (image, news) in self.pulls.news() {
+            match news {
+                News::Progress(sum) => session.report.waiting(&image, &sum),
+                News::Ended(result) => {
+                    signal::check()?;
+                    session.report.settle(&image);
+                    (self.stirred, self.memory.here) = (true, None);
+                    match result {
+                        Ok(()) => {
+                            self.memory.happened.pulled += 1;
+                            session.report.progress(&format!("pulled `{image}`"));
+                            session.state.track_image(&image)?;
+                        }
+                        Err(why) => {
+                            session.report.note(&image, &format!("could not be pulled to this node: {why}"));
+                        }
+                    }
+                }
+            }
+        }
+        self.build(session)?;
+        self.go_on_removing(session)
+    }
+
+    /// The Swarm, as it was when the sources were asked or as it is now.
+    pub fn observe(&mut self, session: &Session<'_>) -> Result<Swarm> {
+        match self.swarm.take() {
+            Some(swarm) => Ok(swarm),
+            None => session.docker.observe(),
+        }
+    }
+
+    /// The decisions about all stacks: what goes first, then what is deployed, each after what it depends on.
+    pub fn decide(&mut self, session: &Session<'_>, swarm: &Swarm) -> Result<Vec<(Key, Decision)>> {
+        let watched = watched(session.state)?;
+        let known: Vec<_> =
+            watched.iter().map(|known| (known.identity.clone(), known.stacks.clone())).collect();
+        let mut claims = plan::claims(&known, swarm);
+        let moves = self.moves(&watched, &mut claims);
+        for (key, heir) in &moves {
+            if self.memory.told.insert((key.clone(), format!("moves to {heir}"))) {
+                session.report.progress(&format!("`{key}` moves from `{}` to `{heir}`", key.source));
+            }
+        }
+        let mut gathered = Gathered { moves, ..Gathered::default() };
+        for source in &self.sources {
+            for desired in source.read().into_iter().flat_map(|read| &read.desired) {
+                let name = &desired.entry.name;
+                match plan::claim(&claims, name) {
+                    Some(other) if *other != source.id => {
+                        gathered.owners.insert(Key::new(&source.id, name), other.clone());
+                    }
+                    _ if desired.entry.enabled => plan::take(&mut claims, name, &source.id),
+                    _ => {}
+                }
+            }
+        }
+        let first = self.all(session, swarm, &watched, &gathered)?;
+        if !first.iter().any(|(_, decision)| decision.is_under_way())
+            && !self.has_bindings()
+            && !self.compares_tags(session)
+        {
+            return Ok(first);
+        }
+        self.ask_registries(session, &first, swarm)?;
+        self.ask_for_secrets(session, &first)?;
+        self.judge_objects(session, &first, swarm)?;
+        self.set_apart(session, &first, &mut gathered)?;
+        let conflicts = self.binding_conflicts(session)?;
+        for (key, _) in &first {
+            let objections = Objections {
+                binding: conflicts.get(key).cloned(),
+                secret: self.missing_secrets(key),
+                object: self.memory.objects.objection(key).cloned(),
+            };
+            gathered.objections.insert(key.clone(), objections);
+        }
+        gathered.asked = true;
+        let mut decided = self.all(session, swarm, &watched, &gathered)?;
+        decided.sort_by_key(|(_, decision)| !matches!(decision, Decision::Remove(_)));
+        Ok(decided)
+    }
+
+    /// Decides about every stack, dependencies first.
+    fn all(
+        &mut self,
+        session: &Session<'_>,
+        swarm: &Swarm,
+        watched: &[Watched],
+        gathered: &Gathered,
+    ) -> Result<Vec<(Key, Decision)>> {
+        let mut decided = Vec::new();
+        for at in 0..self.sources.len() {
+            let mut states: BTreeMap<StackName, Decision> = BTreeMap::new();
+            for name in in_order(&self.sources[at], swarm) {
+                let key = Key::new(&self.sources[at].id, &name);
+                let mut tags = Facts::default();
+                if gathered.asked {
+                    self.note_tags(session, &key, swarm, &mut tags)?;
+                }
+                let source = &self.sources[at];
+                let predecessor =
+                    gathered.moves.iter().find(|(old, heir)| old.stack == name && **heir == key.source);
+                let facts = Facts {
+                    predecessor: predecessor.map(|(old, _)| &*old.source),
+                    rolls: tags.rolls,
+                    resolve: tags.resolve,
+                    dependencies: self.dependencies(source, &name, &states),
+                    handover: gathered.moves.get(&key).map(|heir| self.handover(&name, heir, watched)),
+                    objections: gathered.objections.get(&key).cloned().unwrap_or_default(),
+                    comes_later: gathered.later.contains(&key),
+                    ..self.facts(source, &key, gathered)
+                };
+                let decision = match self.memory.removing.get(&key) {
+                    // It was decided, and is under way.
+                    Some(removing) => removing.decision(),
+                    None => decide(&source.task(&name, swarm), &facts),
+                };
+                states.insert(name, decision.clone());
+                decided.push((key, decision));
+            }
+        }
+        Ok(decided)
+    }
+
+    fn facts<'a>(&'a self, source: &'a WatchedSource, key: &Key, gathered: &'a Gathered) -> Facts<'a> {
+        let forced = source.forced.get(&key.stack).map(String::as_str);
+        let pulls = self.memory.pulls.get(key);
+        Facts {
+            commit: source.commit().unwrap_or_default(),
+            is_selected: source.wish.selection.holds(&key.stack),
+            forced,
+            owner: gathered.owners.get(key).map(String::as_str),
+            is_own: self.memory.own.as_ref().is_some_and(|own| own.as_ref() == Some(&key.stack)),
+            tried: self.memory.tried.get(key),
+            pulling: pulls
+                .into_iter()
+                .flatten()
+                .find(|image| self.pulls.is_under_way(image))
+                .map(String::as_str),
+            ..Facts::default()
+        }
+    }
+
+    /// The stacks that `name` depends on and that are not as they should be.
+    fn dependencies<'a>(
+        &self,
+        source: &'a WatchedSource,
+        name: &StackName,
+        states: &BTreeMap<StackName, Decision>,
+    ) -> Vec<(&'a StackName, Dependency)> {
+        let desired = source.desired(name);
+        let on = desired.into_iter().flat_map(|desired| &desired.entry.depends_on);
+        let state = |decision: &Decision| match decision {
+            Decision::InSync { .. } | Decision::Remove(_) => None,
+            // A preview takes it that what would be deployed converges.
+            Decision::Apply(_) | Decision::InMotion => (!self.options.dry_run).then_some(Dependency::Moving),
+            Decision::Blocked(blocked) => match blocked.until {
+                Until::Build => Some(Dependency::Building),
+                Until::Dependency if self.options.dry_run => Some(Dependency::Building),
+                Until::NextRun | Until::Seen => Some(Dependency::Failed { held: false }),
+                Until::SourceChanges => Some(Dependency::Failed { held: true }),
+                Until::Selected { well: true } | Until::NewOwner => None,
+                Until::Selected { well: false } => Some(Dependency::Failed { held: false }),
+                Until::Pull | Until::Dependency | Until::Others | Until::Handover => Some(Dependency::Moving),
+            },
+        };
+        on.filter_map(|on| Some((on, state(states.get(on)?)?))).collect()
+    }
+
+    /// Puts the stack that this program runs in last, with what depends on it.
+    fn set_apart(
+        &mut self,
+        session: &Session<'_>,
+        decisions: &[(Key, Decision)],
+        gathered: &mut Gathered,
+    ) -> Result<()> {
+        if !decisions.iter().any(|(_, decision)| decision.is_under_way()) {
+            return Ok(());
+        }
+        let own = match &self.memory.own {
+            Some(own) => own.clone(),
+            None => self.memory.own.insert(session.docker.own_stack()?).clone(),
+        };
+        let Some(own) = own else { return Ok(()) };
+        for source in self.sources.iter().filter(|source| source.desired(&own).is_some()) {
+            let last = dependents(source, &own);
+            gathered.later.extend(last.iter().map(|name| Key::new(&source.id, name)));
+        }
+        let is_due = |(key, decision): &(Key, Decision)| {
+            key.stack == own && matches!(decision, Decision::Apply(apply) if apply.how != How::Adopt)
+        };
+        if let Some((key, _)) = decisions.iter().find(|decided| is_due(decided))
+            && self.memory.told.insert((key.clone(), "last".into()))
+        {
+            session.report.progress(&format!(
+                "`{own}` is the stack that this DockerOps runs in: it comes last; where Swarm ends this run for it, \
+                 the next one goes on"
+            ));
+        }
+        let others_move =
+            decisions.iter().any(|(key, decision)| !gathered.later.contains(key) && decision.is_under_way());
+        if !others_move || self.options.dry_run {
+            gathered.later.clear();
+        }
+        Ok(())
+    }
+
+    fn compares_tags(&self, session: &Session<'_>) -> bool {
+        self.sources.iter().any(|source| rolls::compares(session, source))
+    }
+
+    fn has_bindings(&self) -> bool {
+        self.sources.iter().filter_map(WatchedSource::read).any(|read| !read.bindings.is_empty())
+    }
+
+    /// Whether another turn has anything to do.
+    pub fn is_under_way(&self) -> bool {
+        if self.options.dry_run {
+            return false;
+        }
+        let moves = self.sources.iter().any(|source| self.seen_motions(source).next().is_some());
+        self.stirred
+            || moves
+            || !self.memory.removing.is_empty()
+            || self.pulls.is_busy()
+            || self.builds.is_busy()
+    }
+
+    /// The deploys in motion that are looked at.
+    pub fn seen_motions<'a>(&'a self, source: &'a WatchedSource) -> impl Iterator<Item = &'a Motion> {
+        source.motions.iter().filter(|motion| {
+            let tried = self.memory.tried.get(&Key::new(&source.id, &motion.name));
+            motion.given.is_some() && !matches!(tried, Some(Tried::Unseen { .. }))
+        })
+    }
+
+    /// Whether a stack of the source has not come to rest.
+    pub fn is_moving(&self, source: &WatchedSource) -> bool {
+        let of_it = |key: &&Key| key.source == source.id;
+        self.seen_motions(source).next().is_some()
+            || self.memory.removing.keys().any(|key| of_it(&key))
+            || self.memory.decisions.iter().any(|(key, decision)| of_it(&key) && decision.is_under_way())
+    }
+
+    /// Sleeps until there may be something to see.
+    pub fn wait(&mut self) -> Result<()> {
+        signal::check()?;
+        if self.stirred {
+            return Ok(());
+        }
+        let moves = self.sources.iter().any(|source| !source.motions.is_empty());
+        if !moves && self.memory.removing.is_empty() && self.pulls.is_busy() {
+            self.pulls.wait(PAUSE);
+        } else if !moves && self.memory.removing.is_empty() && self.builds.is_busy() {
+            self.builds.wait(PAUSE);
+        } else {
+            signal::pause(PAUSE)?;
+        }
+        signal::check()
+    }
+
+    /// Whether the next turn is to come at once.
+    pub fn is_stirred(&self) -> bool {
+        self.stirred
+    }
+
+    /// The commit that a source names, if its remote could be asked.
+    pub fn head(&self, id: &str) -> Option<Commit> {
+        self.sources.iter().find(|source| source.id == id)?.head.clone()
+    }
+
+    /// Whether nothing of these stacks is in motion.
+    pub fn is_at_rest<'a>(&self, ids: impl IntoIterator<Item = &'a String>, stacks: &Selection) -> bool {
+        let of_them = |id: &str, key: &Key| key.source == *id && stacks.holds(&key.stack);
+        !self.stirred
+            && ids.into_iter().all(|id| {
+                let source = self.sources.iter().find(|source| source.id == *id);
+                let moves = source.is_some_and(|source| match stacks {
+                    Selection::All => !source.is_settled,
+                    Selection::Some(_) => source.motions.iter().any(|motion| stacks.holds(&motion.name)),
+                });
+                let under_way =
+                    |(key, decision): (&Key, &Decision)| of_them(id, key) && decision.is_under_way();
+                !moves && !self.memory.decisions.iter().any(under_way)
+            })
+    }
+
+    /// In numbers, what came of these stacks.
+    pub fn tally<'a>(&self, ids: impl IntoIterator<Item = &'a String>, stacks: &Selection) -> Tally {
+        let ids: BTreeSet<_> = ids.into_iter().collect();
+        self.memory.tally(|source| ids.contains(source), stacks)
+    }
+
+    /// What happened since this was last asked: deploys that converged, removals, pulls.
+    pub fn take_happened(&mut self) -> Tally {
+        std::mem::take(&mut self.memory.happened)
+    }
+
+    /// Forgets the sources that came to rest and that nobody needs any more, with their files.
+    pub fn forget_settled(&mut self, needed: impl Fn(&str) -> bool) {
+        self.sources.retain(|source| !source.is_settled || needed(&source.id));
+        let known: BTreeSet<_> = self.sources.iter().map(|source| source.id.clone()).collect();
+        self.memory.forget(|key| known.contains(&key.source));
+        if self.sources.is_empty() {
+            self.workplace = None;
+        }
+    }
+
+    /// What came of the run.
+    pub fn outcome(&self) -> Outcome {
+        Outcome { tally: self.memory.tally(|_| true, &Selection::All) }
+    }
+}
+
+/// The stacks of a source: those that are to go, then each after what it depends on.
+fn in_order(source: &WatchedSource, swarm: &Swarm) -> Vec<StackName> {
+    let mut left = source.names(swarm);
+    let mut ordered = Vec::new();
+    while !left.is_empty() {
+        let waits = |name: &StackName| {
+            let on = source.desired(name).into_iter().flat_map(|desired| &desired.entry.depends_on);
+            on.into_iter().any(|on| left.contains(on))
+        };
+        // A circle is refused with the manifest; none of it may hang this.
+        let next = left.iter().position(|name| !waits(name)).unwrap_or_default();
+        ordered.push(left.remove(next));
+    }
+    ordered
+}
+
+fn dependents(source: &WatchedSource, own: &StackName) -> BTreeSet<StackName> {
+    let mut last = BTreeSet::from([own.clone()]);
+    loop {
+        let desired = source.read().into_iter().flat_map(|read| &read.desired);
+        let next = desired.filter(|desired| !last.contains(&desired.entry.name));
+        let depends = |desired: &&DesiredStack| desired.entry.depends_on.iter().any(|on| last.contains(on));
+        let Some(next) = next.clone().find(depends).map(|desired| desired.entry.name.clone()) else {
+            return last;
+        };
+        last.insert(next);
+    }
+}
+
+/// How long a look may be without an answer before a stack is given up.
+pub const MOST_BLIND_LOOKS: u8 = 5;
+
+/// Networks go only after the last container has left them.
+pub const REMOVAL: Duration = Duration::from_secs(60);

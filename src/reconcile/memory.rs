@@ -1,0 +1,175 @@
+//! What a run remembers from turn to turn: what came of each stack, and what was asked once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::objects::Objects;
+use super::rolls::Rolls;
+use super::session::Selection;
+use crate::convergence::Watch;
+use crate::docker::NodeImages;
+use crate::image::ImageCommand;
+use crate::plan::{Decision, Tried};
+use crate::report::Tally;
+use crate::stack::StackName;
+
+/// One stack of one source: another source may list the same name, in vain.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// The source's identity.
+    pub source: String,
+    /// The stack.
+    pub stack: StackName,
+}
+
+impl Key {
+    /// The stack `stack` of `source`.
+    pub fn new(source: &str, stack: &StackName) -> Self {
+        Self { source: source.to_owned(), stack: stack.clone() }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.stack.fmt(f)
+    }
+}
+
+/// What came of a stack in this run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// It was deployed, rolled or adopted, and converged.
+    Deployed,
+    /// It was removed.
+    Removed,
+    /// It was to be removed, and is not ours.
+    NotOurs,
+}
+
+/// What a run remembers.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// The last decision about each stack.
+    pub decisions: BTreeMap<Key, Decision>,
+    /// What failed, or is kept, and is not tried again in this run.
+    pub tried: BTreeMap<Key, Tried>,
+    /// What came to an end.
+    pub ended: BTreeMap<Key, Ended>,
+    /// The stacks that are being removed.
+    pub removing: BTreeMap<Key, Removing>,
+    /// What looks remember of the services of a stack in motion.
+    pub watches: BTreeMap<Key, BTreeMap<String, Watch>>,
+    /// The images that each stack waits for.
+    pub pulls: BTreeMap<Key, BTreeSet<String>>,
+    /// The images that were looked for on this node before anything was pulled.
+    pub first_used: BTreeSet<String>,
+    /// Looks in a row that failed.
+    pub blind_looks: u8,
+    /// Of each source: images that were built, and what failed that is no stack.
+    pub of_sources: BTreeMap<String, Tally>,
+    /// What a dry run says would be done.
+    pub would: Tally,
+    /// What happened since somebody last asked.
+    pub happened: Tally,
+    /// What docker was given, for what is to be cleaned afterwards.
+    pub converged: Vec<Converged>,
+    /// The images that are on this node.
+    pub here: Option<NodeImages>,
+    /// What registries said.
+    pub rolls: Rolls,
+    /// Names of configs, secrets and networks.
+    pub objects: Objects,
+    /// The secrets that exist.
+    pub secrets: Option<BTreeSet<String>>,
+    /// The stack that this program runs in.
+    pub own: Option<Option<StackName>>,
+    /// Of the images that were read.
+    pub commands: BTreeMap<String, ImageCommand>,
+    /// What was told of what stays as it is.
+    pub told: BTreeSet<(Key, String)>,
+    /// All decisions as they were after the last turn that took any.
+    pub last: Vec<(Key, Decision)>,
+    /// Whether a source came to rest whose leavings were not cleaned away.
+    pub has_settled: bool,
+    /// Whether anything was done to the Swarm.
+    pub has_acted: bool,
+}
+
+/// A stack that is being removed.
+#[derive(Debug, Clone, Copy)]
+pub struct Removing {
+    /// Since when.
+    pub since: std::time::Instant,
+    /// Whether the manifest still lists it, as disabled.
+    pub disabled: bool,
+}
+
+/// A stack that converged in this run.
+#[derive(Debug, Clone)]
+pub struct Converged {
+    /// Which.
+    pub key: Key,
+    /// The configs and secrets it has now.
+    pub versions: crate::state::Versions,
+}
+
+impl Memory {
+    /// Notes the last decision about a stack.
+    pub fn decided(&mut self, key: &Key, decision: Decision) {
+        self.decisions.insert(key.clone(), decision);
+    }
+
+    /// Forgets what came of a stack: it is asked for anew.
+    pub fn begin(&mut self, key: &Key) {
+        self.tried.remove(key);
+        self.ended.remove(key);
+        self.pulls.remove(key);
+        self.decisions.remove(key);
+        self.told.retain(|(told, _)| told != key);
+    }
+
+    /// Forgets all that was asked of docker and registries.
+    pub fn look_again(&mut self) {
+        (self.here, self.secrets) = (None, None);
+        (self.rolls, self.objects) = (Rolls::default(), Objects::default());
+    }
+
+    /// Forgets the stacks that are not `needed`.
+    pub fn forget(&mut self, needed: impl Fn(&Key) -> bool) {
+        self.decisions.retain(|key, _| needed(key));
+        self.tried.retain(|key, _| needed(key));
+        self.ended.retain(|key, _| needed(key));
+        self.watches.retain(|key, _| needed(key));
+        self.pulls.retain(|key, _| needed(key));
+        self.told.retain(|(key, _)| needed(key));
+        self.of_sources.retain(|id, _| needed(&Key::new(id, &StackName::known(""))));
+        self.last.clear();
+    }
+
+    /// In numbers, what came of these stacks of the sources that `concern`.
+    pub fn tally(&self, concern: impl Fn(&String) -> bool, stacks: &Selection) -> Tally {
+        let mut tally = Tally::default();
+        for (_, of_source) in self.of_sources.iter().filter(|(id, _)| concern(id)) {
+            tally.built += of_source.built;
+            tally.failed += of_source.failed;
+        }
+        let of_them = |key: &Key| concern(&key.source) && stacks.holds(&key.stack);
+        for (key, decision) in self.decisions.iter().filter(|(key, _)| of_them(key)) {
+            match (self.ended.get(key), decision) {
+                (_, Decision::Blocked(blocked)) if blocked.until.is_failure() => tally.failed += 1,
+                (Some(Ended::Deployed), _) => tally.deployed += 1,
+                (Some(Ended::Removed), _) => tally.removed += 1,
+                (Some(Ended::NotOurs), _) => tally.unchanged += 1,
+                (None, Decision::InSync { drifts }) if drifts.is_empty() => tally.unchanged += 1,
+                (None, Decision::InSync { .. }) => tally.drifted += 1,
+                (None, _) => {}
+            }
+        }
+        let would = self.would;
+        tally.deployed += would.deployed;
+        tally.removed += would.removed;
+        tally.failed += would.failed;
+        tally.built += would.built;
+        tally
+    }
+}

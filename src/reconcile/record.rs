@@ -1,0 +1,332 @@
+//! What is in motion is judged and recorded at every look; what came to rest is settled.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use anyhow::Result;
+use chrono::Utc;
+
+use super::contain::ends_the_run;
+use super::look::MOST_BLIND_LOOKS;
+use super::memory::{Converged, Ended};
+use super::session::Selection;
+use super::source::{Content, WatchedSource};
+use super::{Key, Reconciler, Session, clean, retire};
+use crate::convergence::{Progress, Watch, judge};
+use crate::docker::service::Service;
+use crate::docker::task::Task;
+use crate::docker::{Roll, Swarm};
+use crate::image::ImageRef;
+use crate::plan::{Decision, Tried, Until};
+use crate::state::{AppliedService, Given, GivenHow, Motion, Record, StackRow, StackStatus};
+use crate::watched::watched;
+
+impl Reconciler {
+    /// One look at all stacks in motion: those that converged, and those that will not, are recorded.
+    pub fn judge(&mut self, session: &Session<'_>) -> Result<()> {
+        if self.options.dry_run {
+            return Ok(());
+        }
+        let motions: Vec<_> = self
+            .sources
+            .iter()
+            .flat_map(|source| self.seen_motions(source).map(move |motion| (source, motion)))
+            .filter_map(|(source, motion)| {
+                Some((Key::new(&source.id, &motion.name), motion.clone(), motion.given.clone()?))
+            })
+            .collect();
+        if motions.is_empty() {
+            return Ok(());
+        }
+        let names: BTreeSet<_> = motions.iter().map(|(key, ..)| &key.stack).collect();
+        let (swarm, tasks) = match session.docker.observe_tasks(&names) {
+            Ok(seen) => seen,
+            Err(error) if ends_the_run(&error) => return Err(error),
+            Err(error) => {
+                self.memory.blind_looks += 1;
+                if self.memory.blind_looks < MOST_BLIND_LOOKS {
+                    return Ok(());
+                }
+                return self.give_up(session, motions.into_iter().map(|(key, ..)| key).collect(), error);
+            }
+        };
+        self.memory.blind_looks = 0;
+        for (key, motion, given) in motions {
+            let watches = self.memory.watches.entry(key.clone()).or_default();
+            let age = (Utc::now() - motion.since).to_std().unwrap_or_default();
+            let late = age >= session.deploy_timeout;
+            match judge_stack(&key, &given, &swarm, &tasks, watches) {
+                Ok(services) => self.converged(session, &key, &motion, &given, &services)?,
+                Err(Progress::Steadying(_)) if late => {
+                    let services: Vec<_> = swarm.of_stack(&key.stack).cloned().collect();
+                    self.converged(session, &key, &motion, &given, &services)?;
+                }
+                Err(Progress::Failed { why, stopped }) => {
+                    self.did_not(session, &key, &motion, &given, &why, stopped)?;
+                }
+                Err(Progress::Waiting(what)) if late => {
+                    let seconds = session.deploy_timeout.as_secs();
+                    let why = format!("did not converge within {seconds} s: {what}");
+                    self.did_not(session, &key, &motion, &given, &why, false)?;
+                }
+                Err(Progress::Waiting(what) | Progress::Steadying(what)) => {
+                    session.report.waiting(key.stack.as_str(), &what);
+                }
+                Err(Progress::Done) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The Swarm cannot be asked. What docker was given stays in motion: the next run judges it.
+    fn give_up(&mut self, session: &Session<'_>, keys: Vec<Key>, error: anyhow::Error) -> Result<()> {
+        if self.options.go_on {
+            return Err(error);
+        }
+        let why = format!("deployed, but the Swarm could not be asked whether it converged: {error:#}");
+        for key in keys {
+            let Some(source) = self.sources.iter_mut().find(|source| source.id == key.source) else {
+                continue;
+            };
+            session.report.settle(key.stack.as_str());
+            session.report.failed(source.subject(&key.stack), &why);
+            self.memory.told.insert((key.clone(), why.clone()));
+            self.memory.tried.insert(key, Tried::Unseen { why: why.clone() });
+        }
+        (self.memory.blind_looks, self.stirred) = (0, true);
+        Ok(())
+    }
+
+    fn converged(
+        &mut self,
+        session: &Session<'_>,
+        key: &Key,
+        motion: &Motion,
+        given: &Given,
+        live: &[Service],
+    ) -> Result<()> {
+        let Some(source) = self.sources.iter_mut().find(|source| source.id == key.source) else {
+            return Ok(());
+        };
+        source.motions.retain(|known| known.name != key.stack);
+        let took = match given.how {
+            GivenHow::Adopt => String::new(),
+            GivenHow::Deploy | GivenHow::Roll => {
+                format!("; converged in {} s", (Utc::now() - motion.since).num_seconds().max(0))
+            }
+        };
+        let subject = crate::report::Subject { commit: Some(&given.commit), ..source.subject(&key.stack) };
+        session.report.settle(key.stack.as_str());
+        session.report.deployed(subject, &format!("{}{took}", given.reason));
+        let rolls: Vec<_> = rolls(motion);
+        let services = match given.how {
+            GivenHow::Roll => {
+                session.state.forget_failed_rolls(rolls.iter().map(|roll| &*roll.service))?;
+                rolled(source.stack(&key.stack), &rolls, live)
+            }
+            GivenHow::Deploy => {
+                session.state.forget_failed_rolls(live.iter().map(|live| &*live.name))?;
+                applied(given, live)
+            }
+            GivenHow::Adopt => applied(given, live),
+        };
+        let record = Record {
+            status: StackStatus::Deployed,
+            hash: Some(&motion.hash),
+            services: Some(services),
+            ..record(source, key, given)
+        };
+        session.state.record(&record)?;
+        session.state.note_text(&key.stack, &source.url, &given.text, true)?;
+        self.memory.converged.push(Converged { key: key.clone(), versions: given.versions.clone() });
+        self.memory.ended.insert(key.clone(), Ended::Deployed);
+        self.memory.happened.deployed += 1;
+        self.memory.decided(key, Decision::in_sync());
+        self.memory.watches.remove(key);
+        self.stirred = true;
+        Ok(())
+    }
+
+    fn did_not(
+        &mut self,
+        session: &Session<'_>,
+        key: &Key,
+        motion: &Motion,
+        given: &Given,
+        why: &str,
+        held: bool,
+    ) -> Result<()> {
+        if held {
+            session.state.note_failed_rolls(motion.repository_id, &key.stack)?;
+        }
+        if let Some(source) = self.sources.iter_mut().find(|source| source.id == key.source) {
+            source.motions.retain(|known| known.name != key.stack);
+        }
+        self.memory.watches.remove(key);
+        self.fail(session, key, why, held)?;
+        let Some(source) = self.sources.iter().find(|source| source.id == key.source) else { return Ok(()) };
+        // Of a first attempt at least the images are known; later ones keep what had converged.
+        let first = source.stack(&key.stack).is_none_or(|row| row.services.is_empty());
+        let services = first.then(|| applied(given, &[]));
+        session.state.record(&Record { error: Some(why), held, services, ..record(source, key, given) })?;
+        session.state.note_text(&key.stack, &source.url, &given.text, false)
+    }
+
+    /// What came to rest is settled: its source is recorded as dealt with, and what nothing uses any more goes.
+    pub fn rest(&mut self, session: &Session<'_>, swarm: &Swarm) -> Result<()> {
+        self.settle_blocks();
+        if self.options.dry_run {
+            return Ok(());
+        }
+        self.reload(session)?;
+        for at in 0..self.sources.len() {
+            let source = &self.sources[at];
+            if !source.is_settled && !self.is_moving(source) {
+                self.settle(session, source)?;
+                self.sources[at].is_settled = true;
+                self.memory.has_settled = true;
+            }
+        }
+        if self.is_under_way() || !std::mem::take(&mut self.memory.has_settled) {
+            return Ok(());
+        }
+        if self.sources.iter().any(|source| !matches!(source.content, Content::Unchanged | Content::Waits)) {
+            session.state.recount_images()?;
+        }
+        retire::retire(session, &std::mem::take(&mut self.memory.converged))?;
+        let changed = std::mem::take(&mut self.memory.has_acted);
+        clean::clean_after_run(session, &watched(session.state)?, swarm, changed)
+    }
+
+    /// Where nothing moves any more, another turn is worth it only as long as decisions change.
+    fn settle_blocks(&mut self) {
+        let passes =
+            |decision: &Decision| matches!(decision, Decision::Blocked(blocked) if blocked.until.passes());
+        let waits = self.memory.decisions.values().any(passes);
+        let now: Vec<_> = self.memory.decisions.iter().map(|(key, it)| (key.clone(), it.clone())).collect();
+        let changed = self.memory.last != now;
+        self.memory.last = now;
+        if waits && changed {
+            self.stirred = true;
+        } else if waits && !self.is_under_way() {
+            // Nobody is left who could end the block: it is the next run's.
+            for decision in self.memory.decisions.values_mut() {
+                if let Decision::Blocked(blocked) = decision
+                    && blocked.until.passes()
+                {
+                    blocked.until = Until::Selected { well: false };
+                }
+            }
+        }
+    }
+
+    /// Writes what is now true of a source as a whole.
+    fn settle(&self, session: &Session<'_>, source: &WatchedSource) -> Result<()> {
+        let Some(row) = &source.row else { return Ok(()) };
+        match &source.content {
+            Content::Unchanged => session.state.note_unchanged(&[row]),
+            Content::Waits => Ok(()),
+            Content::Failed(error) => session.state.note_sync(row, None, Some(&format!("{error:#}"))),
+            Content::Read(read) => {
+                // A commit of which only some stacks were dealt with is not done with.
+                let is_leaving = self.memory.decisions.iter().any(|(key, decision)| {
+                    let leaves =
+                        matches!(decision, Decision::Blocked(blocked) if blocked.until == Until::NewOwner);
+                    key.source == source.id && leaves
+                });
+                let is_whole = source.wish.selection == Selection::All && !is_leaving;
+                if is_whole {
+                    self.clean_bindings(session, source)?;
+                }
+                session.state.forget_builds(row, &read.image_names())?;
+                session.state.note_sync(row, source.commit().filter(|_| is_whole), None)
+            }
+        }
+    }
+}
+
+/// The stack's services if all are done, else the worst that can be said of it.
+fn judge_stack(
+    key: &Key,
+    given: &Given,
+    swarm: &Swarm,
+    tasks: &[Task],
+    watches: &mut BTreeMap<String, Watch>,
+) -> Result<Vec<Service>, Progress> {
+    let now = Instant::now();
+    let (mut services, mut waiting, mut steadying, mut failed) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut by_swarm = false;
+    for name in given.services.keys() {
+        let Some(live) = swarm.of_stack(&key.stack).find(|live| live.name == *name) else {
+            waiting.push(format!("`{name}` is not there"));
+            continue;
+        };
+        let own: Vec<_> = tasks.iter().filter(|task| task.service == live.id).collect();
+        match judge(live, &own, watches.entry(name.clone()).or_default(), now) {
+            Progress::Done => services.push(live.clone()),
+            Progress::Steadying(what) => steadying.push(format!("`{name}` {what}")),
+            Progress::Waiting(what) => waiting.push(format!("`{name}` {what}")),
+            Progress::Failed { why, stopped } => {
+                by_swarm |= stopped;
+                failed.push(format!("`{name}`: {why}"));
+            }
+        }
+    }
+    if !failed.is_empty() {
+        return Err(Progress::Failed { why: failed.join("; "), stopped: by_swarm });
+    }
+    if !waiting.is_empty() {
+        return Err(Progress::Waiting(waiting.join("; ")));
+    }
+    if steadying.is_empty() { Ok(services) } else { Err(Progress::Steadying(steadying.join("; "))) }
+}
+
+/// What was given, as a record that failed unless the caller says better.
+fn record<'a>(source: &'a WatchedSource, key: &'a Key, given: &'a Given) -> Record<'a> {
+    Record {
+        name: &key.stack,
+        repository_url: &source.url,
+        compose_path: &given.compose_path,
+        status: StackStatus::Error,
+        hash: None,
+        commit: &given.commit,
+        drift: given.drift,
+        error: None,
+        held: false,
+        services: None,
+    }
+}
+
+fn rolls(motion: &Motion) -> Vec<Roll> {
+    let roll = |(service, image): (&String, &String)| {
+        Some(Roll { service: service.clone(), image: ImageRef::parse(image).ok()? })
+    };
+    motion.rolls.iter().filter_map(roll).collect()
+}
+
+/// The services as they were applied before, but for what a new image brings along: so other drift still shows.
+fn rolled(row: Option<&StackRow>, rolls: &[Roll], live: &[Service]) -> BTreeMap<String, AppliedService> {
+    let mut services = row.map(|row| row.services.clone()).unwrap_or_default();
+    for roll in rolls {
+        let live = live.iter().find(|live| live.name == roll.service);
+        if let Some((applied, live)) = services.get_mut(&roll.service).zip(live) {
+            for part in ["image", "command"] {
+                match live.summary.get(part) {
+                    Some(value) => applied.spec.insert(part.to_owned(), value.clone()),
+                    None => applied.spec.remove(part),
+                };
+            }
+        }
+    }
+    services
+}
+
+fn applied(given: &Given, live: &[Service]) -> BTreeMap<String, AppliedService> {
+    let service = |(name, image): (&String, &Option<String>)| {
+        let spec =
+            live.iter().find(|live| live.name == *name).map(|live| live.summary.clone()).unwrap_or_default();
+        (name.clone(), AppliedService { image: image.clone(), spec })
+    };
+    given.services.iter().map(service).collect()
+}

@@ -1,0 +1,158 @@
+//! What a run works with, for whom it is, and what comes of it.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::docker::Docker;
+use crate::git::Commit;
+use crate::guard::Guard;
+use crate::image::ImageRef;
+use crate::lock::{self, Held, Lock};
+use crate::report::{Report, Show, Tally};
+use crate::settings::{GitAccess, PullPolicy, RegistryAccess};
+use crate::signal;
+use crate::source::Source;
+use crate::stack::StackName;
+use crate::state::{SourceRow, State};
+
+/// Between two tries at a lock that another run holds for its turn.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// What a run works with.
+#[derive(Debug)]
+pub struct Session<'a> {
+    /// How docker is called.
+    pub docker: &'a Docker,
+    /// What is remembered.
+    pub state: &'a State,
+    /// How git is reached.
+    pub git: &'a GitAccess,
+    /// How registries are asked.
+    pub registry: &'a RegistryAccess,
+    /// When images are pulled.
+    pub pull_policy: PullPolicy,
+    /// By a job of which image unused images go from the other nodes; `None` where they stay.
+    pub prune_nodes: Option<&'a str>,
+    /// How long a stack may take to converge.
+    pub deploy_timeout: Duration,
+    /// What tells this installation from others on the same Swarm.
+    pub installation: &'a str,
+    /// How long a build, or a push, may take.
+    pub build_timeout: Duration,
+    /// Where bindings may lie, as far as the environment says.
+    pub own_guard: &'a Guard,
+    /// Likewise, docker's own data included; see `guard`.
+    pub whole_guard: OnceCell<Guard>,
+    /// Who is told.
+    pub report: &'a Report,
+    /// What lies beside the database.
+    pub places: Places<'a>,
+}
+
+/// What lies beside a database.
+#[derive(Debug)]
+pub struct Places<'a> {
+    /// The lock that is held for a turn.
+    pub lock: PathBuf,
+    /// The lock that is held while an image is built.
+    pub build_lock: PathBuf,
+    /// Where checkouts may lie.
+    pub checkouts: PathBuf,
+    /// Who holds the locks, for others.
+    pub command: &'a str,
+    /// The lock of the turn, which the command took when it began.
+    pub held: &'a RefCell<Option<Lock>>,
+}
+
+impl Session<'_> {
+    /// Lets other runs have a turn.
+    pub fn unlock(&self) {
+        self.places.held.take();
+    }
+
+    /// Takes the lock for a further turn, as soon as other runs had theirs.
+    pub fn lock_again(&self) -> Result<()> {
+        loop {
+            match lock::take(&self.places.lock, self.places.command) {
+                Err(error) if error.is::<Held>() => signal::pause(PATIENCE)?,
+                lock => {
+                    self.places.held.replace(Some(lock?));
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// A source to sync.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The source.
+    pub source: Source,
+    /// Its row; `None` where it is to be remembered once its list of stacks was read.
+    pub row: Option<SourceRow>,
+    /// A commit that failed and is not to be tried again yet; another one is.
+    pub waits: Option<Commit>,
+}
+
+impl Target {
+    /// A source as it is.
+    pub fn new(source: Source, row: Option<SourceRow>) -> Self {
+        Self { source, row, waits: None }
+    }
+}
+
+/// How a command syncs.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Say what would change, and touch nothing.
+    pub dry_run: bool,
+    /// What a dry run shows of the rendered files.
+    pub show: Option<Show>,
+    /// Whether a source that cannot be remembered, being wrong, only counts as failed.
+    pub go_on: bool,
+    /// What is wished of the sources.
+    pub wish: Wish,
+}
+
+/// What is wished of a source.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// Its stacks that the wish is for.
+    pub selection: Selection,
+    /// Deploy each of them again, and why.
+    pub forced: Option<String>,
+    /// A tag that was pushed: it alone is compared with its registry, whatever the pull policy.
+    pub pushed: Option<ImageRef>,
+}
+
+/// The stacks of a source that a run is for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Selection {
+    /// All.
+    #[default]
+    All,
+    /// These.
+    Some(BTreeSet<StackName>),
+}
+
+impl Selection {
+    /// Whether the run is for that stack.
+    pub fn holds(&self, name: &StackName) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(names) => names.contains(name),
+        }
+    }
+}
+
+/// What came of a run.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// In numbers.
+    pub tally: Tally,
+}

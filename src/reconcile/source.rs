@@ -1,0 +1,188 @@
+//! A source that is looked after: as it is wished, recorded and read.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::bindings::Bindings;
+use super::builds::Image;
+use super::session::{Selection, Wish};
+use crate::docker::Swarm;
+use crate::git::{Checkout, Commit};
+use crate::image::ImageRef;
+use crate::manifest::Layout;
+use crate::plan::{self, Desired, DesiredStack, Task};
+use crate::report::Subject;
+use crate::source::Source;
+use crate::stack::StackName;
+use crate::state::{BuildRow, Motion, Record, SourceRow, StackRow, StackStatus};
+use crate::watched::Watched;
+
+/// A source that is looked after.
+#[derive(Debug)]
+pub struct WatchedSource {
+    /// Its identity, as labels have it.
+    pub id: String,
+    /// Where it is.
+    pub source: Source,
+    /// As it was, or is to be, watched.
+    pub url: String,
+    /// `None` only of a source that is not watched: in a dry run, or if it failed.
+    pub row: Option<SourceRow>,
+    /// What the database knows of its stacks.
+    pub stacks: Vec<StackRow>,
+    /// What the database knows of the images it builds.
+    pub builds: Vec<BuildRow>,
+    /// Its deploys in motion.
+    pub motions: Vec<Motion>,
+    /// The commit it names; `None` where it could not be asked.
+    pub head: Option<Commit>,
+    /// What was read of it.
+    pub content: Content,
+    /// What is wished of it.
+    pub wish: Wish,
+    /// The stacks that are still to be deployed by force, and why.
+    pub forced: BTreeMap<StackName, String>,
+    /// The bindings that were copied since it was read, or why not.
+    pub copied: BTreeMap<String, Result<(), String>>,
+    /// How often it had been read when this run read it; see `SourceRow::asked`.
+    pub asked: i64,
+    /// Whether what became of it was recorded.
+    pub is_settled: bool,
+}
+
+/// What is known of a source.
+#[derive(Debug)]
+pub enum Content {
+    /// It names the commit that is known, and nothing is to be done.
+    Unchanged,
+    /// The commit it names has failed, and is not tried again so soon.
+    Waits,
+    /// What it declares.
+    Read(Box<Read>),
+    /// It could not be fetched, or it is wrong as a whole: nothing of it is deployed, and nothing removed.
+    Failed(anyhow::Error),
+}
+
+/// A checkout, read.
+#[derive(Debug)]
+pub struct Read {
+    /// Holds the files until docker has read them.
+    pub checkout: Checkout,
+    /// What names its stacks.
+    pub layout: Layout,
+    /// What it wants.
+    pub desired: Vec<DesiredStack>,
+    /// What is to be copied for it.
+    pub bindings: Bindings,
+    /// What it builds.
+    pub images: Vec<Image>,
+}
+
+impl Read {
+    /// The names of the images it builds.
+    pub fn image_names(&self) -> BTreeSet<String> {
+        self.images.iter().map(|image| image.source.name.to_string()).collect()
+    }
+}
+
+impl WatchedSource {
+    /// What was read of it.
+    pub fn read(&self) -> Option<&Read> {
+        if let Content::Read(read) = &self.content { Some(read) } else { None }
+    }
+
+    /// What it wants of a stack; `None` where it was not read or does not list it.
+    pub fn desired(&self, name: &StackName) -> Option<&DesiredStack> {
+        self.read()?.desired.iter().find(|desired| desired.entry.name == *name)
+    }
+
+    /// What the database knows of a stack.
+    pub fn stack(&self, name: &StackName) -> Option<&StackRow> {
+        self.stacks.iter().find(|row| row.name == *name)
+    }
+
+    /// The deploy of a stack that is in motion.
+    pub fn motion(&self, name: &StackName) -> Option<&Motion> {
+        self.motions.iter().find(|motion| motion.name == *name)
+    }
+
+    /// The commit that was read.
+    pub fn commit(&self) -> Option<&str> {
+        Some(self.read()?.checkout.commit().as_str())
+    }
+
+    /// Takes over what the database knows by now. Where another run has read it since, that one decides, and this one
+    /// only looks on.
+    pub fn recorded(&mut self, known: &Watched) {
+        if known.row.asked > self.asked && self.asked > 0 {
+            (self.content, self.forced) = (Content::Unchanged, BTreeMap::new());
+        }
+        self.url.clone_from(&known.row.url);
+        self.row = Some(known.row.clone());
+        self.stacks.clone_from(&known.stacks);
+        self.builds.clone_from(&known.builds);
+        self.motions.clone_from(&known.motions);
+    }
+
+    /// All stacks that it lists, that the database knows of it, or whose labels name it.
+    pub fn names(&self, swarm: &Swarm) -> Vec<StackName> {
+        let listed =
+            self.read().into_iter().flat_map(|read| &read.desired).map(|desired| &desired.entry.name);
+        let recorded = self.stacks.iter().map(|row| &row.name);
+        let moving = self.motions.iter().map(|motion| &motion.name);
+        let is_ours = |service: &&crate::docker::service::Service| plan::owner(service) == Some(&self.id);
+        let labelled = swarm.services.iter().filter(is_ours).map(|service| &service.stack);
+        // A source that was not read says nothing of stacks that only labels know.
+        let labelled = labelled.filter(|_| self.read().is_some());
+        let unlisted: BTreeSet<_> = recorded.chain(moving).chain(labelled).collect();
+        let listed: Vec<_> = listed.collect();
+        let gone = unlisted.into_iter().filter(|name| !listed.contains(name));
+        gone.chain(listed.iter().copied()).cloned().collect()
+    }
+
+    /// One of its stacks, as it is desired, recorded and live.
+    pub fn task<'a>(&'a self, name: &'a StackName, swarm: &'a Swarm) -> Task<'a> {
+        let desired = match self.read() {
+            Some(read) => Desired::of(self.desired(name), read.layout),
+            None => Desired::Unread,
+        };
+        let (recorded, motion) = (self.stack(name), self.motion(name));
+        Task { source: &self.id, name, desired, recorded, motion, live: swarm.of_stack(name).collect() }
+    }
+
+    /// One of its stacks, for whoever is told of it.
+    pub fn subject<'a>(&'a self, name: &'a StackName) -> Subject<'a> {
+        Subject { repository: Some(&self.url), stack: name.as_str(), commit: self.commit() }
+    }
+
+    /// A record of one of its stacks: the error status unless the caller says better.
+    pub fn record<'a>(&'a self, name: &'a StackName, error: Option<&'a str>) -> Option<Record<'a>> {
+        let entry = self.desired(name).map(|desired| &desired.entry);
+        let row = self.stack(name);
+        Some(Record {
+            name,
+            repository_url: &self.row.as_ref()?.url,
+            compose_path: entry
+                .map(|entry| &*entry.compose_path)
+                .or(row.map(|row| &*row.compose_path))
+                .unwrap_or_default(),
+            status: StackStatus::Error,
+            hash: None,
+            commit: self.commit().or(row.and_then(|row| row.commit.as_deref())).unwrap_or_default(),
+            drift: entry.map(|entry| entry.drift).or(row.map(|row| row.drift)).unwrap_or_default(),
+            error,
+            held: false,
+            services: None,
+        })
+    }
+
+    /// The images that are dealt with: all, or for a run for some stacks those which they use.
+    pub fn concerned(&self) -> BTreeSet<ImageRef> {
+        let Some(read) = self.read() else { return BTreeSet::new() };
+        let Selection::Some(stacks) = &self.wish.selection else {
+            return read.images.iter().map(|image| image.source.name.clone()).collect();
+        };
+        let stacks = read.desired.iter().filter(|desired| stacks.contains(&desired.entry.name));
+        let services = stacks.filter_map(DesiredStack::rendered).flat_map(|rendered| &rendered.services);
+        services.filter_map(|service| service.image.clone()).collect()
+    }
+}

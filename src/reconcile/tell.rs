@@ -1,0 +1,161 @@
+//! What is told of sources and builds, and what a dry run says of each decision.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+
+use super::ask::failure;
+use super::builds::ImageState;
+use super::session::Selection;
+use super::source::{Content, WatchedSource};
+use super::{Key, Reconciler, Session};
+use crate::docker::Swarm;
+use crate::plan::{Blocked, Decision, How, Remove, UNSEEN, Until};
+
+/// Behind an image that is not built again by itself.
+const HELD: &str = " (held until the repository changes, or `reconcile --force`)";
+
+impl Reconciler {
+    /// Says which sources could not be had, and which images are not built.
+    pub fn tell_of_sources(&mut self, session: &Session<'_>, asked: &BTreeSet<String>) {
+        for source in self.sources.iter().filter(|source| asked.contains(&source.id)) {
+            if let Some(error) = failure(source) {
+                session.report.source_failed(&source.url, error);
+                self.memory.of_sources.entry(source.id.clone()).or_default().failed += 1;
+            }
+            for (name, why) in self.unbuilt(session, source) {
+                session.report.stays_failed(&*name, &why);
+                self.memory.of_sources.entry(source.id.clone()).or_default().failed += 1;
+            }
+            if !self.options.dry_run {
+                self.note_unused_bindings(session, source);
+            }
+        }
+    }
+
+    /// The images of a source that failed before and are not tried again, with why.
+    fn unbuilt(&self, session: &Session<'_>, source: &WatchedSource) -> Vec<(String, String)> {
+        let is_whole = source.wish.selection == Selection::All;
+        match &source.content {
+            Content::Read(read) => {
+                let concerned = source.concerned();
+                let images = read.images.iter().filter(|image| concerned.contains(&image.source.name));
+                let unbuilt = |name: String, state: &ImageState| match state {
+                    ImageState::Failed(why) => Some((name, format!("{why}{HELD}"))),
+                    ImageState::Refused(why) => Some((name, why.clone())),
+                    ImageState::ToBuild(_) | ImageState::Ready(_) => None,
+                };
+                images.filter_map(|image| unbuilt(image.source.name.to_string(), &image.state)).collect()
+            }
+            // Which stacks use them is not known here; those that do say so themselves.
+            Content::Unchanged | Content::Waits if is_whole => {
+                let known = session.state.builds().unwrap_or_default();
+                let of_it = known
+                    .iter()
+                    .filter(|row| Some(row.repository_id) == source.row.as_ref().map(|row| row.id));
+                let failed = of_it.filter_map(|row| Some((row.name.clone(), row.error.as_ref()?)));
+                failed.map(|(name, why)| (name, format!("{why}{HELD}"))).collect()
+            }
+            Content::Unchanged | Content::Waits | Content::Failed(_) => Vec::new(),
+        }
+    }
+
+    /// Says what would be built.
+    pub fn describe_builds(&mut self, session: &Session<'_>) {
+        for source in &self.sources {
+            let concerned = source.concerned();
+            let images = source.read().into_iter().flat_map(|read| &read.images);
+            for image in images.filter(|image| concerned.contains(&image.source.name)) {
+                if let ImageState::ToBuild(reason) = &image.state {
+                    let name = image.source.name.to_string();
+                    let count = &mut self.memory.would.built;
+                    session.report.would(&name, &format!("build: {reason}"), count);
+                }
+            }
+        }
+    }
+
+    /// Says what would be done about a stack.
+    pub fn describe(
+        &mut self,
+        session: &Session<'_>,
+        key: &Key,
+        decision: Decision,
+        swarm: &Swarm,
+    ) -> Result<()> {
+        let (name, mut would, mut would_not) = (key.stack.as_str(), Vec::new(), None);
+        let count = &mut self.memory.would;
+        match &decision {
+            Decision::Apply(apply) => {
+                let what = match &apply.how {
+                    How::Deploy { .. } => format!("deploy: {}", apply.reason),
+                    How::Roll(_) => format!("roll: {}", apply.reason),
+                    How::Adopt if apply.reason == UNSEEN => format!("not deploy: {UNSEEN}"),
+                    How::Adopt => "adopt: it runs as the source says".to_owned(),
+                };
+                session.report.would(name, &what, &mut count.deployed);
+                would.push(&apply.how);
+            }
+            Decision::Blocked(Blocked { why, until: Until::Build | Until::Dependency, .. }) => {
+                let text = format!("deploy, unless the build changes nothing: {why}");
+                session.report.would(name, &text, &mut count.deployed);
+                would.push(&How::Adopt);
+            }
+            Decision::Remove(Remove::FromSwarm { reason, .. }) => {
+                session.report.would(name, &format!("remove: {reason}"), &mut count.removed);
+            }
+            Decision::InMotion if swarm.of_stack(&key.stack).any(|service| service.goes_back()) => {
+                let text = "not deploy: an earlier run deployed it, and Swarm went back from it";
+                session.report.would(name, text, &mut count.failed);
+            }
+            Decision::InMotion => {
+                let text = "wait: docker was given it, and nobody has seen it converge";
+                session.report.would(name, text, &mut count.deployed);
+            }
+            Decision::InSync { drifts } => {
+                would_not = Some(drifts.clone());
+            }
+            Decision::Remove(_) | Decision::Blocked(_) => {}
+        }
+        if let Decision::Apply(apply) = &decision {
+            self.note_drifts(session, key, &apply.drifts)?;
+        }
+        if let Some(show) = self.options.show
+            && !would.is_empty()
+            && !matches!(would[0], How::Roll(_))
+        {
+            self.show(session, show, key)?;
+        }
+        match (would_not, &decision) {
+            (Some(drifts), _) => {
+                self.note_drifts(session, key, &drifts)?;
+                self.memory.decided(key, decision);
+            }
+            (None, Decision::Blocked(blocked)) if blocked.until.is_failure() => {
+                let held = if blocked.until == Until::SourceChanges { HELD } else { "" };
+                let source = self.sources.iter().find(|source| source.id == key.source);
+                if let Some(source) = source {
+                    session
+                        .report
+                        .stays_failed(source.subject(&key.stack), &format!("{}{held}", blocked.why));
+                }
+                self.memory.decided(key, decision);
+            }
+            (None, Decision::Remove(Remove::NoteStopped)) => self.memory.decided(key, Decision::in_sync()),
+            (None, _) => {}
+        }
+        Ok(())
+    }
+
+    /// Shows what docker would be given for a stack.
+    fn show(&self, session: &Session<'_>, show: crate::report::Show, key: &Key) -> Result<()> {
+        let Some(source) = self.sources.iter().find(|source| source.id == key.source) else { return Ok(()) };
+        let Some(rendered) = source.desired(&key.stack).and_then(|desired| desired.rendered()) else {
+            return Ok(());
+        };
+        let texts = source.row.as_ref().map(|row| session.state.texts(&row.url)).transpose()?;
+        let applied = texts.and_then(|mut texts| texts.remove(&key.stack)?.applied);
+        session.report.rendered(show, key.stack.as_str(), &rendered.shown(), applied.as_deref());
+        Ok(())
+    }
+}

@@ -1,0 +1,149 @@
+//! A deploy in motion holds up nobody: other pushes are applied meanwhile, a fix overtakes what it fixes, other runs
+//! have their turns, and what nobody saw the end of is judged by whoever looks next.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::support::dockerops::Running;
+use crate::support::repo::Repo;
+use crate::support::scene::{App, Scene};
+use crate::support::wait_for;
+
+/// A service that no node takes.
+fn hanging(scene: &Scene) -> App {
+    scene.on().deploy("placement: {constraints: [node.labels.none == such]}")
+}
+
+/// Tells the daemon to look, and how long it takes until the Swarm has what was pushed.
+fn pushed(run: &Running, done: impl FnMut() -> bool) -> Duration {
+    let begun = Instant::now();
+    run.signal(Signal::HUP);
+    wait_for("what was pushed", 60, done);
+    begun.elapsed()
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+#[test]
+fn a_push_is_applied_while_another_stack_hangs_and_a_fix_overtakes_what_it_fixes() {
+    let Some(scene) = Scene::new() else { return };
+    let mut scene = scene.timeout(300);
+    scene.ops = scene.ops.limit(240);
+    let good: Vec<_> = (0..20).map(|n| scene.stack(&format!("good{n}"), &scene.off())).collect();
+    let hangs = scene.stack("hangs", &hanging(&scene));
+    scene.repo.commit("first");
+    let other = Repo::new();
+    let elsewhere = scene.ops.unique("elsewhere");
+    let text = |n: usize| {
+        format!(
+            "services: {{app: {{image: '{}', environment: {{N: '{n}'}}, deploy: {{replicas: 0}}}}}}",
+            scene.lab.image("app:1")
+        )
+    };
+    other.stack(&elsewhere, &text(0)).commit("first");
+    let urls = format!("{},{}", scene.repo.url(), other.url());
+    // By itself it looks only once in ten minutes.
+    scene.ops = scene.ops.env("DOCKEROPS_REPOS", urls).env("DOCKEROPS_SYNC_INTERVAL", "600");
+    let mut run = scene.ops.spawn(["run"]);
+    run.wait_for(&format!("deployed  {elsewhere} "), 1, 120);
+    run.wait_for(&format!("deployed  {} ", good[19]), 1, 120);
+    let has = |service: &str, value: &str| scene.lab.spec(service, "json .Spec.TaskTemplate").contains(value);
+
+    let mut times = Vec::new();
+    for n in 1..=5 {
+        other.stack(&elsewhere, &text(n)).commit("next");
+        let service = format!("{elsewhere}_app");
+        times.push(pushed(&run, || has(&service, &format!("N={n}"))));
+    }
+    assert!(median(times.clone()) < Duration::from_secs(5), "a push elsewhere: {times:?}");
+    assert!(!run.stdout().contains(&format!("failed    {hangs} ")), "it was waited for meanwhile");
+
+    let service = format!("{hangs}_app");
+    let mut times = Vec::new();
+    for n in 1..=5 {
+        let app = if n == 5 { scene.on() } else { hanging(&scene) };
+        scene.change(&hangs, &app.with(&format!("environment: {{N: '{n}'}}"))).repo.commit("fix");
+        times.push(pushed(&run, || has(&service, &format!("N={n}"))));
+    }
+    assert!(median(times.clone()) < Duration::from_secs(5), "a fix: {times:?}");
+    run.wait_for(&format!("deployed  {hangs} "), 1, 60);
+    run.signal(Signal::TERM);
+    run.wait().success();
+}
+
+#[test]
+fn a_command_that_waits_lets_others_have_their_turn_and_undoes_nothing_of_theirs() {
+    let Some(scene) = Scene::new() else { return };
+    let mut scene = scene.timeout(60);
+    scene.ops = scene.ops.limit(200);
+    let (hangs, web) = (scene.stack("hangs", &scene.off()), scene.stack("web", &scene.off()));
+    scene.watch().success();
+    scene.change(&hangs, &hanging(&scene)).repo.commit("it hangs");
+    scene.docker.forget();
+    let first = scene.ops.spawn(["reconcile"]);
+    scene.docker.wait_for_call("service ps");
+    // Another run has a newer commit: the first one has read the older, and must not put that back.
+    scene.change(&web, &scene.off().with("environment: {N: '2'}"));
+    scene.change(&hangs, &scene.off().with("environment: {N: '2'}")).repo.commit("mended");
+    let second = scene.ops.run(["reconcile"]);
+    second.success().stdout_has(&format!("deployed  {web} ")).stdout_has(&format!("deployed  {hangs} "));
+    let specs = [scene.lab.specs(&web), scene.lab.specs(&hangs)];
+    first.wait().success().stdout_lacks("failed");
+    assert_eq!([scene.lab.specs(&web), scene.lab.specs(&hangs)], specs);
+    scene.reconcile().success().stdout_has("2 unchanged");
+    assert_eq!(scene.deploys(), [""; 0]);
+}
+
+#[test]
+fn a_source_that_is_unwatched_beside_a_waiting_run_is_left_by_it() {
+    let Some(scene) = Scene::new() else { return };
+    let mut scene = scene.timeout(60);
+    scene.ops = scene.ops.limit(200);
+    let stack = scene.stack("hangs", &hanging(&scene));
+    scene.repo.commit("first");
+    let url = scene.repo.url();
+    let run = scene.ops.spawn(["watch", &url]);
+    scene.docker.wait_for_call("service ps");
+    scene.ops.run(["unwatch", &url]).success();
+    run.wait().success().stdout_has("it is not watched any more");
+    assert_eq!(scene.lab.services(&stack), [""; 0]);
+}
+
+#[test]
+fn what_a_killed_run_left_in_motion_is_judged_by_the_next_look_without_another_deploy() {
+    let Some(scene) = Scene::new() else { return };
+    let mut scene = scene.timeout(60);
+    scene.ops = scene.ops.limit(120);
+    let stack = scene.stack("slow", &scene.on().shell("sleep 600"));
+    scene.repo.commit("first");
+    let run = scene.ops.spawn(["watch", &scene.repo.url()]);
+    scene.docker.wait_for_call("service ps");
+    run.signal(Signal::KILL);
+    run.wait();
+    let specs = scene.lab.specs(&stack).len();
+    assert_eq!(specs, 1);
+    scene.reconcile().success().stdout_has(&format!("deployed  {stack}  new; converged in "));
+    assert_eq!(scene.deploys(), [""; 0], "it was in motion already");
+    scene.reconcile().success().stdout_has("1 unchanged");
+}
+
+#[test]
+fn what_another_version_in_motion_changed_is_no_drift_when_the_source_goes_back() {
+    let Some(scene) = Scene::new() else { return };
+    let mut scene = scene.timeout(60);
+    scene.ops = scene.ops.limit(120);
+    let stack = scene.stack("web", &scene.off());
+    scene.watch().success();
+    scene.change(&stack, &hanging(&scene)).repo.commit("it hangs");
+    scene.docker.forget();
+    let run = scene.ops.spawn(["reconcile"]);
+    scene.docker.wait_for_call("service ps");
+    run.signal(Signal::KILL);
+    run.wait();
+    let back = scene.change(&stack, &scene.off()).push();
+    back.success().stdout_has(&format!("deployed  {stack}  changed")).stdout_lacks("drift");
+}
