@@ -28,8 +28,9 @@ pub enum Command {
         sudo dockerops watch https://github.com/org/repo\n  \
         sudo dockerops watch git@host:org/repo.git#v1.2\n  \
         sudo dockerops watch https://github.com/org/repo#main:environments/prod\n\n\
-        Everything in it is validated first. A source that cannot be fetched or is wrong is not remembered and \
-        nothing of it is deployed; one with a stack that fails is (exit 3), and `reconcile` tries again.\n\
+        Everything in it is validated first. A source that cannot be fetched, or is wrong as a whole, is not \
+        remembered and nothing of it is deployed; one with a stack that fails, or whose files are wrong, is (exit \
+        3), and `reconcile` tries again.\n\
         Private repositories: GITHUB_TOKEN, DOCKEROPS_GIT_CREDENTIALS, or an ssh key.")]
     Watch(WatchArgs),
     /// Sync every watched repository with the Swarm.

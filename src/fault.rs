@@ -30,6 +30,12 @@ pub fn hint_of(error: &anyhow::Error) -> Option<&str> {
     error.chain().find_map(|cause| cause.downcast_ref::<Fault>()).map(|fault| fault.hint.as_str())
 }
 
+/// The whole message, with its hint on a line of its own.
+pub fn with_hint(error: &anyhow::Error) -> String {
+    let hint = hint_of(error).map(|hint| format!("\n  hint: {hint}")).unwrap_or_default();
+    format!("{error:#}{hint}")
+}
+
 /// Adds a hint to any failed result that has none.
 pub trait OrHint<T> {
     /// Keeps the message, and adds `hint` where the error carries none.

@@ -43,19 +43,49 @@ impl fmt::Display for Problem {
 pub struct Problems {
     told: Vec<Problem>,
     more: usize,
+    /// Whether they are one stack's, and stop that stack alone.
+    of_a_stack: bool,
+}
+
+/// How many mistakes may still be told of the stacks of one source, beyond one a stack: a thousand stacks with
+/// fifty each would be a hundred megabytes of nothing new.
+#[derive(Debug)]
+pub struct Room(usize);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(TOLD * 10)
+    }
 }
 
 impl Problems {
+    /// Those of one stack, as far as there is `room` to tell them.
+    pub fn of_stack(problems: impl IntoIterator<Item = Problem>, room: &mut Room) -> Self {
+        let mut all = Self { of_a_stack: true, ..Self::default() };
+        all.extend(problems);
+        let fits = all.told.len().min(room.0.max(1));
+        all.more += all.told.len() - fits;
+        all.told.truncate(fits);
+        room.0 = room.0.saturating_sub(fits);
+        all
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.told.is_empty()
+    }
+
+    /// Adds those of a stack to those of its source.
+    pub fn absorb(&mut self, others: &Self) {
+        self.extend(others.told.iter().cloned());
+        self.more += others.more;
     }
 }
 
 impl Extend<Problem> for Problems {
     fn extend<T: IntoIterator<Item = Problem>>(&mut self, problems: T) {
-        for problem in problems {
-            self.more += problem.more;
+        for mut problem in problems {
+            self.more += std::mem::take(&mut problem.more);
             if self.told.len() < TOLD {
                 self.told.push(problem);
             } else {
@@ -70,7 +100,9 @@ impl fmt::Display for Problems {
         if let ([only], 0) = (self.told.as_slice(), self.more) {
             return only.fmt(f);
         }
-        write!(f, "{} mistakes, nothing was deployed:", self.told.len() + self.more)?;
+        let count = self.told.len() + self.more;
+        let radius = if self.of_a_stack { "" } else { ", nothing was deployed" };
+        write!(f, "{count} mistakes{radius}:")?;
         for problem in &self.told {
             write!(f, "\n  {problem}")?;
         }
@@ -103,9 +135,15 @@ impl Collector {
             self.more += 1;
             return;
         }
+        let problem = self.problem(line, key, what);
+        self.found.push(problem);
+    }
+
+    /// A problem of this file that somebody else tells.
+    pub fn problem(&self, line: usize, key: impl Into<String>, what: impl Into<String>) -> Problem {
         let line = (line > 0).then_some(line);
         let (key, what) = (clipped(key.into()), clipped(what.into()));
-        self.found.push(Problem { file: self.file.clone(), line, key, what, more: 0 });
+        Problem { file: self.file.clone(), line, key, what, more: 0 }
     }
 
     /// What was gathered, from the top of the file down.
@@ -172,6 +210,24 @@ mod tests {
         assert_eq!(text.lines().count(), 1 + 50 + 1);
         assert!(text.starts_with("1000020 mistakes, nothing was deployed:\n  a.yml:1: "), "{text}");
         assert!(text.ends_with("\n  a.yml:50: `key`: is wrong\n  and 999970 more"), "{text}");
+    }
+
+    #[test]
+    fn of_a_thousand_wrong_stacks_each_tells_something_and_all_together_little() {
+        let mut room = Room::default();
+        let stacks: Vec<_> =
+            (0..1000).map(|_| Problems::of_stack(of_a_file("a.yml", 60), &mut room)).collect();
+        assert_eq!(stacks[0].told.len(), 50);
+        let first = stacks[0].to_string();
+        assert!(first.starts_with("60 mistakes:\n  a.yml:1: ") && first.ends_with("and 10 more"), "{first}");
+        assert!(stacks.iter().all(|stack| stack.told.len() + stack.more == 60));
+        assert_eq!(stacks[999].to_string(), "60 mistakes:\n  a.yml:1: `key`: is wrong\n  and 59 more");
+        assert!(stacks.iter().map(|stack| stack.told.len()).sum::<usize>() <= 1500);
+        let mut all = Problems::default();
+        for stack in &stacks {
+            all.absorb(stack);
+        }
+        assert!(all.to_string().starts_with("60000 mistakes, nothing was deployed:"));
     }
 
     #[test]

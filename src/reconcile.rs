@@ -24,6 +24,7 @@ mod moves;
 mod nodes;
 mod objects;
 mod pulls;
+mod read;
 mod record;
 mod remove;
 mod retire;

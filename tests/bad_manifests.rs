@@ -1,4 +1,4 @@
-//! Manifests and compose files that are wrong: all mistakes at once, and nothing is deployed.
+//! Manifests and compose files that are wrong: all mistakes at once, and nothing that is wrong is deployed.
 
 use crate::support::dockerops::{DockerOps, Outcome};
 use crate::support::fake_docker::FakeDocker;
@@ -17,6 +17,21 @@ fn refused(repo: &Repo) -> Outcome {
     outcome.failure(1).error_has(&commit[..12]).stderr_has(&repo.url());
     assert_eq!(fake.calls_with("stack deploy"), [""; 0]);
     ops.remembers_nothing();
+    outcome
+}
+
+/// `watch` remembers the source and fails with an error of each wrong stack; only `deployed` is given to docker.
+#[track_caller]
+fn refused_apart(repo: &Repo, deployed: &[&str]) -> Outcome {
+    let fake = FakeDocker::of_an_empty_swarm();
+    let ops = DockerOps::without_docker().with_fake(&fake).limit(30).env("DOCKEROPS_DEPLOY_TIMEOUT", "1");
+    repo.commit("wrong");
+    let outcome = ops.run(["watch", &repo.url()]);
+    outcome.failure(3).stdout_lacks("failed    source");
+    let deploys = fake.calls_with("stack deploy");
+    let names: Vec<_> = deploys.iter().filter_map(|call| call.split_whitespace().next_back()).collect();
+    assert_eq!(names, deployed, "{outcome}");
+    ops.run(["debug-cache"]).success().stdout_has(&repo.url());
     outcome
 }
 
@@ -110,7 +125,7 @@ fn every_mistake_of_every_file_is_reported_at_once_with_file_line_and_key() {
 }
 
 #[test]
-fn compose_files_that_are_wrong_are_all_reported_and_stop_the_good_ones_too() {
+fn compose_files_that_are_wrong_are_all_reported_and_stop_no_other_stack() {
     let repo = Repo::new();
     for (name, compose) in [
         ("fine", COMPOSE),
@@ -127,9 +142,8 @@ fn compose_files_that_are_wrong_are_all_reported_and_stop_the_good_ones_too() {
         repo.stack(name, compose);
     }
     repo.symlink("link/out", "/etc/passwd");
-    let outcome = refused(&repo);
+    let outcome = refused_apart(&repo, &["fine"]);
     for what in [
-        "9 mistakes",
         "broken/docker-compose.yml:",
         "scalar/docker-compose.yml:1: must be a mapping with `services`, not a number",
         "empty/docker-compose.yml: is empty",
@@ -140,9 +154,10 @@ fn compose_files_that_are_wrong_are_all_reported_and_stop_the_good_ones_too() {
         "link/docker-compose.yml:4: `secrets.s.file`: `out` is a symlink that leads out",
         "bind/docker-compose.yml:4: `services.app.volumes`: `./data` is relative",
     ] {
-        outcome.stderr_has(what);
+        let stack = what.split('/').next().unwrap_or_default();
+        outcome.stdout_has(&format!("failed    {stack}  {what}"));
     }
-    outcome.stderr_lacks("root:");
+    outcome.stderr_lacks("root:").stdout_lacks("root:");
 }
 
 #[test]
@@ -152,9 +167,13 @@ fn a_folder_or_a_compose_file_that_leads_out_of_the_checkout_is_refused() {
     let repo = Repo::new();
     repo.write("stacks.yaml", "- name: web\n- name: db\n").symlink("web", outside.path());
     repo.symlink("db/compose.yaml", outside.path().join("compose.yaml"));
-    let outcome = refused(&repo);
-    outcome.stderr_has("stacks.yaml:1: `web`: the stack's folder: `web` is a symlink that leads out");
-    outcome.stderr_has("stacks.yaml:2: `db`: the compose file: `compose.yaml` is a symlink that leads out");
+    let outcome = refused_apart(&repo, &[]);
+    outcome.stdout_has(
+        "failed    web  stacks.yaml:1: `web`: the stack's folder: `web` is a symlink that leads out",
+    );
+    outcome.stdout_has(
+        "failed    db  stacks.yaml:2: `db`: the compose file: `compose.yaml` is a symlink that leads out",
+    );
 }
 
 #[test]

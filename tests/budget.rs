@@ -47,7 +47,9 @@ impl Beside {
     }
 
     fn of(bad: Objects, url: String, server: Option<GitServer>, settings: &[(&str, &str)]) -> Self {
-        let fake = FakeDocker::of_an_empty_swarm().fails("stack deploy", 1, "not now");
+        let fake = FakeDocker::of_an_empty_swarm()
+            .fails("stack deploy", 1, "not now")
+            .prints("stack rm", "Nothing found in stack: web");
         let mut ops =
             DockerOps::without_docker().with_fake(&fake).through(["python3", "-c", PEAK]).limit(120);
         for (name, value) in settings {
@@ -221,7 +223,11 @@ fn files_that_compose_files_name_are_bounded_one_and_all() {
         .refuses("the files that its compose files name are more than 10 MiB in all", "DOCKEROPS_MAX_STACKS");
 
     bad.stacks(1, folder, &[("c", bad.zeros(2))]);
-    beside.refuses("has 1000 KiB or more, which Swarm does not take", "mend the files");
+    let outcome = beside.reconcile();
+    outcome
+        .failure(3)
+        .stdout_has("has 1000 KiB or more, which Swarm does not take")
+        .stdout_has("mend the files");
 }
 
 #[test]
@@ -266,15 +272,35 @@ fn bindings_of_one_folder_are_counted_each() {
 }
 
 #[test]
-fn of_very_many_mistakes_fifty_are_told_and_the_others_counted() {
+fn of_very_many_mistakes_some_are_told_and_the_others_counted() {
     let beside = Beside::new(&[]);
     let bad = &beside.bad;
     let services = lines(10_000, "  s#: 1");
     let folder = bad.folder([("compose.yml", bad.file(format!("services:\n{services}")))]);
     bad.stacks(2, folder, &[]);
-    let outcome = beside.refuses("20002 mistakes, nothing was deployed:", "and 19952 more");
-    assert!(outcome.stdout.len() < 30_000, "{outcome}");
-    assert_eq!(outcome.stdout.matches("must be a mapping").count(), 50, "{outcome}");
+    let outcome = beside.reconcile();
+    outcome
+        .failure(3)
+        .stdout_has("failed    s0  10001 mistakes:")
+        .stdout_has("failed    s1  10001 mistakes:");
+    assert_eq!(outcome.stdout.matches("and 9951 more").count(), 2, "{outcome}");
+    assert_eq!(outcome.stdout.matches("must be a mapping").count(), 100, "{outcome}");
+
+    // Of a source as a whole, where the list is wrong too.
+    let wrong = bad.file("- name: s0\n- name: s0\n");
+    bad.commit(bad.folder([("s0", folder), ("stacks.yaml", wrong)]));
+    let outcome = beside.refuses("10002 mistakes, nothing was deployed:", "and 9952 more");
+    assert_eq!(outcome.stdout.matches("and 9952 more").count(), 1, "{outcome}");
+
+    // However many stacks there are.
+    let services = lines(100, "  s#: 1");
+    bad.stacks(300, bad.folder([("compose.yml", bad.file(format!("services:\n{services}")))]), &[]);
+    let outcome = beside.reconcile();
+    // Above is the state, which tells of the last run.
+    let told = outcome.stdout.split("failed    s0  100 mistakes:").nth(1).unwrap();
+    let told = told.matches("must be a mapping").count();
+    assert!((300..=800).contains(&told), "{told}");
+    outcome.stdout_has("failed    s0  100 mistakes:").stdout_has("failed    s299  100 mistakes:");
 }
 
 #[test]

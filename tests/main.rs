@@ -33,6 +33,7 @@ mod images;
 mod in_motion;
 mod install;
 mod install_failures;
+mod isolation;
 mod keys;
 mod lab;
 mod layers;

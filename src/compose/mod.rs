@@ -107,9 +107,9 @@ pub struct Service {
 /// Why a stack cannot be rendered.
 #[derive(Debug)]
 pub enum Unrenderable {
-    /// The repository is wrong: nothing of it is deployed.
+    /// Its files are wrong, and these are all mistakes that can be told.
     Invalid(Vec<Problem>),
-    /// This stack cannot be deployed here and now, others can: a variable is missing, say.
+    /// It cannot be deployed here and now: a variable is missing, say.
     Stack(anyhow::Error),
 }
 
@@ -217,20 +217,35 @@ pub fn load(
     installation: &Key,
 ) -> Result<RenderedStack, Unrenderable> {
     let mut problems = Collector::new(place.path);
-    let Some(tree) = read(place, &mut problems) else {
-        return Err(Unrenderable::Invalid(problems.into_problems()));
-    };
+    let tree = read(place, &mut problems);
     let folder = place.root.join(place.path).parent().unwrap_or(place.root).to_path_buf();
-    let variables = variables(place, &folder, inherited).map_err(Unrenderable::Invalid)?;
+    let variables = variables(place, &folder, inherited);
+    let Some(tree) = tree else {
+        let mut problems = problems.into_problems();
+        problems.extend(variables.err().unwrap_or_default());
+        return Err(Unrenderable::Invalid(problems));
+    };
     checks::check(&tree, name, &mut problems);
     let author = tree.without_merges();
     let (entries, wrong_entries) = secrets::read(place, &folder, &author);
     let mut problems = problems.into_problems();
+    let found = match &variables {
+        // What else is wrong shows only where the file as such is right, and its variables are known.
+        Ok(variables) if problems.is_empty() => {
+            render(name, place, &folder, &author, variables, &entries, volumes, installation)
+        }
+        _ => Err(Unrenderable::Invalid(Vec::new())),
+    };
+    problems.extend(variables.err().unwrap_or_default());
     problems.extend(wrong_entries);
-    if !problems.is_empty() {
-        return Err(Unrenderable::Invalid(problems));
+    match found {
+        found if problems.is_empty() => found,
+        Err(Unrenderable::Invalid(mut found)) => {
+            found.extend(problems);
+            Err(Unrenderable::Invalid(found))
+        }
+        _ => Err(Unrenderable::Invalid(problems)),
     }
-    render(name, place, &folder, &author, &variables, &entries, volumes, installation)
 }
 
 #[allow(clippy::too_many_arguments)] // it is the second half of `load`
@@ -255,7 +270,8 @@ fn render(
     let files = references::files(&effective, place, folder, &mut problems);
     references::refuse_relative_binds(&effective, place.root, folder, &mut problems);
     let secrets = secrets::plan(name, entries, &effective, &services, installation, &mut problems);
-    let problems = problems.into_problems();
+    let mut problems = problems.into_problems();
+    problems.extend(volumes::wrong(&effective, volumes));
     if !problems.is_empty() {
         return Err(Unrenderable::Invalid(problems));
     }

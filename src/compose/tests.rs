@@ -1,3 +1,5 @@
+mod told;
+
 use super::*;
 use crate::budget::Limits;
 use sha2::Digest;

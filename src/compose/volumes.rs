@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use super::labels::child;
 use crate::hash::Key;
+use crate::problem::Problem;
 use crate::yaml::{Kind, Node};
 
 /// The container label that holds the content's hash.
@@ -26,6 +27,8 @@ pub enum Mount {
         /// Changes with the content.
         hash: String,
     },
+    /// Nothing that could be mounted, and why.
+    Wrong(Problem),
 }
 
 /// What services may refer to, by id.
@@ -40,6 +43,26 @@ pub struct Rewritten {
     pub bindings: BTreeSet<String>,
     /// What the author should know.
     pub notes: Vec<String>,
+}
+
+/// What is wrong with the ids that services of `effective` mount, each once.
+pub fn wrong(effective: &Node, volumes: &Volumes) -> Vec<Problem> {
+    let own = effective.get("volumes").map(|section| section.merged_pairs()).unwrap_or_default();
+    let is_own = |id: &str| own.iter().any(|(key, _)| key.text() == Some(id));
+    let services = effective.get("services").map(|section| section.merged_pairs()).unwrap_or_default();
+    let lists = services.iter().filter_map(|(_, service)| service.get("volumes"));
+    let ids: BTreeSet<_> = lists
+        .flat_map(|list| {
+            list.items().unwrap_or_default().iter().filter_map(|item| reference(item)).collect::<Vec<_>>()
+        })
+        .collect();
+    ids.iter()
+        .filter(|id| !is_own(id))
+        .filter_map(|id| match volumes.get(id)? {
+            Mount::Wrong(problem) => Some(problem.clone()),
+            Mount::Volume(_) | Mount::Bind { .. } => None,
+        })
+        .collect()
 }
 
 /// Rewrites `tree`; `effective` is the same tree with its variables replaced, or itself.
@@ -60,6 +83,8 @@ pub fn rewrite(tree: &Rc<Node>, effective: &Node, volumes: &Volumes, installatio
             match mount {
                 _ if is_own(id) => drop(kept.insert(id.clone())),
                 Mount::Volume(_) => drop(named.insert(id.clone())),
+                // Such a file was refused before.
+                Mount::Wrong(_) => {}
                 Mount::Bind { path, hash } => {
                     hashes.insert(id.clone(), hash.clone());
                     let list = child(child(child(&mut out.tree, "services"), name), "volumes");
@@ -225,6 +250,30 @@ mod tests {
         let (out, read) = rewritten(text);
         assert_eq!(read, parse(&print(&parse(text).unwrap().unwrap())).unwrap().unwrap());
         assert_eq!(out.notes.len(), 2);
+    }
+
+    #[test]
+    fn a_wrong_id_is_told_where_a_service_mounts_it() {
+        let mut volumes = volumes();
+        let mut problems = crate::problem::Collector::new("volumes.yaml");
+        problems.add(3, "entry 1.path", "`gone` does not exist");
+        let problem = problems.into_problems().remove(0);
+        volumes.insert("gone".into(), Mount::Wrong(problem.clone()));
+        let found = |text: &str| wrong(&parse(text).unwrap().unwrap(), &volumes);
+        for text in [
+            "services: {a: {volumes: ['gone:/d', 'data:/e']}, b: {volumes: ['gone:/d:ro']}}\n",
+            "services: {a: {volumes: [{type: volume, source: gone, target: /d}]}}\n",
+            "x: &x {volumes: ['gone:/d']}\nservices: {a: {<<: *x}}\n",
+        ] {
+            assert_eq!(found(text), std::slice::from_ref(&problem), "{text}");
+        }
+        for text in [
+            "services: {a: {volumes: ['data:/d', '/gone', 'conf:/c']}}\n",
+            "services: {a: {volumes: ['gone:/d']}}\nvolumes: {gone: }\n",
+            "services: {a: {image: gone}}\n",
+        ] {
+            assert_eq!(found(text), [], "{text}");
+        }
     }
 
     #[test]

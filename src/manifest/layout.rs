@@ -16,7 +16,8 @@ use crate::stack::{DriftPolicy, StackName};
 const FORMS: [(&str, &str); 3] =
     [("docker-compose-", ".yml"), ("docker-compose-", ".yaml"), ("stack-", ".json")];
 
-/// The stacks that are right, and all mistakes; `None` where no file has such a name.
+/// The stacks, each with what is wrong with it alone, and what is wrong with the names of files; `None` where no
+/// file has such a name.
 pub fn read(root: &Path, dir: &Path, budget: &Budget) -> Option<(Vec<StackEntry>, Vec<Problem>)> {
     let (mut stacks, mut problems) = (Vec::<StackEntry>::new(), Vec::new());
     let mut any = false;
@@ -53,20 +54,22 @@ fn entry(root: &Path, dir: &Path, file: &str, stack: &str, problems: &mut Collec
             problems.add(0, "", format!("as a stack name, `{}` {error}", crate::plain::name(stack)));
         })
         .ok()?;
-    let resolved = paths::resolve_inside(root, dir, file)
-        .map_err(|error| problems.add(0, "", format!("{error:#}")))
-        .ok()?;
+    let mut wrong = Collector::new(display(root, dir, file));
+    let resolved =
+        paths::resolve_inside(root, dir, file).map_err(|error| wrong.add(0, "", format!("{error:#}"))).ok();
     Some(StackEntry {
-        enabled: !entries::is_json(file) || is_enabled(root, dir, file, problems),
+        enabled: resolved.is_none() || !entries::is_json(file) || is_enabled(root, dir, file, &mut wrong),
         name,
         depends_on: Vec::new(),
         drift: DriftPolicy::default(),
-        compose_file: Some(resolved),
+        compose_file: resolved,
         compose_path: display(root, dir, file),
+        wrong: wrong.into_problems(),
     })
 }
 
-/// A file that cannot be read is wrong in more than this; who reads it as a compose file says so.
+/// A file that cannot be read is wrong in more than this; who reads it as a compose file says so. What is no
+/// word for on or off removes nothing.
 fn is_enabled(root: &Path, dir: &Path, file: &str, problems: &mut Collector) -> bool {
     let document = entries::document(root, dir, file, &mut Collector::new(file));
     document.is_none_or(|document| entries::boolean(&document, "", "enabled", true, problems))
@@ -124,15 +127,20 @@ mod tests {
         .unwrap();
         let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
         assert_eq!(stacks.len(), 2);
-        assert_eq!(told[0], "stack-off.json:1: `enabled`: must be `true` or `false`, not a string");
+        assert_eq!(
+            stacks[1].wrong[0].to_string(),
+            "stack-off.json:1: `enabled`: must be `true` or `false`, not a string"
+        );
+        assert!(stacks[1].enabled && stacks[0].wrong.is_empty(), "{stacks:?}");
         assert!(
-            told[1].starts_with("stack-web.json: becomes the stack `web`, as `docker-compose-web.yml`"),
+            told[0].starts_with("stack-web.json: becomes the stack `web`, as `docker-compose-web.yml`"),
             "{told:?}"
         );
-        assert!(told[2].starts_with("stack-é.json: as a stack name"), "{told:?}");
+        assert!(told[1].starts_with("stack-é.json: as a stack name"), "{told:?}");
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/etc/passwd", dir.path().join("stack-out.json")).unwrap();
-        let (_, problems) = read(dir.path(), dir.path(), &Budget::new(Limits::default())).unwrap();
-        assert!(problems[0].to_string().contains("leads out"), "{problems:?}");
+        let (stacks, problems) = read(dir.path(), dir.path(), &Budget::new(Limits::default())).unwrap();
+        assert!(problems.is_empty() && stacks[0].enabled && stacks[0].compose_file.is_none(), "{stacks:?}");
+        assert!(stacks[0].wrong[0].to_string().contains("leads out"), "{stacks:?}");
     }
 }

@@ -67,11 +67,13 @@ pub struct StackEntry {
     pub compose_file: Option<PathBuf>,
     /// The compose file's path from the repository's root, as the author sees it.
     pub compose_path: String,
+    /// What is wrong with it and with no other stack: its folder is missing, say. It is not deployed.
+    pub wrong: Vec<Problem>,
 }
 
-/// Reads the manifest in `dir`, a folder of the checkout at `root`. Where there are mistakes, the manifest
-/// holds what is right all the same, so that the mistakes in its files can be told too. `guard` says where
-/// bindings may lie; `try_writing` whether `nfs.path` may be written to, to see whether it can be.
+/// Reads the manifest in `dir`, a folder of the checkout at `root`. The mistakes are those that make the whole
+/// unclear; a wrong stack or binding bears its own. Where there are some, the manifest holds what is right all
+/// the same, so that the mistakes in its files can be told too. `guard` says where bindings may lie; `try_writing` whether `nfs.path` may be written to, to see whether it can be.
 pub fn read(
     root: &Path,
     dir: &Path,

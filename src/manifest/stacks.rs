@@ -27,7 +27,7 @@ struct Draft {
     depends_on: Vec<(usize, String)>,
 }
 
-/// The entries that are right, and all mistakes.
+/// The entries that are right in the list, each with what is wrong with it alone, and all mistakes of the list.
 pub fn read(root: &Path, dir: &Path, budget: &Budget) -> (Vec<StackEntry>, Vec<Problem>) {
     let file = display(root, dir, FILE);
     let mut problems = Collector::new(file);
@@ -152,17 +152,17 @@ fn draft(root: &Path, dir: &Path, index: usize, item: &Node, problems: &mut Coll
     let enabled = boolean(item, folder, "enabled", true, problems);
     let drift = drift(item, folder, problems);
     let depends_on = depends_on(item, folder, problems);
+    let mut wrong = Vec::new();
     let (compose_file, compose_path) = match compose_file(root, dir, folder) {
         Ok((file, path)) => (Some(file), path),
         Err(what) => {
-            if enabled {
-                problems.add(name.line, folder, what);
-            }
+            wrong.extend(enabled.then(|| problems.problem(name.line, folder, what)));
             (None, display(root, dir, folder))
         }
     };
+    let depends = Vec::new();
     let entry =
-        StackEntry { name: stack, enabled, depends_on: Vec::new(), drift, compose_file, compose_path };
+        StackEntry { name: stack, enabled, depends_on: depends, drift, compose_file, compose_path, wrong };
     Some(Draft { entry, folder: folder.to_owned(), line: name.line, depends_on })
 }
 
@@ -281,9 +281,29 @@ mod tests {
         dir
     }
 
+    /// What is wrong with the list, then with single stacks.
     fn read(root: &Path, dir: &Path) -> Result<Vec<StackEntry>, Vec<Problem>> {
-        let (stacks, problems) = super::read(root, dir, &Budget::new(Limits::default()));
+        let (stacks, mut problems) = super::read(root, dir, &Budget::new(Limits::default()));
+        problems.extend(stacks.iter().flat_map(|stack| stack.wrong.clone()));
         if problems.is_empty() { Ok(stacks) } else { Err(problems) }
+    }
+
+    #[test]
+    fn a_folder_that_is_missing_is_a_mistake_of_its_stack_alone() {
+        let dir = checkout(
+            "- name: gone\n- name: web\n  depends_on: [gone]\n- {name: idle, enabled: false}\n",
+            &["web"],
+        );
+        std::os::unix::fs::symlink("/etc", dir.path().join("idle")).unwrap();
+        let (stacks, problems) = super::read(dir.path(), dir.path(), &Budget::new(Limits::default()));
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!(
+            stacks[0].wrong[0].to_string(),
+            "stacks.yaml:1: `gone`: the stack's folder: `gone` does not exist"
+        );
+        assert!(stacks[0].compose_file.is_none() && stacks[0].enabled);
+        assert!(stacks[1].wrong.is_empty() && stacks[2].wrong.is_empty(), "{stacks:?}");
+        assert_eq!(stacks[1].depends_on, [StackName::known("gone")]);
     }
 
     fn mistakes(stacks: &str, folders: &[&str]) -> Vec<String> {

@@ -33,9 +33,11 @@ pub enum VolumeKind {
         /// Where it lies, symlinks resolved.
         source: PathBuf,
     },
+    /// Nothing that could be mounted: its path is missing, or must not be read. Whoever mounts it is not deployed.
+    Wrong(Problem),
 }
 
-/// The entries that are right, and all mistakes. `has_nfs` says whether there is an `nfs.yaml`.
+/// The entries that are clear, with what is wrong with the path of one alone, and all mistakes of the list. `has_nfs` says whether there is an `nfs.yaml`.
 pub fn read(root: &Path, dir: &Path, has_nfs: bool, budget: &Budget) -> (Vec<VolumeEntry>, Vec<Problem>) {
     let mut problems = Collector::new(entries::display(root, dir, FILE));
     let mut found: Vec<(usize, VolumeEntry)> = Vec::new();
@@ -88,7 +90,8 @@ fn entry(root: &Path, dir: &Path, place: &str, item: &Node, problems: &mut Colle
         "volume" => {
             Err(format!("`{}` is no name of a docker volume: {NAME_RULE}", crate::plain::name(&path)))
         }
-        "binding" => binding(root, dir, &path),
+        "binding" => Ok(binding(root, dir, &path)
+            .unwrap_or_else(|what| VolumeKind::Wrong(problems.problem(line, format!("{place}.path"), what)))),
         _ => {
             problems.add(kind_line, format!("{place}.type"), "must be `volume` or `binding`");
             return None;
@@ -173,7 +176,11 @@ mod tests {
         std::fs::create_dir_all(dir.path().join("conf/.dockerops-kept/x")).unwrap();
         symlink("/etc", dir.path().join("out")).unwrap();
         std::fs::write(dir.path().join(FILE), text).unwrap();
-        let (entries, problems) = read(dir.path(), dir.path(), has_nfs, &Budget::new(Limits::default()));
+        let (entries, mut problems) = read(dir.path(), dir.path(), has_nfs, &Budget::new(Limits::default()));
+        problems.extend(entries.iter().filter_map(|entry| match &entry.kind {
+            VolumeKind::Wrong(problem) => Some(problem.clone()),
+            _ => None,
+        }));
         (entries, problems.iter().map(ToString::to_string).collect())
     }
 
@@ -187,6 +194,23 @@ mod tests {
         let VolumeKind::Binding { path, source } = &entries[1].kind else { panic!("{entries:?}") };
         assert_eq!(path, Path::new("conf/deep"));
         assert!(source.ends_with("conf/deep"));
+    }
+
+    #[test]
+    fn a_wrong_path_is_no_mistake_of_the_list_and_its_id_stays_taken() {
+        let text = "- {id: gone, type: binding, path: gone}\n- {id: conf, type: binding, path: conf}\n";
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("conf")).unwrap();
+        let read = |text: &str| {
+            std::fs::write(dir.path().join(FILE), text).unwrap();
+            read(dir.path(), dir.path(), true, &Budget::new(Limits::default()))
+        };
+        let (entries, problems) = read(text);
+        assert!(problems.is_empty(), "{problems:?}");
+        assert!(matches!(entries[0].kind, VolumeKind::Wrong(_)) && entries[0].id == "gone", "{entries:?}");
+        assert!(matches!(entries[1].kind, VolumeKind::Binding { .. }), "{entries:?}");
+        let (_, problems) = read(&format!("{text}- {{id: gone, type: volume, path: data}}\n"));
+        assert_eq!(problems[0].to_string(), "volumes.yaml:3: `gone`: is listed twice, first in line 1");
     }
 
     #[test]

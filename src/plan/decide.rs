@@ -14,6 +14,7 @@ use crate::docker::command::ResolveImage;
 use crate::docker::service::Service;
 use crate::docker::spec::IMAGE_LABEL;
 use crate::drift;
+use crate::fault::with_hint;
 use crate::image::ImageRef;
 use crate::manifest::{Layout, names_a_stack};
 use crate::stack::{DriftPolicy, StackName};
@@ -36,7 +37,7 @@ pub fn decide(task: &Task<'_>, facts: &Facts<'_>) -> Decision {
             "the stack `{}` belongs to `{owner}`, which is watched as well",
             task.name
         )),
-        Desired::Wrong(error) => Decision::refused(format!("{error:#}")),
+        Desired::Wrong(error) => Decision::refused(with_hint(error)),
         Desired::Rendered(rendered, desired) => rendered_stack(task, facts, rendered, desired),
     }
 }

@@ -57,6 +57,7 @@ impl Case {
             drift: DriftPolicy::Correct,
             compose_file: None,
             compose_path: "web/compose.yml".into(),
+            wrong: Vec::new(),
         };
         let desired = DesiredStack { entry, rendered: Some(Ok(rendered("h1"))), images: Images::Ready };
         let facts = Facts { commit: "c1", ..Facts::default() };

@@ -10,13 +10,14 @@ use super::contain::Contain;
 use super::images::Pulled;
 use super::look::REMOVAL;
 use super::memory::{Ended, Removing};
-use super::source::WatchedSource;
+use super::source::{Content, WatchedSource};
 use super::{Key, Reconciler, Session};
 use crate::compose::{Ownership, RenderedStack};
 use crate::docker::command::ResolveImage;
 use crate::docker::{Deployment, Roll, Swarm};
 use crate::drift::{self, Drift};
 use crate::plan::{self, Apply, Blocked, Decision, DesiredStack, Evidence, Tried, Until};
+use crate::report::Subject;
 use crate::stack::Payload;
 use crate::state::{AppliedService, Given, GivenHow, Motion, Record, StackStatus, Versions};
 
@@ -209,6 +210,11 @@ impl Reconciler {
     ) -> Result<()> {
         self.memory.decided(key, decision);
         if !blocked.until.is_failure() {
+            let source = self.source(key)?;
+            let commit = source.stack(&key.stack).and_then(|row| row.commit.as_deref());
+            if matches!(source.content, Content::Waits) {
+                session.report.still_failed(Subject { commit, ..source.subject(&key.stack) });
+            }
             return Ok(());
         }
         let held = blocked.until == Until::SourceChanges;

@@ -49,11 +49,12 @@ pub struct Binding {
 pub type Bindings = BTreeMap<String, Binding>;
 
 /// What compose files may refer to, and the bindings among it.
-pub fn read(checkout: &Checkout, manifest: &Manifest, budget: &Budget) -> (Volumes, Bindings, Vec<Problem>) {
-    let (mut volumes, mut bindings, mut problems) = (Volumes::new(), Bindings::new(), Vec::new());
+pub fn read(checkout: &Checkout, manifest: &Manifest, budget: &Budget) -> (Volumes, Bindings) {
+    let (mut volumes, mut bindings) = (Volumes::new(), Bindings::new());
     for entry in &manifest.volumes {
         let mount = match &entry.kind {
             VolumeKind::Volume(name) => Mount::Volume(name.clone()),
+            VolumeKind::Wrong(problem) => Mount::Wrong(problem.clone()),
             VolumeKind::Binding { path, source } => {
                 let counted = |tree: Tree| {
                     budget.take(Count::Copied, tree.entries.len() as u64)?;
@@ -65,7 +66,8 @@ pub fn read(checkout: &Checkout, manifest: &Manifest, budget: &Budget) -> (Volum
                     Err(error) => {
                         let dir = checkout.dir().strip_prefix(checkout.root()).unwrap_or(Path::new(""));
                         let (file, what) = (dir.join(path).display().to_string(), format!("{error:#}"));
-                        problems.push(Problem { file, line: None, key: entry.id.clone(), what, more: 0 });
+                        let problem = Problem { file, line: None, key: entry.id.clone(), what, more: 0 };
+                        volumes.insert(entry.id.clone(), Mount::Wrong(problem));
                         continue;
                     }
                 };
@@ -80,7 +82,7 @@ pub fn read(checkout: &Checkout, manifest: &Manifest, budget: &Budget) -> (Volum
         };
         volumes.insert(entry.id.clone(), mount);
     }
-    (volumes, bindings, problems)
+    (volumes, bindings)
 }
 
 /// What git has of a checkout at `source`.
@@ -170,6 +172,10 @@ impl Reconciler {
     /// Says of bindings that no stack mounts.
     pub fn note_unused_bindings(&self, session: &Session<'_>, source: &WatchedSource) {
         let (Some(read), used) = (source.read(), source.used()) else { return };
+        // What a stack would mount whose files are wrong is not known.
+        if read.is_incomplete() {
+            return;
+        }
         for id in read.bindings.keys().filter(|id| !used.contains_key(id)) {
             session.report.note(id, "this binding is not copied: no service mounts it");
         }
@@ -178,7 +184,10 @@ impl Reconciler {
     /// Removes the files of bindings that are mounted no more, once all stacks of their source are fine. What cannot
     /// be removed is said, and tried again after the next change.
     pub fn clean_bindings(&self, session: &Session<'_>, source: &WatchedSource) -> Result<()> {
-        let (Some(_), Some(row)) = (source.read(), &source.row) else { return Ok(()) };
+        let (Some(read), Some(row)) = (source.read(), &source.row) else { return Ok(()) };
+        if read.is_incomplete() {
+            return Ok(());
+        }
         let rows = session.state.bindings()?;
         if rows.is_empty() || source.stacks.iter().any(|stack| stack.status == StackStatus::Error) {
             return Ok(());

@@ -4,19 +4,13 @@ use std::cell::OnceCell;
 use std::path::Path;
 use std::thread;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
+use super::Session;
 use super::contain::ends_the_run;
-use super::source::{Content, Read, WatchedSource};
-use super::{Session, bindings, builds, key};
-use crate::budget::Budget;
-use crate::compose::{self, Place, Unrenderable};
-use crate::fault::OrHint;
+use super::read::read;
+use super::source::{Content, WatchedSource};
 use crate::git::{self, Checkout, Commit, Workplace};
-use crate::hash::Key;
-use crate::manifest;
-use crate::plan::{DesiredStack, Images};
-use crate::problem::Problems;
 use crate::signal;
 
 /// How many sources are fetched at a time.
@@ -82,70 +76,17 @@ pub fn fetch(
 }
 
 fn say_notes(session: &Session<'_>, source: &WatchedSource) {
-    let desired = source.read().into_iter().flat_map(|read| &read.desired);
-    for rendered in desired.filter_map(DesiredStack::rendered) {
-        rendered.notes.iter().for_each(|note| session.report.note(rendered.name.as_str(), note));
+    let Some(read) = source.read() else { return };
+    for rendered in read.desired.iter().filter_map(|desired| desired.rendered()) {
+        for (index, note) in rendered.notes.iter().enumerate() {
+            session.report.noted_until_changed(rendered.name.as_str(), index, note);
+        }
+    }
+    for (id, problem) in &read.unused {
+        session.report.noted_until_changed(id, 0, problem);
     }
 }
 
 fn join(thread: thread::ScopedJoinHandle<'_, Result<Checkout>>) -> Result<Checkout> {
     thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the fetch came to an unexpected end")))
-}
-
-/// Reads the manifest and renders its stacks; all mistakes of all files together.
-fn read(
-    session: &Session<'_>,
-    keys: &OnceCell<Key>,
-    watched: &WatchedSource,
-    checkout: Checkout,
-    dry_run: bool,
-) -> Result<Read> {
-    let WatchedSource { source, row, .. } = watched;
-    let budget = &Budget::new(session.git.limits);
-    let mut desired = Vec::new();
-    let mut problems = Problems::default();
-    // docker is asked where its data lies only for those who have bindings.
-    let guard = if manifest::has_nfs(checkout.dir()) { session.guard() } else { session.own_guard };
-    let (manifest, wrong) = manifest::read(checkout.root(), checkout.dir(), guard, !dry_run, budget);
-    problems.extend(wrong);
-    let (volumes, bindings, wrong) = bindings::read(&checkout, &manifest, budget);
-    problems.extend(wrong);
-    for entry in manifest.stacks {
-        if budget.exceeded().is_some() {
-            break;
-        }
-        let Some(file) = entry.compose_file.clone().filter(|_| entry.enabled) else {
-            desired.push(DesiredStack { entry, rendered: None, images: Images::Ready });
-            continue;
-        };
-        let key = match keys.get() {
-            Some(key) => key,
-            None => keys.get_or_init({
-                let new = key::key(session, watched.wish.forced.is_some(), dry_run, row.is_none())?;
-                || new
-            }),
-        };
-        let place = Place { root: checkout.root(), file: &file, path: &entry.compose_path, budget };
-        let rendered = match compose::load(&entry.name, place, session.docker.environment(), &volumes, key) {
-            Ok(rendered) => Some(Ok(rendered)),
-            Err(Unrenderable::Stack(error)) => Some(Err(error)),
-            Err(Unrenderable::Invalid(found)) => {
-                problems.extend(found);
-                continue;
-            }
-        };
-        desired.push(DesiredStack { entry, rendered, images: Images::Ready });
-    }
-    let at = || format!("source `{source}` at {}", checkout.commit().short());
-    // What else is wrong was not read to its end.
-    if let Some(exceeded) = budget.exceeded() {
-        return Err(anyhow::Error::from(exceeded)).with_context(at);
-    }
-    if problems.is_empty() {
-        let images = builds::identify(&checkout, manifest.images)?;
-        return Ok(Read { checkout, layout: manifest.layout, desired, bindings, images });
-    }
-    Err(problems)
-        .with_context(at)
-        .or_hint("mend the files and push; until then this source stays as it was deployed last")
 }

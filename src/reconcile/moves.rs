@@ -47,8 +47,12 @@ impl Reconciler {
     fn heir(&self, name: &StackName, owner: &Watched, watched: &[Watched]) -> Option<String> {
         let others = || self.sources.iter().filter(|source| source.id != owner.identity);
         let lists = |source: &&WatchedSource| {
-            let rendered = source.desired(name).and_then(|desired| desired.rendered());
-            rendered.is_some_and(|rendered| rendered.bindings.is_empty())
+            match source.desired(name).and_then(|desired| desired.rendered.as_ref()) {
+                Some(Ok(rendered)) => rendered.bindings.is_empty(),
+                // It runs on where it is until its files are mended; then it shows what it mounts.
+                Some(Err(_)) => true,
+                None => false,
+            }
         };
         let waits = |known: &&Watched| {
             known.identity != owner.identity

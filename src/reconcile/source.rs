@@ -56,9 +56,9 @@ pub enum Content {
     Unchanged,
     /// The commit it names has failed, and is not tried again so soon.
     Waits,
-    /// What it declares.
+    /// What it declares: all of it is known, single stacks may be wrong.
     Read(Box<Read>),
-    /// It could not be fetched, or it is wrong as a whole: nothing of it is deployed, and nothing removed.
+    /// It could not be fetched, or it is unclear as a whole: nothing of it is deployed, and nothing removed.
     Failed(anyhow::Error),
 }
 
@@ -75,9 +75,16 @@ pub struct Read {
     pub bindings: Bindings,
     /// What it builds.
     pub images: Vec<Image>,
+    /// Bindings that are wrong and that no stack was seen to mount, each with what is wrong.
+    pub unused: Vec<(String, String)>,
 }
 
 impl Read {
+    /// Whether the files of a stack are wrong: what it would use is not known.
+    pub fn is_incomplete(&self) -> bool {
+        self.desired.iter().any(|desired| matches!(desired.rendered, Some(Err(_))))
+    }
+
     /// The names of the images it builds.
     pub fn image_names(&self) -> BTreeSet<String> {
         self.images.iter().map(|image| image.source.name.to_string()).collect()
@@ -161,7 +168,9 @@ impl WatchedSource {
         Some(Record {
             name,
             repository_url: &self.row.as_ref()?.url,
+            // Of a folder that is missing the last known file says more.
             compose_path: entry
+                .filter(|entry| entry.compose_file.is_some() || row.is_none())
                 .map(|entry| &*entry.compose_path)
                 .or(row.map(|row| &*row.compose_path))
                 .unwrap_or_default(),

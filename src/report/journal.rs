@@ -39,6 +39,8 @@ impl<'a> From<&'a String> for Subject<'a> {
 pub struct Journal {
     state: RefCell<Option<Rc<State>>>,
     told: RefCell<[BTreeMap<String, String>; 2]>,
+    /// What was told for as long as it is the same.
+    noted: RefCell<BTreeMap<String, String>>,
 }
 
 impl Journal {
@@ -71,6 +73,19 @@ impl Journal {
         let known = told.iter().any(|told| told.get(key).is_some_and(|known| known == text));
         told[0].insert(key.to_owned(), text.to_owned());
         !known
+    }
+
+    /// Whether `key` had another text, or none, when it was told last, however long ago.
+    pub fn is_another(&self, key: &str, text: &str) -> bool {
+        self.noted.borrow_mut().insert(key.to_owned(), text.to_owned()).is_none_or(|known| known != text)
+    }
+
+    /// What was told of `key` counts as told in this cycle too.
+    pub fn keep(&self, key: &str) {
+        let mut told = self.told.borrow_mut();
+        if let Some(text) = told[1].get(key).cloned() {
+            told[0].entry(key.to_owned()).or_insert(text);
+        }
     }
 
     /// A new cycle: what was told two cycles ago and not since is forgotten.
@@ -119,6 +134,20 @@ mod tests {
         journal.turn();
         journal.turn();
         assert!(journal.is_new("web", "other"));
+    }
+
+    #[test]
+    fn what_is_kept_is_not_new_however_many_cycles_later() {
+        let journal = Journal::default();
+        assert!(journal.is_new("web", "wrong") && journal.is_another("web", "a note"));
+        for _ in 0..5 {
+            journal.turn();
+            journal.keep("web");
+            journal.keep("none");
+        }
+        journal.turn();
+        assert!(!journal.is_new("web", "wrong") && !journal.is_another("web", "a note"));
+        assert!(journal.is_new("none", "") && journal.is_another("web", "another note"));
     }
 
     #[test]

@@ -130,6 +130,20 @@ impl Report {
         }
     }
 
+    /// Something worth knowing of what the files of a stack say: `index` tells its notes apart. A daemon says each
+    /// once, however often it reads the files, until it is another.
+    pub fn noted_until_changed<'a>(&self, subject: impl Into<Subject<'a>>, index: usize, text: &str) {
+        let subject = subject.into();
+        if self.daemon.is_none() || self.journal.is_another(&format!("{index} {subject:?}"), text) {
+            self.happened("note", Level::Warn, subject, text, true);
+        }
+    }
+
+    /// A stack that failed before and was not looked at: what was told of it stays told.
+    pub fn still_failed<'a>(&self, subject: impl Into<Subject<'a>>) {
+        self.journal.keep(&format!("failed {:?}", subject.into()));
+    }
+
     /// A stack that was not tried, since it fails until somebody does something.
     pub fn stays_failed<'a>(&self, subject: impl Into<Subject<'a>>, text: &str) {
         let subject = subject.into();

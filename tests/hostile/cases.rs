@@ -276,21 +276,31 @@ fn manifests() -> Vec<Case> {
         link("volumes outside", "volumes.yaml", "@OUT"),
         link("a place of bindings outside", "nfs.yaml", "@OUT"),
         link("images outside", "images.yaml", "@OUT"),
-        file("a binding outside", "volumes.yaml", "- {id: b, type: binding, path: '@OUT'}\n")
-            .file("nfs.yaml", "path: '@NFS'\n"),
-        file("a binding above", "volumes.yaml", "- {id: b, type: binding, path: ../..}\n")
-            .file("nfs.yaml", "path: '@NFS'\n"),
-        file("a binding by a symlink", "volumes.yaml", "- {id: b, type: binding, path: out}\n")
+        file("a binding outside", "volumes.yaml", "- {id: bb, type: binding, path: '@OUT'}\n")
+            .file("nfs.yaml", "path: '@NFS'\n")
+            .compose("  other: {image: '@IMAGE', deploy: {replicas: 0}, volumes: ['bb:/b']}\n"),
+        file("a binding above", "volumes.yaml", "- {id: bb, type: binding, path: ../..}\n")
+            .file("nfs.yaml", "path: '@NFS'\n")
+            .compose("  other: {image: '@IMAGE', deploy: {replicas: 0}, volumes: ['bb:/b']}\n"),
+        file("a binding by a symlink", "volumes.yaml", "- {id: bb, type: binding, path: out}\n")
             .link("out", "@OUT/..")
-            .file("nfs.yaml", "path: '@NFS'\n"),
-        file("a binding with a symlink in it", "volumes.yaml", "- {id: b, type: binding, path: b}\n")
+            .file("nfs.yaml", "path: '@NFS'\n")
+            .compose("  other: {image: '@IMAGE', deploy: {replicas: 0}, volumes: ['bb:/b']}\n"),
+        file("a binding with a symlink in it", "volumes.yaml", "- {id: bb, type: binding, path: b}\n")
             .link("b/x", "@OUT")
             .file("nfs.yaml", "path: '@NFS'\n")
-            .compose("  other: {image: '@IMAGE', deploy: {replicas: 0}, volumes: ['b:/b']}\n"),
+            .compose("  other: {image: '@IMAGE', deploy: {replicas: 0}, volumes: ['bb:/b']}\n"),
+        file("a binding by an alias of its list", "volumes.yaml", "- {id: bb, type: binding, path: out}\n")
+            .link("out", "/etc")
+            .file("nfs.yaml", "path: '@NFS'\n")
+            .compose(
+                "  other:\n    image: '@IMAGE'\n    deploy: {replicas: 0}\n    volumes: &v\n    - {type: volume, source: \
+                 '${B:-bb}', target: /b}\n  third: {image: '@IMAGE', deploy: {replicas: 0}, volumes: *v}\n",
+            ),
         file("bindings over the database", "nfs.yaml", "path: '@STATE'\n")
-            .file("volumes.yaml", "- {id: b, type: binding, path: dockerops.db}\n")
+            .file("volumes.yaml", "- {id: bb, type: binding, path: dockerops.db}\n")
             .file("dockerops.db", "not a database")
-            .compose("  other: {image: '@IMAGE', deploy: {replicas: 0}, volumes: ['b:/b']}\n"),
+            .compose("  other: {image: '@IMAGE', deploy: {replicas: 0}, volumes: ['bb:/b']}\n"),
         file("bindings in a system folder", "nfs.yaml", "path: /etc\n"),
         file("bindings in the kernel", "nfs.yaml", "path: /proc/self\n"),
         file("bindings at the root", "nfs.yaml", "path: /\n"),
