@@ -169,11 +169,12 @@ fn a_source_with_wrong_stacks_is_remembered_and_its_other_stacks_are_deployed() 
 }
 
 #[test]
-fn a_daemon_tells_each_mistake_once_however_often_it_looks() {
+fn a_daemon_tells_each_mistake_and_each_note_once_however_often_it_looks() {
     let Some(lab) = lab() else { return };
     let (ops, repo) = (DockerOps::new(lab).limit(150), Repo::new());
     let [bad, after, good] = ["bad", "after", "good"].map(|base| ops.unique(base));
-    repo.stack(&good, &compose(lab, 1, "")).stack(&bad, "services: [\n");
+    repo.stack(&good, &compose(lab, 1, ", restart: always, hostname: 'h${NOWHERE}'"))
+        .stack(&bad, "services: [\n");
     repo.write(&format!("{after}/compose.yml"), compose(lab, 1, ""));
     repo.write(
         "stacks.yaml",
@@ -185,9 +186,13 @@ fn a_daemon_tells_each_mistake_once_however_often_it_looks() {
     // It is read in the first, the second and the fourth cycle.
     run.wait_for("\ncycle ", 6, 90);
     let log = run.stdout();
-    for line in [format!("failed    {bad} "), format!("failed    {after} ")] {
+    for line in [format!("failed    {bad} "), format!("failed    {after} "), format!("note      {good} ")] {
         assert_eq!(log.lines().filter(|told| told.starts_with(&line)).count(), 1, "{line}:\n{log}");
     }
+    assert!(
+        log.contains("ignores `restart` of `app`; `${NOWHERE}` is set nowhere and becomes empty"),
+        "{log}"
+    );
     assert_eq!(lab.services(&good).len(), 1);
 
     // Another mistake is news, and mended is mended.

@@ -20,7 +20,10 @@ pub fn interpolated(tree: &Node, variables: &Variables) -> Result<Rc<Node>> {
     let mut tree = tree.clone();
     if let Kind::Mapping(pairs) = &mut tree.kind {
         for (key, value) in pairs {
-            *value = replaced(value, key.text().unwrap_or("…"), variables)?;
+            let key = key.text().unwrap_or("…");
+            let new = || replaced(value, key, variables);
+            // What such a field holds is lost as a whole, and meant to be.
+            *value = if key.starts_with("x-") { variables.aside(new)? } else { new()? };
         }
     }
     Ok(Rc::new(tree))

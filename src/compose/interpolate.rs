@@ -3,8 +3,8 @@
 //! Source: docker/cli `cli/compose/template/template.go`: `$$`, `$NAME`, `${NAME}`, and `:-`, `-`, `:?`, `?`
 //! in both the braced and, which surprises, the bare form.
 
-use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
 
@@ -17,12 +17,14 @@ pub struct Variables {
     process: BTreeMap<String, String>,
     dotenv: BTreeMap<String, String>,
     spent: Cell<usize>,
+    unset: RefCell<BTreeSet<String>>,
+    is_aside: Cell<bool>,
 }
 
 impl Variables {
     /// `process` wins over `dotenv`.
     pub fn new(process: BTreeMap<String, String>, dotenv: BTreeMap<String, String>) -> Self {
-        Self { process, dotenv, spent: Cell::new(0) }
+        Self { process, dotenv, ..Self::default() }
     }
 
     /// Counts so many bytes more of values; fails where that is too much.
@@ -37,6 +39,19 @@ impl Variables {
     /// How many bytes were counted.
     pub fn spent(&self) -> usize {
         self.spent.get()
+    }
+
+    /// The variables that had neither a value nor a default where one was wanted, so far.
+    pub fn unset(&self) -> BTreeSet<String> {
+        self.unset.borrow().clone()
+    }
+
+    /// Remembers nothing of what `look` finds unset: nobody runs it.
+    pub fn aside<T>(&self, look: impl FnOnce() -> T) -> T {
+        self.is_aside.set(true);
+        let found = look();
+        self.is_aside.set(false);
+        found
     }
 
     /// The value of `name`.
@@ -133,7 +148,12 @@ fn value<'a>(body: &'a str, variables: &'a Variables) -> Result<&'a str> {
             };
         }
     }
-    Ok(variables.get(body).unwrap_or_default())
+    Ok(variables.get(body).unwrap_or_else(|| {
+        if !variables.is_aside.get() {
+            variables.unset.borrow_mut().insert(body.to_owned());
+        }
+        ""
+    }))
 }
 
 #[cfg(test)]
@@ -165,6 +185,14 @@ mod tests {
         let missing = interpolate("${NONE:?set it}", &variables()).unwrap_err();
         assert_eq!(missing.to_string(), "required variable `NONE` is missing a value: set it");
         assert!(interpolate("${EMPTY:?m}", &variables()).is_err());
+    }
+
+    #[test]
+    fn what_is_set_nowhere_and_has_no_default_is_remembered() {
+        let variables = variables();
+        interpolate("$NONE ${NO} ${D} $A ${EMPTY} ${X:-} ${Y-} ${Z:-d} $$W", &variables).unwrap();
+        variables.aside(|| interpolate("${ASIDE}", &variables).unwrap());
+        assert_eq!(variables.unset(), ["NO", "NONE"].map(str::to_owned).into());
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod cast;
 mod checks;
 mod declared;
 mod dotenv;
+mod dropped;
 mod env_file;
 mod environment;
 #[cfg(test)]
@@ -265,7 +266,13 @@ fn render(
     let effective = tags::with_plain_externals(&effective, &mut problems);
     checks::labels(&effective, &mut problems);
     checks::files(&effective, &mut problems);
-    let services = services(&effective).map_err(whole)?;
+    let services = services(&effective).map_err(|error| {
+        // `app:${TAG}` without a tag, most likely.
+        whole(match dropped::variables(&variables.unset()) {
+            Some(unset) => error.context(unset),
+            None => error,
+        })
+    })?;
     let env_files = env_file::read(&effective, place, folder, variables, &mut problems);
     let files = references::files(&effective, place, folder, &mut problems);
     references::refuse_relative_binds(&effective, place.root, folder, &mut problems);
@@ -283,6 +290,8 @@ fn render(
     let spent = place.budget.take(Count::Text, variables.spent() as u64);
     spent.map_err(|exceeded| whole(anyhow::anyhow!(exceeded.sentence())))?;
     let rewritten = volumes_of(&filled);
+    let mut notes = rewritten.notes;
+    notes.extend(dropped::note(&effective, &variables.unset()));
     let tree = edited(&rewritten.tree);
     let objects = objects::made(name, &effective, &rotated);
     let volumes = objects::volumes(name, &effective, &tree);
@@ -295,7 +304,7 @@ fn render(
         objects,
         volumes,
         bindings: rewritten.bindings,
-        notes: rewritten.notes,
+        notes,
         tree,
         files,
         installation: installation.clone(),
