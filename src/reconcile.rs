@@ -23,9 +23,11 @@ mod memory;
 mod moves;
 mod nodes;
 mod objects;
+mod prune;
 mod pulls;
 mod read;
 mod record;
+mod removals;
 mod remove;
 mod retire;
 mod rolls;
@@ -112,7 +114,15 @@ impl Reconciler {
             if self.options.dry_run {
                 self.describe_builds(session);
             }
-            for (key, decision) in self.decide(session, &swarm)? {
+            let decided = self.decide(session, &swarm)?;
+            let goes = |(_, decision): &(Key, Decision)| matches!(decision, Decision::Remove(_));
+            let (gone, rest): (Vec<_>, Vec<_>) = decided.into_iter().partition(goes);
+            for (key, decision) in gone {
+                self.act(session, &key, decision, &swarm)?;
+            }
+            // Names, ports and networks are free then.
+            self.go_on_removing(session)?;
+            for (key, decision) in rest {
                 self.act(session, &key, decision, &swarm)?;
             }
             self.rest(session, &swarm)?;

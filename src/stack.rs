@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 const MOST_LETTERS: usize = 63;
 
 /// A name that docker takes for a stack, and the mangling that docker does with it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct StackName(String);
 
 impl StackName {

@@ -49,6 +49,7 @@ mod readme;
 mod registry;
 mod registry_access;
 mod release;
+mod removals;
 mod rotation;
 mod secrets;
 mod secrets_stay_secret;

@@ -45,11 +45,7 @@ pub fn run(settings: &Settings, arguments: &StopArgs) -> Result<Ending> {
     for (image, references) in writer.state.image_digests()? {
         digests.entry(image).or_default().extend(references);
     }
-    let mut failures = 0;
-    for known in &watched {
-        failures += remove_all(&session, known, &swarm)?;
-    }
-    all_removed(failures)?;
+    all_removed(remove_all(&session, &watched.iter().collect::<Vec<_>>(), &swarm)?)?;
     for known in &watched {
         remove_bindings(&session, &known.row.url)?;
     }

@@ -29,7 +29,7 @@ pub fn run(settings: &Settings, arguments: &UnwatchArgs) -> Result<Ending> {
         let watched = watched(&writer.state)?;
         note_digests(&session, &watched, &swarm)?;
         for known in watched.iter().filter(|known| known.row.id == row.id) {
-            all_removed(remove_all(&session, known, &swarm)?)?;
+            all_removed(remove_all(&session, &[known], &swarm)?)?;
             remove_bindings(&session, &row.url)?;
         }
     }

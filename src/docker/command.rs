@@ -72,6 +72,38 @@ pub fn stack_rm(name: &StackName) -> Vec<String> {
     words(&["stack", "rm", name.as_str()])
 }
 
+/// The states of a stack's tasks, those of services that are gone included.
+pub fn stack_states(name: &StackName) -> Vec<String> {
+    words(&["stack", "ps", "--format", "{{.CurrentState}}", name.as_str()])
+}
+
+/// The networks of all stacks, a JSON array a line.
+pub fn network_stacks() -> Vec<String> {
+    let (filter, format) =
+        (format!("label={NAMESPACE}"), format!("[{{{{json .ID}}}},{{{{json (.Label \"{NAMESPACE}\")}}}}]"));
+    words(&[
+        "network",
+        "ls",
+        "--no-trunc",
+        "--filter",
+        "scope=swarm",
+        "--filter",
+        &filter,
+        "--format",
+        &format,
+    ])
+}
+
+/// The ids of the networks of one stack.
+pub fn stack_networks(name: &StackName) -> Vec<String> {
+    words(&["network", "ls", "--no-trunc", "--quiet", "--filter", &format!("label={NAMESPACE}={name}")])
+}
+
+/// Networks in full, with the containers of all nodes that are attached to them.
+pub fn network_inspect(ids: &[&str]) -> Vec<String> {
+    with(&["network", "inspect", "--verbose"], ids)
+}
+
 /// Removes single services.
 pub fn service_rm(ids: &[&str]) -> Vec<String> {
     with(&["service", "rm"], ids)

@@ -12,6 +12,7 @@ pub mod objects;
 mod own;
 pub mod payload;
 pub mod prune;
+mod removal;
 pub mod service;
 pub mod spec;
 pub mod task;

@@ -132,6 +132,7 @@ fn motion(hash: &str) -> Motion {
         commit: "c1".into(),
         compose_path: String::new(),
         drift: DriftPolicy::Correct,
+        depends_on: Vec::new(),
         services: BTreeMap::new(),
         versions: crate::state::Versions::default(),
         text: String::new(),

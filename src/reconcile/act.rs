@@ -1,22 +1,18 @@
 //! The second half of a turn: what each decision does to the world.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use chrono::Utc;
 
-use super::contain::Contain;
 use super::images::Pulled;
-use super::look::REMOVAL;
-use super::memory::{Ended, Removing};
 use super::source::{Content, WatchedSource};
 use super::{Key, Reconciler, Session};
 use crate::compose::{Ownership, RenderedStack};
 use crate::docker::command::ResolveImage;
 use crate::docker::{Deployment, Roll, Swarm};
 use crate::drift::{self, Drift};
-use crate::plan::{self, Apply, Blocked, Decision, DesiredStack, Evidence, Tried, Until};
+use crate::plan::{Apply, Blocked, Decision, DesiredStack, Tried, Until};
 use crate::report::Subject;
 use crate::stack::Payload;
 use crate::state::{AppliedService, Given, GivenHow, Motion, Record, StackStatus, Versions};
@@ -26,7 +22,7 @@ const HELD: &str = " (held until the repository changes, or `reconcile --force`)
 
 impl Reconciler {
     /// The source of a stack; it is there as long as decisions about it are.
-    fn source(&self, key: &Key) -> Result<&WatchedSource> {
+    pub fn source(&self, key: &Key) -> Result<&WatchedSource> {
         let source = self.sources.iter().find(|source| source.id == key.source);
         source.with_context(|| format!("`{}` is not looked after", key.source))
     }
@@ -139,6 +135,7 @@ impl Reconciler {
             commit: source.commit().unwrap_or_default().to_owned(),
             compose_path: desired.entry.compose_path.clone(),
             drift: desired.entry.drift,
+            depends_on: desired.entry.depends_on.clone(),
             services: rendered
                 .services
                 .iter()
@@ -266,95 +263,6 @@ impl Reconciler {
         session.state.record(&Record { held, services, ..record })?;
         session.state.note_text(&key.stack, &source.url, &rendered.shown(), false)
     }
-
-    /// Removes a stack on evidence that it is ours, and looks in later turns until nothing of it is left.
-    pub fn remove(&mut self, session: &Session<'_>, key: &Key, disabled: bool, swarm: &Swarm) -> Result<()> {
-        if self.memory.removing.contains_key(key) {
-            return Ok(());
-        }
-        self.memory.has_acted = true;
-        let source = self.source(key)?;
-        let row = source.stack(&key.stack);
-        let subject = source.subject(&key.stack);
-        match plan::evidence(&key.stack, &source.id, row, swarm) {
-            Evidence::None => {
-                let text = "left alone: nothing shows that DockerOps deployed it from this source";
-                session.report.note(subject, text);
-                self.removed(session, key, disabled, Ended::NotOurs)
-            }
-            Evidence::Services(ids) => {
-                session.docker.remove_services(&ids)?;
-                let text = "its services were removed; those added by hand, and their networks, stay";
-                session.report.removed(subject, text);
-                self.removed(session, key, disabled, Ended::Removed)
-            }
-            Evidence::Whole => {
-                let removing = Removing { since: Instant::now(), disabled };
-                self.memory.removing.insert(key.clone(), removing);
-                self.remove_once(session, key, removing)
-            }
-        }
-    }
-
-    /// One `docker stack rm` for each stack that is being removed.
-    pub fn go_on_removing(&mut self, session: &Session<'_>) -> Result<()> {
-        for (key, removing) in self.memory.removing.clone() {
-            if let Err(why) = self.remove_once(session, &key, removing).contained()? {
-                self.fail(session, &key, &why, false)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn remove_once(&mut self, session: &Session<'_>, key: &Key, removing: Removing) -> Result<()> {
-        let late =
-            removing.since.elapsed() >= REMOVAL.min(session.deploy_timeout.max(Duration::from_secs(10)));
-        let gone = session.docker.remove_stack(&key.stack).contained()?;
-        if gone == Ok(true) {
-            self.memory.removing.remove(key);
-            session.report.settle(key.stack.as_str());
-            session.report.removed(self.source(key)?.subject(&key.stack), "removed; its volumes stay");
-            return self.removed(session, key, removing.disabled, Ended::Removed);
-        }
-        if !late {
-            session.report.waiting(key.stack.as_str(), "is being removed");
-            return Ok(());
-        }
-        self.memory.removing.remove(key);
-        let why = gone.err().unwrap_or_else(|| format!("`docker stack rm {key}` leaves something behind"));
-        Err(anyhow::anyhow!("not removed: {why}"))
-    }
-
-    fn removed(&mut self, session: &Session<'_>, key: &Key, disabled: bool, ended: Ended) -> Result<()> {
-        self.memory.happened.removed += usize::from(ended == Ended::Removed);
-        self.memory.ended.insert(key.clone(), ended);
-        self.stirred = true;
-        if disabled {
-            return self.note_stopped(session, key);
-        }
-        self.memory.decided(key, Decision::in_sync());
-        match &self.source(key)?.row {
-            Some(row) => session.state.forget_stack(&key.stack, &row.url),
-            None => Ok(()),
-        }
-    }
-
-    /// It is disabled, and does not run.
-    pub fn note_stopped(&mut self, session: &Session<'_>, key: &Key) -> Result<()> {
-        self.memory.decided(key, Decision::in_sync());
-        let Some(record) = self.source(key)?.record(&key.stack, None) else { return Ok(()) };
-        let services = Some(BTreeMap::new());
-        session.state.record(&Record { status: StackStatus::Stopped, hash: Some(""), services, ..record })
-    }
-
-    /// It is another source's, or gone.
-    pub fn forget(&mut self, session: &Session<'_>, key: &Key) -> Result<()> {
-        self.memory.decisions.remove(key);
-        match &self.source(key)?.row {
-            Some(row) => session.state.forget_stack(&key.stack, &row.url),
-            None => Ok(()),
-        }
-    }
 }
 
 /// The services of a stack that did not converge so far.
@@ -364,12 +272,4 @@ fn unapplied(rendered: &RenderedStack) -> BTreeMap<String, AppliedService> {
         (rendered.name.scope(&service.name), AppliedService { image, spec: BTreeMap::new() })
     };
     rendered.services.iter().map(service).collect()
-}
-
-impl Removing {
-    /// The decision that is being carried out.
-    pub fn decision(&self) -> Decision {
-        let reason = "it is being removed".to_owned();
-        Decision::Remove(plan::Remove::FromSwarm { reason, disabled: self.disabled })
-    }
 }

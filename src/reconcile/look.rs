@@ -1,7 +1,6 @@
 //! The first half of a turn: what happened since the last one, and what is to be done about each stack by now.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use anyhow::Result;
 
@@ -133,9 +132,7 @@ impl Reconciler {
             gathered.objections.insert(key.clone(), objections);
         }
         gathered.asked = true;
-        let mut decided = self.all(session, swarm, &watched, &gathered)?;
-        decided.sort_by_key(|(_, decision)| !matches!(decision, Decision::Remove(_)));
-        Ok(decided)
+        self.all(session, swarm, &watched, &gathered)
     }
 
     /// Decides about every stack, dependencies first.
@@ -401,6 +398,3 @@ fn dependents(source: &WatchedSource, own: &StackName) -> BTreeSet<StackName> {
 
 /// How long a look may be without an answer before a stack is given up.
 pub const MOST_BLIND_LOOKS: u8 = 5;
-
-/// Networks go only after the last container has left them.
-pub const REMOVAL: Duration = Duration::from_secs(60);

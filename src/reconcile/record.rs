@@ -292,6 +292,7 @@ fn record<'a>(source: &'a WatchedSource, key: &'a Key, given: &'a Given) -> Reco
         hash: None,
         commit: &given.commit,
         drift: given.drift,
+        depends_on: &given.depends_on,
         error: None,
         held: false,
         services: None,

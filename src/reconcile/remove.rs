@@ -1,15 +1,17 @@
-//! Removes a stack, on evidence that it is ours, and waits until nothing of it is left.
+//! Removes stacks, on evidence that they are ours, and waits until nothing of them is left.
 
-use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result};
 
 use super::Session;
+use super::removals::order::order;
+use super::removals::{self, Leaving};
 use crate::docker::Swarm;
+use crate::fault::hint_of;
 use crate::plan::{self, Evidence};
 use crate::report::Subject;
-use crate::signal;
 use crate::stack::StackName;
 use crate::state::{StackRow, StackStatus};
 use crate::watched::Watched;
@@ -18,7 +20,7 @@ use crate::watched::Watched;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What came of a removal.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
     /// Nothing of it is left; volumes stay, always.
     Gone,
@@ -28,52 +30,122 @@ pub enum Removal {
     NotOurs,
 }
 
-/// Removes the stack `name` of the source with this `identity`.
-pub fn remove(
+/// A stack that is asked to go, and what is known of it.
+#[derive(Debug)]
+pub struct Going<'a> {
+    /// Its name.
+    pub name: &'a StackName,
+    /// As it is told of.
+    pub subject: Subject<'a>,
+    /// The source that it is removed for, as labels have it.
+    pub identity: &'a str,
+    /// What the database knows of it.
+    pub row: Option<&'a StackRow>,
+}
+
+/// Removes `going`, side by side and dependents first, and says what came of each. Each end is given to `ended` as
+/// soon as it is known, with the stack's place, so that a run that is cut off loses nothing. What is not ours is no
+/// failure. An error only where the run must end.
+pub fn remove_stacks(
     session: &Session<'_>,
-    name: &StackName,
-    identity: &str,
-    row: Option<&StackRow>,
+    going: &[Going<'_>],
     swarm: &Swarm,
-) -> Result<Removal> {
-    match plan::evidence(name, identity, row, swarm) {
-        Evidence::None => Ok(Removal::NotOurs),
-        Evidence::Services(ids) => {
-            session.docker.remove_services(&ids)?;
-            Ok(Removal::Partly)
-        }
-        Evidence::Whole => whole(session, name).map(|()| Removal::Gone),
-    }
-}
-
-fn whole(session: &Session<'_>, name: &StackName) -> Result<()> {
-    let until = Instant::now() + PATIENCE.min(session.deploy_timeout.max(Duration::from_secs(10)));
-    loop {
-        let error = match session.docker.remove_stack(name) {
-            Ok(true) => return Ok(()),
-            Ok(false) => None,
-            Err(error) if error.is::<signal::Interrupted>() => return Err(error),
-            Err(error) => Some(error),
+    ended: &mut dyn FnMut(usize, Result<Removal>) -> Result<()>,
+) -> Result<()> {
+    let mut ours = Vec::new();
+    for (place, going) in going.iter().enumerate() {
+        let services = match plan::evidence(going.name, going.identity, going.row, swarm) {
+            Evidence::None => {
+                say(session, going, &Ok(Removal::NotOurs));
+                ended(place, Ok(Removal::NotOurs))?;
+                continue;
+            }
+            Evidence::Services(ids) => Some(ids.into_iter().map(str::to_owned).collect()),
+            Evidence::Whole => None,
         };
-        if Instant::now() >= until {
-            return Err(
-                error.unwrap_or_else(|| anyhow::anyhow!("`docker stack rm {name}` leaves something behind"))
-            );
-        }
-        session.report.waiting(name.as_str(), "is being removed");
-        signal::pause(Duration::from_millis(300))?;
+        ours.push((place, Leaving { name: going.name.clone(), services, after: Vec::new() }));
+    }
+    if ours.is_empty() {
+        return Ok(());
+    }
+    let (places, mut leaving): (Vec<_>, Vec<_>) = ours.into_iter().unzip();
+    put_in_order(session, going, &places, &mut leaving, swarm);
+    let patience = PATIENCE.min(session.deploy_timeout.max(Duration::from_secs(10)));
+    let mut observer = Teller { session, going, places: &places, leaving: &leaving, ended };
+    removals::run(session.docker, &leaving, patience, &mut observer)
+}
+
+/// Where docker does not tell of networks, what the database knows must do.
+fn put_in_order(
+    session: &Session<'_>,
+    going: &[Going<'_>],
+    places: &[usize],
+    leaving: &mut [Leaving],
+    swarm: &Swarm,
+) {
+    if leaving.len() < 2 {
+        return;
+    }
+    let at: BTreeMap<_, _> = leaving.iter().enumerate().map(|(at, it)| (it.name.clone(), at)).collect();
+    let rows = places.iter().filter_map(|place| going[*place].row);
+    let depends_on: Vec<_> = rows.map(|row| (&row.name, &*row.depends_on)).collect();
+    let networks = session.docker.network_stacks().unwrap_or_default();
+    let mut order = order(&at.keys().collect(), &depends_on, &networks, swarm);
+    for leaving in leaving {
+        let before = order.remove(&leaving.name).unwrap_or_default();
+        leaving.after = before.iter().filter_map(|name| at.get(name).copied()).collect();
     }
 }
 
-/// Removes all stacks of a source, those included that only labels know of; the number that failed.
-pub fn remove_all(session: &Session<'_>, known: &Watched, swarm: &Swarm) -> Result<usize> {
-    let labelled = swarm.services.iter().filter(|service| plan::owner(service) == Some(&known.identity));
-    let names: BTreeSet<_> =
-        known.stacks.iter().map(|row| &row.name).chain(labelled.map(|service| &service.stack)).collect();
-    let own = if names.is_empty() { None } else { session.docker.own_stack()? };
-    let mut failures = 0;
-    for name in names {
-        signal::check()?;
+struct Teller<'a, 'b> {
+    session: &'a Session<'a>,
+    going: &'a [Going<'a>],
+    /// Of each that leaves, its place in `going`.
+    places: &'a [usize],
+    leaving: &'a [Leaving],
+    ended: &'b mut dyn FnMut(usize, Result<Removal>) -> Result<()>,
+}
+
+impl removals::Observer for Teller<'_, '_> {
+    fn waiting(&mut self, place: usize, what: &str) {
+        self.session.report.waiting(self.leaving[place].name.as_str(), what);
+    }
+
+    fn ended(&mut self, place: usize, result: Result<()>) -> Result<()> {
+        let removal = if self.leaving[place].services.is_some() { Removal::Partly } else { Removal::Gone };
+        let (place, result) = (self.places[place], result.map(|()| removal));
+        say(self.session, &self.going[place], &result);
+        (self.ended)(place, result)
+    }
+}
+
+fn say(session: &Session<'_>, going: &Going<'_>, result: &Result<Removal>) {
+    let (report, subject) = (session.report, going.subject);
+    report.settle(subject.stack);
+    match result {
+        Ok(Removal::Gone) => report.removed(subject, "removed; its volumes stay"),
+        Ok(Removal::Partly) => {
+            report
+                .removed(subject, "its services were removed; those added by hand, and their networks, stay");
+        }
+        Ok(Removal::NotOurs) => {
+            report.note(subject, "left alone: nothing shows that DockerOps deployed it from this source");
+        }
+        Err(error) => report.failed(subject, &format!("not removed: {}", with_hint(error))),
+    }
+}
+
+fn with_hint(error: &Error) -> String {
+    let hint = hint_of(error).map(|hint| format!("; {hint}")).unwrap_or_default();
+    format!("{error:#}{hint}")
+}
+
+/// Removes all stacks of these sources, those included that only labels know of; the number that failed.
+pub fn remove_all(session: &Session<'_>, sources: &[&Watched], swarm: &Swarm) -> Result<usize> {
+    let named: Vec<_> = sources.iter().flat_map(|known| names(known, swarm)).collect();
+    let own = if named.is_empty() { None } else { session.docker.own_stack()? };
+    let mut going = Vec::new();
+    for (known, name) in named {
         let row = known.stacks.iter().find(|row| row.name == *name);
         if row.is_some_and(|row| row.status == StackStatus::Stopped) && swarm.of_stack(name).next().is_none()
         {
@@ -84,39 +156,25 @@ pub fn remove_all(session: &Session<'_>, known: &Watched, swarm: &Swarm) -> Resu
             session.report.note(subject, &plan::own_stays(name));
             continue;
         }
-        match remove_and_say(session, subject, &known.identity, row, swarm) {
-            Ok(_) => session.state.forget_stack(name, &known.row.url)?,
-            Err(error) if error.is::<signal::Interrupted>() => return Err(error),
-            Err(_) => failures += 1,
-        }
+        going.push(Going { name, subject, identity: &known.identity, row });
     }
+    let mut failures = 0;
+    remove_stacks(session, &going, swarm, &mut |place, result| match result {
+        Ok(_) => {
+            let Going { name, subject, .. } = &going[place];
+            session.state.forget_stack(name, subject.repository.unwrap_or_default())
+        }
+        Err(_) => {
+            failures += 1;
+            Ok(())
+        }
+    })?;
     Ok(failures)
 }
 
-/// Removes a stack that a command was asked to remove; what is not ours is no failure, and is said.
-pub fn remove_and_say(
-    session: &Session<'_>,
-    subject: Subject<'_>,
-    identity: &str,
-    row: Option<&StackRow>,
-    swarm: &Swarm,
-) -> Result<Removal> {
-    let name = &StackName::known(subject.stack);
-    let removal = remove(session, name, identity, row, swarm);
-    session.report.settle(subject.stack);
-    match &removal {
-        Ok(Removal::Gone) => session.report.removed(subject, "removed; its volumes stay"),
-        Ok(Removal::Partly) => session
-            .report
-            .removed(subject, "its services were removed; those added by hand, and their networks, stay"),
-        Ok(Removal::NotOurs) => session
-            .report
-            .note(subject, "left alone: nothing shows that DockerOps deployed it from this source"),
-        Err(error) if error.is::<signal::Interrupted>() => {}
-        Err(error) => {
-            session.report.failed(subject, &format!("not removed: {error:#}"));
-            bail!("the stack `{name}` could not be removed");
-        }
-    }
-    removal
+fn names<'a>(known: &'a Watched, swarm: &'a Swarm) -> impl Iterator<Item = (&'a Watched, &'a StackName)> {
+    let labelled = swarm.services.iter().filter(|service| plan::owner(service) == Some(&known.identity));
+    let names: BTreeSet<_> =
+        known.stacks.iter().map(|row| &row.name).chain(labelled.map(|service| &service.stack)).collect();
+    names.into_iter().map(move |name| (known, name))
 }

@@ -178,6 +178,10 @@ impl WatchedSource {
             hash: None,
             commit: self.commit().or(row.and_then(|row| row.commit.as_deref())).unwrap_or_default(),
             drift: entry.map(|entry| entry.drift).or(row.map(|row| row.drift)).unwrap_or_default(),
+            depends_on: entry
+                .map(|entry| &*entry.depends_on)
+                .or(row.map(|row| &*row.depends_on))
+                .unwrap_or_default(),
             error,
             held: false,
             services: None,

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::fault::fault;
 
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 12] = [
     // The older release's tables, which it made without a version.
     "CREATE TABLE IF NOT EXISTS images (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -108,6 +108,8 @@ const MIGRATIONS: [&str; 11] = [
     "ALTER TABLE attempts ADD COLUMN since INTEGER;
     ALTER TABLE attempts ADD COLUMN given TEXT;
     ALTER TABLE source_states ADD COLUMN asked INTEGER NOT NULL DEFAULT 0;",
+    // A JSON list of names: what is removed goes after what depends on it, and the manifest may be gone by then.
+    "ALTER TABLE stack_states ADD COLUMN depends_on TEXT NOT NULL DEFAULT '[]';",
 ];
 
 fn version(connection: &Connection) -> Result<usize> {

@@ -42,6 +42,9 @@ pub struct Given {
     pub compose_path: String,
     /// What to do about drift.
     pub drift: DriftPolicy,
+    /// The stacks that its manifest says it needs.
+    #[serde(default)]
+    pub depends_on: Vec<StackName>,
     /// Its services by full name, each with the image it was asked to run.
     pub services: BTreeMap<String, Option<String>>,
     /// Its configs and secrets that have a content in their name, and its scripts.
@@ -147,6 +150,7 @@ mod tests {
             commit: "c".into(),
             compose_path: "web/compose.yml".into(),
             drift: DriftPolicy::Report,
+            depends_on: vec![StackName::known("db")],
             services: BTreeMap::from([("web_app".to_owned(), Some("app:1".to_owned()))]),
             versions: Versions { configs: vec![("a-1".into(), "a".into())], ..Versions::default() },
             text: "services: {}".into(),

@@ -66,6 +66,8 @@ pub struct StackRow {
     pub commit: Option<String>,
     /// What to do about drift.
     pub drift: DriftPolicy,
+    /// The stacks that its manifest says it needs; empty where that is not known.
+    pub depends_on: Vec<StackName>,
     /// Why the last attempt failed.
     pub error: Option<String>,
     /// Whether the failure is not to be tried again until the source changes: Swarm rolled it back, or paused it.
@@ -91,6 +93,8 @@ pub struct Record<'a> {
     pub commit: &'a str,
     /// What to do about drift.
     pub drift: DriftPolicy,
+    /// The stacks that its manifest says it needs.
+    pub depends_on: &'a [StackName],
     /// Why it failed.
     pub error: Option<&'a str>,
     /// Whether to leave it until the source changes.
@@ -112,6 +116,7 @@ impl StackRow {
             status,
             commit: Some("c1".into()),
             drift: DriftPolicy::Correct,
+            depends_on: Vec::new(),
             error: None,
             held: false,
             services: BTreeMap::new(),
@@ -131,11 +136,17 @@ impl<'a> Record<'a> {
             hash: None,
             commit: "c",
             drift: DriftPolicy::Correct,
+            depends_on: &[],
             error: None,
             held: false,
             services: None,
         }
     }
+}
+
+/// A JSON list of stack names; what cannot be read is as good as unknown.
+fn names(text: &str) -> Vec<StackName> {
+    serde_json::from_str::<Vec<String>>(text).unwrap_or_default().into_iter().map(StackName::known).collect()
 }
 
 /// What came of it is known.
@@ -147,7 +158,7 @@ impl State {
     pub fn stacks(&self) -> Result<Vec<StackRow>> {
         let mut query = self.connection.prepare(
             "SELECT s.id, s.name, s.repository_url, s.compose_path, s.hash, s.status, t.commit_id, t.drift, t.error,
-                    coalesce(t.held, 0)
+                    coalesce(t.held, 0), coalesce(t.depends_on, '[]')
              FROM stacks s LEFT JOIN stack_states t ON t.stack_id = s.id ORDER BY s.name, s.repository_url",
         )?;
         let rows = query.query_map([], |row| {
@@ -163,6 +174,7 @@ impl State {
                 drift: drift.as_deref().and_then(DriftPolicy::parse).unwrap_or_default(),
                 error: row.get(8)?,
                 held: row.get(9)?,
+                depends_on: names(&row.get::<_, String>(10)?),
                 services: BTreeMap::new(),
             })
         })?;
@@ -214,8 +226,16 @@ impl State {
             |row| row.get(0),
         )?;
         transaction.execute(
-            "INSERT OR REPLACE INTO stack_states (stack_id, commit_id, drift, error, held) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![id, record.commit, record.drift.as_str(), record.error.map(plain::text), record.held],
+            "INSERT OR REPLACE INTO stack_states (stack_id, commit_id, drift, error, held, depends_on)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![
+                id,
+                record.commit,
+                record.drift.as_str(),
+                record.error.map(plain::text),
+                record.held,
+                serde_json::to_string(&record.depends_on.iter().map(StackName::as_str).collect::<Vec<_>>())?,
+            ],
         )?;
         if let Some(services) = &record.services {
             transaction.execute("DELETE FROM stack_services WHERE stack_id = ?1", params![id])?;
@@ -266,7 +286,10 @@ mod tests {
     #[test]
     fn a_failed_attempt_keeps_the_hash_and_services_that_converged() {
         let (state, name) = (State::in_memory(), StackName::known("web"));
-        state.record(&record(&name, Some("h1"), StackStatus::Deployed)).unwrap();
+        let needs = [StackName::known("db"), StackName::known("a-queue")];
+        let deployed = Record { depends_on: &needs, ..record(&name, Some("h1"), StackStatus::Deployed) };
+        state.record(&deployed).unwrap();
+        assert_eq!(state.stacks().unwrap()[0].depends_on, needs);
         let failed = Record { error: Some("why"), held: true, ..record(&name, None, StackStatus::Error) };
         state.record(&failed).unwrap();
         let rows = state.stacks().unwrap();

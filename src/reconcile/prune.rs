@@ -1,0 +1,154 @@
+//! Stacks that are to go: on evidence that they are ours, side by side, dependents first, looked at in later turns
+//! until nothing of them is left.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+
+use super::contain::Contain;
+use super::memory::{Ended, Removing};
+use super::{Key, Reconciler, Session, removals};
+use crate::docker::Swarm;
+use crate::fault::with_hint;
+use crate::plan::{self, Decision, Evidence, Remove};
+use crate::signal;
+use crate::state::{Record, StackStatus};
+
+/// So many docker calls that remove run at a time.
+const AT_ONCE: usize = 8;
+/// Networks go only after the last container has left them.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Reconciler {
+    /// Begins to remove a stack, unless what depends on it goes first.
+    pub fn remove(&mut self, session: &Session<'_>, key: &Key, disabled: bool, swarm: &Swarm) -> Result<()> {
+        if self.memory.removing.contains_key(key) {
+            return Ok(());
+        }
+        self.memory.has_acted = true;
+        let source = self.source(key)?;
+        let row = source.stack(&key.stack);
+        let subject = source.subject(&key.stack);
+        match plan::evidence(&key.stack, &source.id, row, swarm) {
+            Evidence::None => {
+                let text = "left alone: nothing shows that DockerOps deployed it from this source";
+                session.report.note(subject, text);
+                self.removed(session, key, disabled, Ended::NotOurs)
+            }
+            Evidence::Services(ids) => {
+                session.docker.remove_services(&ids)?;
+                let text = "its services were removed; those added by hand, and their networks, stay";
+                session.report.removed(subject, text);
+                self.removed(session, key, disabled, Ended::Removed)
+            }
+            Evidence::Whole => {
+                if !self.has_leaving_dependent(key) {
+                    let removing = Removing { since: Instant::now(), disabled };
+                    self.memory.removing.insert(key.clone(), removing);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn has_leaving_dependent(&self, key: &Key) -> bool {
+        let Ok(source) = self.source(key) else { return false };
+        let depends = |other: &&Key| {
+            let row = source.stack(&other.stack);
+            other.source == key.source && row.is_some_and(|row| row.depends_on.contains(&key.stack))
+        };
+        let leaves = |decision: &Decision| matches!(decision, Decision::Remove(Remove::FromSwarm { .. }));
+        let mut leaving = self.memory.decisions.iter().filter(|(_, decision)| leaves(decision));
+        self.memory.removing.keys().any(|other| depends(&other)) || leaving.any(|(other, _)| depends(&other))
+    }
+
+    /// One `docker stack rm` for each stack that is being removed.
+    pub fn go_on_removing(&mut self, session: &Session<'_>) -> Result<()> {
+        let removing: Vec<_> = self.memory.removing.clone().into_iter().collect();
+        for some in removing.chunks(AT_ONCE) {
+            signal::check()?;
+            let docker = session.docker;
+            let called: Vec<_> = thread::scope(|threads| {
+                let start = |(key, _): &(Key, Removing)| {
+                    let name = key.stack.clone();
+                    threads.spawn(move || docker.remove_stack(&name))
+                };
+                let started: Vec<_> = some.iter().map(start).collect();
+                started.into_iter().map(thread::ScopedJoinHandle::join).collect()
+            });
+            for ((key, removing), gone) in some.iter().zip(called) {
+                let gone = gone.unwrap_or_else(|_| Err(anyhow!("the call came to an unexpected end")));
+                if let Err(why) = self.removed_once(session, key, *removing, gone).contained()? {
+                    self.fail(session, key, &why, false)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn removed_once(
+        &mut self,
+        session: &Session<'_>,
+        key: &Key,
+        removing: Removing,
+        gone: Result<bool>,
+    ) -> Result<()> {
+        let gone = gone.contained()?;
+        if gone == Ok(true) {
+            self.memory.removing.remove(key);
+            session.report.settle(key.stack.as_str());
+            session.report.removed(self.source(key)?.subject(&key.stack), "removed; its volumes stay");
+            return self.removed(session, key, removing.disabled, Ended::Removed);
+        }
+        let patience = PATIENCE.min(session.deploy_timeout.max(Duration::from_secs(10)));
+        if removing.since.elapsed() < patience {
+            session.report.waiting(key.stack.as_str(), "is being removed");
+            return Ok(());
+        }
+        self.memory.removing.remove(key);
+        let users = session.docker.users_of_networks(&key.stack).contained()?.unwrap_or_default();
+        let why = removals::kept(&key.stack, gone.err().map(|why| anyhow!(why)), &users);
+        Err(anyhow!("not removed: {}", with_hint(&why)))
+    }
+
+    fn removed(&mut self, session: &Session<'_>, key: &Key, disabled: bool, ended: Ended) -> Result<()> {
+        self.memory.happened.removed += usize::from(ended == Ended::Removed);
+        self.memory.ended.insert(key.clone(), ended);
+        self.stirred = true;
+        if disabled {
+            return self.note_stopped(session, key);
+        }
+        self.memory.decided(key, Decision::in_sync());
+        match &self.source(key)?.row {
+            Some(row) => session.state.forget_stack(&key.stack, &row.url),
+            None => Ok(()),
+        }
+    }
+
+    /// It is disabled, and does not run.
+    pub fn note_stopped(&mut self, session: &Session<'_>, key: &Key) -> Result<()> {
+        self.memory.decided(key, Decision::in_sync());
+        let Some(record) = self.source(key)?.record(&key.stack, None) else { return Ok(()) };
+        let services = Some(BTreeMap::new());
+        session.state.record(&Record { status: StackStatus::Stopped, hash: Some(""), services, ..record })
+    }
+
+    /// It is another source's, or gone.
+    pub fn forget(&mut self, session: &Session<'_>, key: &Key) -> Result<()> {
+        self.memory.decisions.remove(key);
+        match &self.source(key)?.row {
+            Some(row) => session.state.forget_stack(&key.stack, &row.url),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Removing {
+    /// The decision that is being carried out.
+    pub fn decision(&self) -> Decision {
+        let reason = "it is being removed".to_owned();
+        Decision::Remove(Remove::FromSwarm { reason, disabled: self.disabled })
+    }
+}

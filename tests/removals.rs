@@ -1,0 +1,115 @@
+//! Stacks go side by side, what depends on others before them; and what cannot go says who keeps it.
+
+use std::time::{Duration, Instant};
+
+use crate::support::fake_docker::FakeDocker;
+use crate::support::lab::lab;
+use crate::support::scene::{App, Scene, compose};
+
+/// Where in the list of calls the first is that contains `part`.
+fn first(calls: &[String], part: &str) -> usize {
+    calls.iter().position(|call| call.contains(part)).unwrap_or_else(|| panic!("{part} in {calls:#?}"))
+}
+
+/// One that takes two seconds to end.
+fn slow(scene: &Scene) -> App {
+    scene.on().with("stop_grace_period: 2s").shell("trap '' TERM; while :; do sleep 0.1; done")
+}
+
+#[test]
+fn a_stack_goes_only_when_no_container_of_its_dependents_runs() {
+    let Some(scene) = Scene::new() else { return };
+    let (db, web) = (scene.stack("a-db", &scene.on()), scene.stack("web", &slow(&scene)));
+    scene.repo.write("stacks.yaml", format!("- name: {db}\n- {{name: {web}, depends_on: [{db}]}}\n"));
+    scene.watch().success();
+    // The manifest is not asked again.
+    std::fs::remove_dir_all(scene.repo.path()).unwrap();
+    let rule = format!(
+        "docker ps --quiet --filter label=com.docker.stack.namespace={web} >> \"$folder/left\"; \
+         DOCKER_HOST={} docker ps --quiet --filter label=com.docker.stack.namespace={web} >> \"$folder/left\"",
+        scene.lab.docker_host2()
+    );
+    let Scene { lab, ops, repo, docker } = scene;
+    let scene = Scene { lab, ops, repo, docker: docker.does(&format!("stack rm {db}"), &rule) };
+    scene.run(&["unwatch", &scene.repo.url()]).success().stdout_has(&db).stdout_has(&web);
+    let calls = scene.docker.calls();
+    assert!(
+        first(&calls, &format!("stack rm {db}")) > first(&calls, &format!("stack rm {web}")),
+        "{calls:#?}"
+    );
+    let left = std::fs::read_to_string(scene.docker.folder().parent().unwrap().join("left")).unwrap();
+    assert_eq!(left, "");
+}
+
+#[test]
+fn a_stack_that_joins_the_network_of_another_goes_before_it() {
+    let Some(scene) = Scene::new() else { return };
+    let (edge, app) = (scene.ops.unique("a-edge"), scene.ops.unique("z-app"));
+    let joins = |app: App, network: &str| compose([("app", &app.with(format!("networks: [{network}]")))]);
+    scene.repo.stack(&edge, &(joins(scene.on(), "net") + "networks: {net: {}}\n"));
+    let external = format!("networks: {{out: {{external: true, name: {edge}_net}}}}\n");
+    scene.repo.stack(&app, &(joins(slow(&scene), "out") + &external));
+    scene.repo.write("stacks.yaml", format!("- name: {edge}\n- {{name: {app}, depends_on: [{edge}]}}\n"));
+    scene.watch().success();
+    // As a database of an earlier release has it.
+    scene.ops.db().execute("UPDATE stack_states SET depends_on = '[]'", []).unwrap();
+    scene.run(&["stop", "--yes"]).success();
+    let calls = scene.docker.calls();
+    assert!(
+        first(&calls, &format!("stack rm {edge}")) > first(&calls, &format!("stack rm {app}")),
+        "{calls:#?}"
+    );
+}
+
+#[test]
+fn stacks_go_side_by_side() {
+    let Some(lab) = lab() else { return };
+    let docker = FakeDocker::new().does("stack rm", "sleep 1");
+    let scene = Scene::before(lab, docker);
+    let names: Vec<_> = (0..12).map(|number| scene.stack(&format!("s{number}"), &scene.off())).collect();
+    scene.watch().success();
+    let begun = Instant::now();
+    scene.run(&["stop", "--yes"]).success();
+    // Two calls a stack, eight at a time; one by one they would take 24 seconds.
+    assert!(begun.elapsed() < Duration::from_secs(14), "{:?}", begun.elapsed());
+    assert!(names.iter().all(|name| scene.lab.services(name).is_empty()));
+}
+
+#[test]
+fn what_cannot_go_says_who_keeps_it_and_the_others_go() {
+    let Some(scene) = Scene::new() else { return };
+    let (kept, fine) = (scene.ops.unique("kept"), scene.stack("fine", &scene.off()));
+    let app = scene.off().with("networks: [net]");
+    scene.repo.stack(&kept, &(compose([("app", &app)]) + "networks: {net: {attachable: true}}\n"));
+    scene.watch().success();
+    let (network, user) = (format!("{kept}_net"), format!("{kept}-by-hand"));
+    let image = scene.lab.image("app:1");
+    scene.lab.docker(&["run", "--detach", "--name", &user, "--network", &network, &image]);
+    let scene = scene.timeout(10);
+    let outcome = scene.run(&["unwatch", &scene.repo.url()]);
+    let calls = scene.docker.calls_with(&format!("stack rm {kept}"));
+    scene.lab.docker(&["rm", "--force", &user]);
+    outcome.failure(1).stdout_has(&format!("the network `{network}` is used by the container `{user}`"));
+    outcome.stdout_has("disconnect");
+    assert!((3..=20).contains(&calls.len()), "{calls:#?}");
+    assert_eq!(scene.row(&fine), None);
+    assert!(scene.row(&kept).is_some());
+    scene.run(&["unwatch", &scene.repo.url()]).success();
+    assert_eq!(scene.lab.try_docker(&["network", "inspect", &network]).ok(), None);
+}
+
+#[test]
+fn what_others_need_stays_while_these_could_not_be_removed() {
+    let Some(scene) = Scene::new() else { return };
+    let (db, web) = (scene.stack("a-db", &scene.on()), scene.stack("web", &scene.on()));
+    scene.repo.write("stacks.yaml", format!("- name: {db}\n- {{name: {web}, depends_on: [{db}]}}\n"));
+    scene.watch().success();
+    let Scene { lab, ops, repo, docker } = scene.timeout(10);
+    let docker = docker.fails(&format!("stack rm {web}"), 1, "docker will not");
+    let scene = Scene { lab, ops, repo, docker };
+    let outcome = scene.run(&["unwatch", &scene.repo.url()]);
+    outcome.failure(1).stdout_has("docker will not");
+    outcome.stdout_has(&format!("`{web}`, which needs it, could not be removed"));
+    assert_eq!(scene.docker.calls_with(&format!("stack rm {db}")), [""; 0]);
+    assert!(scene.row(&db).is_some() && scene.row(&web).is_some());
+}
