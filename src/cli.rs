@@ -11,8 +11,8 @@ use clap::{Args, Parser, Subcommand};
     after_help = "Begin with:\n  \
                   sudo dockerops watch https://github.com/org/repo\n  \
                   sudo dockerops reconcile\n\n\
-                  Exit codes: 0 done or nothing to do, 1 failed, 2 usage, 3 some stacks failed and the others \
-                  are fine, 4 another run holds the lock, 128+n ended by signal n."
+                  Exit codes: 0 done or nothing to do, 1 failed or nothing watched, 2 usage, 3 some stacks failed and \
+                  the others are fine, 4 another run holds the lock, 128+n ended by signal n."
 )]
 pub struct Cli {
     /// What to do.

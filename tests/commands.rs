@@ -22,7 +22,9 @@ fn idle() -> (DockerOps, FakeDocker) {
 fn help_teaches_every_command_with_an_example() {
     let (ops, _) = idle();
     let all = ops.run(["--help"]);
-    all.success().stdout_has("Exit codes: 0 done or nothing to do, 1 failed, 2 usage, 3 some stacks failed");
+    all.success().stdout_has(
+        "Exit codes: 0 done or nothing to do, 1 failed or nothing watched, 2 usage, 3 some stacks failed",
+    );
     all.stdout_has("4 another run holds the lock, 128+n ended by signal n")
         .stdout_has("dockerops watch https://");
     for command in COMMANDS {
@@ -99,7 +101,7 @@ fn without_root_every_other_command_says_so_whatever_the_user_variable_claims() 
 #[test]
 fn root_by_another_name_is_root() {
     let (ops, _) = idle();
-    ops.env("USER", "nobody").run(["reconcile"]).success();
+    ops.env("USER", "nobody").run(["stop", "--yes"]).success();
 }
 
 #[test]
@@ -119,16 +121,23 @@ fn a_source_is_watched_once_however_it_is_spelled() {
 }
 
 #[test]
-fn where_nothing_is_watched_that_is_said_and_is_no_failure() {
+fn where_nothing_is_watched_that_is_a_failure_that_names_the_database_but_stop_has_what_it_wants() {
     let (ops, fake) = idle();
-    for arguments in
-        [&["status"][..], &["debug-cache"], &["reconcile"], &["reconcile", "--dry-run"], &["stop", "--yes"]]
-    {
-        ops.run(arguments)
-            .success()
-            .stdout_has("No repositories found in cache")
-            .stdout_has("dockerops watch");
+    let database = format!("`{}`", ops.database().display());
+    let there_is_none: &[&[&str]] =
+        &[&["status"], &["status", "--json"], &["debug-cache"], &["reconcile", "--dry-run"]];
+    // `reconcile` makes one before it looks.
+    let it_is_empty: &[&[&str]] =
+        &[&["reconcile"], &["reconcile", "--dry-run"], &["status"], &["debug-cache"]];
+    let of_none = there_is_none.iter().map(|command| (command, "there is no database"));
+    for (command, what) in of_none.chain(it_is_empty.iter().map(|it| (it, "is watched in the database"))) {
+        let outcome = ops.run(*command);
+        outcome.failure(1).error_has("No repositories found in cache").stderr_has(what).stderr_has(&database);
+        outcome.stderr_has("dockerops watch").stderr_has("`DOCKEROPS_DB_PATH`").stderr_has("`HOME`");
     }
+    ops.run(["status", "--json"]).json();
+    let stopped = ops.run(["stop", "--yes"]);
+    stopped.success().stdout_has("No repositories found in cache").stdout_has(&database);
     ops.run(["unwatch", "/repo"]).failure(1).error_has("`/repo` is not being watched");
     assert_eq!(fake.calls(), [""; 0]);
 }
@@ -136,9 +145,9 @@ fn where_nothing_is_watched_that_is_said_and_is_no_failure() {
 #[test]
 fn looking_makes_no_database() {
     let (ops, _) = idle();
-    ops.run(["status"]).success();
-    ops.run(["status", "--json"]).success().json();
-    ops.run(["debug-cache"]).success();
+    ops.run(["status"]).failure(1);
+    ops.run(["status", "--json"]).failure(1).json();
+    ops.run(["debug-cache"]).failure(1);
     assert!(!ops.database().parent().unwrap().exists());
 }
 

@@ -205,7 +205,7 @@ fn settings_that_cannot_be_meant_end_it_at_the_start() {
     ] {
         let ops = DockerOps::without_docker().env(name, value);
         ops.run(["run"]).failure(1).error_has(name);
-        ops.run(["debug-cache"]).success();
+        ops.run(["debug-cache"]).failure(1).error_has("No repositories found in cache");
     }
 }
 

@@ -248,3 +248,66 @@ fn two_thousand_cycles_grow_neither_memory_threads_descriptors_nor_files() {
     run.signal(Signal::TERM);
     run.wait().success();
 }
+
+#[test]
+fn a_database_that_vanished_is_said_and_nothing_is_done_until_it_is_back() {
+    let repo = Repo::new();
+    repo.write("stacks.yaml", "- {name: web, enabled: false}\n");
+    repo.write("web/compose.yml", "services: {app: {image: app}}").commit("first");
+    let fake = FakeDocker::of_an_empty_swarm();
+    let ops = DockerOps::without_docker().with_fake(&fake).limit(90).that_listens();
+    let ops = ops.env("DOCKEROPS_REPOS", repo.url());
+    let mut site = ops.site();
+    let database = ops.database();
+    let away = database.with_extension("away");
+    let sync = |site: &mut crate::support::http::Site, said: &str, count: usize| {
+        site.run.signal(Signal::HUP);
+        site.run.wait_for(said, count, 30);
+    };
+    site.get("/healthz").is(200);
+
+    fs::rename(&database, &away).unwrap();
+    site.get("/healthz").is(503).has("vanished");
+    site.get("/api/v1/stacks").is(503).has("vanished");
+    site.get("/").is(503).has("vanished").has(database.to_str().unwrap());
+    site.get("/metrics").is(200).has("dockerops_up 0\n");
+    fake.forget();
+    sync(&mut site, "vanished while it was in use; nothing is synced; put the file back", 1);
+    assert!(fake.calls().is_empty() && !database.exists());
+
+    // A command made a new one.
+    ops.run(["reconcile"]).failure(1).error_has("No repositories found in cache");
+    assert!(database.exists());
+    site.get("/healthz").is(503).has("nothing is watched");
+    fake.forget();
+    sync(&mut site, "by one in which nothing is watched; nothing is synced", 1);
+    assert_eq!(fake.calls(), [""; 0]);
+
+    fs::rename(&away, &database).unwrap();
+    site.get("/healthz").is(200);
+    sync(&mut site, "1 unchanged in ", 2);
+    site.get("/api/v1/repositories").is(200).has(&repo.url());
+
+    // Started anew it begins anew.
+    site.run.signal(Signal::TERM);
+    site.run.wait().success();
+    fs::remove_file(&database).unwrap();
+    let site = ops.site();
+    site.get("/healthz").is(200);
+    site.get("/api/v1/repositories").is(200).has(&repo.url());
+}
+
+#[test]
+fn a_daemon_that_watches_nothing_is_well_for_a_watch_may_come() {
+    let fake = FakeDocker::of_an_empty_swarm();
+    let ops = DockerOps::without_docker().with_fake(&fake).limit(90).that_listens();
+    let site = ops.site();
+    assert!(
+        site.run.stdout().contains("nothing is watched: set `DOCKEROPS_REPOS`, or"),
+        "{}",
+        site.run.stdout()
+    );
+    site.get("/healthz").is(200);
+    ops.run(["stop", "--yes"]).success();
+    site.get("/healthz").is(200);
+}

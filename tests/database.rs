@@ -86,7 +86,7 @@ fn left_alone(ops: &DockerOps, what: &str) {
 #[test]
 fn a_newer_releases_database_is_refused_unharmed() {
     let ops = DockerOps::without_docker();
-    ops.run(["reconcile"]).success();
+    ops.run(["stop", "--yes"]).success();
     ops.db().pragma_update(None, "user_version", 99).unwrap();
     left_alone(&ops, "was made by a newer release (version 99");
 }
@@ -145,7 +145,7 @@ fn a_database_that_cannot_be_written_is_said_to_be_and_can_still_be_read() {
 #[test]
 fn a_file_that_alone_cannot_be_written_is_said_to_be() {
     let ops = DockerOps::without_docker();
-    ops.run(["reconcile"]).success();
+    ops.run(["stop", "--yes"]).success();
     let file = "$state/dockerops.db";
     let read_only = format!("mount --bind {file} {file}; mount -o remount,bind,ro {file}; exec \"$@\"");
     ops.with_mounts(&read_only).run(["reconcile"]).failure(1).error_has("ead-only file system");
@@ -193,7 +193,7 @@ fn folder_and_files_are_for_root_alone_whatever_the_umask() {
     let ops = ops.with_fake(&FakeDocker::of_an_empty_swarm());
     let ops = ops.through(["bash", "-c", "umask 0; exec \"$@\"", "bash"]);
     repo.stack("web", "services: {app: {image: app}}").commit("first");
-    ops.run(["reconcile"]).success();
+    ops.run(["stop", "--yes"]).success();
     let mode = |path: &Path| format!("{:o}", path.metadata().unwrap().permissions().mode() & 0o7777);
     let folder = ops.database().parent().unwrap().to_owned();
     assert_eq!(mode(&folder), "700");
@@ -215,7 +215,7 @@ fn a_database_that_others_could_read_is_closed_to_them() {
 #[test]
 fn a_database_that_another_program_holds_is_waited_for_then_said_to_be_held() {
     let ops = DockerOps::without_docker().limit(40);
-    ops.run(["reconcile"]).success();
+    ops.run(["stop", "--yes"]).success();
     let other = ops.db();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
     ops.run(["reconcile"])
@@ -223,7 +223,7 @@ fn a_database_that_another_program_holds_is_waited_for_then_said_to_be_held() {
         .error_has("database is locked")
         .stderr_has("another program has it open");
     other.execute_batch("ROLLBACK").unwrap();
-    ops.run(["reconcile"]).success();
+    ops.run(["stop", "--yes"]).success();
 }
 
 #[test]
@@ -246,11 +246,11 @@ fn the_database_lies_where_the_variable_says_else_in_the_home() {
     let ops = DockerOps::without_docker();
     let elsewhere = ops.home().join("a/b/c.db");
     let ops = ops.env("DOCKEROPS_DB_PATH", &elsewhere);
-    ops.run(["reconcile"]).success();
+    ops.run(["stop", "--yes"]).success();
     assert!(elsewhere.is_file() && !ops.database().exists());
-    ops.run(["debug-cache"]).success().stdout_has(elsewhere.to_str().unwrap());
+    ops.run(["debug-cache"]).failure(1).stdout_has(elsewhere.to_str().unwrap());
     let ops = ops.env_remove("DOCKEROPS_DB_PATH");
-    ops.run(["reconcile"]).success();
+    ops.run(["stop", "--yes"]).success();
     assert!(ops.home().join(".dockerops/dockerops.db").is_file());
     ops.env_remove("HOME").run(["reconcile"]).failure(1).error_has("DOCKEROPS_DB_PATH");
 }

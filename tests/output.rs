@@ -141,7 +141,7 @@ fn the_json_of_status_has_the_documented_fields_and_no_other() {
 
 #[test]
 fn the_json_of_nothing_has_the_same_shape() {
-    let status = DockerOps::without_docker().run(["status", "--json"]).success().json();
+    let status = DockerOps::without_docker().run(["status", "--json"]).failure(1).json();
     assert_eq!(status, serde_json::json!({"repositories": [], "stacks": [], "images": [], "builds": []}));
 }
 

@@ -30,7 +30,7 @@ fn unwatch_leaves_running_what_it_is_told_to_and_a_watch_adopts_it() {
     scene.run(&["unwatch", "--keep-stacks", &scene.repo.url()]).success().stdout_has("run on");
     assert_eq!(scene.docker.calls(), [""; 0]);
     assert_eq!((live(), scene.row(&stack)), (before.clone(), None));
-    scene.ops.run(["reconcile"]).success().stdout_has("No repositories found in cache");
+    scene.ops.run(["reconcile"]).failure(1).error_has("No repositories found in cache");
     scene.watch().success();
     assert_eq!((scene.deploys(), live()), (vec![], before));
 }

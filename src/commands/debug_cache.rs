@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Ending, NOTHING_WATCHED};
+use super::{Ending, nothing_watched};
 use crate::report::{Report, tables};
 use crate::settings::Settings;
 use crate::state::State;
@@ -16,8 +16,7 @@ pub fn run(settings: &Settings) -> Result<Ending> {
     };
     report.say(&format!("database: {}", settings.database.display()));
     if sources.is_empty() {
-        report.say(NOTHING_WATCHED);
-        return Ok(Ending::Done);
+        return Err(nothing_watched(settings));
     }
     let rows = sources.into_iter().map(|row| vec![row.url, row.last_watch]);
     report.table(&tables::table(&["REPOSITORY", "LAST WATCH"], rows));

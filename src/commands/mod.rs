@@ -9,7 +9,7 @@ mod unwatch;
 mod version;
 mod watch;
 
-use anyhow::{Result, bail};
+use anyhow::{Error, Result, bail};
 
 use crate::cli::Command;
 use crate::fault::fault;
@@ -18,8 +18,24 @@ use crate::settings::Settings;
 use crate::state;
 use crate::writer::Writer;
 
-/// Said wherever nothing is watched.
-const NOTHING_WATCHED: &str = "No repositories found in cache; `sudo dockerops watch <repository>` adds one";
+/// What ends a command that is for what is watched where nothing is: a cron job of another `HOME` is to be heard.
+fn nothing_watched(settings: &Settings) -> Error {
+    fault(
+        no_repositories(settings),
+        "`sudo dockerops watch <repository>` adds one; if there should be some, `DOCKEROPS_DB_PATH` or `HOME` is \
+         another one here",
+    )
+}
+
+/// The sentence that people search for, and where it was looked.
+fn no_repositories(settings: &Settings) -> String {
+    let path = settings.database.display();
+    if settings.database.exists() {
+        format!("No repositories found in cache: nothing is watched in the database `{path}`")
+    } else {
+        format!("No repositories found in cache: there is no database `{path}`")
+    }
+}
 
 /// How a command that could be done ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

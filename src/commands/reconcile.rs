@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 
-use super::{Ending, NOTHING_WATCHED, Writer};
+use super::{Ending, Writer, nothing_watched};
 use crate::cli::ReconcileArgs;
 use crate::reconcile::{Options, Target, Wish, reconcile};
-use crate::report::{Report, Show};
+use crate::report::Show;
 use crate::settings::Settings;
 use crate::source::Source;
 
@@ -13,10 +13,7 @@ use crate::source::Source;
 pub fn run(settings: &Settings, arguments: &ReconcileArgs) -> Result<Ending> {
     let writer = match arguments.dry_run {
         // It makes no database either.
-        true if !settings.database.exists() => {
-            Report::new().say(NOTHING_WATCHED);
-            return Ok(Ending::Done);
-        }
+        true if !settings.database.exists() => return Err(nothing_watched(settings)),
         true => Writer::open_to_preview(settings, "reconcile")?,
         false => Writer::open(settings, "reconcile")?,
     };
@@ -32,8 +29,7 @@ pub fn run(settings: &Settings, arguments: &ReconcileArgs) -> Result<Ending> {
         }
     }
     if targets.is_empty() && unreadable == 0 {
-        writer.report.say(NOTHING_WATCHED);
-        return Ok(Ending::Done);
+        return Err(nothing_watched(settings));
     }
     let options = Options {
         dry_run: arguments.dry_run,

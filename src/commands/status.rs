@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 
-use super::{Ending, NOTHING_WATCHED};
+use super::{Ending, nothing_watched};
 use crate::cli::StatusArgs;
 use crate::docker::Docker;
 use crate::report::status::{self, Stack, Status};
@@ -31,13 +31,14 @@ pub fn run(settings: &Settings, arguments: &StatusArgs) -> Result<Ending> {
             stack.rendered = texts.attempted.or(texts.applied);
         }
         report.json(&serde_json::to_string_pretty(&status).context("cannot print the status")?);
-    } else if status.repositories.is_empty() {
-        report.say(NOTHING_WATCHED);
-    } else {
+    } else if !status.repositories.is_empty() {
         report.table(&tables::text(&status));
         if let Some(show) = Show::from_options(arguments.rendered, arguments.diff) {
             status.stacks.iter().zip(&texts).for_each(|(stack, texts)| rendered(&report, show, stack, texts));
         }
+    }
+    if status.repositories.is_empty() {
+        return Err(nothing_watched(settings));
     }
     Ok(Ending::Done)
 }
@@ -64,6 +65,10 @@ fn rendered(report: &Report, show: Show, stack: &Stack, texts: &Texts) {
 }
 
 fn read(state: &State, settings: &Settings) -> Result<Status> {
+    let (watched, images) = (watched(state)?, state.images()?);
+    if watched.is_empty() {
+        return Ok(status::recorded(&watched, &images));
+    }
     let docker = Docker::new(&settings.docker_environment, settings.deploy_timeout);
-    Ok(status::read(&watched(state)?, &state.images()?, &docker)?.0)
+    Ok(status::read(&watched, &images, &docker)?.0)
 }

@@ -8,7 +8,7 @@ use anyhow::Result;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::{Ending, NOTHING_WATCHED, Writer, all_removed};
+use super::{Ending, Writer, all_removed, no_repositories};
 use crate::cli::StopArgs;
 use crate::docker::service::Service;
 use crate::docker::{ImageRemoval, Swarm};
@@ -32,7 +32,8 @@ pub fn run(settings: &Settings, arguments: &StopArgs) -> Result<Ending> {
     let writer = Writer::open(settings, "stop")?;
     let watched = watched(&writer.state)?;
     if watched.is_empty() && writer.state.images()?.is_empty() {
-        writer.report.say(NOTHING_WATCHED);
+        // What was asked for is so already.
+        writer.report.say(&format!("{}; there is nothing to stop", no_repositories(settings)));
         return Ok(Ending::Done);
     }
     if confirmed.is_some_and(|question| question != self::question(&watched)) {

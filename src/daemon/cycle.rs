@@ -90,7 +90,9 @@ impl Daemon {
     /// One turn; the runs that came to their end in it, and all that is watched by then.
     fn turn(&mut self, new: bool) -> Result<(Vec<(Run, Tally)>, Vec<Watched>)> {
         self.shared.vitals.begin(self.longest_step(self.pending.len()));
+        self.shared.database.check()?;
         let writer = self.writer()?;
+        self.shared.database.note();
         if new {
             self.ask(&writer)?;
         }

@@ -11,6 +11,8 @@ use crate::report::Pulse;
 pub struct Health {
     /// Why the loop is stuck; `None` while it lives.
     pub stuck: Option<String>,
+    /// What became of its database; `None` while that is there.
+    pub lost: Option<&'static str>,
     /// What keeps its runs from being done, as the last one told it; the loop lives and tries again.
     pub trouble: Option<String>,
 }
@@ -64,7 +66,11 @@ impl Vitals {
         let stuck = (self.busy.load(Ordering::Acquire) && silent > limit).then(|| {
             format!("a run has told nothing for {silent} s; none of its steps may take more than {limit} s")
         });
-        Health { stuck, trouble: self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone() }
+        Health {
+            stuck,
+            lost: None,
+            trouble: self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
     }
 }
 
@@ -84,6 +90,6 @@ mod tests {
         assert!(vitals.health().stuck.unwrap().contains("told nothing for 1 s"));
         vitals.beat();
         vitals.note(Some("no docker".into()));
-        assert_eq!(vitals.health(), Health { stuck: None, trouble: Some("no docker".into()) });
+        assert_eq!(vitals.health(), Health { trouble: Some("no docker".into()), ..Health::default() });
     }
 }

@@ -8,6 +8,7 @@ mod backoff;
 mod bell;
 mod counters;
 mod cycle;
+mod database;
 mod health;
 mod queue;
 mod targets;
@@ -32,6 +33,7 @@ use backoff::Backoff;
 use bell::Bell;
 use counters::unix_now;
 use cycle::Run;
+use database::Database;
 use health::Vitals;
 use queue::Queue;
 use targets::Pending;
@@ -46,6 +48,7 @@ struct Shared {
     queue: Mutex<Queue>,
     counters: Mutex<Counters>,
     vitals: Vitals,
+    database: Database,
     unwatched: Mutex<Vec<String>>,
     bell: Bell,
 }
@@ -69,9 +72,14 @@ impl Handle {
         self.shared.queue().view(id)
     }
 
-    /// Whether the loop lives.
+    /// Whether the loop lives, and has what it works with.
     pub fn health(&self) -> Health {
-        self.shared.vitals.health()
+        Health { lost: self.shared.database.lost(), ..self.shared.vitals.health() }
+    }
+
+    /// Fails while the database that the loop works with is gone.
+    pub fn has_database(&self) -> Result<()> {
+        self.shared.database.check()
     }
 
     /// The sources of `DOCKEROPS_REPOS` that the last cycle could not watch either.
@@ -123,6 +131,7 @@ impl Daemon {
             queue: Mutex::new(Queue::new(u64::try_from(milliseconds).unwrap_or_default())),
             counters: Mutex::new(Counters { started: unix_now(), ..Counters::default() }),
             vitals: Vitals::new(Arc::clone(&pulse)),
+            database: Database::new(&settings.database),
             unwatched: Mutex::default(),
             bell: Bell::new().context("cannot listen for signals")?,
         };

@@ -13,11 +13,14 @@ use crate::report::status::{Stack, is_degraded};
 
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// 200 while the loop lives, 503 with the reason when it is stuck.
+/// 200 while the loop lives, 503 with the reason when it is stuck or has lost its database.
 pub fn health(health: &Health) -> Response {
-    match &health.stuck {
-        None => Response::json(200, &json!({ "status": "ok" })),
-        Some(why) => Response::json(503, &json!({ "status": "stuck", "reason": why })),
+    match (&health.stuck, health.lost) {
+        (Some(why), _) => Response::json(503, &json!({ "status": "stuck", "reason": why })),
+        (None, Some(why)) => {
+            Response::json(503, &json!({ "status": "lost", "reason": format!("its database {why}") }))
+        }
+        (None, None) => Response::json(200, &json!({ "status": "ok" })),
     }
 }
 
@@ -28,8 +31,8 @@ pub fn answer(web: &Web) -> Response {
     let version = [("version", env!("CARGO_PKG_VERSION"))];
     text.one("dockerops_info", "gauge", "The release that runs.").labelled(&version, 1);
     text.one("dockerops_start_time_seconds", "gauge", "When the daemon began.").plain(counters.started);
-    text.one("dockerops_up", "gauge", "1 while the loop lives, 0 when it is stuck.")
-        .plain(u8::from(health.stuck.is_none()));
+    text.one("dockerops_up", "gauge", "1 while the loop lives, 0 when it is stuck or lost its database.")
+        .plain(u8::from(health.stuck.is_none() && health.lost.is_none()));
     text.one("dockerops_cycles_total", "counter", "Cycles over all sources.").plain(counters.cycles);
     text.one("dockerops_cycles_failed_total", "counter", "Cycles that could not be done as a whole.")
         .plain(counters.cycles_failed);
@@ -138,8 +141,8 @@ mod tests {
     #[test]
     fn only_a_stuck_loop_is_unhealthy() {
         assert_eq!(health(&Health::default()).status, 200);
-        assert_eq!(health(&Health { stuck: None, trouble: Some("no docker".into()) }).status, 200);
-        let stuck = health(&Health { stuck: Some("silent for 9 s".into()), trouble: None });
+        assert_eq!(health(&Health { trouble: Some("no docker".into()), ..Health::default() }).status, 200);
+        let stuck = health(&Health { stuck: Some("silent for 9 s".into()), ..Health::default() });
         assert_eq!(stuck.status, 503);
         assert!(stuck.text().contains("silent for 9 s"));
     }

@@ -50,7 +50,7 @@ pub fn serve(settings: &Settings, run: &RunSettings, handle: Handle) -> Result<O
     let listener = server::bind(address)?;
     let address = listener.local_addr()?;
     let web = Web {
-        view: View::new(settings),
+        view: View::new(settings, handle.clone()),
         access: Access { loopback: address.ip().is_loopback(), token: run.api_token.clone() },
         secret: run.webhook_secret.clone(),
         deliveries: Deliveries::default(),

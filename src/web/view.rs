@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::daemon::Handle;
 use crate::docker::Docker;
 use crate::docker::service::Service;
 use crate::docker::task::Task;
@@ -30,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// What is shown.
 #[derive(Debug)]
 pub struct View {
+    handle: Handle,
     database: PathBuf,
     docker: Docker,
     rows: Mutex<Rows>,
@@ -76,8 +78,9 @@ pub struct Trouble {
 
 impl View {
     /// Reads nothing yet.
-    pub fn new(settings: &Settings) -> Self {
+    pub fn new(settings: &Settings, handle: Handle) -> Self {
         Self {
+            handle,
             database: settings.database.clone(),
             docker: Docker::new(&settings.docker_environment, PATIENCE),
             rows: Mutex::default(),
@@ -190,6 +193,7 @@ impl View {
 
     /// Opens the database once, and anew where another file has taken its place or this is a mere copy.
     fn open<'a>(&self, rows: &'a mut Rows) -> Result<Option<&'a State>> {
+        self.handle.has_database()?;
         let file = std::fs::metadata(&self.database).map(|file| file.ino()).ok();
         let lasts = rows.state.as_ref().is_some_and(|state| !state.is_copy());
         if !lasts || rows.file != file {

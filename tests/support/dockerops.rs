@@ -160,7 +160,7 @@ impl DockerOps {
     /// It watches no repository, and left no checkout behind.
     #[track_caller]
     pub fn remembers_nothing(&self) {
-        self.run(["debug-cache"]).success().stdout_has("No repositories found in cache");
+        self.run(["debug-cache"]).failure(1).error_has("No repositories found in cache");
         assert_eq!(self.checkouts(), Vec::<PathBuf>::new());
     }
 
