@@ -4,6 +4,8 @@
 //! task counts only if it was made from the new spec; a new one must also stay up for the service's
 //! monitor period, as docker's own wait has it (docker/cli `service/progress`).
 
+mod early;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -12,11 +14,21 @@ use chrono::Utc;
 use crate::docker::service::{Mode, Restart, Service};
 use crate::docker::task::Task;
 
+pub use early::{culprit, early};
+
+use early::with_wishes;
+
 /// What a wait remembers of one service from look to look.
 #[derive(Debug, Default)]
 pub struct Watch {
     steady: Option<(Instant, BTreeSet<String>)>,
     dead_looks: u8,
+    /// The tasks that had failed when the wait began, and whether a later one was told of.
+    died_before: Option<BTreeSet<String>>,
+    told_death: bool,
+    /// Why a task finds no node, since when, and what was told of that.
+    unplaced: Option<(Instant, String)>,
+    told_unplaced: Option<String>,
 }
 
 /// How far a service is.
@@ -196,8 +208,8 @@ fn dead(
 
 fn sentence(service: &Service, filled: usize, tasks: &[&Task]) -> String {
     let verb = if service.restart == Restart::Never { "completed" } else { "run" };
-    let complaint =
-        tasks.iter().find_map(|task| task.complaint()).map(|text| format!(", last error: {text}"));
+    let complaint = tasks.iter().find_map(|task| task.complaint());
+    let complaint = complaint.map(|text| format!(", last error: {}", with_wishes(service, &text)));
     format!("{filled}/{} tasks {verb}{}", service.wanted, complaint.unwrap_or_default())
 }
 

@@ -35,6 +35,7 @@ mod secrets;
 mod session;
 mod source;
 mod tell;
+mod words;
 
 use std::time::Duration;
 

@@ -36,6 +36,7 @@ mod install_failures;
 mod isolation;
 mod keys;
 mod lab;
+mod last_words;
 mod layers;
 mod layout;
 mod lock;

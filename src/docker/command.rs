@@ -67,6 +67,16 @@ pub fn stack_deploy(name: &StackName, resolve: ResolveImage) -> Vec<String> {
     ])
 }
 
+/// The end of a task's own log.
+pub fn task_logs(task: &str) -> Vec<String> {
+    words(&["service", "logs", "--raw", "--tail", "10", task])
+}
+
+/// What a container's health checks said, as JSON.
+pub fn container_health(container: &str) -> Vec<String> {
+    words(&["container", "inspect", "--format", "{{json .State.Health}}", container])
+}
+
 /// Removes a stack's services, networks, secrets and configs.
 pub fn stack_rm(name: &StackName) -> Vec<String> {
     words(&["stack", "rm", name.as_str()])

@@ -49,6 +49,8 @@ pub struct Service {
     pub has_previous: bool,
     /// For a job: which run of it this is.
     pub iteration: u64,
+    /// The ports that its tasks take on their nodes.
+    pub host_ports: Vec<u64>,
     /// What tasks are made from.
     pub template: Value,
     /// The image that `docker service rollback` would go back to, as Swarm has it.
@@ -153,12 +155,19 @@ fn service(value: &Value, replicas: &str) -> Result<Service> {
             .filter(|update: &Update| !update.state.is_empty()),
         has_previous: !value["PreviousSpec"].is_null(),
         iteration: value["JobStatus"]["JobIteration"]["Index"].as_u64().unwrap_or_default(),
+        host_ports: host_ports(&spec["EndpointSpec"]["Ports"]),
         template: spec["TaskTemplate"].clone(),
         previous_image: value["PreviousSpec"]["TaskTemplate"]["ContainerSpec"]["Image"]
             .as_str()
             .map(str::to_owned),
         summary: spec::summarise(spec),
     })
+}
+
+fn host_ports(ports: &Value) -> Vec<u64> {
+    let ports = ports.as_array().into_iter().flatten();
+    let of_hosts = ports.filter(|port| port["PublishMode"] == "host");
+    of_hosts.filter_map(|port| port["PublishedPort"].as_u64()).collect()
 }
 
 /// `2/3`, `1/1 (max 1 per node)`, `0/1 (1/1 completed)`.

@@ -25,6 +25,8 @@ pub struct Task {
     pub error: String,
     /// Since when it is in its state, by its node's clock.
     pub since: Option<DateTime<Utc>>,
+    /// Its container's id; empty where it never had one.
+    pub container: String,
     /// When it was made.
     pub created: String,
     /// For a job: which run of it the task belongs to.
@@ -61,6 +63,7 @@ fn task(mut value: Value, nodes: &BTreeMap<String, String>) -> Result<Task> {
         desired: text(&value["DesiredState"]),
         error: text(&value["Status"]["Err"]),
         since: value["Status"]["Timestamp"].as_str().and_then(|time| time.parse().ok()),
+        container: text(&value["Status"]["ContainerStatus"]["ContainerID"]),
         created: text(&value["CreatedAt"]),
         iteration: value["JobIteration"]["Index"].as_u64().unwrap_or_default(),
         spec: value["Spec"].take(),

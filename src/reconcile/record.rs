@@ -11,6 +11,7 @@ use super::look::MOST_BLIND_LOOKS;
 use super::memory::{Converged, Ended};
 use super::session::Selection;
 use super::source::{Content, WatchedSource};
+use super::words::with_last_words;
 use super::{Key, Reconciler, Session, clean, retire};
 use crate::convergence::{Progress, Watch, judge};
 use crate::docker::service::Service;
@@ -62,15 +63,18 @@ impl Reconciler {
                     self.converged(session, &key, &motion, &given, &services)?;
                 }
                 Err(Progress::Failed { why, stopped }) => {
+                    let why = with_last_words(session, &why, &key, &swarm, &tasks);
                     self.did_not(session, &key, &motion, &given, &why, stopped)?;
                 }
                 Err(Progress::Waiting(what)) if late => {
                     let seconds = session.deploy_timeout.as_secs();
                     let why = format!("did not converge within {seconds} s: {what}");
+                    let why = with_last_words(session, &why, &key, &swarm, &tasks);
                     self.did_not(session, &key, &motion, &given, &why, false)?;
                 }
                 Err(Progress::Waiting(what) | Progress::Steadying(what)) => {
                     session.report.waiting(key.stack.as_str(), &what);
+                    self.tell_early(session, &key, &swarm, &tasks);
                 }
                 Err(Progress::Done) => {}
             }
