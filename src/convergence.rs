@@ -64,9 +64,10 @@ pub fn judge(service: &Service, tasks: &[&Task], watch: &mut Watch, now: Instant
     let places = places(service, tasks);
     let filled: BTreeMap<_, _> =
         places.iter().filter_map(|(place, tasks)| Some((*place, filling(service, tasks)?))).collect();
-    let enough = filled.len() as u64 >= service.wanted;
+    let wanted = wanted(service, tasks);
+    let enough = filled.len() as u64 >= wanted;
     let updating = service.update.as_ref().map(|update| update.state.as_str());
-    let ended = enough && service.wanted > 0 && filled.values().all(|task| task.state == "complete");
+    let ended = enough && wanted > 0 && filled.values().all(|task| task.state == "complete");
     if ended {
         // An update of a one-shot service ends as `paused`: its task terminated early, which it should.
         return Progress::Done;
@@ -80,17 +81,35 @@ pub fn judge(service: &Service, tasks: &[&Task], watch: &mut Watch, now: Instant
         // Swarm calls an update completed, too, when it learned too late of the task that ended: then as without its word.
         let trusted =
             updating == Some("completed") && !places.values().flatten().any(|task| task.has_failed());
-        return if service.wanted == 0 || trusted {
+        return if wanted == 0 || trusted {
             Progress::Done
         } else {
-            steady(service, &places, &filled, watch, now)
+            steady(service, wanted, &places, &filled, watch, now)
         };
     }
     watch.steady = None;
     if let Some(failed) = dead(service, &places, tasks, watch) {
         return failed;
     }
-    Progress::Waiting(sentence(service, filled.len(), tasks))
+    Progress::Waiting(sentence(service, wanted, filled.len(), tasks))
+}
+
+/// How many tasks there should be. Of a global service docker counts those that are to run just now: a node that
+/// refused its task a moment ago is one of its places all the same.
+fn wanted(service: &Service, tasks: &[&Task]) -> u64 {
+    if service.mode != Mode::Global {
+        return service.wanted;
+    }
+    let mut newest: BTreeMap<&str, &Task> = BTreeMap::new();
+    for task in tasks {
+        newest.entry(&task.place).or_insert(task);
+    }
+    let lately = |task: &&&Task| {
+        let age = task.since.and_then(|since| (Utc::now() - since).to_std().ok());
+        task.has_failed() && age.is_none_or(|age| age < CLOCK_SLACK)
+    };
+    let places = newest.values().filter(|task| !task.is_over() || lately(task)).count() as u64;
+    places.max(service.wanted)
 }
 
 impl Service {
@@ -159,6 +178,7 @@ fn filling<'a>(service: &Service, tasks: &[&'a Task]) -> Option<&'a Task> {
 
 fn steady(
     service: &Service,
+    wanted: u64,
     places: &BTreeMap<&str, Vec<&Task>>,
     filled: &BTreeMap<&str, &Task>,
     watch: &mut Watch,
@@ -180,7 +200,7 @@ fn steady(
     if now.duration_since(since) >= service.monitor {
         return Progress::Done;
     }
-    let what = format!("{}/{} tasks run, watching them stay up", filled.len(), service.wanted);
+    let what = format!("{}/{wanted} tasks run, watching them stay up", filled.len());
     // One that died before may do so again: at the deadline it is not given the benefit of the doubt.
     let died = places.values().flatten().filter(|task| task.has_failed()).find_map(|task| task.complaint());
     match died {
@@ -206,11 +226,11 @@ fn dead(
     })
 }
 
-fn sentence(service: &Service, filled: usize, tasks: &[&Task]) -> String {
+fn sentence(service: &Service, wanted: u64, filled: usize, tasks: &[&Task]) -> String {
     let verb = if service.restart == Restart::Never { "completed" } else { "run" };
     let complaint = tasks.iter().find_map(|task| task.complaint());
     let complaint = complaint.map(|text| format!(", last error: {}", with_wishes(service, &text)));
-    format!("{filled}/{} tasks {verb}{}", service.wanted, complaint.unwrap_or_default())
+    format!("{filled}/{wanted} tasks {verb}{}", complaint.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -332,6 +352,23 @@ mod tests {
         let (mut watch, begun) = (Watch::default(), Instant::now());
         assert!(matches!(case.at(&mut watch, 0, begun), Progress::Waiting(_)));
         assert!(matches!(case.at(&mut watch, 1, begun), Progress::Failed { .. }));
+    }
+
+    #[test]
+    fn a_node_that_refuses_its_task_of_a_global_service_is_one_of_its_places() {
+        let mut refused = task("a", "rejected", "shutdown", "1", "No such image");
+        (refused.place, refused.since) = ("node2".into(), Some(Utc::now()));
+        let mut runs = task("b", "running", "running", "1", "");
+        runs.place = "node1".into();
+        let mut case = Case { service: service("1/1", None, "any", "1"), tasks: vec![runs, refused] };
+        case.service.mode = Mode::Global;
+        let (mut watch, begun) = (Watch::default(), Instant::now());
+        for seconds in [0, 6, 12] {
+            let Progress::Waiting(what) = case.at(&mut watch, seconds, begun) else { panic!() };
+            assert!(what.contains("1/2 tasks run, last error: No such image"), "{what}");
+        }
+        case.tasks[1].since = Some(Utc::now() - Duration::from_secs(600));
+        assert!(matches!(case.at(&mut watch, 18, begun), Progress::Steadying(_)), "it was long ago");
     }
 
     #[test]

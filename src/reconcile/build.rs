@@ -1,6 +1,6 @@
 //! Images built and pushed beside the loop, one after the other, while stacks that need none of them go on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread::{self, JoinHandle};
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result};
 use md5::{Digest, Md5};
 
-use super::builds::{ImageState, state};
+use super::builds::{Image, ImageState, state};
 use super::contain::Contain;
 use super::pulls::is_away;
-use super::source::Content;
+use super::source::{Content, WatchedSource};
 use super::{Reconciler, Session};
 use crate::docker::Docker;
 use crate::docker::build::{Build, Builder, Listener};
@@ -156,10 +156,7 @@ impl Reconciler {
             let commit = read.checkout.commit().clone();
             let due = read.images.iter_mut().find(|image| {
                 let later = self.builds.again.get(&image.source.name);
-                concerned.contains(&image.source.name)
-                    && later.is_none_or(|(_, when)| *when <= Instant::now())
-                    && !image.is_done
-                    && matches!(image.state, ImageState::ToBuild(_) | ImageState::Refused(_))
+                later.is_none_or(|(_, when)| *when <= Instant::now()) && image.is_due(&concerned)
             });
             let Some(image) = due else { continue };
             signal::check()?;
@@ -309,6 +306,22 @@ fn note_refused(
         reference: None,
         error: Some(why.to_owned()),
     })
+}
+
+impl WatchedSource {
+    /// Whether an image of it is still to be built in this run.
+    pub fn has_builds(&self) -> bool {
+        let (Some(read), Some(_)) = (self.read(), &self.row) else { return false };
+        let concerned = self.concerned();
+        read.images.iter().any(|image| image.is_due(&concerned))
+    }
+}
+
+impl Image {
+    fn is_due(&self, concerned: &BTreeSet<ImageRef>) -> bool {
+        let is_new = matches!(self.state, ImageState::ToBuild(_) | ImageState::Refused(_));
+        is_new && !self.is_done && concerned.contains(&self.source.name)
+    }
 }
 
 impl Work {

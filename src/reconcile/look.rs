@@ -293,6 +293,7 @@ impl Reconciler {
     pub fn is_moving(&self, source: &WatchedSource) -> bool {
         let of_it = |key: &&Key| key.source == source.id;
         self.seen_motions(source).next().is_some()
+            || source.has_builds()
             || self.memory.removing.keys().any(|key| of_it(&key))
             || self.memory.decisions.iter().any(|(key, decision)| of_it(&key) && decision.is_under_way())
     }
