@@ -271,7 +271,7 @@ fn a_source_that_could_never_be_watched_is_no_reason_to_say_that_all_is_well() {
 #[test]
 fn no_answer_holds_a_secret_a_token_or_a_password() {
     let (ops, _fake) = idle();
-    ops.run(["status"]).success();
+    ops.run(["status"]).failure(1);
     let site = ops.site();
     // As the older release left them.
     let url = "https://user:hunter2@git.example.org/org/repo";
