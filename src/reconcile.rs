@@ -59,7 +59,9 @@ pub use remove::remove_all;
 pub use session::{Options, Outcome, Places, Selection, Session, Target, Wish};
 
 /// Between two looks at what is in motion.
-pub const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(500);
+/// Likewise, where nothing moves.
+const LONGER_PAUSE: Duration = Duration::from_millis(900);
 
 /// Makes the Swarm be what `targets` say, and waits until nothing of them is in motion. An error means that the run as
 /// a whole could not be done; what failed in it is counted.

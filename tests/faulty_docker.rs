@@ -100,7 +100,7 @@ fn on(lab: &'static Lab, fake: &FakeDocker) -> (DockerOps, Repo, String) {
     (ops, repo, stack)
 }
 
-/// Bash: fails the looks at the Swarm whose number `when` accepts; the first comes before the deploy.
+/// Bash: fails the looks at what is in motion whose number `when` accepts.
 fn fails_looks(when: &str) -> String {
     format!(
         "echo >>$folder/looks; n=$(wc -l <$folder/looks); if (( {when} )); then echo lost >&2; exit 1; fi"
@@ -110,7 +110,7 @@ fn fails_looks(when: &str) -> String {
 #[test]
 fn a_docker_that_fails_twice_in_the_middle_of_the_wait_is_asked_again() {
     let Some(lab) = lab() else { return };
-    let fake = FakeDocker::new().does("service ls", &fails_looks("n == 2 || n == 3"));
+    let fake = FakeDocker::new().does("service ps", &fails_looks("n == 1 || n == 2"));
     let (ops, repo, _) = on(lab, &fake);
     ops.run(["watch", &repo.url()]).success().stdout_has("1 deployed");
 }
@@ -118,7 +118,7 @@ fn a_docker_that_fails_twice_in_the_middle_of_the_wait_is_asked_again() {
 #[test]
 fn a_docker_that_fails_for_the_rest_of_the_wait_fails_the_stack_and_the_next_run_mends_it() {
     let Some(lab) = lab() else { return };
-    let fake = FakeDocker::new().does("service ls", &fails_looks("2 <= n && n <= 6"));
+    let fake = FakeDocker::new().does("service ps", &fails_looks("n <= 5"));
     let (ops, repo, stack) = on(lab, &fake);
     let outcome = ops.run(["watch", &repo.url()]);
     outcome.failure(3).stdout_has("could not be asked whether it converged").stdout_has("lost");

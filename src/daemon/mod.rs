@@ -23,7 +23,7 @@ use anyhow::{Context, Result};
 
 use crate::lock::{self, Lock};
 use crate::process;
-use crate::reconcile::{PAUSE, Reconciler};
+use crate::reconcile::Reconciler;
 use crate::report::{Pulse, Report};
 use crate::settings::{RunSettings, Settings};
 use crate::signal;
@@ -178,7 +178,7 @@ impl Daemon {
                 due = Instant::now() + with_jitter(self.interval);
             }
             if self.is_under_way() && !self.reconciler.is_stirred() {
-                self.shared.bell.wait(PAUSE);
+                self.shared.bell.wait(self.reconciler.pause());
             }
         }
         self.log("stopped", "asked to end; what was applied is recorded");

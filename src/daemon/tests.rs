@@ -29,7 +29,7 @@ impl Scene {
         let docker = folder.path().join("bin/docker");
         fs::create_dir(folder.path().join("bin")).unwrap();
         let calls = folder.path().join("calls");
-        let script = "case $* in 'config inspect'*) echo 'no such config' >&2; exit 1 ;; esac";
+        let script = "case $* in 'config inspect'*) echo 'no such config' >&2; exit 1 ;; 'service inspect'*) echo '[]' ;; esac";
         fs::write(&docker, format!("#!/bin/sh\necho \"$*\" >>{}\n{script}\n", calls.display())).unwrap();
         fs::set_permissions(&docker, fs::Permissions::from_mode(0o755)).unwrap();
         let path = format!("{}:/usr/bin:/bin", folder.path().join("bin").display());

@@ -43,6 +43,12 @@ pub fn service_ps(ids: &[&str]) -> Vec<String> {
     with(&["service", "ps", "--no-trunc", "--format", "{{.ID}} {{.Node}}"], ids)
 }
 
+/// Tasks with the name of their node, where they are wanted, and where they are, with tabs between.
+pub fn service_ps_states(ids: &[&str]) -> Vec<String> {
+    let format = "{{.ID}}\t{{.Node}}\t{{.DesiredState}}\t{{.CurrentState}}";
+    with(&["service", "ps", "--no-trunc", "--format", format], ids)
+}
+
 /// The full tasks.
 pub fn task_inspect(ids: &[&str]) -> Vec<String> {
     with(&["inspect", "--type", "task"], ids)

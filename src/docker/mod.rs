@@ -14,6 +14,7 @@ mod own;
 pub mod payload;
 pub mod prune;
 mod removal;
+mod seen;
 pub mod service;
 pub mod spec;
 pub mod task;
@@ -33,6 +34,7 @@ use service::{Listed, Service};
 use task::Task;
 
 pub use node::{ImageRemoval, NodeImages, Roll};
+pub use seen::SeenTasks;
 
 /// How long docker may take to answer a question.
 const QUESTION: Duration = Duration::from_secs(60);
@@ -91,12 +93,20 @@ impl Docker {
         self.services(&command::service_ls())
     }
 
-    /// The services of `stacks` alone, and their tasks: four calls.
-    pub fn observe_tasks(&self, stacks: &BTreeSet<&StackName>) -> Result<(Swarm, Vec<Task>)> {
-        let mut swarm = self.observe()?;
-        swarm.services.retain(|service| stacks.contains(&service.stack));
-        let tasks = self.tasks(&swarm.services)?;
-        Ok((swarm, tasks))
+    /// The services of these names alone, and their tasks: two calls, and a third where a task is not as `seen`
+    /// has it. A service that is not there is missing.
+    pub fn observe_services(&self, names: &BTreeSet<&str>, seen: &mut SeenTasks) -> Result<Swarm> {
+        if names.is_empty() {
+            return Ok(Swarm::default());
+        }
+        let names: Vec<_> = names.iter().copied().collect();
+        let inspected = self.inspect(&command::service_inspect(&names))?;
+        let services = service::read(Vec::new(), inspected).context("`docker service inspect`");
+        let mut services = services.or_hint(ANOTHER)?;
+        let ids: Vec<_> = services.iter().map(|service| service.id.as_str()).collect();
+        seen.look(self, &ids)?;
+        services.iter_mut().for_each(|service| service.count(seen.tasks()));
+        Ok(Swarm { services })
     }
 
     fn services(&self, list: &[String]) -> Result<Swarm> {

@@ -1,6 +1,6 @@
 //! A live service, put together from `service ls` (how many tasks run) and `service inspect` (the rest).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::command::NAMESPACE;
 use super::spec::{self, Summary};
+use super::task::Task;
 use crate::stack::StackName;
 
 /// One line of `service ls`.
@@ -47,6 +48,10 @@ pub struct Service {
     pub update: Option<Update>,
     /// Whether it was ever updated.
     pub has_previous: bool,
+    /// How many tasks its spec asks for; `None` of one that is not replicated.
+    pub replicas: Option<u64>,
+    /// How often its spec asks a job to complete; `None` of one that runs on all nodes.
+    pub completions: Option<u64>,
     /// For a job: which run of it this is.
     pub iteration: u64,
     /// The ports that its tasks take on their nodes.
@@ -93,6 +98,24 @@ pub struct Update {
 }
 
 impl Service {
+    /// Counts what `service ls` would have told. Of a global service only tasks know how many there should be.
+    pub fn count(&mut self, tasks: &[Task]) {
+        let own = || tasks.iter().filter(|task| task.service == self.id);
+        let running =
+            own().filter(|task| task.state == "running" && task.desired == "running").count() as u64;
+        let places = || own().filter(|task| !task.is_over()).map(|task| &task.place).collect::<BTreeSet<_>>();
+        if self.mode == Mode::Job {
+            let this_run = || own().filter(|task| task.iteration == self.iteration);
+            let done = this_run().filter(|task| task.state == "complete").count() as u64;
+            let wanted = self.completions.unwrap_or_else(|| {
+                this_run().map(|task| &task.place).collect::<BTreeSet<_>>().len().max(1) as u64
+            });
+            self.completed = Some((done, wanted));
+        }
+        self.wanted = self.replicas.unwrap_or_else(|| places().len() as u64);
+        self.running = running;
+    }
+
     /// The image as Swarm has it: `app:1@sha256:…`, without a digest where Swarm could not ask for it.
     pub fn image(&self) -> &str {
         self.template["ContainerSpec"]["Image"].as_str().unwrap_or_default()
@@ -154,6 +177,8 @@ fn service(value: &Value, replicas: &str) -> Result<Service> {
             .ok()
             .filter(|update: &Update| !update.state.is_empty()),
         has_previous: !value["PreviousSpec"].is_null(),
+        replicas: mode["Replicated"]["Replicas"].as_u64(),
+        completions: mode["ReplicatedJob"]["TotalCompletions"].as_u64(),
         iteration: value["JobStatus"]["JobIteration"]["Index"].as_u64().unwrap_or_default(),
         host_ports: host_ports(&spec["EndpointSpec"]["Ports"]),
         template: spec["TaskTemplate"].clone(),

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::moves::Moves;
 use super::pulls::News;
 use super::session::{Outcome, Selection};
 use super::source::WatchedSource;
-use super::{Key, PAUSE, Reconciler, Session, rolls};
+use super::{Key, LONGER_PAUSE, PAUSE, Reconciler, Session, rolls};
 use crate::docker::Swarm;
 use crate::git::Commit;
 use crate::plan::{self, Decision, Dependency, DesiredStack, Facts, How, Objections, Tried, Until, decide};
@@ -298,6 +300,11 @@ impl Reconciler {
             || self.memory.decisions.iter().any(|(key, decision)| of_it(&key) && decision.is_under_way())
     }
 
+    /// Between two looks: longer where the last one saw nothing move. A look starts two docker processes.
+    pub fn pause(&self) -> Duration {
+        if self.memory.seen.has_moved() { PAUSE } else { LONGER_PAUSE }
+    }
+
     /// Sleeps until there may be something to see.
     pub fn wait(&mut self) -> Result<()> {
         signal::check()?;
@@ -310,7 +317,7 @@ impl Reconciler {
         } else if !moves && self.memory.removing.is_empty() && self.builds.is_busy() {
             self.builds.wait(PAUSE);
         } else {
-            signal::pause(PAUSE)?;
+            signal::pause(self.pause())?;
         }
         signal::check()
     }

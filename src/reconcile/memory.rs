@@ -7,7 +7,7 @@ use super::objects::Objects;
 use super::rolls::Rolls;
 use super::session::Selection;
 use crate::convergence::Watch;
-use crate::docker::NodeImages;
+use crate::docker::{NodeImages, SeenTasks};
 use crate::image::ImageCommand;
 use crate::plan::{Decision, Tried};
 use crate::report::Tally;
@@ -59,6 +59,8 @@ pub struct Memory {
     pub removing: BTreeMap<Key, Removing>,
     /// What looks remember of the services of a stack in motion.
     pub watches: BTreeMap<Key, BTreeMap<String, Watch>>,
+    /// The tasks of what is in motion.
+    pub seen: SeenTasks,
     /// The images that each stack waits for.
     pub pulls: BTreeMap<Key, BTreeSet<String>>,
     /// The images that were looked for on this node before anything was pulled.

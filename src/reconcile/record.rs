@@ -1,6 +1,6 @@
 //! What is in motion is judged and recorded at every look; what came to rest is settled.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -39,9 +39,9 @@ impl Reconciler {
         if motions.is_empty() {
             return Ok(());
         }
-        let names: BTreeSet<_> = motions.iter().map(|(key, ..)| &key.stack).collect();
-        let (swarm, tasks) = match session.docker.observe_tasks(&names) {
-            Ok(seen) => seen,
+        let names = motions.iter().flat_map(|(.., given)| given.services.keys().map(String::as_str));
+        let swarm = match session.docker.observe_services(&names.collect(), &mut self.memory.seen) {
+            Ok(swarm) => swarm,
             Err(error) if ends_the_run(&error) => return Err(error),
             Err(error) => {
                 self.memory.blind_looks += 1;
@@ -52,6 +52,7 @@ impl Reconciler {
             }
         };
         self.memory.blind_looks = 0;
+        let tasks = self.memory.seen.tasks().to_vec();
         for (key, motion, given) in motions {
             let watches = self.memory.watches.entry(key.clone()).or_default();
             let age = (Utc::now() - motion.since).to_std().unwrap_or_default();

@@ -52,6 +52,7 @@ impl FakeDocker {
             .prints("secret ls --format [", "")
             .prints("network ls", "")
             .prints("service ls", "")
+            .prints("service inspect", "[]")
             .prints("image ls", "")
     }
 

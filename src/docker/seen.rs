@@ -1,0 +1,84 @@
+//! Tasks as they were at the last look: what has not moved since is not inspected again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result};
+
+use super::task::{self, Task};
+use super::{ANOTHER, Docker, UNWELL, command, refused, some_are_gone};
+use crate::fault::OrHint;
+
+/// The tasks of some services, from look to look.
+#[derive(Debug, Default)]
+pub struct SeenTasks {
+    /// Each task in one line: where it is, where it is wanted, and on which node.
+    lines: BTreeSet<String>,
+    tasks: Vec<Task>,
+    moved: bool,
+}
+
+impl SeenTasks {
+    /// As of the last look, newest first.
+    pub fn tasks(&self) -> &[Task] {
+        &self.tasks
+    }
+
+    /// Whether anything was another way than at the look before.
+    pub fn has_moved(&self) -> bool {
+        self.moved
+    }
+
+    pub(super) fn look(&mut self, docker: &Docker, services: &[&str]) -> Result<()> {
+        let listed = if services.is_empty() { String::new() } else { list(docker, services)? };
+        let lines: BTreeSet<_> = listed.lines().map(without_age).collect();
+        self.moved = lines != self.lines;
+        if !self.moved {
+            return Ok(());
+        }
+        self.tasks = inspect(docker, &lines)?;
+        self.lines = lines;
+        Ok(())
+    }
+}
+
+fn list(docker: &Docker, services: &[&str]) -> Result<String> {
+    let call = command::service_ps_states(services);
+    let output = docker.raw(&call, docker.question, None, None)?;
+    if !output.success && !some_are_gone(&output) {
+        return Err(refused(&call, &output)).or_hint(UNWELL);
+    }
+    Ok(output.stdout)
+}
+
+fn inspect(docker: &Docker, lines: &BTreeSet<String>) -> Result<Vec<Task>> {
+    let field = |line: &str, at: usize| line.split('\t').nth(at).unwrap_or_default().to_owned();
+    let nodes: BTreeMap<_, _> = lines.iter().map(|line| (field(line, 0), field(line, 1))).collect();
+    let ids: Vec<_> = nodes.keys().map(String::as_str).filter(|id| !id.is_empty()).collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let inspected = docker.inspect(&command::task_inspect(&ids))?;
+    task::read(inspected, &nodes).context("`docker inspect --type task`").or_hint(ANOTHER)
+}
+
+/// docker says `Running 5 seconds ago`: only the word tells whether the task moved.
+fn without_age(line: &str) -> String {
+    let mut fields: Vec<_> = line.splitn(4, '\t').collect();
+    if let Some(state) = fields.get_mut(3) {
+        *state = state.split(' ').next().unwrap_or_default();
+    }
+    fields.join("\t")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_that_only_grew_older_has_not_moved() {
+        let line = |state: &str| without_age(&format!("id\tnode 1\tRunning\t{state}"));
+        assert_eq!(line("Running 5 seconds ago"), line("Running 6 seconds ago"));
+        assert_ne!(line("Running 5 seconds ago"), line("Failed 1 second ago"));
+        assert_eq!(line("Running 5 seconds ago"), "id\tnode 1\tRunning\tRunning");
+    }
+}
