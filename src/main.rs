@@ -15,6 +15,7 @@ mod fault;
 mod git;
 mod guard;
 mod hash;
+mod health;
 mod image;
 mod lock;
 mod manifest;

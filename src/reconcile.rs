@@ -13,6 +13,7 @@ mod clean;
 mod command;
 mod contain;
 mod fetch;
+mod health;
 mod images;
 mod key;
 mod look;

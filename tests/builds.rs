@@ -95,7 +95,7 @@ fn a_push_of_the_source_is_the_image_that_runs_and_nothing_else_moves() {
         scene.push().success().stdout_has("1 unchanged").stderr_lacks("building");
         assert_eq!((shop.builds(), scene.docker.calls_with("push").len()), (0, 0));
         scene.reconcile().success();
-        assert_eq!(scene.docker.calls().len(), 2, "an idle run");
+        assert_eq!(scene.docker.calls().len(), 3, "an idle run");
 
         scene.repo.write("app/page", "two");
         scene.push().success().stdout_has("1 built, 1 deployed");
@@ -150,7 +150,7 @@ fn an_earlier_build_leaves_the_node_once_nothing_would_go_back_to_it() {
         "{left:?}"
     );
     scene.reconcile().success();
-    assert_eq!(scene.docker.calls().len(), 2, "an idle run");
+    assert_eq!(scene.docker.calls().len(), 3, "an idle run");
     scene.run(&["unwatch", &scene.repo.url()]).success();
     assert_eq!(here(), [""; 0], "its own tag goes as well");
 }
@@ -180,7 +180,7 @@ fn a_failing_build_leaves_what_runs_tells_its_last_lines_and_waits_for_the_sourc
         status["builds"][0]["reference"].as_str().unwrap().contains("@sha256:"),
         "what still runs: {status}"
     );
-    scene.ops.run(["status"]).success().stdout_has(&format!("{}  failed", shop.image));
+    scene.ops.run(["status"]).failure(3).stdout_has(&format!("{}  failed", shop.image));
 
     scene.reconcile().failure(3).stdout_has("line-90-").stdout_has("held until the repository changes");
     assert_eq!((shop.builds(), scene.deploys().len()), (0, 0), "the source has not changed");

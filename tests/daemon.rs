@@ -230,7 +230,7 @@ fn the_lock_is_held_during_a_cycle_and_free_between_two() {
     fake.release();
     run.wait_for("\ncycle ", 1, 30);
     ops.run(["reconcile"]).failure(3).stdout_has("1 failed");
-    ops.run(["status"]).success();
+    ops.run(["status"]).failure(3);
     ops.run(["run"]).failure(4).error_has("another run holds the lock").stderr_has(&holder);
 
     // The other way round: the daemon waits for a command.

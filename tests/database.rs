@@ -10,6 +10,7 @@ use crate::support::dockerops::DockerOps;
 use crate::support::fake_docker::FakeDocker;
 use crate::support::lab::lab;
 use crate::support::repo::{Repo, one_service};
+use crate::support::wait_for;
 
 /// The tables of the older release, as it made them.
 const OLDER: &str = "
@@ -48,6 +49,8 @@ fn an_older_releases_database_is_read_as_it_is_then_kept_and_reconciled() {
     let compose = repo.path().join(format!("{stack}/docker-compose.yml"));
     lab.docker(&["stack", "deploy", "-c", compose.to_str().unwrap(), &stack]);
     let services = || lab.docker(&["stack", "services", "--quiet", &stack]);
+    let listed = ["stack", "services", "--format", "{{.Replicas}}", &stack];
+    wait_for("its task", 60, || lab.docker(&listed) == "1/1");
     let (before, url) = (services(), repo.url());
     make_older(&ops, &url, &stack);
 

@@ -124,7 +124,7 @@ fn a_commit_deploys_only_the_stack_it_touches() {
     assert_eq!(scene.deploys(), [""; 0]);
     assert_eq!((scene.lab.specs(&one), scene.lab.tasks(&one)), (specs, tasks));
     scene.reconcile().success();
-    assert_eq!(scene.docker.calls().len(), 2, "the commit without a change is remembered");
+    assert_eq!(scene.docker.calls().len(), 3, "the commit without a change is remembered");
 }
 
 #[test]

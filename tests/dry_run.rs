@@ -78,7 +78,7 @@ fn the_rendered_file_and_what_differs_in_it_are_shown_without_secrets() {
     scene.repo.write(&format!("{web}/.env"), "").commit("broken");
     scene.reconcile().failure(3);
     let diff = scene.run(&["status", "--diff"]);
-    diff.success().stdout_has("+ ").stdout_has("none-such").stdout_lacks("hunter");
+    diff.failure(3).stdout_has("+ ").stdout_has("none-such").stdout_lacks("hunter");
     let json: serde_json::Value =
         serde_json::from_str(&scene.run(&["status", "--json", "--rendered"]).stdout).unwrap();
     assert!(json["stacks"][0]["rendered"].as_str().unwrap().contains("none-such"), "{json}");
@@ -99,7 +99,7 @@ fn a_dry_run_leaves_an_older_database_for_the_older_release_and_makes_none() {
     let version =
         || scene.ops.db().pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap();
     let now = version();
-    let back = "ALTER TABLE attempts DROP COLUMN since; ALTER TABLE attempts DROP COLUMN given;
+    let back = "DROP TABLE stack_health; ALTER TABLE attempts DROP COLUMN since; ALTER TABLE attempts DROP COLUMN given;
         ALTER TABLE source_states DROP COLUMN asked; ALTER TABLE stack_states DROP COLUMN depends_on; PRAGMA user_version = 10";
     scene.ops.db().execute_batch(back).unwrap();
     scene.change(&stack, &scene.off().with("environment: {A: '1'}")).repo.commit("next");

@@ -17,7 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["cli", "reconcile"],
     &["report"],
     &["plan"],
-    &["convergence", "drift", "watched"],
+    &["convergence", "drift", "health", "watched"],
     &["bindings", "compose", "docker", "git", "manifest", "registry", "state"],
     &["lock", "process", "settings", "source"],
     &["budget"],

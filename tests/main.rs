@@ -27,6 +27,7 @@ mod dry_run;
 mod faulty_docker;
 mod fidelity;
 mod foreign_text;
+mod health;
 mod hooks;
 mod hostile;
 mod images;

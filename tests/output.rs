@@ -88,7 +88,7 @@ fn the_json_of_status_has_the_documented_fields_and_no_other() {
     let commit = repo.commit("first");
     ops.run(["watch", &repo.url()]).failure(3);
     lab.docker(&["service", "scale", "--detach", &format!("{up}_app=1")]);
-    let status = ops.run(["status", "--json"]).success().json();
+    let status = ops.run(["status", "--json"]).failure(3).json();
 
     assert_eq!(keys(&status), ["builds", "images", "repositories", "stacks"].into());
     let repository = &status["repositories"][0];
@@ -104,16 +104,19 @@ fn the_json_of_status_has_the_documented_fields_and_no_other() {
     let fields = [
         "commit",
         "compose_path",
+        "degraded_since",
         "drift",
         "drift_policy",
         "error",
         "hash",
+        "health",
         "held",
         "name",
         "repository",
         "services",
         "status",
         "updating",
+        "why",
     ];
     for stack in [find(&up), find(&bad)] {
         assert_eq!(keys(stack), fields.into());
@@ -128,8 +131,9 @@ fn the_json_of_status_has_the_documented_fields_and_no_other() {
     assert_eq!((&stack["status"], &stack["error"]), (&Value::from("deployed"), &Value::Null));
     assert_eq!(stack["hash"].as_str().unwrap().len(), 32);
     assert_eq!(keys(&stack["drift"][0]), ["service", "what"].into());
-    assert_eq!(keys(&stack["services"][0]), ["error", "image", "name", "running", "wanted"].into());
-    assert_eq!(stack["services"][0]["wanted"], 1);
+    let fields = ["error", "image", "last_restart", "name", "restarts", "running", "wanted"];
+    assert_eq!(keys(&stack["services"][0]), fields.into());
+    assert_eq!(stack["services"][0]["wanted"], 0, "what Git says, whatever a hand scaled it to");
     let stack = find(&bad);
     assert_eq!((&stack["status"], &stack["hash"]), (&Value::from("error"), &Value::from("")));
     assert!(stack["error"].as_str().unwrap().contains("colour"));

@@ -90,7 +90,7 @@ fn a_stack_that_moves_to_another_source_changes_hands_as_it_runs() {
     let owner = scene.lab.label(&format!("{stack}_app"), "dockerops.repository");
     assert!(owner.contains(path.to_str().unwrap()), "{owner}");
     scene.reconcile().success().stdout_has("2 unchanged");
-    assert_eq!(scene.docker.calls().len(), 2);
+    assert_eq!(scene.docker.calls().len(), 3);
     // And back again, at once.
     scene.repo.stack(&stack, &compose([("app", &scene.on())]));
     let left = scene.ops.unique("left");
@@ -131,7 +131,7 @@ fn a_lost_database_is_rebuilt_from_labels_without_a_deploy_or_a_restart() {
     assert_eq!(live(), before);
     assert_eq!(scene.row(&one), row);
     scene.reconcile().success().stdout_has("2 unchanged");
-    assert_eq!(scene.docker.calls().len(), 2);
+    assert_eq!(scene.docker.calls().len(), 3);
     scene.lab.edit(&format!("{two}_app"), &["--env-add", "B=1"]);
     scene.reconcile().success().stdout_has("1 deployed, 1 unchanged");
 }

@@ -58,7 +58,7 @@ fn a_disabled_stack_is_removed_stopped_and_deployed_once_enabled() {
     assert_eq!(scene.row(&stack).unwrap().1, "stopped");
     assert_eq!(scene.status(&stack)["status"], "stopped");
     scene.reconcile().success().stdout_has("2 unchanged");
-    assert_eq!(scene.docker.calls().len(), 2);
+    assert_eq!(scene.docker.calls().len(), 3);
     list(&scene, &[&keep, &stack]);
     scene.push().success().stdout_has("1 deployed, 1 unchanged");
     assert_eq!((scene.lab.services(&stack).len(), scene.row(&stack).unwrap().1), (1, "deployed".into()));

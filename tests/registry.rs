@@ -67,7 +67,7 @@ fn a_moved_tag_rolls_the_services_that_use_it_and_only_those() {
         registry.forget();
         scene.reconcile().success().stdout_has("1 unchanged");
         assert_eq!(registry.asked(), wanted);
-        assert_eq!(scene.docker.calls().len(), 3, "{:?}", scene.docker.calls());
+        assert_eq!(scene.docker.calls().len(), 4, "{:?}", scene.docker.calls());
 
         let second = lab.publish(&moving, &[]);
         let name = |service: &str| format!("{stack}_{service}");
@@ -129,7 +129,7 @@ fn ifnotpresent_asks_no_registry_and_force_does_not_pull() {
     registry.forget();
     let tasks = lab.tasks(&stack);
     scene.reconcile().success().stdout_has("1 unchanged");
-    assert_eq!((registry.log().len(), scene.docker.calls().len()), (0, 2));
+    assert_eq!((registry.log().len(), scene.docker.calls().len()), (0, 3));
     scene.run(&["reconcile", "--force"]).success().stdout_has("1 deployed");
     assert_eq!(scene.docker.calls_with("pull"), [""; 0]);
     assert_eq!((registry.log().len(), lab.tasks(&stack)), (0, tasks));

@@ -125,7 +125,7 @@ fn values_arrive_in_the_services_own_command_on_both_nodes_and_nowhere_else() {
     ops.run(["reconcile"]).success().stdout_has("1 unchanged");
     fake.forget();
     ops.run(["reconcile"]).success();
-    assert_eq!(fake.calls().len(), 2, "{:?}", fake.calls());
+    assert_eq!(fake.calls().len(), 3, "{:?}", fake.calls());
     ops.run(["reconcile", "--force"]).success();
     assert_eq!(lab.docker(&["stack", "ps", "-q", &stack]), tasks, "no task was started anew");
 

@@ -42,13 +42,13 @@ fn no_repositories(settings: &Settings) -> String {
 pub enum Ending {
     /// Exit 0.
     Done,
-    /// Exit 3: some stacks failed, the others are fine.
+    /// Exit 3: some stacks failed or are degraded, the others are fine.
     Partly,
 }
 
 impl From<Tally> for Ending {
     fn from(tally: Tally) -> Self {
-        if tally.failed > 0 { Self::Partly } else { Self::Done }
+        if tally.failed > 0 || tally.degraded > 0 { Self::Partly } else { Self::Done }
     }
 }
 

@@ -40,7 +40,7 @@ pub fn run(settings: &Settings, arguments: &StatusArgs) -> Result<Ending> {
     if status.repositories.is_empty() {
         return Err(nothing_watched(settings));
     }
-    Ok(Ending::Done)
+    Ok(if status.is_wrong() { Ending::Partly } else { Ending::Done })
 }
 
 /// The texts of each stack.

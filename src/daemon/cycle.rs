@@ -237,9 +237,10 @@ impl Daemon {
             Ok(done) => {
                 let did = || format!("{} in {seconds:.1} s", done.tally.words(false));
                 let did = done.nothing.clone().unwrap_or_else(did);
-                let failing = if of_all { failing(&done.watched) } else { String::new() };
-                let message = format!("{did}{cause}{failing}");
-                let level = if done.tally.failed > 0 { Level::Warn } else { Level::Info };
+                let wrong = if of_all { wrong(&done.watched) } else { String::new() };
+                let message = format!("{did}{cause}{wrong}");
+                let level =
+                    if done.tally.failed > 0 || done.tally.degraded > 0 { Level::Warn } else { Level::Info };
                 self.report.log(&Event { level, message: &message, ..of_daemon(word) }, false);
             }
             Err(error) => {
@@ -278,19 +279,26 @@ pub fn is_to_retry(known: &Watched) -> bool {
 }
 
 /// The sources and stacks that are not as they should be, whether or not they were tried.
-fn failing(watched: &[Watched]) -> String {
-    const SHOWN: usize = 5;
+fn wrong(watched: &[Watched]) -> String {
     let sources =
         watched.iter().filter(|known| known.row.error.is_some()).map(|known| known.row.url.as_str());
-    let stacks = watched.iter().flat_map(|known| &known.stacks);
-    let stacks = stacks.filter(|stack| stack.status == StackStatus::Error).map(|stack| stack.name.as_str());
-    let names: Vec<_> = sources.chain(stacks).map(|name| format!("`{name}`")).collect();
+    let stacks = || watched.iter().flat_map(|known| &known.stacks);
+    let failing =
+        stacks().filter(|stack| stack.status == StackStatus::Error).map(|stack| stack.name.as_str());
+    let degraded = stacks().filter(|stack| stack.status == StackStatus::Deployed && stack.degraded.is_some());
+    let degraded = degraded.map(|stack| stack.name.as_str());
+    listed("failing", sources.chain(failing)) + &listed("degraded", degraded)
+}
+
+fn listed<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 5;
+    let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
     match names.len() {
         0 => String::new(),
         count if count > SHOWN => {
-            format!("; failing: {} and {} more", names[..SHOWN].join(", "), count - SHOWN)
+            format!("; {word}: {} and {} more", names[..SHOWN].join(", "), count - SHOWN)
         }
-        _ => format!("; failing: {}", names.join(", ")),
+        _ => format!("; {word}: {}", names.join(", ")),
     }
 }
 

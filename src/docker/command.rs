@@ -49,6 +49,16 @@ pub fn service_ps_states(ids: &[&str]) -> Vec<String> {
     with(&["service", "ps", "--no-trunc", "--format", format], ids)
 }
 
+/// The tasks of many services, a JSON object a line. Names are left as ids: docker would ask for each service's.
+pub fn service_ps_lines(ids: &[&str]) -> Vec<String> {
+    with(&["service", "ps", "--no-trunc", "--no-resolve", "--format", "{{json .}}"], ids)
+}
+
+/// The nodes, a JSON object a line.
+pub fn node_ls() -> Vec<String> {
+    words(&["node", "ls", "--format", "{{json .}}"])
+}
+
 /// The full tasks.
 pub fn task_inspect(ids: &[&str]) -> Vec<String> {
     with(&["inspect", "--type", "task"], ids)

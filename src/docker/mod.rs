@@ -7,6 +7,7 @@ pub mod build;
 pub mod command;
 mod image;
 mod key;
+pub mod lines;
 mod logs;
 mod node;
 pub mod objects;

@@ -336,7 +336,11 @@ fn first_reason(live: &[&Service]) -> String {
 
 /// Who else deploys the stack: two that put it back by turns would never end.
 fn another_controller(task: &Task<'_>, facts: &Facts<'_>) -> Option<String> {
-    let mut owners = task.live.iter().filter_map(|service| owner(service));
+    // What still bears our fingerprint is our own deploy, whose label a hand edited.
+    let hash = task.recorded.map(|row| &row.hash);
+    let by_us = |service: &&&Service| hash.is_some() && service.labels.get(compose::FINGERPRINT) == hash;
+    let others = task.live.iter().filter(|service| !by_us(service));
+    let mut owners = others.filter_map(|service| owner(service));
     let other = owners.find(|owner| *owner != task.source && Some(*owner) != facts.predecessor)?;
     let name = task.name;
     Some(format!(

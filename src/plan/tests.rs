@@ -182,6 +182,13 @@ fn what_is_listed() {
                 .with(|case| case.live = vec![service(&json!({REPOSITORY: "https://h/other"}), "app:1", 1)]),
             "NextRun: another DockerOps",
         ),
+        (
+            deployed().with(|case| {
+                let labels = json!({REPOSITORY: "https://h/other", FINGERPRINT: "h1"});
+                case.live = vec![service(&labels, "app:1", 1)];
+            }),
+            "deploy: drifted: `web_app` by hand: `service labels` edited",
+        ),
         (new().with(|case| case.live = vec![ours("h1")]), "adopt"),
         (new().with(|case| case.live = vec![ours("h0")]), "deploy: changed"),
         (

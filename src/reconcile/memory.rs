@@ -53,6 +53,8 @@ pub struct Memory {
     pub decisions: BTreeMap<Key, Decision>,
     /// What failed, or is kept, and is not tried again in this run.
     pub tried: BTreeMap<Key, Tried>,
+    /// The stacks that are degraded, as it was when their source came to rest.
+    pub degraded: BTreeSet<Key>,
     /// What came to an end.
     pub ended: BTreeMap<Key, Ended>,
     /// The stacks that are being removed.
@@ -144,6 +146,7 @@ impl Memory {
         self.watches.retain(|key, _| needed(key));
         self.pulls.retain(|key, _| needed(key));
         self.told.retain(|(key, _)| needed(key));
+        self.degraded.retain(|key| needed(key));
         self.of_sources.retain(|id, _| needed(&Key::new(id, &StackName::known(""))));
         self.last.clear();
     }
@@ -157,12 +160,16 @@ impl Memory {
         }
         let of_them = |key: &Key| concern(&key.source) && stacks.holds(&key.stack);
         for (key, decision) in self.decisions.iter().filter(|(key, _)| of_them(key)) {
+            let is_degraded = self.degraded.contains(key);
+            tally.degraded += usize::from(is_degraded);
             match (self.ended.get(key), decision) {
                 (_, Decision::Blocked(blocked)) if blocked.until.is_failure() => tally.failed += 1,
                 (Some(Ended::Deployed), _) => tally.deployed += 1,
                 (Some(Ended::Removed), _) => tally.removed += 1,
                 (Some(Ended::NotOurs), _) => tally.unchanged += 1,
-                (None, Decision::InSync { drifts }) if drifts.is_empty() => tally.unchanged += 1,
+                (None, Decision::InSync { drifts }) if drifts.is_empty() => {
+                    tally.unchanged += usize::from(!is_degraded);
+                }
                 (None, Decision::InSync { .. }) => tally.drifted += 1,
                 (None, _) => {}
             }

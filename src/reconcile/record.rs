@@ -1,6 +1,6 @@
 //! What is in motion is judged and recorded at every look; what came to rest is settled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use anyhow::Result;
@@ -184,13 +184,18 @@ impl Reconciler {
             return Ok(());
         }
         self.reload(session)?;
+        let mut at_rest = BTreeSet::new();
         for at in 0..self.sources.len() {
             let source = &self.sources[at];
             if !source.is_settled && !self.is_moving(source) {
                 self.settle(session, source)?;
+                at_rest.insert(source.id.clone());
                 self.sources[at].is_settled = true;
                 self.memory.has_settled = true;
             }
+        }
+        if !at_rest.is_empty() {
+            self.judge_health(session, &at_rest, swarm)?;
         }
         if self.is_under_way() || !std::mem::take(&mut self.memory.has_settled) {
             return Ok(());

@@ -152,6 +152,26 @@ impl Report {
         }
     }
 
+    /// A stack is degraded; an event if that `begins`. `what` says what is, without how often and when: a daemon
+    /// repeats it only where that changes.
+    pub fn degraded<'a>(&self, subject: impl Into<Subject<'a>>, text: &str, what: &str, begins: bool) {
+        let subject = subject.into();
+        let is_new = self.is_new(&format!("degraded {subject:?}"), what);
+        self.beat();
+        let event = Event { kind: "degraded", ..about(Some(subject), Level::Error, text) };
+        if begins {
+            self.journal.note(&event, false);
+        }
+        if (is_new || begins) && !self.logged(&event) {
+            self.line(BAD, "degraded", subject.stack, text);
+        }
+    }
+
+    /// A stack is degraded no more.
+    pub fn recovered<'a>(&self, subject: impl Into<Subject<'a>>, text: &str) {
+        self.happened("recovered", Level::Info, subject.into(), text, false);
+    }
+
     /// What would be done to a stack; counted in `count`.
     pub fn would(&self, stack: &str, text: &str, count: &mut usize) {
         *count += 1;

@@ -1,17 +1,21 @@
 //! The truth about every stack, as values: one story for the tables and for `--json`.
 
+use std::time::Duration;
+
 use anyhow::Result;
+use chrono::{Local, SecondsFormat};
 use serde::Serialize;
 
 use super::told;
 use crate::compose::FINGERPRINT;
 use crate::docker::service::Service;
-use crate::docker::task::Task;
 use crate::docker::{Docker, Swarm};
 use crate::drift;
+use crate::health::{self, Health, Look, ServiceVerdict};
 use crate::plan;
 use crate::redact::without_credentials;
-use crate::state::{BuildRow, ImageRow, StackRow, StackStatus};
+use crate::stack::DriftPolicy;
+use crate::state::{BuildRow, ImageRow, Motion, StackRow, StackStatus};
 use crate::watched::Watched;
 
 /// Everything `status --json` prints; the README documents the fields.
@@ -57,6 +61,12 @@ pub struct Stack {
     pub commit: Option<String>,
     /// Why the last attempt failed.
     pub error: Option<String>,
+    /// Whether it runs what Git says.
+    pub health: Health,
+    /// Why it is degraded.
+    pub why: Option<String>,
+    /// Since when, as the last run found it.
+    pub degraded_since: Option<String>,
     /// Whether it is not tried again until the source changes.
     pub held: bool,
     /// `correct`, `report` or `ignore`.
@@ -90,9 +100,13 @@ pub struct LiveService {
     pub image: String,
     /// Tasks that run (a job: that completed).
     pub running: u64,
-    /// Tasks that should.
+    /// Tasks that should, as Git says.
     pub wanted: u64,
-    /// The newest error of its tasks, where it has fewer than it wants.
+    /// How often a task was replaced because it had failed, as far as the task history tells.
+    pub restarts: u64,
+    /// About when that was the last time.
+    pub last_restart: Option<String>,
+    /// The error of its tasks that matters most, where it is not well.
     pub error: Option<String>,
 }
 
@@ -120,37 +134,35 @@ pub struct Built {
     pub error: Option<String>,
 }
 
-/// The whole story: rows, what is live, and the task errors of services that have fewer tasks than they want.
+/// The whole story: rows, what is live, and how its tasks fare.
 pub fn read(watched: &[Watched], images: &[ImageRow], docker: &Docker) -> Result<(Status, Swarm)> {
     let swarm = docker.observe()?;
-    let short = |service: &&Service| {
-        let (running, wanted) = service.completed.unwrap_or((service.running, service.wanted));
-        running < wanted
-            && watched.iter().any(|known| known.stacks.iter().any(|stack| stack.name == service.stack))
-    };
-    let short: Vec<_> = swarm.services.iter().filter(short).cloned().collect();
-    let tasks = docker.tasks(&short)?;
-    let error =
-        |service: &Service| tasks.iter().filter(|task| task.service == service.id).find_map(Task::complaint);
-    Ok((gather(watched, images, &swarm, &error), swarm))
+    let look = health::look(docker, &swarm, &stacks_of(watched))?;
+    Ok((gather(watched, images, &swarm, &look), swarm))
+}
+
+/// Every stack with the motions of its source.
+pub fn stacks_of(watched: &[Watched]) -> Vec<(&StackRow, &[Motion])> {
+    let with_source = watched.iter().flat_map(|known| known.stacks.iter().map(move |row| (known, row)));
+    with_source.map(|(known, row)| (row, &*known.motions)).collect()
 }
 
 /// What is known without docker: the rows alone.
 pub fn recorded(watched: &[Watched], images: &[ImageRow]) -> Status {
-    let mut status = gather(watched, images, &Swarm::default(), &|_| None);
+    let mut status = gather(watched, images, &Swarm::default(), &Look::none());
     for stack in &mut status.stacks {
         stack.drift.clear();
+        stack.services.clear();
+        stack.why = None;
+        if matches!(stack.health, Health::Healthy | Health::Degraded) {
+            stack.health = Health::Unknown;
+        }
     }
     status
 }
 
-/// Puts rows and what is live together. `errors` gives a service's newest task error by its id.
-pub fn gather(
-    watched: &[Watched],
-    images: &[ImageRow],
-    swarm: &Swarm,
-    errors: &dyn Fn(&Service) -> Option<String>,
-) -> Status {
+/// Puts rows and what is live together.
+pub fn gather(watched: &[Watched], images: &[ImageRow], swarm: &Swarm, look: &Look) -> Status {
     Status {
         repositories: watched
             .iter()
@@ -163,7 +175,7 @@ pub fn gather(
             .collect(),
         stacks: watched
             .iter()
-            .flat_map(|known| known.stacks.iter().map(|row| stack(known, row, swarm, errors)))
+            .flat_map(|known| known.stacks.iter().map(|row| stack(known, row, swarm, look)))
             .collect(),
         images: images
             .iter()
@@ -186,12 +198,7 @@ fn built(repository: &str, row: &BuildRow) -> Built {
     }
 }
 
-fn stack(
-    known: &Watched,
-    row: &StackRow,
-    swarm: &Swarm,
-    errors: &dyn Fn(&Service) -> Option<String>,
-) -> Stack {
+fn stack(known: &Watched, row: &StackRow, swarm: &Swarm, look: &Look) -> Stack {
     let drifted = |drift: drift::Drift| DriftedService { service: drift.service, what: drift.what };
     // A refused stack's name is somebody else's: his services are not its own.
     let others = |service: &&Service| plan::owner(service).is_some_and(|owner| owner != known.identity);
@@ -202,8 +209,9 @@ fn stack(
         let service = swarm.of_stack(&row.name).find(|service| service.name == name);
         service.and_then(|live| live.labels.get(FINGERPRINT)).is_some_and(|live| *live != row.hash)
     };
-    let services: Vec<_> =
-        swarm.of_stack(&row.name).filter(|_| !foreign).map(|service| live(service, errors)).collect();
+    let verdict = health::judge(row, &known.motions, swarm, look);
+    let of_service = |service: &Service| verdict.services.get(&service.name).map(|it| live(service, it));
+    let services: Vec<_> = swarm.of_stack(&row.name).filter(|_| !foreign).filter_map(of_service).collect();
     Stack {
         name: row.name.to_string(),
         repository: without_credentials(&row.repository_url),
@@ -212,6 +220,9 @@ fn stack(
         hash: row.hash.clone(),
         commit: row.commit.clone(),
         error: row.error.as_deref().map(told),
+        health: verdict.health,
+        why: verdict.why().as_deref().map(told),
+        degraded_since: row.degraded.clone().filter(|_| verdict.is_degraded()),
         held: row.held,
         drift_policy: row.drift.as_str(),
         updating: row.status == StackStatus::Deployed && services.iter().any(|service| newer(&service.name)),
@@ -225,20 +236,45 @@ fn stack(
     }
 }
 
-/// Whether a deployed stack has a service with fewer tasks than it wants, and no deploy that explains it.
-pub fn is_degraded(stack: &Stack) -> bool {
-    stack.status == "deployed"
-        && !stack.updating
-        && stack.services.iter().any(|service| service.running < service.wanted)
+impl Stack {
+    /// Whether it runs less than Git says, or its tasks keep failing.
+    pub fn is_degraded(&self) -> bool {
+        self.health == Health::Degraded
+    }
+
+    /// Whether it is not as Git says, nor as the manifest lets it be.
+    fn is_wrong(&self) -> bool {
+        let to_correct = self.drift_policy == DriftPolicy::Correct.as_str() && !self.drift.is_empty();
+        self.error.is_some()
+            || self.is_degraded()
+            || to_correct
+            || matches!(self.health, Health::Error | Health::Unknown)
+    }
 }
 
-fn live(service: &Service, errors: &dyn Fn(&Service) -> Option<String>) -> LiveService {
-    let (running, wanted) = service.completed.unwrap_or((service.running, service.wanted));
+impl Status {
+    /// Whether anything that is watched is not as Git says.
+    pub fn is_wrong(&self) -> bool {
+        self.repositories.iter().any(|repository| repository.error.is_some())
+            || self.builds.iter().any(|build| build.error.is_some())
+            || self.stacks.iter().any(Stack::is_wrong)
+    }
+}
+
+fn live(service: &Service, verdict: &ServiceVerdict) -> LiveService {
     LiveService {
         name: service.name.clone(),
         image: service.summary.get("image").cloned().unwrap_or_default(),
-        running,
-        wanted,
-        error: errors(service).filter(|_| running < wanted).as_deref().map(told),
+        running: verdict.running,
+        wanted: verdict.wanted,
+        restarts: verdict.restarts,
+        last_restart: verdict.last_restart.and_then(moment),
+        error: verdict.error.as_deref().map(told),
     }
+}
+
+/// That long ago.
+fn moment(age: Duration) -> Option<String> {
+    let when = Local::now().checked_sub_signed(chrono::Duration::from_std(age).ok()?)?;
+    Some(when.to_rfc3339_opts(SecondsFormat::Secs, false))
 }

@@ -7,13 +7,14 @@ use comfy_table::TableStyle;
 
 use super::status::{self, Stack, Status};
 use crate::docker::Swarm;
+use crate::health::{Health, Look};
 use crate::plain;
 use crate::state::ImageRow;
 use crate::watched::Watched;
 
 /// The state as `reconcile` shows it before it works.
 pub fn state(watched: &[Watched], images: &[ImageRow], swarm: &Swarm) -> String {
-    text(&status::gather(watched, images, swarm, &|_| None))
+    text(&status::gather(watched, images, swarm, &Look::none()))
 }
 
 /// The tables of a status, and the errors and drift in full.
@@ -70,6 +71,11 @@ fn wrongs(status: &Status) -> String {
                 if stack.held { " (held until the repository changes, or `reconcile --force`)" } else { "" };
             let _ = write!(out, "\n{}: {}{held}", plain::name(&stack.name), plain::text(error));
         }
+        if let Some(why) = &stack.why {
+            let since = stack.degraded_since.as_ref().map(|since| format!(" since {since}"));
+            let since = since.unwrap_or_default();
+            let _ = write!(out, "\n{}: degraded{since}: {}", plain::name(&stack.name), plain::text(why));
+        }
         for drift in &stack.drift {
             let _ = write!(
                 out,
@@ -80,7 +86,7 @@ fn wrongs(status: &Status) -> String {
             );
         }
         let told = stack.error.as_deref().map(plain::line).unwrap_or_default();
-        let is_told = |error: &str| told.contains(&plain::line(error));
+        let is_told = |error: &str| stack.is_degraded() || told.contains(&plain::line(error));
         for service in &stack.services {
             if let Some(error) = service.error.as_deref().filter(|error| !is_told(error)) {
                 let _ = write!(
@@ -112,10 +118,10 @@ fn in_words(stack: &Stack) -> String {
     if !stack.drift.is_empty() {
         words += ", drifted";
     }
-    if stack.updating {
+    if stack.updating || stack.health == Health::Deploying {
         words += ", updating";
     }
-    if status::is_degraded(stack) {
+    if stack.is_degraded() {
         words += ", degraded";
     }
     words
@@ -158,6 +164,8 @@ mod tests {
             image: String::new(),
             running: 0,
             wanted: 1,
+            restarts: 0,
+            last_restart: None,
             error: error.map(str::to_owned),
         };
         let told = |stack: Option<&str>, task: Option<&str>| {
@@ -169,6 +177,9 @@ mod tests {
                 hash: String::new(),
                 commit: None,
                 error: stack.map(str::to_owned),
+                health: Health::Error,
+                why: None,
+                degraded_since: None,
                 held: false,
                 drift_policy: "correct",
                 updating: false,

@@ -13,6 +13,8 @@ pub struct Tally {
     pub removed: usize,
     /// Drifted, and only reported.
     pub drifted: usize,
+    /// Run less than Git says, or do not keep running, though nothing failed in this run.
+    pub degraded: usize,
     /// Failed.
     pub failed: usize,
     /// Images that were pulled to this node; no part of what stacks came to.
@@ -28,6 +30,7 @@ impl Tally {
             (self.removed, if dry_run { "to remove" } else { "removed" }),
             (self.unchanged, "unchanged"),
             (self.drifted, "drifted"),
+            (self.degraded, "degraded"),
             (self.failed, "failed"),
         ];
         let parts: Vec<_> =

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::fault::fault;
 
-const MIGRATIONS: [&str; 12] = [
+const MIGRATIONS: [&str; 13] = [
     // The older release's tables, which it made without a version.
     "CREATE TABLE IF NOT EXISTS images (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -110,6 +110,12 @@ const MIGRATIONS: [&str; 12] = [
     ALTER TABLE source_states ADD COLUMN asked INTEGER NOT NULL DEFAULT 0;",
     // A JSON list of names: what is removed goes after what depends on it, and the manifest may be gone by then.
     "ALTER TABLE stack_states ADD COLUMN depends_on TEXT NOT NULL DEFAULT '[]';",
+    // When a stack converged last, and since when it is degraded.
+    "CREATE TABLE stack_health (
+        stack_id INTEGER PRIMARY KEY REFERENCES stacks(id) ON DELETE CASCADE,
+        converged TEXT,
+        degraded TEXT
+    );",
 ];
 
 fn version(connection: &Connection) -> Result<usize> {

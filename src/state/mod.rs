@@ -6,6 +6,7 @@
 mod bindings;
 mod builds;
 mod events;
+mod health;
 mod images;
 mod key;
 mod migrations;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use rusqlite::params;
 
-use super::State;
+use super::{State, health};
 use crate::plain;
 use crate::stack::{DriftPolicy, StackName};
 
@@ -51,7 +51,7 @@ pub struct AppliedService {
 /// One stack of one source.
 #[derive(Debug, Clone)]
 pub struct StackRow {
-    id: i64,
+    pub(super) id: i64,
     /// Its name.
     pub name: StackName,
     /// `repository_cache.url` of its source.
@@ -74,6 +74,10 @@ pub struct StackRow {
     pub held: bool,
     /// Its services by full name.
     pub services: BTreeMap<String, AppliedService>,
+    /// When it converged last.
+    pub converged: Option<String>,
+    /// Since when it is degraded, as the last run found it.
+    pub degraded: Option<String>,
 }
 
 /// What is to be written about a stack, after the fact.
@@ -120,6 +124,8 @@ impl StackRow {
             error: None,
             held: false,
             services: BTreeMap::new(),
+            converged: None,
+            degraded: None,
         }
     }
 }
@@ -158,8 +164,9 @@ impl State {
     pub fn stacks(&self) -> Result<Vec<StackRow>> {
         let mut query = self.connection.prepare(
             "SELECT s.id, s.name, s.repository_url, s.compose_path, s.hash, s.status, t.commit_id, t.drift, t.error,
-                    coalesce(t.held, 0), coalesce(t.depends_on, '[]')
-             FROM stacks s LEFT JOIN stack_states t ON t.stack_id = s.id ORDER BY s.name, s.repository_url",
+                    coalesce(t.held, 0), coalesce(t.depends_on, '[]'), h.converged, h.degraded
+             FROM stacks s LEFT JOIN stack_states t ON t.stack_id = s.id
+             LEFT JOIN stack_health h ON h.stack_id = s.id ORDER BY s.name, s.repository_url",
         )?;
         let rows = query.query_map([], |row| {
             let drift: Option<String> = row.get(7)?;
@@ -176,6 +183,8 @@ impl State {
                 held: row.get(9)?,
                 depends_on: names(&row.get::<_, String>(10)?),
                 services: BTreeMap::new(),
+                converged: row.get(11)?,
+                degraded: row.get(12)?,
             })
         })?;
         let mut stacks = rows.collect::<rusqlite::Result<Vec<_>>>().context("cannot read the stacks")?;
@@ -237,6 +246,7 @@ impl State {
                 serde_json::to_string(&record.depends_on.iter().map(StackName::as_str).collect::<Vec<_>>())?,
             ],
         )?;
+        health::note(&transaction, id, record.status)?;
         if let Some(services) = &record.services {
             transaction.execute("DELETE FROM stack_services WHERE stack_id = ?1", params![id])?;
             for (name, service) in services {

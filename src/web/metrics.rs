@@ -9,7 +9,7 @@ use super::response::Response;
 use crate::daemon::Health;
 use crate::plain;
 use crate::redact::without_credentials;
-use crate::report::status::{Stack, is_degraded};
+use crate::report::status::Stack;
 
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -89,8 +89,12 @@ fn stacks(web: &Web, text: &mut Text) {
     if reachable {
         text.one("dockerops_stacks_drifted", "gauge", "Stacks that are not as they were applied.")
             .plain(count(&|stack| !stack.drift.is_empty()));
-        text.one("dockerops_stacks_degraded", "gauge", "Stacks with a service that has too few tasks.")
-            .plain(count(&is_degraded));
+        text.one(
+            "dockerops_stacks_degraded",
+            "gauge",
+            "Stacks that run less than Git says, or whose tasks keep failing.",
+        )
+        .plain(count(&Stack::is_degraded));
     }
 }
 

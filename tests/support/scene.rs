@@ -97,7 +97,7 @@ impl Scene {
     /// What `status --json` says of a stack.
     #[track_caller]
     pub fn status(&self, stack: &str) -> Value {
-        let status = self.ops.run(["status", "--json"]).success().json();
+        let status = self.ops.run(["status", "--json"]).json();
         let stacks = status["stacks"].as_array().unwrap();
         stacks.iter().find(|row| row["name"] == stack).unwrap_or(&Value::Null).clone()
     }

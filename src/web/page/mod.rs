@@ -17,7 +17,8 @@ use super::access::Visitor;
 use super::request::Head;
 use super::response::Response;
 use super::view::Snapshot;
-use crate::daemon::{Health, JobId, JobState, JobView};
+use crate::daemon::{self, JobId, JobState, JobView};
+use crate::health::Health;
 use crate::state::{EventRow, Level};
 use parts::{sentence, text};
 
@@ -74,7 +75,7 @@ struct Page<'a> {
     web: &'a Web,
     asked: Asked,
     visitor: Visitor,
-    health: Health,
+    health: daemon::Health,
     job: Option<JobView>,
     snapshot: &'a Snapshot,
 }
@@ -200,7 +201,7 @@ impl Page<'_> {
             )
         } else if wrongs > 0 {
             (parts::count(wrongs, "thing needs attention", "things need attention"), below)
-        } else if status.stacks.iter().any(|stack| stack.updating) {
+        } else if status.stacks.iter().any(|stack| stack.updating || stack.health == Health::Deploying) {
             ("A deploy is under way".into(), below)
         } else {
             ("Everything runs as Git says".into(), below)

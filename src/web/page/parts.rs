@@ -2,7 +2,8 @@
 
 use maud::{Markup, html};
 
-use crate::report::status::{Stack, is_degraded};
+use crate::health::Health;
+use crate::report::status::Stack;
 use crate::report::told;
 
 /// Text from outside, fit for people's eyes.
@@ -30,8 +31,8 @@ pub fn state(stack: &Stack) -> State {
         "stopped" => ("Stopped", "off"),
         "error" if stack.held => ("Failed, held", "bad"),
         "error" => ("Failed", "bad"),
-        _ if stack.updating => ("Updating", "busy"),
-        _ if is_degraded(stack) => ("Degraded", "bad"),
+        _ if stack.is_degraded() => ("Degraded", "bad"),
+        _ if stack.updating || stack.health == Health::Deploying => ("Updating", "busy"),
         _ if !stack.drift.is_empty() => ("Drifted", "warn"),
         _ => ("Deployed", "good"),
     };

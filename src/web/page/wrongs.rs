@@ -3,8 +3,9 @@
 use maud::{Markup, html};
 
 use super::parts::{sentence, shape, why};
-use crate::daemon::Health;
-use crate::report::status::{Stack, is_degraded};
+use crate::daemon;
+use crate::health::Health;
+use crate::report::status::Stack;
 use crate::web::view::Snapshot;
 
 /// One thing that needs attention.
@@ -20,7 +21,11 @@ pub struct Wrong {
 }
 
 /// All of them, the gravest first. `unwatched` are sources that could not be watched so far, and why.
-pub fn of(snapshot: &Snapshot, health: &Health, unwatched: &[(String, Option<String>)]) -> Vec<Wrong> {
+pub fn of(
+    snapshot: &Snapshot,
+    health: &daemon::Health,
+    unwatched: &[(String, Option<String>)],
+) -> Vec<Wrong> {
     let mut wrongs = Vec::new();
     let mut bad = |title: String, reasons: Vec<String>, hint: Option<String>| {
         wrongs.push(Wrong { tone: "bad", title, reasons, hint });
@@ -43,25 +48,24 @@ pub fn of(snapshot: &Snapshot, health: &Health, unwatched: &[(String, Option<Str
         let hint = "It is tried again in every cycle.";
         bad(format!("Repository {source} is not watched"), why.iter().cloned().collect(), Some(hint.into()));
     }
-    let mut stacks: Vec<_> = snapshot.status.stacks.iter().filter_map(of_stack).collect();
+    // While docker is away nothing is known of any, which is told above.
+    let is_told = |stack: &&Stack| snapshot.trouble.is_none() || stack.health != Health::Unknown;
+    let mut stacks: Vec<_> = snapshot.status.stacks.iter().filter(is_told).filter_map(of_stack).collect();
     stacks.sort_by_key(|wrong| wrong.tone != "bad");
     wrongs.append(&mut stacks);
     wrongs
 }
 
 fn of_stack(stack: &Stack) -> Option<Wrong> {
-    let degraded = is_degraded(stack);
-    let short = stack.services.iter().filter(|service| service.running < service.wanted);
-    let short = short.map(|service| {
-        let error = service.error.as_deref().unwrap_or("no error is known yet");
-        format!("{}: {} of {} tasks. {error}", service.name, service.running, service.wanted)
-    });
     let drift = stack.drift.iter().map(|drift| format!("{}: {}", drift.service, drift.what));
-    let (tone, state, reasons) = match (&stack.error, degraded, stack.drift.is_empty()) {
+    let (tone, state, reasons) = match (&stack.error, &stack.why, stack.drift.is_empty()) {
         (Some(error), ..) => ("bad", "failed", vec![error.clone()]),
-        (None, true, _) => ("bad", "is degraded", short.chain(drift).collect()),
-        (None, false, false) => ("warn", "drifted", drift.collect()),
-        (None, false, true) => return None,
+        (None, Some(why), _) => ("bad", "is degraded", [why.clone()].into_iter().chain(drift).collect()),
+        (None, None, _) if stack.health == Health::Unknown => {
+            ("bad", "is not known to run", vec!["nothing of it is there".to_owned()])
+        }
+        (None, None, false) => ("warn", "drifted", drift.collect()),
+        (None, None, true) => return None,
     };
     let hint = match stack.drift_policy {
         _ if stack.held => Some("Held: not tried again until the repository changes, or it is forced."),

@@ -1,0 +1,75 @@
+//! When stacks converged, and which are degraded since when: so that a run tells when that begins and ends.
+
+use anyhow::{Context, Result};
+use rusqlite::{Connection, params};
+
+use super::{StackRow, StackStatus, State, now};
+
+/// What the record of a stack says of its health.
+pub fn note(connection: &Connection, stack: i64, status: StackStatus) -> rusqlite::Result<()> {
+    match status {
+        StackStatus::Deployed => connection.execute(
+            "INSERT INTO stack_health (stack_id, converged) VALUES (?1, ?2)
+             ON CONFLICT(stack_id) DO UPDATE SET converged = ?2",
+            params![stack, now()],
+        )?,
+        StackStatus::Stopped => {
+            connection.execute("DELETE FROM stack_health WHERE stack_id = ?1", params![stack])?
+        }
+        StackStatus::Error => 0,
+    };
+    Ok(())
+}
+
+impl State {
+    /// Notes that a stack is degraded from now on.
+    pub fn note_degraded(&self, stack: &StackRow) -> Result<()> {
+        self.connection
+            .execute(
+                "INSERT INTO stack_health (stack_id, degraded) VALUES (?1, ?2)
+                 ON CONFLICT(stack_id) DO UPDATE SET degraded = ?2",
+                params![stack.id, now()],
+            )
+            .with_context(|| format!("cannot note that the stack `{}` is degraded", stack.name))?;
+        Ok(())
+    }
+
+    /// Notes that a stack is degraded no more.
+    pub fn note_recovered(&self, stack: &StackRow) -> Result<()> {
+        self.connection
+            .execute("UPDATE stack_health SET degraded = NULL WHERE stack_id = ?1", params![stack.id])
+            .with_context(|| format!("cannot note that the stack `{}` recovered", stack.name))?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::StackName;
+    use crate::state::Record;
+
+    #[test]
+    fn a_stack_is_degraded_until_it_recovered_stopped_or_is_gone() {
+        let (state, name) = (State::in_memory(), StackName::known("web"));
+        let record = |status| state.record(&Record { status, ..Record::failed(&name, "u") }).unwrap();
+        let row = || state.stacks().unwrap().remove(0);
+        record(StackStatus::Error);
+        assert_eq!((row().converged, row().degraded), (None, None));
+        record(StackStatus::Deployed);
+        assert!(row().converged.is_some());
+        state.note_degraded(&row()).unwrap();
+        record(StackStatus::Error);
+        record(StackStatus::Deployed);
+        assert!(row().degraded.is_some() && row().converged.is_some());
+        state.note_recovered(&row()).unwrap();
+        assert!(row().degraded.is_none() && row().converged.is_some());
+        state.note_degraded(&row()).unwrap();
+        record(StackStatus::Stopped);
+        assert_eq!((row().converged, row().degraded), (None, None));
+        state.note_degraded(&row()).unwrap();
+        state.forget_stack(&name, "u").unwrap();
+        record(StackStatus::Error);
+        assert_eq!(row().degraded, None);
+    }
+}
