@@ -62,6 +62,15 @@ pub fn take(path: &Path, command: &str) -> Result<Lock> {
     Ok(Lock(file))
 }
 
+/// The file in the folder of a run that is locked as long as it lives.
+pub const OF_A_RUN: &str = "lock";
+
+/// Whether somebody holds the lock at `path`.
+pub fn is_held(path: &Path) -> bool {
+    let lock = File::open(path);
+    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -63,6 +63,7 @@ impl Writer {
         let lock = patiently(&beside(&settings.database, ".lock"), command)?;
         git::sweep(&beside(&settings.database, ".checkouts"))?;
         let state = Rc::new(open(&settings.database)?);
+        state.forget_dead_work()?;
         report.keep_events(Some(Rc::clone(&state)));
         Ok(Self {
             docker: Docker::new(&settings.docker_environment, settings.deploy_timeout),

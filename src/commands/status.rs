@@ -20,7 +20,9 @@ pub fn run(settings: &Settings, arguments: &StatusArgs) -> Result<Ending> {
     let state = State::read(&settings.database)?;
     let mut status = match &state {
         Some(state) => read(state, settings)?,
-        None => Status { repositories: vec![], stacks: vec![], images: vec![], builds: vec![] },
+        None => {
+            Status { repositories: vec![], stacks: vec![], images: vec![], builds: vec![], under_way: vec![] }
+        }
     };
     let texts = match &state {
         Some(state) if arguments.rendered || arguments.diff => texts(state, &status)?,
@@ -65,10 +67,10 @@ fn rendered(report: &Report, show: Show, stack: &Stack, texts: &Texts) {
 }
 
 fn read(state: &State, settings: &Settings) -> Result<Status> {
-    let (watched, images) = (watched(state)?, state.images()?);
+    let (watched, images, work) = (watched(state)?, state.images()?, state.work()?);
     if watched.is_empty() {
-        return Ok(status::recorded(&watched, &images));
+        return Ok(status::recorded(&watched, &images, &work));
     }
     let docker = Docker::new(&settings.docker_environment, settings.deploy_timeout);
-    Ok(status::read(&watched, &images, &docker)?.0)
+    Ok(status::read(&watched, &images, &work, &docker)?.0)
 }

@@ -1,6 +1,6 @@
 //! The files of one commit, in a private temporary folder that is gone when dropped.
 
-use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use super::trees::Modules;
 use super::{Commit, Tracked, explain, fetch, memory, submodules, tracked, worker};
 use crate::budget::Budget;
 use crate::fault::{OrHint, fault};
+use crate::lock;
 use crate::paths;
 use crate::settings::GitAccess;
 use crate::source::Source;
@@ -121,15 +122,12 @@ pub struct Workplace {
     _lock: File,
 }
 
-/// The file in a workplace that is locked as long as its run lives.
-const LOCK: &str = "lock";
-
 impl Workplace {
     /// A new one below `folder`. The caller holds the lock of a turn, so nobody sweeps meanwhile.
     pub fn new(folder: &Path) -> Result<Self> {
         let make = || {
             let made = private_folder(folder)?;
-            let lock = File::create(made.path().join(LOCK))?;
+            let lock = File::create(made.path().join(lock::OF_A_RUN))?;
             lock.lock()?;
             Ok::<_, std::io::Error>(Self { folder: made, _lock: lock })
         };
@@ -142,11 +140,11 @@ impl Workplace {
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
-}
 
-fn is_in_use(workplace: &Path) -> bool {
-    let lock = File::open(workplace.join(LOCK));
-    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+    /// What tells its run from others of the same database.
+    pub fn run(&self) -> String {
+        self.path().file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
 }
 
 /// Removes what killed runs left in `folder`. The caller holds the lock of a turn; what other runs work with stays.
@@ -160,7 +158,7 @@ pub fn sweep(folder: &Path) -> Result<()> {
         let entry = entry.with_context(what)?;
         if !entry.file_type().with_context(what)?.is_dir() {
             fs::remove_file(entry.path()).with_context(what)?;
-        } else if !is_in_use(&entry.path()) {
+        } else if !lock::is_held(&entry.path().join(lock::OF_A_RUN)) {
             fs::remove_dir_all(entry.path()).with_context(what)?;
         }
     }

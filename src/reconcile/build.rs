@@ -21,7 +21,7 @@ use crate::image::ImageRef;
 use crate::lock::{self, Held, Lock};
 use crate::manifest::ImageSource;
 use crate::signal;
-use crate::state::{BuildRow, SourceRow};
+use crate::state::{BuildRow, SourceRow, WorkKind};
 
 /// So many digits tell one build from another.
 const DIGITS: usize = 12;
@@ -149,6 +149,7 @@ impl Reconciler {
 
     fn build_next(&mut self, session: &Session<'_>) -> Result<()> {
         self.builds.waits = false;
+        let run = self.run();
         for source in &mut self.sources {
             let (concerned, forced) = (source.concerned(), source.wish.forced.is_some());
             let Some(row) = source.row.clone() else { continue };
@@ -196,6 +197,7 @@ impl Reconciler {
                 commit: commit.short().to_owned(),
                 url: row.url.clone(),
             };
+            session.state.begin_work(&run, WorkKind::Building, &name)?;
             let (sender, news) = mpsc::channel();
             let builder = self.builds.builder;
             let thread = thread::Builder::new().name("build".into());
@@ -217,6 +219,7 @@ impl Reconciler {
     /// Records what came of a build, and tells the stacks that waited for it.
     fn built(&mut self, session: &Session<'_>, built: Result<Built>) -> Result<()> {
         let Some(running) = self.builds.running.take() else { return Ok(()) };
+        session.state.end_work(&self.run(), WorkKind::Building, &running.image.to_string())?;
         // Another run may have built, or removed, images meanwhile.
         (self.memory.here, self.stirred, self.memory.has_acted) = (None, true, true);
         let built = built.contained()?;

@@ -14,6 +14,7 @@ use crate::docker::command::ResolveImage;
 use crate::docker::spec::IMAGE_LABEL;
 use crate::docker::{Docker, NodeImages, Roll, Swarm};
 use crate::image::ImageRef;
+use crate::state::WorkKind;
 
 /// What is on this node; docker is asked once a run, and again after builds and pulls.
 pub fn here<'a>(known: &'a mut Option<NodeImages>, docker: &Docker) -> Result<&'a NodeImages> {
@@ -46,7 +47,7 @@ impl Reconciler {
         if !self.memory.pulls.contains_key(key) {
             self.note_foreign_images(session, rendered)?;
             let absent = self.absent(session, rendered, resolve, swarm)?;
-            self.pull(session, key, absent);
+            self.pull(session, key, absent)?;
         }
         Ok(match self.pulled(key) {
             Pulled::Failed(image, why) if is_denied(&why) => {
@@ -63,14 +64,18 @@ impl Reconciler {
             let here = here(&mut self.memory.here, session.docker)?;
             let absent = |roll: &&Roll| roll.image.pulled().is_some_and(|pulled| !here.has(&pulled));
             let absent = rolls.iter().filter(absent).map(|roll| roll.image.unpinned().to_string()).collect();
-            self.pull(session, key, absent);
+            self.pull(session, key, absent)?;
         }
         Ok(self.pulled(key))
     }
 
-    fn pull(&mut self, session: &Session<'_>, key: &Key, absent: BTreeSet<String>) {
+    fn pull(&mut self, session: &Session<'_>, key: &Key, absent: BTreeSet<String>) -> Result<()> {
+        for image in absent.iter().filter(|image| !self.pulls.is_under_way(image)) {
+            session.state.begin_work(&self.run(), WorkKind::Pulling, image)?;
+        }
         self.pulls.want(session.docker, &absent);
         self.memory.pulls.insert(key.clone(), absent);
+        Ok(())
     }
 
     fn pulled(&self, key: &Key) -> Pulled {

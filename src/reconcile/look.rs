@@ -12,12 +12,12 @@ use super::session::{Outcome, Selection};
 use super::source::WatchedSource;
 use super::{Key, LONGER_PAUSE, PAUSE, Reconciler, Session, rolls};
 use crate::docker::Swarm;
-use crate::git::Commit;
+use crate::git::{Commit, Workplace};
 use crate::plan::{self, Decision, Dependency, DesiredStack, Facts, How, Objections, Tried, Until, decide};
 use crate::report::Tally;
 use crate::signal;
 use crate::stack::StackName;
-use crate::state::Motion;
+use crate::state::{Motion, WorkKind};
 use crate::watched::{Watched, watched};
 
 /// What was gathered for all stacks together.
@@ -61,6 +61,7 @@ impl Reconciler {
                 News::Progress(sum) => session.report.waiting(&image, &sum),
                 News::Ended(result) => {
                     signal::check()?;
+                    session.state.end_work(&self.run(), WorkKind::Pulling, &image)?;
                     session.report.settle(&image);
                     (self.stirred, self.memory.here) = (true, None);
                     match result {
@@ -78,6 +79,11 @@ impl Reconciler {
         }
         self.build(session)?;
         self.go_on_removing(session)
+    }
+
+    /// What tells this run from others.
+    pub fn run(&self) -> String {
+        self.workplace.as_ref().map(Workplace::run).unwrap_or_default()
     }
 
     /// The Swarm, as it was when the sources were asked or as it is now.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use chrono::{Local, SecondsFormat};
+use chrono::{DateTime, Local, SecondsFormat, Utc};
 use serde::Serialize;
 
 use super::told;
@@ -15,7 +15,7 @@ use crate::health::{self, Health, Look, ServiceVerdict};
 use crate::plan;
 use crate::redact::without_credentials;
 use crate::stack::DriftPolicy;
-use crate::state::{BuildRow, ImageRow, Motion, StackRow, StackStatus};
+use crate::state::{BuildRow, ImageRow, Motion, StackRow, StackStatus, Work};
 use crate::watched::Watched;
 
 /// Everything `status --json` prints; the README documents the fields.
@@ -29,6 +29,21 @@ pub struct Status {
     pub images: Vec<Image>,
     /// The images that the sources build.
     pub builds: Vec<Built>,
+    /// What runs are at.
+    pub under_way: Vec<UnderWay>,
+}
+
+/// A deploy whose end nobody has seen yet, or an image that is built or pulled.
+#[derive(Debug, Serialize)]
+pub struct UnderWay {
+    /// `deploying`, `building` or `pulling`.
+    pub state: &'static str,
+    /// The stack, or the image.
+    pub what: String,
+    /// The stack's source.
+    pub repository: Option<String>,
+    /// Since when.
+    pub since: String,
 }
 
 /// One watched source.
@@ -135,10 +150,15 @@ pub struct Built {
 }
 
 /// The whole story: rows, what is live, and how its tasks fare.
-pub fn read(watched: &[Watched], images: &[ImageRow], docker: &Docker) -> Result<(Status, Swarm)> {
+pub fn read(
+    watched: &[Watched],
+    images: &[ImageRow],
+    work: &[Work],
+    docker: &Docker,
+) -> Result<(Status, Swarm)> {
     let swarm = docker.observe()?;
     let look = health::look(docker, &swarm, &stacks_of(watched))?;
-    Ok((gather(watched, images, &swarm, &look), swarm))
+    Ok((gather(watched, images, work, &swarm, &look), swarm))
 }
 
 /// Every stack with the motions of its source.
@@ -148,8 +168,8 @@ pub fn stacks_of(watched: &[Watched]) -> Vec<(&StackRow, &[Motion])> {
 }
 
 /// What is known without docker: the rows alone.
-pub fn recorded(watched: &[Watched], images: &[ImageRow]) -> Status {
-    let mut status = gather(watched, images, &Swarm::default(), &Look::none());
+pub fn recorded(watched: &[Watched], images: &[ImageRow], work: &[Work]) -> Status {
+    let mut status = gather(watched, images, work, &Swarm::default(), &Look::none());
     for stack in &mut status.stacks {
         stack.drift.clear();
         stack.services.clear();
@@ -162,7 +182,7 @@ pub fn recorded(watched: &[Watched], images: &[ImageRow]) -> Status {
 }
 
 /// Puts rows and what is live together.
-pub fn gather(watched: &[Watched], images: &[ImageRow], swarm: &Swarm, look: &Look) -> Status {
+pub fn gather(watched: &[Watched], images: &[ImageRow], work: &[Work], swarm: &Swarm, look: &Look) -> Status {
     Status {
         repositories: watched
             .iter()
@@ -185,7 +205,27 @@ pub fn gather(watched: &[Watched], images: &[ImageRow], swarm: &Swarm, look: &Lo
             .iter()
             .flat_map(|known| known.builds.iter().map(|row| built(&known.row.url, row)))
             .collect(),
+        under_way: under_way(watched, work),
     }
+}
+
+fn under_way(watched: &[Watched], work: &[Work]) -> Vec<UnderWay> {
+    let time =
+        |since: &DateTime<Utc>| since.with_timezone(&Local).to_rfc3339_opts(SecondsFormat::Secs, false);
+    let motions = watched.iter().flat_map(|known| known.motions.iter().map(move |motion| (known, motion)));
+    let deploys = motions.map(|(known, motion)| UnderWay {
+        state: "deploying",
+        what: motion.name.to_string(),
+        repository: Some(without_credentials(&known.row.url)),
+        since: time(&motion.since),
+    });
+    let images = work.iter().map(|work| UnderWay {
+        state: work.kind.as_str(),
+        what: work.image.clone(),
+        repository: None,
+        since: time(&work.since),
+    });
+    deploys.chain(images).collect()
 }
 
 fn built(repository: &str, row: &BuildRow) -> Built {

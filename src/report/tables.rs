@@ -14,7 +14,7 @@ use crate::watched::Watched;
 
 /// The state as `reconcile` shows it before it works.
 pub fn state(watched: &[Watched], images: &[ImageRow], swarm: &Swarm) -> String {
-    text(&status::gather(watched, images, swarm, &Look::none()))
+    text(&status::gather(watched, images, &[], swarm, &Look::none()))
 }
 
 /// The tables of a status, and the errors and drift in full.
@@ -49,6 +49,13 @@ pub fn text(status: &Status) -> String {
             ]
         });
         out += &format!("\n{}", table(&["BUILD", "STATUS", "COMMIT", "REPOSITORY"], rows));
+    }
+    if !status.under_way.is_empty() {
+        let rows = status
+            .under_way
+            .iter()
+            .map(|work| vec![work.state.to_owned(), work.what.clone(), work.since.clone()]);
+        out += &format!("\n{}", table(&["UNDER WAY", "WHAT", "SINCE"], rows));
     }
     out + &wrongs(status)
 }
@@ -192,6 +199,7 @@ mod tests {
                 stacks: vec![stack],
                 images: Vec::new(),
                 builds: Vec::new(),
+                under_way: Vec::new(),
             })
         };
         let hint =

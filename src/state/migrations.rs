@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::fault::fault;
 
-const MIGRATIONS: [&str; 13] = [
+const MIGRATIONS: [&str; 14] = [
     // The older release's tables, which it made without a version.
     "CREATE TABLE IF NOT EXISTS images (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -115,6 +115,14 @@ const MIGRATIONS: [&str; 13] = [
         stack_id INTEGER PRIMARY KEY REFERENCES stacks(id) ON DELETE CASCADE,
         converged TEXT,
         degraded TEXT
+    );",
+    // What runs that live are at besides deploying.
+    "CREATE TABLE work (
+        run TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        image TEXT NOT NULL,
+        since INTEGER NOT NULL,
+        PRIMARY KEY (run, kind, image)
     );",
 ];
 

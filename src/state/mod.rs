@@ -14,6 +14,7 @@ mod motions;
 mod sources;
 mod stacks;
 mod texts;
+mod work;
 
 use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -34,6 +35,7 @@ pub use motions::{Given, GivenHow, Motion, Versions};
 pub use sources::SourceRow;
 pub use stacks::{AppliedService, Record, StackRow, StackStatus};
 pub use texts::Texts;
+pub use work::{Work, WorkKind};
 
 /// The database, open.
 #[derive(Debug)]
@@ -104,7 +106,7 @@ impl State {
         let transaction = self.connection.unchecked_transaction()?;
         let images =
             ["images", "foreign_images", "image_digests", "failed_rolls", "kept_images", "installation"];
-        for table in ["stacks", "repository_cache", "bindings", "events"].into_iter().chain(images) {
+        for table in ["stacks", "repository_cache", "bindings", "events", "work"].into_iter().chain(images) {
             transaction.execute(&format!("DELETE FROM {table}"), [])?;
         }
         transaction.commit().context("cannot empty the database")

@@ -150,12 +150,14 @@ impl View {
             let rows = self.rows()?;
             (Arc::clone(&rows.watched), Arc::clone(&rows.images), rows.version)
         };
-        let (status, services, trouble) = match status::read(&watched, &images, &self.docker) {
+        // A run that was killed shows nowhere but by its lock.
+        let work = self.ask(State::work)?;
+        let (status, services, trouble) = match status::read(&watched, &images, &work, &self.docker) {
             Ok((status, swarm)) => (status, swarm.services, None),
             Err(error) => {
                 let what = told(&format!("{error:#}"));
                 let trouble = Trouble { what, hint: hint_of(&error).map(str::to_owned) };
-                (status::recorded(&watched, &images), Vec::new(), Some(trouble))
+                (status::recorded(&watched, &images, &work), Vec::new(), Some(trouble))
             }
         };
         Ok(Snapshot { status, services, trouble, version, taken: Instant::now(), cost: begun.elapsed() })

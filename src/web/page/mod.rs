@@ -10,6 +10,7 @@ mod stacks;
 mod wrongs;
 
 use anyhow::Result;
+use chrono::{DateTime, Utc};
 use maud::{DOCTYPE, Markup, html};
 
 use super::Web;
@@ -19,6 +20,7 @@ use super::response::Response;
 use super::view::Snapshot;
 use crate::daemon::{self, JobId, JobState, JobView};
 use crate::health::Health;
+use crate::report::status::UnderWay;
 use crate::state::{EventRow, Level};
 use parts::{sentence, text};
 
@@ -201,11 +203,30 @@ impl Page<'_> {
             )
         } else if wrongs > 0 {
             (parts::count(wrongs, "thing needs attention", "things need attention"), below)
+        } else if !status.under_way.is_empty() {
+            (self.under_way(), below)
         } else if status.stacks.iter().any(|stack| stack.updating || stack.health == Health::Deploying) {
             ("A deploy is under way".into(), below)
         } else {
             ("Everything runs as Git says".into(), below)
         }
+    }
+
+    /// What runs are at, in one line.
+    fn under_way(&self) -> String {
+        const SHOWN: usize = 3;
+        let all = &self.snapshot.status.under_way;
+        let age = |since: &str| {
+            let since = since.parse::<DateTime<Utc>>().unwrap_or_default();
+            (Utc::now() - since).num_seconds().max(0)
+        };
+        let one = |work: &UnderWay| format!("{} {} for {} s", work.state, work.what, age(&work.since));
+        let shown: Vec<_> = all.iter().take(SHOWN).map(one).collect();
+        let more = all.len().saturating_sub(SHOWN);
+        let text = if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") };
+        // `state` is one of our own words.
+        let (first, rest) = text.split_at_checked(1).unwrap_or_default();
+        first.to_uppercase() + rest
     }
 
     fn actions(&self) -> Markup {

@@ -1,0 +1,127 @@
+//! What a run is at just now besides deploying: images it builds or pulls. Others may see it as long as the run lives.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
+use rusqlite::params;
+use serde::Serialize;
+
+use super::State;
+use crate::lock;
+
+/// What is done to an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkKind {
+    /// It is built, and pushed.
+    Building,
+    /// It is brought to this node.
+    Pulling,
+}
+
+impl WorkKind {
+    /// The database's word, and that of people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Building => "building",
+            Self::Pulling => "pulling",
+        }
+    }
+}
+
+/// Work under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Work {
+    /// What is done.
+    pub kind: WorkKind,
+    /// The image.
+    pub image: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
+}
+
+impl State {
+    /// Notes that `run`, by the name of its folder, has begun.
+    pub fn begin_work(&self, run: &str, kind: WorkKind, image: &str) -> Result<()> {
+        self.connection
+            .execute(
+                "INSERT OR REPLACE INTO work (run, kind, image, since) VALUES (?1, ?2, ?3, ?4)",
+                params![run, kind.as_str(), image, Utc::now().timestamp_millis()],
+            )
+            .with_context(|| format!("cannot note what is done to `{image}`"))?;
+        Ok(())
+    }
+
+    /// Notes that it came to its end.
+    pub fn end_work(&self, run: &str, kind: WorkKind, image: &str) -> Result<()> {
+        let delete = "DELETE FROM work WHERE run = ?1 AND kind = ?2 AND image = ?3";
+        let done = self.connection.execute(delete, params![run, kind.as_str(), image]);
+        done.with_context(|| format!("cannot note what was done to `{image}`"))?;
+        Ok(())
+    }
+
+    /// What runs that live are at.
+    pub fn work(&self) -> Result<Vec<Work>> {
+        let all = self.all_work()?;
+        Ok(all.into_iter().filter(|(run, _)| self.lives(run)).map(|(_, work)| work).collect())
+    }
+
+    /// Forgets what runs were at that live no more.
+    pub fn forget_dead_work(&self) -> Result<()> {
+        for (run, _) in self.all_work()?.iter().filter(|(run, _)| !self.lives(run)) {
+            self.connection
+                .execute("DELETE FROM work WHERE run = ?1", params![run])
+                .context("cannot forget what a run was at")?;
+        }
+        Ok(())
+    }
+
+    fn all_work(&self) -> Result<Vec<(String, Work)>> {
+        let mut query =
+            self.connection.prepare("SELECT run, kind, image, since FROM work ORDER BY since, image")?;
+        let rows = query.query_map([], |row| {
+            let kind = match row.get::<_, String>(1)?.as_str() {
+                "building" => WorkKind::Building,
+                _ => WorkKind::Pulling,
+            };
+            let since = DateTime::from_timestamp_millis(row.get(3)?).unwrap_or_default();
+            Ok((row.get(0)?, Work { kind, image: row.get(2)?, since }))
+        })?;
+        rows.collect::<rusqlite::Result<_>>().context("cannot read what is under way")
+    }
+
+    /// A run that lives holds the lock of its folder.
+    fn lives(&self, run: &str) -> bool {
+        let Some(database) = self.connection.path().filter(|path| !path.is_empty()) else { return false };
+        lock::is_held(&PathBuf::from(format!("{database}.checkouts")).join(run).join(lock::OF_A_RUN))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+
+    #[test]
+    fn work_shows_as_long_as_its_run_lives() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.db");
+        let state = State::open(&path).unwrap();
+        let folder = dir.path().join("x.db.checkouts/run-1");
+        fs::create_dir_all(&folder).unwrap();
+        let lock = File::create(folder.join(lock::OF_A_RUN)).unwrap();
+        lock.lock().unwrap();
+        state.begin_work("run-1", WorkKind::Building, "a:1").unwrap();
+        state.begin_work("run-1", WorkKind::Pulling, "b:1").unwrap();
+        state.begin_work("run-0", WorkKind::Building, "dead:1").unwrap();
+        let images = || state.work().unwrap().into_iter().map(|work| work.image).collect::<Vec<_>>();
+        assert_eq!(images(), ["a:1", "b:1"]);
+        state.forget_dead_work().unwrap();
+        assert_eq!(state.all_work().unwrap().len(), 2);
+        state.end_work("run-1", WorkKind::Building, "a:1").unwrap();
+        assert_eq!(images(), ["b:1"]);
+        drop(lock);
+        assert_eq!(images(), [""; 0]);
+    }
+}
