@@ -154,7 +154,7 @@ impl Reconciler {
                     self.deploy(session, key, *resolve, edited, &apply.reason, swarm)
                 }
                 How::Roll(rolls) => self.roll(session, key, rolls, apply),
-                How::Adopt => self.adopt(session, key, &apply.reason),
+                How::Adopt | How::Judge => self.adopt(session, key, &apply.reason),
             },
         };
         match done.contained()? {

@@ -11,6 +11,7 @@ mod binding_places;
 mod bindings;
 mod budget;
 mod builds;
+mod chaos;
 mod clean;
 mod commands;
 mod container;

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::support::dockerops::DockerOps;
 use crate::support::repo::Repo;
 use crate::support::scene::{Scene, compose};
 
@@ -164,6 +165,50 @@ fn a_stack_edited_by_hand_while_the_database_was_lost_is_what_the_source_says() 
     scene.watch().success();
     let runs = scene.lab.spec(&service, ".Spec.TaskTemplate.ContainerSpec.Image");
     assert!(runs.starts_with(&scene.lab.image("app:1")), "{runs}");
+    for edit in [["--replicas", "1"], ["--env-add", "FOREIGN=1"], ["--env-rm", "OWN"]] {
+        scene
+            .change(&stack, &scene.off().with("environment: {OWN: 'a b', N: 1, T: true}"))
+            .repo
+            .commit("own");
+        scene.run(&["reconcile"]);
+        lose_database(&scene);
+        scene.lab.edit(&service, &edit);
+        scene.watch().success().stdout_has("drifted while nobody looked");
+        assert!(scene.lab.spec(&service, "json .Spec.Mode").contains("\"Replicas\":0"));
+        let environment = scene.lab.spec(&service, "json .Spec.TaskTemplate.ContainerSpec.Env");
+        assert_eq!(environment, r#"["N=1","OWN=a b","T=true"]"#, "{edit:?}");
+    }
+    lose_database(&scene);
+    scene.watch().success().stdout_has("adopted: images, replicas and environment are as the source says");
+}
+
+#[test]
+fn two_that_deploy_one_stack_say_so_and_undo_nothing_of_each_other() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = scene.stack("two", &scene.off());
+    scene.watch().success();
+    let service = format!("{stack}_app");
+    let (other, theirs) = (Repo::new(), DockerOps::new(scene.lab).with_fake(&scene.docker));
+    other.stack(&stack, &compose([("app", &scene.off().with("environment: {A: '2'}"))])).commit("first");
+    let before = scene.lab.specs(&stack);
+    let refused = theirs.run(["watch", &other.url()]);
+    refused.failure(3).stdout_has(&format!("another DockerOps deploys the stack `{stack}`"));
+    refused.stdout_has(scene.repo.path().to_str().unwrap()).stdout_has("reconcile --force");
+    assert_eq!(scene.lab.specs(&stack), before);
+    scene.reconcile().success().stdout_has("1 unchanged");
+
+    theirs.run(["reconcile", "--force"]).success().stdout_has("1 deployed");
+    let owner = scene.lab.label(&service, "dockerops.repository");
+    assert!(owner.contains(other.path().to_str().unwrap()), "{owner}");
+    let before = scene.lab.specs(&stack);
+    for _ in 0..2 {
+        let refused = scene.reconcile();
+        refused.failure(3).stdout_has("another DockerOps deploys").stdout_has(other.path().to_str().unwrap());
+        theirs.run(["reconcile"]).success().stdout_has("1 unchanged");
+    }
+    assert_eq!(scene.lab.specs(&stack), before);
+    scene.run(&["unwatch", "--keep-stacks", &scene.repo.url()]).success();
+    theirs.run(["reconcile"]).success().stdout_has("1 unchanged");
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::stack::{DriftPolicy, StackName};
 use crate::state::StackStatus;
 
 /// Of a stack that Swarm went back from while DockerOps was not there to see it.
-pub const UNSEEN: &str = "an earlier run deployed it, and nobody saw what came of it";
+const UNSEEN: &str = "an earlier run deployed it, and nobody saw what came of it";
 
 /// What is to be done about `task` now.
 pub fn decide(task: &Task<'_>, facts: &Facts<'_>) -> Decision {
@@ -195,14 +195,16 @@ fn difference(
         let how = How::Deploy { resolve: facts.resolve, edited };
         Decision::Apply(Apply { how, reason, drifts: Vec::new() })
     };
-    let adopt =
-        |reason: &str| Decision::Apply(Apply { how: How::Adopt, reason: reason.into(), drifts: Vec::new() });
+    let without_docker =
+        |how: How, reason: &str| Decision::Apply(Apply { how, reason: reason.into(), drifts: Vec::new() });
     let adopt_or = |reason: String| {
         if !is_labelled(rendered, &task.live, task.source) {
             return deploy(reason);
         }
         match edited(rendered, &task.live) {
-            None => adopt("adopted: images, replicas and environment are as the source says"),
+            None => {
+                without_docker(How::Adopt, "adopted: images, replicas and environment are as the source says")
+            }
             Some(what) => deploy(format!("drifted while nobody looked: {what}")),
         }
     };
@@ -219,7 +221,9 @@ fn difference(
         }
         Some(motion) if motion.given.is_some() => return Decision::InMotion,
         // An earlier release did not note enough to judge it.
-        Some(_) if task.live.iter().any(|service| service.goes_back()) => return adopt(UNSEEN),
+        Some(_) if task.live.iter().any(|service| service.goes_back()) => {
+            return without_docker(How::Judge, UNSEEN);
+        }
         Some(_) | None => {}
     }
     let Some(row) = task.applied() else { return adopt_or(first_reason(&task.live)) };

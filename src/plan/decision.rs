@@ -47,6 +47,8 @@ pub enum How {
     Roll(Vec<Roll>),
     /// Nothing is given to docker: by its labels it runs already, or is about to.
     Adopt,
+    /// Nothing is given to docker: an earlier release did, and nobody saw what came of it.
+    Judge,
 }
 
 /// How a stack goes.

@@ -12,7 +12,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-pub use decide::{UNSEEN, decide, own_stays};
+pub use decide::{decide, own_stays};
 pub use decision::{Apply, Blocked, Decision, How, Remove, Until};
 pub use facts::{Dependency, Facts, Handover, Objections, Tried};
 pub use makers::{Maker, claim as claim_image};

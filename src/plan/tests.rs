@@ -117,6 +117,7 @@ impl Case {
             Decision::Apply(Apply { how: How::Deploy { .. }, reason, .. }) => format!("deploy: {reason}"),
             Decision::Apply(Apply { how: How::Roll(_), .. }) => "roll".into(),
             Decision::Apply(Apply { how: How::Adopt, .. }) => "adopt".into(),
+            Decision::Apply(Apply { how: How::Judge, .. }) => "judge".into(),
             Decision::Remove(Remove::FromSwarm { reason, .. }) => format!("remove: {reason}"),
             Decision::Remove(Remove::NoteStopped) => "note that it is stopped".into(),
             Decision::Remove(Remove::Forget) => "forget".into(),
@@ -315,7 +316,7 @@ fn what_is_in_motion_is_judged_and_a_change_overtakes_it() {
         (moving("h2"), "deploy: changed"),
         (moving("h2").with(|case| case.row = None), "deploy: new"),
         (moving("h1").with(|case| case.facts.forced = Some("forced")), "deploy: forced"),
-        (unseen("rollback_completed"), "adopt"),
+        (unseen("rollback_completed"), "judge"),
         (unseen("completed"), "in sync"),
     ]);
 }

@@ -250,7 +250,8 @@ impl Reconciler {
             gathered.later.extend(last.iter().map(|name| Key::new(&source.id, name)));
         }
         let is_due = |(key, decision): &(Key, Decision)| {
-            key.stack == own && matches!(decision, Decision::Apply(apply) if apply.how != How::Adopt)
+            key.stack == own
+                && matches!(decision, Decision::Apply(apply) if !matches!(apply.how, How::Adopt | How::Judge))
         };
         if let Some((key, _)) = decisions.iter().find(|decided| is_due(decided))
             && self.memory.told.insert((key.clone(), "last".into()))

@@ -10,7 +10,7 @@ use super::session::Selection;
 use super::source::{Content, WatchedSource};
 use super::{Key, Reconciler, Session};
 use crate::docker::Swarm;
-use crate::plan::{Blocked, Decision, How, Remove, UNSEEN, Until};
+use crate::plan::{Blocked, Decision, How, Remove, Until};
 
 /// Behind an image that is not built again by itself.
 const HELD: &str = " (held until the repository changes, or `reconcile --force`)";
@@ -90,7 +90,7 @@ impl Reconciler {
                 let what = match &apply.how {
                     How::Deploy { .. } => format!("deploy: {}", apply.reason),
                     How::Roll(_) => format!("roll: {}", apply.reason),
-                    How::Adopt if apply.reason == UNSEEN => format!("not deploy: {UNSEEN}"),
+                    How::Judge => format!("not deploy: {}", apply.reason),
                     How::Adopt => "adopt: it runs as the source says".to_owned(),
                 };
                 session.report.would(name, &what, &mut count.deployed);
