@@ -58,6 +58,9 @@ impl Daemon {
             self.report.begin_cycle();
         }
         let new = begun.is_some();
+        if is_cycle {
+            self.end_earlier_cycles();
+        }
         self.runs.extend(begun);
         match self.turn(new) {
             Ok((ended, watched)) => {
@@ -80,6 +83,17 @@ impl Daemon {
             }
         }
         is_cycle
+    }
+
+    /// What is still in motion of a cycle that is overtaken is the next one's too.
+    fn end_earlier_cycles(&mut self) {
+        let earlier: Vec<_> = self.runs.extract_if(.., |run| run.is_cycle && run.jobs.is_empty()).collect();
+        for run in earlier {
+            let tally = self.reconciler.tally(run.sources.keys(), &run.stacks);
+            let moving = self.reconciler.moving(run.sources.keys());
+            let nothing = Some(format!("{}; still in motion: `{}`", tally.words(false), moving.join("`, `")));
+            self.end(run, Ok(Done { tally, watched: Vec::new(), nothing }));
+        }
     }
 
     /// Whether another turn has anything to do.

@@ -85,8 +85,12 @@ impl Daemon {
         let now = Instant::now();
         for known in watched {
             // A command beside the daemon may have put it right.
-            let is_due = at_once || !is_to_retry(known);
-            let turn = if is_due { Turn::Now } else { self.backoff.turn(&known.identity, now) };
+            let is_due = at_once || !is_to_retry(known) || !known.motions.is_empty();
+            let turn = match self.reconciler.works_on(&known.identity).filter(|_| !at_once) {
+                Some(commit) => Turn::IfMoved(commit),
+                None if is_due => Turn::Now,
+                None => self.backoff.turn(&known.identity, now),
+            };
             match turn {
                 Turn::Now => selection.add(known, None),
                 Turn::IfMoved(commit) => selection.add(known, Some(commit)),

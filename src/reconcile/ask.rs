@@ -74,6 +74,20 @@ impl Reconciler {
             None => wish.clone(),
         };
         let is_forced = wish.forced.is_some();
+        // What was read of it still serves where it names the same commit, or cannot be asked.
+        let serves = |before: &WatchedSource| {
+            before.read().is_some()
+                && commit.as_ref().is_none_or(|commit| before.commit() == Some(commit.as_str()))
+        };
+        let (before, serving) = match before {
+            Some(before) if serves(&before) => (None, Some(before)),
+            other => (other, None),
+        };
+        drop(before);
+        if let Some(before) = serving {
+            let goes_on = !is_forced && target.waits.is_some() && target.waits == before.head;
+            return (WatchedSource { wish, goes_on, ..before }, None);
+        }
         let (content, work) = match head {
             Err(error) => (Content::Failed(error), None),
             Ok(head) => match known {
@@ -97,26 +111,22 @@ impl Reconciler {
             wish,
             forced: BTreeMap::new(),
             asked: 0,
-            copied: Default::default(),
+            copied: BTreeMap::new(),
             is_settled: false,
+            goes_on: false,
         };
         if let Some(known) = known.filter(|known| Some(&known.row) == source.row.as_ref()) {
             source.recorded(known);
         }
-        // What was read of it still serves where it names the same commit.
-        if let Some(before) = before
-            && before.read().is_some()
-            && before.commit() == source.head.as_ref().map(Commit::as_str)
-        {
-            (source.content, source.copied) = (before.content, before.copied);
-            (source.forced, source.asked) = (before.forced, before.asked);
-            return (source, None);
-        }
         (source, work)
     }
 
-    /// Takes a source in; what came of it before is forgotten.
+    /// Takes a source in; what came of it before is forgotten, unless it only goes on.
     fn look_after(&mut self, source: WatchedSource) {
+        if source.goes_on {
+            self.sources.push(source);
+            return;
+        }
         let id = source.id.clone();
         let concerns = |key: &Key| key.source == id && source.wish.selection.holds(&key.stack);
         if source.wish.selection == Selection::All {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::memory::Memory;
 use super::moves::Moves;
 use super::pulls::News;
 use super::session::{Outcome, Selection};
@@ -334,6 +335,12 @@ impl Reconciler {
         self.stirred
     }
 
+    /// The commit that a source names on which a run is still at work.
+    pub fn works_on(&self, id: &str) -> Option<Commit> {
+        let source = self.sources.iter().find(|source| source.id == id && !source.is_settled)?;
+        source.head.clone().filter(|_| source.read().is_some())
+    }
+
     /// The commit that a source names, if its remote could be asked.
     pub fn head(&self, id: &str) -> Option<Commit> {
         self.sources.iter().find(|source| source.id == id)?.head.clone()
@@ -355,6 +362,14 @@ impl Reconciler {
             })
     }
 
+    /// The stacks of these sources that have not come to rest.
+    pub fn moving<'a>(&self, ids: impl IntoIterator<Item = &'a String>) -> Vec<String> {
+        let ids: BTreeSet<_> = ids.into_iter().collect();
+        let decisions = self.memory.decisions.iter();
+        let moving = decisions.filter(|(key, decision)| ids.contains(&key.source) && decision.is_under_way());
+        moving.map(|(key, _)| key.stack.to_string()).collect()
+    }
+
     /// In numbers, what came of these stacks.
     pub fn tally<'a>(&self, ids: impl IntoIterator<Item = &'a String>, stacks: &Selection) -> Tally {
         let ids: BTreeSet<_> = ids.into_iter().collect();
@@ -372,6 +387,8 @@ impl Reconciler {
         let known: BTreeSet<_> = self.sources.iter().map(|source| source.id.clone()).collect();
         self.memory.forget(|key| known.contains(&key.source));
         if self.sources.is_empty() {
+            let (own, happened) = (self.memory.own.take(), std::mem::take(&mut self.memory.happened));
+            self.memory = Memory { own, happened, ..Memory::default() };
             self.workplace = None;
         }
     }

@@ -135,6 +135,7 @@ impl Memory {
     /// Forgets all that was asked of docker and registries.
     pub fn look_again(&mut self) {
         (self.here, self.secrets) = (None, None);
+        self.commands.clear();
         (self.rolls, self.objects) = (Rolls::default(), Objects::default());
     }
 

@@ -3,7 +3,7 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -21,6 +21,8 @@ use crate::state::{SourceRow, State};
 
 /// Between two tries at a lock that another run holds for its turn.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// After so long it is told who has it.
+const LONG: Duration = Duration::from_secs(5);
 
 /// What a run works with.
 #[derive(Debug)]
@@ -76,9 +78,15 @@ impl Session<'_> {
 
     /// Takes the lock for a further turn, as soon as other runs had theirs.
     pub fn lock_again(&self) -> Result<()> {
+        let (begun, mut told) = (Instant::now(), false);
         loop {
             match lock::take(&self.places.lock, self.places.command) {
-                Err(error) if error.is::<Held>() => signal::pause(PATIENCE)?,
+                Err(error) if error.is::<Held>() => {
+                    if begun.elapsed() > LONG && !std::mem::replace(&mut told, true) {
+                        self.report.progress(&format!("waiting: {error:#}"));
+                    }
+                    signal::pause(PATIENCE)?;
+                }
                 lock => {
                     self.places.held.replace(Some(lock?));
                     return Ok(());

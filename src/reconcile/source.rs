@@ -47,6 +47,8 @@ pub struct WatchedSource {
     pub asked: i64,
     /// Whether what became of it was recorded.
     pub is_settled: bool,
+    /// Whether it was looked after already, and was asked for again only by its turn.
+    pub goes_on: bool,
 }
 
 /// What is known of a source.
