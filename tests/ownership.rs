@@ -167,7 +167,7 @@ fn a_stack_edited_by_hand_while_the_database_was_lost_is_what_the_source_says() 
     assert!(runs.starts_with(&scene.lab.image("app:1")), "{runs}");
     for edit in [["--replicas", "1"], ["--env-add", "FOREIGN=1"], ["--env-rm", "OWN"]] {
         scene
-            .change(&stack, &scene.off().with("environment: {OWN: 'a b', N: 1, T: true}"))
+            .change(&stack, &scene.off().with("environment: {OWN: 'a b', N: 1, T: 'true'}"))
             .repo
             .commit("own");
         scene.run(&["reconcile"]);

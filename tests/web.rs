@@ -146,7 +146,7 @@ fn the_api_tells_the_story_of_status_and_a_stack_in_full() {
     };
     let status = stable(scene.ops.run(["status", "--json"]).failure(3).json());
     let mut told = json!({});
-    for what in ["repositories", "stacks", "images", "builds"] {
+    for what in ["repositories", "stacks", "images", "builds", "under_way"] {
         told[what] = site.get(&format!("/api/v1/{what}")).is(200).json()[what].take();
     }
     assert_eq!(stable(told), status);

@@ -54,6 +54,7 @@ fn unread(task: &Task<'_>, facts: &Facts<'_>) -> Decision {
     let drifts = drift::compare(row, &task.live);
     match &row.error {
         Some(error) if row.held => Decision::blocked(error, Until::SourceChanges),
+        Some(error) if facts.is_overtaken => Decision::refused(error),
         _ if row.status == StackStatus::Error => {
             Decision::blocked("its source was not read", Until::Selected { well: false })
         }

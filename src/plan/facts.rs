@@ -13,6 +13,8 @@ pub struct Facts<'a> {
     pub is_selected: bool,
     /// Why it is deployed whether or not anything changed.
     pub forced: Option<&'a str>,
+    /// Whether another run has read its source since: that one decides, and what it comes to counts here too.
+    pub is_overtaken: bool,
     /// Another watched source that has its name.
     pub owner: Option<&'a str>,
     /// The watched source that hands it over to this one.
@@ -98,6 +100,7 @@ impl Default for Facts<'_> {
             commit: "",
             is_selected: true,
             forced: None,
+            is_overtaken: false,
             owner: None,
             predecessor: None,
             handover: None,

@@ -294,6 +294,13 @@ fn what_was_not_read_stays_as_it_is() {
         (scaled(DriftPolicy::Ignore), "in sync"),
         (unread(Case::held()), "SourceChanges: rolled back"),
         (unread(Case::held()).with(|case| case.row().held = false), "Selected { well: false }"),
+        (
+            unread(Case::held()).with(|case| {
+                case.row().held = false;
+                case.facts.is_overtaken = true;
+            }),
+            "NextRun: rolled back",
+        ),
         (unread(Case::deployed()).with(|case| case.motion = Some(motion("h2"))), "in motion"),
     ]);
 }

@@ -112,6 +112,7 @@ impl Reconciler {
             forced: BTreeMap::new(),
             asked: 0,
             copied: BTreeMap::new(),
+            is_overtaken: false,
             is_settled: false,
             goes_on: false,
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::memory::Memory;
+use super::memory::{Ended, Memory};
 use super::moves::Moves;
 use super::pulls::News;
 use super::session::{Outcome, Selection};
@@ -18,7 +18,7 @@ use crate::plan::{self, Decision, Dependency, DesiredStack, Facts, How, Objectio
 use crate::report::Tally;
 use crate::signal;
 use crate::stack::StackName;
-use crate::state::{Motion, WorkKind};
+use crate::state::{Motion, StackStatus, WorkKind};
 use crate::watched::{Watched, watched};
 
 /// What was gathered for all stacks together.
@@ -37,22 +37,44 @@ impl Reconciler {
     /// What the database knows by now: between two turns other runs may have written to it.
     pub fn reload(&mut self, session: &Session<'_>) -> Result<()> {
         let watched = watched(session.state)?;
-        let mut left = Vec::new();
+        let (mut left, mut ended) = (Vec::new(), Vec::new());
         self.sources.retain_mut(|source| {
             let Some(row) = &source.row else { return true };
             let known = watched.iter().find(|known| known.row.id == row.id);
             match known {
-                Some(known) => source.recorded(known),
+                Some(known) => {
+                    let before = std::mem::take(&mut source.motions);
+                    source.recorded(known);
+                    let gone = before.into_iter().filter(|motion| source.motion(&motion.name).is_none());
+                    ended.extend(gone.map(|motion| (Key::new(&source.id, &motion.name), motion)));
+                }
                 None => left.push((source.id.clone(), source.url.clone())),
             }
             known.is_some()
         });
+        for (key, motion) in ended {
+            self.ended_elsewhere(session, &key, &motion);
+        }
         for (id, url) in left {
             session.report.note(&url, "it is not watched any more: this run leaves it");
             self.memory.decisions.retain(|key, decision| key.source != id || !decision.is_under_way());
             self.memory.removing.retain(|key, _| key.source != id);
         }
         Ok(())
+    }
+
+    /// Another run saw what came of a deploy in motion, and recorded it.
+    fn ended_elsewhere(&mut self, session: &Session<'_>, key: &Key, motion: &Motion) {
+        let Ok(source) = self.source(key) else { return };
+        let row = source.stack(&key.stack);
+        let converged = row.is_some_and(|row| row.status == StackStatus::Deployed && row.hash == motion.hash);
+        session.report.settle(key.stack.as_str());
+        if let Some(given) = motion.given.as_ref().filter(|_| converged) {
+            let text = format!("{}; another run saw it converge", given.reason);
+            session.report.deployed_elsewhere(source.subject(&key.stack), &text);
+            self.memory.ended.insert(key.clone(), Ended::Deployed);
+        }
+        self.stirred = true;
     }
 
     /// What pulls, builds and removals came to since the last turn.
@@ -191,6 +213,7 @@ impl Reconciler {
         let pulls = self.memory.pulls.get(key);
         Facts {
             commit: source.commit().unwrap_or_default(),
+            is_overtaken: source.is_overtaken,
             is_selected: source.wish.selection.holds(&key.stack),
             forced,
             owner: gathered.owners.get(key).map(String::as_str),

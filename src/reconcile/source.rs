@@ -45,6 +45,8 @@ pub struct WatchedSource {
     pub copied: BTreeMap<String, Result<(), String>>,
     /// How often it had been read when this run read it; see `SourceRow::asked`.
     pub asked: i64,
+    /// Whether another run has read it since, and decides about it.
+    pub is_overtaken: bool,
     /// Whether what became of it was recorded.
     pub is_settled: bool,
     /// Whether it was looked after already, and was asked for again only by its turn.
@@ -124,6 +126,7 @@ impl WatchedSource {
     pub fn recorded(&mut self, known: &Watched) {
         if known.row.asked > self.asked && self.asked > 0 {
             (self.content, self.forced) = (Content::Unchanged, BTreeMap::new());
+            self.is_overtaken = true;
         }
         self.url.clone_from(&known.row.url);
         self.row = Some(known.row.clone());

@@ -94,6 +94,16 @@ impl Report {
         self.happened("deployed", Level::Info, subject.into(), text, false);
     }
 
+    /// A stack converged, as another run saw and noted.
+    pub fn deployed_elsewhere<'a>(&self, subject: impl Into<Subject<'a>>, text: &str) {
+        self.beat();
+        let subject = subject.into();
+        let event = Event { kind: "deployed", ..about(Some(subject), Level::Info, text) };
+        if !self.logged(&event) {
+            self.line(GOOD, "deployed", subject.stack, text);
+        }
+    }
+
     /// An image was built.
     pub fn built(&self, image: &str, text: &str) {
         self.happened("built", Level::Info, image.into(), text, false);

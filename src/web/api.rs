@@ -48,7 +48,7 @@ pub fn answer(web: &Web, what: &str, head: &Head) -> Response {
         ("repositories", "") => live(web, |snapshot| json!({ "repositories": snapshot.status.repositories })),
         ("stacks", "") => live(web, |snapshot| json!({ "stacks": snapshot.status.stacks })),
         ("images", "") => live(web, |snapshot| json!({ "images": snapshot.status.images })),
-        ("under-way", "") => live(web, |snapshot| json!({ "under_way": snapshot.status.under_way })),
+        ("under_way", "") => live(web, |snapshot| json!({ "under_way": snapshot.status.under_way })),
         ("builds", "") => live(web, |snapshot| json!({ "builds": snapshot.status.builds })),
         ("stacks", name) => stack(web, name, head.parameter("repository")),
         ("events", "") => return events(web, head),
