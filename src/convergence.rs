@@ -368,7 +368,8 @@ mod tests {
             assert!(what.contains("1/2 tasks run, last error: No such image"), "{what}");
         }
         case.tasks[1].since = Some(Utc::now() - Duration::from_secs(600));
-        assert!(matches!(case.at(&mut watch, 18, begun), Progress::Steadying(_)), "it was long ago");
+        let Progress::Waiting(what) = case.at(&mut watch, 18, begun) else { panic!() };
+        assert!(what.contains("1/1 tasks run, watching"), "it was long ago: {what}");
     }
 
     #[test]

@@ -11,6 +11,10 @@ use crate::support::scene::{App, Scene, compose};
 struct Dice(u64);
 
 impl Dice {
+    fn pick(&mut self, sides: usize) -> usize {
+        usize::try_from(self.roll(u64::try_from(sides).unwrap())).unwrap()
+    }
+
     fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % sides
@@ -38,7 +42,7 @@ impl Story {
     /// Changes, lists or drops some stacks in one commit.
     fn push(&mut self, step: u64) {
         for _ in 0..=self.dice.roll(2) {
-            let (at, dropped) = (self.dice.roll(self.stacks.len() as u64) as usize, self.dice.roll(4) == 0);
+            let (at, dropped) = (self.dice.pick(self.stacks.len()), self.dice.roll(4) == 0);
             self.stacks[at].1 = (!dropped).then_some(step);
         }
         let listed: Vec<_> = self.stacks.iter().filter_map(|(name, value)| Some((name, (*value)?))).collect();

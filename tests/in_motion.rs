@@ -66,7 +66,7 @@ fn a_push_is_applied_while_another_stack_hangs_and_a_fix_overtakes_what_it_fixes
     let mut times = Vec::new();
     for n in 1..=5 {
         let app = if n == 5 { scene.on() } else { hanging(&scene) };
-        scene.change(&hangs, &app.with(&format!("environment: {{N: '{n}'}}"))).repo.commit("fix");
+        scene.change(&hangs, &app.with(format!("environment: {{N: '{n}'}}"))).repo.commit("fix");
         times.push(pushed(&run, || has(&service, &format!("N={n}"))));
     }
     assert!(median(times.clone()) < Duration::from_secs(5), "a fix: {times:?}");

@@ -40,6 +40,9 @@ pub struct Run {
     nothing: Option<String>,
 }
 
+/// The runs that came to their end, each with what came of it in numbers.
+type Ended = Vec<(Run, Tally)>;
+
 /// A run that could be done.
 struct Done {
     tally: Tally,
@@ -67,7 +70,7 @@ impl Daemon {
                 for (run, tally) in ended {
                     self.note(&run, &watched);
                     let nothing = run.nothing.clone();
-                    self.end(run, Ok(Done { tally, watched: watched.clone(), nothing }));
+                    self.end(&run, &Ok(Done { tally, watched: watched.clone(), nothing }));
                 }
             }
             Err(error) if error.is::<Interrupted>() => {}
@@ -78,7 +81,7 @@ impl Daemon {
                 let mut first = Some(error);
                 for run in std::mem::take(&mut self.runs) {
                     let error = first.take().unwrap_or_else(|| anyhow::anyhow!("{text}"));
-                    self.end(run, Err(error));
+                    self.end(&run, &Err(error));
                 }
             }
         }
@@ -92,7 +95,7 @@ impl Daemon {
             let tally = self.reconciler.tally(run.sources.keys(), &run.stacks);
             let moving = self.reconciler.moving(run.sources.keys());
             let nothing = Some(format!("{}; still in motion: `{}`", tally.words(false), moving.join("`, `")));
-            self.end(run, Ok(Done { tally, watched: Vec::new(), nothing }));
+            self.end(&run, &Ok(Done { tally, watched: Vec::new(), nothing }));
         }
     }
 
@@ -102,7 +105,7 @@ impl Daemon {
     }
 
     /// One turn; the runs that came to their end in it, and all that is watched by then.
-    fn turn(&mut self, new: bool) -> Result<(Vec<(Run, Tally)>, Vec<Watched>)> {
+    fn turn(&mut self, new: bool) -> Result<(Ended, Vec<Watched>)> {
         self.shared.vitals.begin(self.longest_step(self.pending.len()));
         self.shared.database.check()?;
         let writer = self.writer()?;
@@ -218,11 +221,11 @@ impl Daemon {
     }
 
     /// Counts, tells and answers for a run.
-    fn end(&self, run: Run, result: Result<Done>) {
+    fn end(&self, run: &Run, result: &Result<Done>) {
         let took = run.begun.elapsed();
         {
             let mut counters = self.shared.counters();
-            if let Ok(done) = &result {
+            if let Ok(done) = result {
                 counters.add_failures(done.tally.failed);
             }
             if run.is_cycle {
@@ -231,11 +234,11 @@ impl Daemon {
                 counters.jobs += 1;
             }
         }
-        self.tell(&run.jobs, took, &result);
+        self.tell(&run.jobs, took, result);
         for job in &run.jobs {
-            self.shared.queue().end(job.id, outcome(job, &result));
+            self.shared.queue().end(job.id, outcome(job, result));
         }
-        if let Err(error) = &result {
+        if let Err(error) = result {
             self.shared.vitals.note(Some(format!("{error:#}")));
         }
     }

@@ -106,7 +106,9 @@ impl Docker {
         let mut services = services.or_hint(ANOTHER)?;
         let ids: Vec<_> = services.iter().map(|service| service.id.as_str()).collect();
         seen.look(self, &ids)?;
-        services.iter_mut().for_each(|service| service.count(seen.tasks()));
+        for service in &mut services {
+            service.count(seen.tasks());
+        }
         Ok(Swarm { services })
     }
 

@@ -6,6 +6,7 @@ use crate::stack::StackName;
 
 /// The facts about one task.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Facts<'a> {
     /// The commit that was read; empty where none was.
     pub commit: &'a str,

@@ -154,7 +154,7 @@ fn roll() -> Vec<Roll> {
 }
 
 #[track_caller]
-fn table(rows: Vec<(Case, &str)>) {
+fn table(rows: &[(Case, &str)]) {
     for (at, (case, expected)) in rows.iter().enumerate() {
         let says = case.says();
         assert!(says.starts_with(expected), "row {at}: `{says}`, not `{expected}`");
@@ -166,7 +166,7 @@ fn what_is_listed() {
     let new = Case::new;
     let deployed = Case::deployed;
     let by_hand = |labels: Value| Case::new().with(|case| case.live = vec![service(&labels, "app:1", 1)]);
-    table(vec![
+    table(&vec![
         (new(), "deploy: new"),
         (by_hand(json!({})), "deploy: adopted: it was deployed by hand before"),
         (by_hand(json!({REPOSITORY: SOURCE})), "deploy: changed"),
@@ -194,7 +194,7 @@ fn what_is_listed() {
         (new().with(|case| case.live = vec![ours("h0")]), "deploy: changed"),
         (
             new().with(|case| {
-                case.live = vec![service(&json!({REPOSITORY: SOURCE, FINGERPRINT: "h1"}), "app:2", 1)]
+                case.live = vec![service(&json!({REPOSITORY: SOURCE, FINGERPRINT: "h1"}), "app:2", 1)];
             }),
             "deploy: changed",
         ),
@@ -238,7 +238,7 @@ fn what_drifted() {
             case.entry().drift = policy;
         })
     };
-    table(vec![
+    table(&vec![
         (scaled(DriftPolicy::Correct), "deploy: drifted: `web_app` by hand: scaled from 1 to 3"),
         (scaled(DriftPolicy::Report), "in sync, drifted"),
         (scaled(DriftPolicy::Ignore), "in sync"),
@@ -257,7 +257,7 @@ fn what_is_not_to_run() {
         case.row().status = StackStatus::Stopped;
         case.live.clear();
     };
-    table(vec![
+    table(&vec![
         (gone(Layout::List), "remove: it is no longer listed"),
         (gone(Layout::Files), "NextRun: left as it is: `stacks.yaml`, which listed it, is gone"),
         (
@@ -288,7 +288,7 @@ fn what_was_not_read_stays_as_it_is() {
             case.row().drift = policy;
         })
     };
-    table(vec![
+    table(&vec![
         (unread(Case::deployed()), "in sync"),
         (scaled(DriftPolicy::Report), "in sync, drifted"),
         (scaled(DriftPolicy::Ignore), "in sync"),
@@ -314,7 +314,7 @@ fn what_is_in_motion_is_judged_and_a_change_overtakes_it() {
             case.live[0].update = serde_json::from_value(json!({"State": update})).ok();
         })
     };
-    table(vec![
+    table(&vec![
         (moving("h1"), "in motion"),
         (moving("h1").with(|case| case.live.clear()), "in motion"),
         (moving("h1").with(|case| case.row().status = StackStatus::Error), "in motion"),
@@ -390,7 +390,7 @@ fn other_lines_whose_order_matters() {
         }
     };
     let moving = |case: &mut Case| case.facts.dependencies.push((name("db"), Dependency::Moving));
-    table(vec![
+    table(&vec![
         (Case::deployed().with(wrong), "NextRun: no such key"),
         (
             Case::deployed().with(wrong).with(|case| case.facts.owner = Some("x")),
@@ -453,7 +453,7 @@ fn other_lines_whose_order_matters() {
 fn an_edited_image_is_put_back_and_all_are_asked_for_where_docker_may() {
     let edited = || {
         Case::deployed().with(|case| {
-            case.live = vec![service(&json!({REPOSITORY: SOURCE, FINGERPRINT: "h1"}), "app:2", 1)]
+            case.live = vec![service(&json!({REPOSITORY: SOURCE, FINGERPRINT: "h1"}), "app:2", 1)];
         })
     };
     let how = |case: Case| match case.decide() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use chrono::Utc;
 
+use super::command::command_after;
 use super::images::Pulled;
 use super::source::{Content, WatchedSource};
 use super::{Key, Reconciler, Session};
@@ -90,7 +91,7 @@ impl Reconciler {
         session.report.waiting(key.stack.as_str(), "is being deployed");
         self.attempted(key);
         for roll in rolls {
-            let command = self.command_after(session, &rendered, roll)?;
+            let command = command_after(session, &rendered, roll)?;
             session.docker.roll(roll, command.as_deref())?;
         }
         let images = rolls.iter().map(|roll| (roll.service.clone(), roll.image.to_string())).collect();

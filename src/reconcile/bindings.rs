@@ -168,9 +168,12 @@ impl Reconciler {
         source.copied = copied;
         failed.map_or(Ok(()), |why| Err(anyhow!(why)))
     }
+}
 
+impl WatchedSource {
     /// Says of bindings that no stack mounts.
-    pub fn note_unused_bindings(&self, session: &Session<'_>, source: &WatchedSource) {
+    pub fn note_unused_bindings(&self, session: &Session<'_>) {
+        let source = self;
         let (Some(read), used) = (source.read(), source.used()) else { return };
         // What a stack would mount whose files are wrong is not known.
         if read.is_incomplete() {
@@ -183,7 +186,8 @@ impl Reconciler {
 
     /// Removes the files of bindings that are mounted no more, once all stacks of their source are fine. What cannot
     /// be removed is said, and tried again after the next change.
-    pub fn clean_bindings(&self, session: &Session<'_>, source: &WatchedSource) -> Result<()> {
+    pub fn clean_bindings(&self, session: &Session<'_>) -> Result<()> {
+        let source = self;
         let (Some(read), Some(row)) = (source.read(), &source.row) else { return Ok(()) };
         if read.is_incomplete() {
             return Ok(());

@@ -11,31 +11,26 @@ use crate::compose::{Ownership, REPOSITORY, RenderedStack};
 use crate::docker::Roll;
 use crate::docker::command::{NAMESPACE, ResolveImage};
 
-impl Reconciler {
-    /// What a service's script is to run once the service has its new image; `None` where it has no script.
-    pub fn command_after(
-        &self,
-        session: &Session<'_>,
-        rendered: &RenderedStack,
-        roll: &Roll,
-    ) -> Result<Option<Vec<String>>> {
-        let service =
-            rendered.services.iter().find(|service| rendered.name.scope(&service.name) == roll.service);
-        let Some(service) = service.filter(|service| {
-            service
-                .image
-                .as_ref()
-                .is_some_and(|image| rendered.images_to_read().contains(&*image.to_string()))
-        }) else {
-            return Ok(None);
-        };
-        // By its digest: the tag here may name another.
-        let (tagged, pulled) = (roll.image.unpinned().to_string(), roll.image.pulled());
-        let command =
-            session.docker.image_command(&pulled.unwrap_or_else(|| roll.image.clone()).to_string(), false)?;
-        rendered.command_of(&service.name, &BTreeMap::from([(tagged, command)])).transpose()
-    }
+/// What a service's script is to run once the service has its new image; `None` where it has no script.
+pub fn command_after(
+    session: &Session<'_>,
+    rendered: &RenderedStack,
+    roll: &Roll,
+) -> Result<Option<Vec<String>>> {
+    let service = rendered.services.iter().find(|service| rendered.name.scope(&service.name) == roll.service);
+    let Some(service) = service.filter(|service| {
+        service.image.as_ref().is_some_and(|image| rendered.images_to_read().contains(&*image.to_string()))
+    }) else {
+        return Ok(None);
+    };
+    // By its digest: the tag here may name another.
+    let (tagged, pulled) = (roll.image.unpinned().to_string(), roll.image.pulled());
+    let command =
+        session.docker.image_command(&pulled.unwrap_or_else(|| roll.image.clone()).to_string(), false)?;
+    rendered.command_of(&service.name, &BTreeMap::from([(tagged, command)])).transpose()
+}
 
+impl Reconciler {
     /// `rendered` with nothing left open; most stacks are so from the beginning.
     pub fn with_secrets<'a>(
         &mut self,

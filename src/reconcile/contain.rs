@@ -23,7 +23,7 @@ impl<T> Contain<T> for Result<T> {
 
 /// Whether nothing else of the run can be done either.
 pub fn ends_the_run(error: &Error) -> bool {
-    error.is::<Interrupted>() || error.chain().any(|cause| cause.is::<rusqlite::Error>())
+    error.is::<Interrupted>() || error.chain().any(<dyn std::error::Error>::is::<rusqlite::Error>)
 }
 
 #[cfg(test)]

@@ -217,7 +217,7 @@ impl Reconciler {
             is_selected: source.wish.selection.holds(&key.stack),
             forced,
             owner: gathered.owners.get(key).map(String::as_str),
-            is_own: self.memory.own.as_ref().is_some_and(|own| own.as_ref() == Some(&key.stack)),
+            is_own: self.memory.own.get().is_some_and(|own| own.as_ref() == Some(&key.stack)),
             tried: self.memory.tried.get(key),
             pulling: pulls
                 .into_iter()
@@ -244,10 +244,11 @@ impl Reconciler {
             Decision::Blocked(blocked) => match blocked.until {
                 Until::Build => Some(Dependency::Building),
                 Until::Dependency if self.options.dry_run => Some(Dependency::Building),
-                Until::NextRun | Until::Seen => Some(Dependency::Failed { held: false }),
+                Until::NextRun | Until::Seen | Until::Selected { well: false } => {
+                    Some(Dependency::Failed { held: false })
+                }
                 Until::SourceChanges => Some(Dependency::Failed { held: true }),
                 Until::Selected { well: true } | Until::NewOwner => None,
-                Until::Selected { well: false } => Some(Dependency::Failed { held: false }),
                 Until::Pull | Until::Dependency | Until::Others | Until::Handover => Some(Dependency::Moving),
             },
         };
@@ -264,9 +265,12 @@ impl Reconciler {
         if !decisions.iter().any(|(_, decision)| decision.is_under_way()) {
             return Ok(());
         }
-        let own = match &self.memory.own {
+        let own = match self.memory.own.get() {
             Some(own) => own.clone(),
-            None => self.memory.own.insert(session.docker.own_stack()?).clone(),
+            None => {
+                let own = session.docker.own_stack()?;
+                self.memory.own.get_or_init(|| own).clone()
+            }
         };
         let Some(own) = own else { return Ok(()) };
         for source in self.sources.iter().filter(|source| source.desired(&own).is_some()) {
@@ -410,8 +414,8 @@ impl Reconciler {
         let known: BTreeSet<_> = self.sources.iter().map(|source| source.id.clone()).collect();
         self.memory.forget(|key| known.contains(&key.source));
         if self.sources.is_empty() {
-            let (own, happened) = (self.memory.own.take(), std::mem::take(&mut self.memory.happened));
-            self.memory = Memory { own, happened, ..Memory::default() };
+            let (own, happened) = (std::mem::take(&mut self.memory.own), self.take_happened());
+            self.memory = Memory { happened, own, ..Memory::default() };
             self.workplace = None;
         }
     }

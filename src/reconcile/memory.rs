@@ -1,5 +1,6 @@
 //! What a run remembers from turn to turn: what came of each stack, and what was asked once.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -85,8 +86,8 @@ pub struct Memory {
     pub objects: Objects,
     /// The secrets that exist.
     pub secrets: Option<BTreeSet<String>>,
-    /// The stack that this program runs in.
-    pub own: Option<Option<StackName>>,
+    /// The stack that this program runs in, once docker was asked.
+    pub own: OnceCell<Option<StackName>>,
     /// Of the images that were read.
     pub commands: BTreeMap<String, ImageCommand>,
     /// What was told of what stays as it is.

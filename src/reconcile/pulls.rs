@@ -21,12 +21,15 @@ pub enum News {
     Ended(Result<(), String>),
 }
 
+/// What threads tell, by image.
+type Channel = (Sender<(String, News)>, Receiver<(String, News)>);
+
 type Queue = Arc<Mutex<VecDeque<String>>>;
 
 /// The pulls of a run; those still under way are ended when dropped.
 #[derive(Debug, Default)]
 pub struct Pulls {
-    channel: Option<(Sender<(String, News)>, Receiver<(String, News)>)>,
+    channel: Option<Channel>,
     early: VecDeque<(String, News)>,
     queue: Queue,
     under_way: BTreeSet<String>,

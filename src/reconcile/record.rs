@@ -246,7 +246,7 @@ impl Reconciler {
                 });
                 let is_whole = source.wish.selection == Selection::All && !is_leaving;
                 if is_whole {
-                    self.clean_bindings(session, source)?;
+                    source.clean_bindings(session)?;
                 }
                 session.state.forget_builds(row, &read.image_names())?;
                 session.state.note_sync(row, source.commit().filter(|_| is_whole), None)

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::{Key, Reconciler, Session};
+use crate::compose::RenderedStack;
 use crate::plan::{Decision, How};
 
 impl Reconciler {
@@ -21,7 +22,7 @@ impl Reconciler {
     fn secrets_of(&self, key: &Key) -> Vec<&String> {
         let source = self.sources.iter().find(|source| source.id == key.source);
         let rendered = source.and_then(|source| source.desired(&key.stack)?.rendered());
-        rendered.into_iter().flat_map(|rendered| rendered.secrets()).collect()
+        rendered.into_iter().flat_map(RenderedStack::secrets).collect()
     }
 
     /// Why a stack must not be deployed, where secrets are missing.

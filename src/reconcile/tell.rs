@@ -10,6 +10,7 @@ use super::session::Selection;
 use super::source::{Content, WatchedSource};
 use super::{Key, Reconciler, Session};
 use crate::docker::Swarm;
+use crate::docker::service::Service;
 use crate::plan::{Blocked, Decision, How, Remove, Until};
 
 /// Behind an image that is not built again by itself.
@@ -23,40 +24,13 @@ impl Reconciler {
                 session.report.source_failed(&source.url, error);
                 self.memory.of_sources.entry(source.id.clone()).or_default().failed += 1;
             }
-            for (name, why) in self.unbuilt(session, source) {
+            for (name, why) in unbuilt(session, source) {
                 session.report.stays_failed(&*name, &why);
                 self.memory.of_sources.entry(source.id.clone()).or_default().failed += 1;
             }
             if !self.options.dry_run {
-                self.note_unused_bindings(session, source);
+                source.note_unused_bindings(session);
             }
-        }
-    }
-
-    /// The images of a source that failed before and are not tried again, with why.
-    fn unbuilt(&self, session: &Session<'_>, source: &WatchedSource) -> Vec<(String, String)> {
-        let is_whole = source.wish.selection == Selection::All;
-        match &source.content {
-            Content::Read(read) => {
-                let concerned = source.concerned();
-                let images = read.images.iter().filter(|image| concerned.contains(&image.source.name));
-                let unbuilt = |name: String, state: &ImageState| match state {
-                    ImageState::Failed(why) => Some((name, format!("{why}{HELD}"))),
-                    ImageState::Refused(why) => Some((name, why.clone())),
-                    ImageState::ToBuild(_) | ImageState::Ready(_) => None,
-                };
-                images.filter_map(|image| unbuilt(image.source.name.to_string(), &image.state)).collect()
-            }
-            // Which stacks use them is not known here; those that do say so themselves.
-            Content::Unchanged | Content::Waits if is_whole => {
-                let known = session.state.builds().unwrap_or_default();
-                let of_it = known
-                    .iter()
-                    .filter(|row| Some(row.repository_id) == source.row.as_ref().map(|row| row.id));
-                let failed = of_it.filter_map(|row| Some((row.name.clone(), row.error.as_ref()?)));
-                failed.map(|(name, why)| (name, format!("{why}{HELD}"))).collect()
-            }
-            Content::Unchanged | Content::Waits | Content::Failed(_) => Vec::new(),
         }
     }
 
@@ -104,7 +78,7 @@ impl Reconciler {
             Decision::Remove(Remove::FromSwarm { reason, .. }) => {
                 session.report.would(name, &format!("remove: {reason}"), &mut count.removed);
             }
-            Decision::InMotion if swarm.of_stack(&key.stack).any(|service| service.goes_back()) => {
+            Decision::InMotion if swarm.of_stack(&key.stack).any(Service::goes_back) => {
                 let text = "not deploy: an earlier run deployed it, and Swarm went back from it";
                 session.report.would(name, text, &mut count.failed);
             }
@@ -157,5 +131,31 @@ impl Reconciler {
         let applied = texts.and_then(|mut texts| texts.remove(&key.stack)?.applied);
         session.report.rendered(show, key.stack.as_str(), &rendered.shown(), applied.as_deref());
         Ok(())
+    }
+}
+
+/// The images of a source that failed before and are not tried again, with why.
+fn unbuilt(session: &Session<'_>, source: &WatchedSource) -> Vec<(String, String)> {
+    let is_whole = source.wish.selection == Selection::All;
+    match &source.content {
+        Content::Read(read) => {
+            let concerned = source.concerned();
+            let images = read.images.iter().filter(|image| concerned.contains(&image.source.name));
+            let told = |name: String, state: &ImageState| match state {
+                ImageState::Failed(why) => Some((name, format!("{why}{HELD}"))),
+                ImageState::Refused(why) => Some((name, why.clone())),
+                ImageState::ToBuild(_) | ImageState::Ready(_) => None,
+            };
+            images.filter_map(|image| told(image.source.name.to_string(), &image.state)).collect()
+        }
+        // Which stacks use them is not known here; those that do say so themselves.
+        Content::Unchanged | Content::Waits if is_whole => {
+            let known = session.state.builds().unwrap_or_default();
+            let of_it =
+                known.iter().filter(|row| Some(row.repository_id) == source.row.as_ref().map(|row| row.id));
+            let failed = of_it.filter_map(|row| Some((row.name.clone(), row.error.as_ref()?)));
+            failed.map(|(name, why)| (name, format!("{why}{HELD}"))).collect()
+        }
+        Content::Unchanged | Content::Waits | Content::Failed(_) => Vec::new(),
     }
 }
