@@ -238,7 +238,7 @@ fn what_drifted() {
             case.entry().drift = policy;
         })
     };
-    table(&vec![
+    table(&[
         (scaled(DriftPolicy::Correct), "deploy: drifted: `web_app` by hand: scaled from 1 to 3"),
         (scaled(DriftPolicy::Report), "in sync, drifted"),
         (scaled(DriftPolicy::Ignore), "in sync"),
@@ -288,7 +288,7 @@ fn what_was_not_read_stays_as_it_is() {
             case.row().drift = policy;
         })
     };
-    table(&vec![
+    table(&[
         (unread(Case::deployed()), "in sync"),
         (scaled(DriftPolicy::Report), "in sync, drifted"),
         (scaled(DriftPolicy::Ignore), "in sync"),
@@ -314,7 +314,7 @@ fn what_is_in_motion_is_judged_and_a_change_overtakes_it() {
             case.live[0].update = serde_json::from_value(json!({"State": update})).ok();
         })
     };
-    table(&vec![
+    table(&[
         (moving("h1"), "in motion"),
         (moving("h1").with(|case| case.live.clear()), "in motion"),
         (moving("h1").with(|case| case.row().status = StackStatus::Error), "in motion"),
