@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ureq::http::{Method, Request, Response, Uri, header};
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, Body};
 
 use super::Refusal;
@@ -100,6 +100,7 @@ impl Way {
 /// No redirect is followed behind our back.
 fn config(timeout: Duration, trust: Trust) -> ureq::config::Config {
     let tls = TlsConfig::builder()
+        .provider(TlsProvider::NativeTls)
         .root_certs(RootCerts::PlatformVerifier)
         .disable_verification(trust == Trust::Anybody)
         .build();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use ureq::Agent;
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 
 use crate::daemon::{Handle, JobId, JobState};
 use crate::source::Parts;
@@ -90,7 +90,8 @@ fn outcome(pending: &Pending, handle: &Handle) -> Option<&'static str> {
 
 /// Whether it hears us is its own concern.
 fn call(url: &str, state: &str) {
-    let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
+    let tls =
+        TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(RootCerts::PlatformVerifier).build();
     let agent: Agent = Agent::config_builder()
         .tls_config(tls)
         .max_redirects(0)
