@@ -17,6 +17,7 @@ clean_up() {
         kill -TERM -- "-$group" 2>/dev/null || true
     done
     [[ -z ${lab-} ]] || tests/lab.sh down "$lab"
+    [[ -z ${said-} ]] || rm -f "$said"
     give_back_target
 }
 
@@ -37,16 +38,37 @@ main() {
     fi
     say "test"
     export DOCKEROPS_TEST_LAB=${DOCKEROPS_TEST_LAB:-$lab} DOCKEROPS_TEST_STRICT=1
-    # They mostly wait for docker, so more of them at a time than a small machine has processors.
-    export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) < 3 ? 3 : $(nproc)))}
+    # They mostly wait for docker, so more of them at a time than a machine has processors.
+    export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$((2 * $(nproc)))}
     set -m
-    if [[ $# == 0 ]]; then
-        # Begun beside the tests that wait; those of the release do it again, and find all of it built.
-        nice -n 19 deploy/release/build.sh target/release-early </dev/null >/dev/null 2>&1 &
+    if [[ $# != 0 ]]; then
+        cargo test --locked "$@" </dev/null &
+        set +m
+        wait $!
+        return
     fi
-    cargo test --locked "$@" </dev/null &
+    # Begun beside the tests that wait; those of the release do it again, and find all of it built.
+    nice -n 19 deploy/release/build.sh target/release-early </dev/null >/dev/null 2>&1 &
+    said=$(mktemp)
+    timed cargo test --locked --bins --examples </dev/null >"$said" 2>&1 &
+    local units=$!
+    timed cargo test --locked --test dockerops </dev/null &
+    local swarm=$! failed=0
     set +m
-    wait $!
+    wait "$swarm" || failed=$?
+    say "unit tests"
+    wait "$units" || failed=$?
+    # Each of thousands that passed is no news.
+    grep --invert-match --extended-regexp '^test .* \.\.\. ok$' "$said" || true
+    return "$failed"
+}
+
+# Runs it, and says how long it took.
+timed() {
+    local begun=$SECONDS code=0
+    "$@" || code=$?
+    say "$((SECONDS - begun)) s: $*"
+    return "$code"
 }
 
 main "$@"
