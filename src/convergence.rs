@@ -9,8 +9,7 @@ mod early;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
-
+use crate::clock::Moment;
 use crate::docker::service::{Mode, Restart, Service};
 use crate::docker::task::Task;
 
@@ -54,7 +53,7 @@ pub enum Progress {
 const CLOCK_SLACK: Duration = Duration::from_secs(60);
 
 /// Judges `service` by its `tasks` (newest first).
-pub fn judge(service: &Service, tasks: &[&Task], watch: &mut Watch, now: Instant) -> Progress {
+pub fn judge(service: &Service, tasks: &[&Task], watch: &mut Watch, now: Moment) -> Progress {
     if let Some(failed) = rolled_back(service, tasks) {
         return failed;
     }
@@ -64,7 +63,7 @@ pub fn judge(service: &Service, tasks: &[&Task], watch: &mut Watch, now: Instant
     let places = places(service, tasks);
     let filled: BTreeMap<_, _> =
         places.iter().filter_map(|(place, tasks)| Some((*place, filling(service, tasks)?))).collect();
-    let wanted = wanted(service, tasks);
+    let wanted = wanted(service, tasks, now);
     let enough = filled.len() as u64 >= wanted;
     let updating = service.update.as_ref().map(|update| update.state.as_str());
     let ended = enough && wanted > 0 && filled.values().all(|task| task.state == "complete");
@@ -96,7 +95,7 @@ pub fn judge(service: &Service, tasks: &[&Task], watch: &mut Watch, now: Instant
 
 /// How many tasks there should be. Of a global service docker counts those that are to run just now: a node that
 /// refused its task a moment ago is one of its places all the same.
-fn wanted(service: &Service, tasks: &[&Task]) -> u64 {
+fn wanted(service: &Service, tasks: &[&Task], now: Moment) -> u64 {
     if service.mode != Mode::Global {
         return service.wanted;
     }
@@ -105,7 +104,7 @@ fn wanted(service: &Service, tasks: &[&Task]) -> u64 {
         newest.entry(&task.place).or_insert(task);
     }
     let lately = |task: &&&Task| {
-        let age = task.since.and_then(|since| (Utc::now() - since).to_std().ok());
+        let age = task.since.and_then(|since| (now.wall - since).to_std().ok());
         task.has_failed() && age.is_none_or(|age| age < CLOCK_SLACK)
     };
     let places = newest.values().filter(|task| !task.is_over() || lately(task)).count() as u64;
@@ -182,22 +181,22 @@ fn steady(
     places: &BTreeMap<&str, Vec<&Task>>,
     filled: &BTreeMap<&str, &Task>,
     watch: &mut Watch,
-    now: Instant,
+    now: Moment,
 ) -> Progress {
     let ids: BTreeSet<String> = filled.values().map(|task| task.id.clone()).collect();
     let settled = service.monitor + CLOCK_SLACK;
     let long_ago = |task: &&Task| {
-        task.since.is_some_and(|since| (Utc::now() - since).to_std().is_ok_and(|age| age > settled))
+        task.since.is_some_and(|since| (now.wall - since).to_std().is_ok_and(|age| age > settled))
     };
     if filled.values().all(|task| long_ago(task) || task.state == "complete") {
         return Progress::Done;
     }
     let since = match &watch.steady {
         Some((since, known)) if *known == ids => *since,
-        _ => now,
+        _ => now.instant,
     };
     watch.steady = Some((since, ids));
-    if now.duration_since(since) >= service.monitor {
+    if now.instant.duration_since(since) >= service.monitor {
         return Progress::Done;
     }
     let what = format!("{}/{wanted} tasks run, watching them stay up", filled.len());
@@ -237,6 +236,7 @@ fn sentence(service: &Service, wanted: u64, filled: usize, tasks: &[&Task]) -> S
 mod tests {
     use super::*;
     use crate::docker::{service, task};
+    use chrono::Utc;
     use serde_json::json;
 
     struct Case {
@@ -265,7 +265,8 @@ mod tests {
     impl Case {
         fn at(&self, watch: &mut Watch, seconds: u64, begun: Instant) -> Progress {
             let tasks: Vec<_> = self.tasks.iter().collect();
-            judge(&self.service, &tasks, watch, begun + Duration::from_secs(seconds))
+            let instant = begun + Duration::from_secs(seconds);
+            judge(&self.service, &tasks, watch, Moment { instant, wall: Utc::now() })
         }
 
         fn first(&self) -> Progress {

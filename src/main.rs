@@ -5,6 +5,7 @@
 mod bindings;
 mod budget;
 mod cli;
+mod clock;
 mod commands;
 mod compose;
 mod convergence;

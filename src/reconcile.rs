@@ -12,6 +12,7 @@ mod builds;
 mod clean;
 mod command;
 mod contain;
+mod door;
 mod fetch;
 mod health;
 mod images;
@@ -56,6 +57,7 @@ use source::WatchedSource;
 pub use bindings::remove_bindings;
 pub use builds::{LOCAL_TAG, lasting_tag};
 pub use clean::{clean_after_removal, note_digests};
+pub use door::World;
 pub use remove::remove_all;
 pub use session::{Options, Outcome, Places, Selection, Session, Target, Wish};
 

@@ -10,7 +10,7 @@ use anyhow::Result;
 use crate::docker::Docker;
 use crate::git;
 use crate::lock::{self, Held, Lock};
-use crate::reconcile::{Places, Session};
+use crate::reconcile::{Places, Session, World};
 use crate::report::Report;
 use crate::settings::Settings;
 use crate::signal;
@@ -28,6 +28,7 @@ pub struct Writer {
     pub state: Rc<State>,
     /// Who is told.
     pub report: Rc<Report>,
+    door: World,
     settings: Settings,
     command: String,
     installation: String,
@@ -65,8 +66,10 @@ impl Writer {
         let state = Rc::new(open(&settings.database)?);
         state.forget_dead_work()?;
         report.keep_events(Some(Rc::clone(&state)));
+        let docker = Docker::new(&settings.docker_environment, settings.deploy_timeout);
         Ok(Self {
-            docker: Docker::new(&settings.docker_environment, settings.deploy_timeout),
+            door: World::new(&docker, &settings.git),
+            docker,
             state,
             report,
             settings: settings.clone(),
@@ -79,6 +82,7 @@ impl Writer {
     /// What a run works with.
     pub fn session(&self) -> Session<'_> {
         Session {
+            door: &self.door,
             docker: &self.docker,
             state: &self.state,
             git: &self.settings.git,

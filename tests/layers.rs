@@ -21,7 +21,10 @@ const LAYERS: &[&[&str]] = &[
     &["bindings", "compose", "docker", "git", "manifest", "registry", "state"],
     &["lock", "process", "settings", "source"],
     &["budget"],
-    &["fault", "guard", "hash", "image", "network", "paths", "problem", "redact", "signal", "stack", "yaml"],
+    &[
+        "clock", "fault", "guard", "hash", "image", "network", "paths", "problem", "redact", "signal",
+        "stack", "yaml",
+    ],
     &["plain"],
 ];
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use chrono::Utc;
 
 use super::command::command_after;
 use super::images::Pulled;
@@ -11,7 +10,7 @@ use super::source::{Content, WatchedSource};
 use super::{Key, Reconciler, Session};
 use crate::compose::{Ownership, RenderedStack};
 use crate::docker::command::ResolveImage;
-use crate::docker::{Deployment, Roll, Swarm};
+use crate::docker::{Roll, Swarm};
 use crate::drift::{self, Drift};
 use crate::plan::{Apply, Blocked, Decision, DesiredStack, Tried, Until};
 use crate::report::Subject;
@@ -62,11 +61,9 @@ impl Reconciler {
         self.attempted(key);
         let complete = self.with_secrets(session, &rendered, &ownership, resolve)?;
         for service in edited {
-            session.docker.forget_image(service)?;
+            session.door.forget_image(service)?;
         }
-        let (text, copies) = (complete.text(&ownership)?, complete.copies(&session.places.checkouts)?);
-        let folder = copies.path();
-        session.docker.deploy(Deployment { name: &rendered.name, text, folder, resolve })?;
+        session.door.deploy(&complete, &ownership, resolve, &session.places.checkouts)?;
         self.set_in_motion(session, key, &rendered, GivenHow::Deploy, reason, BTreeMap::new())
     }
 
@@ -92,7 +89,7 @@ impl Reconciler {
         self.attempted(key);
         for roll in rolls {
             let command = command_after(session, &rendered, roll)?;
-            session.docker.roll(roll, command.as_deref())?;
+            session.door.roll(roll, command.as_deref())?;
         }
         let images = rolls.iter().map(|roll| (roll.service.clone(), roll.image.to_string())).collect();
         self.set_in_motion(session, key, &rendered, GivenHow::Roll, &apply.reason, images)
@@ -154,7 +151,7 @@ impl Reconciler {
             name: key.stack.clone(),
             hash: rendered.fingerprint.clone(),
             rolls,
-            since: Utc::now(),
+            since: session.door.now().wall,
             given: Some(given),
         };
         session.state.note_motion(&motion)?;

@@ -6,10 +6,10 @@ use anyhow::{Error, Result};
 
 use super::session::{Selection, Session, Target, Wish};
 use super::source::{Content, WatchedSource};
-use super::{Key, Reconciler, builds, fetch};
+use super::{Key, Reconciler, builds};
 use crate::docker::Swarm;
 use crate::drift;
-use crate::git::{self, Commit};
+use crate::git::Commit;
 use crate::plan;
 use crate::stack::{DriftPolicy, StackName};
 use crate::state::{StackRow, StackStatus};
@@ -21,18 +21,18 @@ impl Reconciler {
         // All under way while docker is asked twice.
         let ids = targets.iter().map(|target| target.source.id().to_owned()).collect();
         let sources: Vec<_> = targets.iter().map(|target| target.source.clone()).collect();
-        let heads = git::heads(&sources, session.git);
-        let swarm = session.docker.observe()?;
+        let heads = session.door.heads(&sources);
+        let swarm = session.door.observe()?;
         let watched = watched(session.state)?;
         session.report.state(&watched, &session.state.images()?, &swarm);
         self.memory.look_again();
         self.pulls.forgive();
         let mut asked = Vec::new();
-        for (target, head) in targets.into_iter().zip(heads.wait()?) {
+        for (target, head) in targets.into_iter().zip(heads()?) {
             asked.push(self.survey(target, head, &watched, &swarm, wish));
         }
         self.survey_tags(session, &mut asked, &watched, &swarm)?;
-        let read = fetch::fetch(session, asked, &mut self.workplace, self.options.dry_run)?;
+        let read = session.door.read(session, asked, &mut self.workplace, self.options.dry_run)?;
         for (mut source, is_new) in read {
             if source.row.is_none() {
                 match source.content {

@@ -146,7 +146,7 @@ pub fn survey(
             };
             if let (ImageState::Ready(reference), false) = (&image.state, image.source.push) {
                 if local.is_none() {
-                    local = Some(session.docker.node_images()?);
+                    local = Some(session.door.node_images()?);
                 }
                 if !local.as_ref().is_some_and(|local| local.has(reference)) {
                     image.state = ImageState::ToBuild("it is not on this node any more");

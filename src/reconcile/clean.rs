@@ -68,7 +68,7 @@ fn clean(session: &Session<'_>, swarm: &Swarm, patience: Duration) -> Result<()>
 
 fn look(session: &Session<'_>, before: &Unused, used: &BTreeSet<String>, patience: Duration) -> Result<()> {
     let state = session.state;
-    let containers = session.docker.containers()?;
+    let containers = session.door.containers()?;
     if state.kept_images()?.as_ref() == Some(&found(before, used, &containers)) {
         return Ok(());
     }
@@ -142,7 +142,7 @@ fn remove(
             break;
         }
         signal::pause(Duration::from_millis(500))?;
-        containers = Cow::Owned(session.docker.containers()?);
+        containers = Cow::Owned(session.door.containers()?);
     }
     if let Some(job_image) = session.prune_nodes {
         let references: BTreeSet<_> = gone.values().flatten().filter(|name| name.contains('@')).collect();
@@ -175,7 +175,7 @@ fn remove_free(
     containers: &BTreeSet<String>,
     gone: &mut Unused,
 ) -> Result<Vec<(String, String)>> {
-    let here = session.docker.node_images()?;
+    let here = session.door.node_images()?;
     let needed: BTreeSet<_> = used.iter().filter_map(|name| here.id(name)).collect();
     let mut of_containers = None;
     let mut kept = Vec::new();
@@ -191,14 +191,14 @@ fn remove_free(
                 continue;
             }
             if of_containers.is_none() {
-                of_containers = Some(session.docker.images_of(containers)?);
+                of_containers = Some(session.door.images_of(containers)?);
             }
             // docker itself takes a name from an image that has others, also while a container uses it.
             if of_containers.as_ref().is_some_and(|ids| ids.contains(id)) {
                 kept.push((name.clone(), "a container uses it".to_owned()));
                 continue;
             }
-            match session.docker.remove_image(name)? {
+            match session.door.remove_image(name)? {
                 ImageRemoval::Kept(why) => {
                     kept.push((name.clone(), why));
                     continue;
@@ -217,7 +217,7 @@ fn remove_free(
 /// Images that nothing uses go after stacks were removed, whose containers may still be stopping.
 pub fn clean_after_removal(session: &Session<'_>) -> Result<()> {
     if has_candidates(session)? {
-        clean(session, &session.docker.observe()?, PATIENCE)?;
+        clean(session, &session.door.observe()?, PATIENCE)?;
     }
     Ok(())
 }
@@ -234,7 +234,7 @@ pub fn clean_after_run(
         return clean(session, before, Duration::ZERO);
     }
     if has_candidates(session)? {
-        clean(session, &session.docker.observe()?, Duration::ZERO)?;
+        clean(session, &session.door.observe()?, Duration::ZERO)?;
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ pub fn command_after(
     // By its digest: the tag here may name another.
     let (tagged, pulled) = (roll.image.unpinned().to_string(), roll.image.pulled());
     let command =
-        session.docker.image_command(&pulled.unwrap_or_else(|| roll.image.clone()).to_string(), false)?;
+        session.door.image_command(&pulled.unwrap_or_else(|| roll.image.clone()).to_string(), false)?;
     rendered.command_of(&service.name, &BTreeMap::from([(tagged, command)])).transpose()
 }
 
@@ -47,7 +47,7 @@ impl Reconciler {
             if !self.memory.commands.contains_key(image) {
                 session.report.waiting(rendered.name.as_str(), &format!("reads the command of `{image}`"));
                 // Where docker asks the registry again, the image that will run may not be the one here.
-                let command = session.docker.image_command(image, resolve == ResolveImage::Always)?;
+                let command = session.door.image_command(image, resolve == ResolveImage::Always)?;
                 self.memory.commands.insert(image.to_owned(), command);
             }
         }
@@ -55,7 +55,7 @@ impl Reconciler {
         // With the stack's own label, so that `docker stack rm` takes them along.
         let labels = [(NAMESPACE, rendered.name.as_str()), (REPOSITORY, &*ownership.repository)];
         for script in scripts {
-            session.docker.ensure_config(&script.name, &script.text, &labels)?;
+            session.door.ensure_config(&script.name, &script.text, &labels)?;
         }
         Ok(Cow::Owned(complete))
     }

@@ -17,7 +17,7 @@ use crate::watched::{Watched, watched};
 /// Judges the stacks of `watched`, says what is degraded, and notes where that begins and ends. `swarm` is as it is
 /// now. One call of docker, none where nothing is deployed, one more where something is wrong.
 pub fn judge(session: &Session<'_>, watched: &[Watched], swarm: &Swarm) -> Result<BTreeSet<Key>> {
-    let look = health::look(session.docker, swarm, &stacks_of(watched))?;
+    let look = session.door.health(swarm, &stacks_of(watched))?;
     let mut degraded = BTreeSet::new();
     for known in watched {
         for row in &known.stacks {
@@ -74,7 +74,7 @@ impl Reconciler {
             return Ok(());
         }
         // What was done since is not in it.
-        let anew = self.memory.has_acted.then(|| session.docker.observe()).transpose()?;
+        let anew = self.memory.has_acted.then(|| session.door.observe()).transpose()?;
         self.memory.degraded.extend(judge(session, &watched, anew.as_ref().unwrap_or(before))?);
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Result, bail};
 
 use super::builds::ImageState;
+use super::door::Door;
 use super::pulls::{is_denied, is_for_other_platforms};
 use super::rolls::live;
 use super::source::WatchedSource;
@@ -12,15 +13,15 @@ use super::{Key, Reconciler, Session};
 use crate::compose::RenderedStack;
 use crate::docker::command::ResolveImage;
 use crate::docker::spec::IMAGE_LABEL;
-use crate::docker::{Docker, NodeImages, Roll, Swarm};
+use crate::docker::{NodeImages, Roll, Swarm};
 use crate::image::ImageRef;
 use crate::state::WorkKind;
 
 /// What is on this node; docker is asked once a run, and again after builds and pulls.
-pub fn here<'a>(known: &'a mut Option<NodeImages>, docker: &Docker) -> Result<&'a NodeImages> {
+pub fn here<'a>(known: &'a mut Option<NodeImages>, door: &dyn Door) -> Result<&'a NodeImages> {
     match known {
         Some(here) => Ok(here),
-        None => Ok(known.insert(docker.node_images()?)),
+        None => Ok(known.insert(door.node_images()?)),
     }
 }
 
@@ -61,7 +62,7 @@ impl Reconciler {
     /// Likewise before services roll: by tag, so that the tag moves here as well.
     pub fn bring_rolls(&mut self, session: &Session<'_>, key: &Key, rolls: &[Roll]) -> Result<Pulled> {
         if !self.memory.pulls.contains_key(key) {
-            let here = here(&mut self.memory.here, session.docker)?;
+            let here = here(&mut self.memory.here, session.door)?;
             let absent = |roll: &&Roll| roll.image.pulled().is_some_and(|pulled| !here.has(&pulled));
             let absent = rolls.iter().filter(absent).map(|roll| roll.image.unpinned().to_string()).collect();
             self.pull(session, key, absent)?;
@@ -106,7 +107,7 @@ impl Reconciler {
             let runs = live.and_then(|live| ImageRef::parse(live.image()).ok());
             let stays =
                 noted.as_ref() == Some(image) && runs.is_some_and(|runs| runs.unpinned() == image.unpinned());
-            let here = here(&mut self.memory.here, session.docker)?;
+            let here = here(&mut self.memory.here, session.door)?;
             let is_here = match (image.pulled(), self.memory.rolls.digest(image)) {
                 (Some(pulled), _) => here.has(&pulled),
                 (None, Some(digest)) => here.has(&image.repository().pinned(digest)),
@@ -147,7 +148,7 @@ impl Reconciler {
                 || repository
                     .is_some_and(|repository| first.contains(&repository) && !known.contains(&repository))
         };
-        let here = here(&mut self.memory.here, session.docker)?;
+        let here = here(&mut self.memory.here, session.door)?;
         session.state.note_foreign_images(&here.names().filter(|name| is_foreign(name)).cloned().collect())
     }
 

@@ -113,7 +113,7 @@ impl Reconciler {
     pub fn observe(&mut self, session: &Session<'_>) -> Result<Swarm> {
         match self.swarm.take() {
             Some(swarm) => Ok(swarm),
-            None => session.docker.observe(),
+            None => session.door.observe(),
         }
     }
 
@@ -268,7 +268,7 @@ impl Reconciler {
         let own = match self.memory.own.get() {
             Some(own) => own.clone(),
             None => {
-                let own = session.docker.own_stack()?;
+                let own = session.door.own_stack()?;
                 self.memory.own.get_or_init(|| own).clone()
             }
         };

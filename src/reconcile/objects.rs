@@ -96,7 +96,7 @@ impl Reconciler {
             due.iter().flat_map(|(.., rendered)| &rendered.objects).filter(|object| object.is_chosen);
         for kind in chosen.map(|object| object.kind).collect::<BTreeSet<_>>() {
             if let Entry::Vacant(entry) = objects.there.entry(kind) {
-                entry.insert(session.docker.holders(kind)?);
+                entry.insert(session.door.holders(kind)?);
             }
         }
         for (key, source, rendered) in due {

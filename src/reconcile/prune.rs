@@ -2,8 +2,7 @@
 //! until nothing of them is left.
 
 use std::collections::BTreeMap;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 
@@ -38,14 +37,14 @@ impl Reconciler {
                 self.removed(session, key, disabled, Ended::NotOurs)
             }
             Evidence::Services(ids) => {
-                session.docker.remove_services(&ids)?;
+                session.door.remove_services(&ids)?;
                 let text = "its services were removed; those added by hand, and their networks, stay";
                 session.report.removed(subject, text);
                 self.removed(session, key, disabled, Ended::Removed)
             }
             Evidence::Whole => {
                 if !self.has_leaving_dependent(key) {
-                    let removing = Removing { since: Instant::now(), disabled };
+                    let removing = Removing { since: session.door.now().instant, disabled };
                     self.memory.removing.insert(key.clone(), removing);
                 }
                 Ok(())
@@ -69,17 +68,8 @@ impl Reconciler {
         let removing: Vec<_> = self.memory.removing.clone().into_iter().collect();
         for some in removing.chunks(AT_ONCE) {
             signal::check()?;
-            let docker = session.docker;
-            let called: Vec<_> = thread::scope(|threads| {
-                let start = |(key, _): &(Key, Removing)| {
-                    let name = key.stack.clone();
-                    threads.spawn(move || docker.remove_stack(&name))
-                };
-                let started: Vec<_> = some.iter().map(start).collect();
-                started.into_iter().map(thread::ScopedJoinHandle::join).collect()
-            });
-            for ((key, removing), gone) in some.iter().zip(called) {
-                let gone = gone.unwrap_or_else(|_| Err(anyhow!("the call came to an unexpected end")));
+            let names: Vec<_> = some.iter().map(|(key, _)| &key.stack).collect();
+            for ((key, removing), gone) in some.iter().zip(session.door.remove_stacks(&names)) {
                 if let Err(why) = self.removed_once(session, key, *removing, gone).contained()? {
                     self.fail(session, key, &why, false)?;
                 }
@@ -103,12 +93,12 @@ impl Reconciler {
             return self.removed(session, key, removing.disabled, Ended::Removed);
         }
         let patience = PATIENCE.min(session.deploy_timeout.max(Duration::from_secs(10)));
-        if removing.since.elapsed() < patience {
+        if session.door.now().instant.duration_since(removing.since) < patience {
             session.report.waiting(key.stack.as_str(), "is being removed");
             return Ok(());
         }
         self.memory.removing.remove(key);
-        let users = session.docker.users_of_networks(&key.stack).contained()?.unwrap_or_default();
+        let users = session.door.users_of_networks(&key.stack).contained()?.unwrap_or_default();
         let why = removals::kept(&key.stack, gone.err().map(|why| anyhow!(why)), &users);
         Err(anyhow!("not removed: {}", with_hint(&why)))
     }

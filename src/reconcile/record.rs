@@ -1,10 +1,8 @@
 //! What is in motion is judged and recorded at every look; what came to rest is settled.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
 use anyhow::Result;
-use chrono::Utc;
 
 use super::contain::ends_the_run;
 use super::look::MOST_BLIND_LOOKS;
@@ -13,6 +11,7 @@ use super::session::Selection;
 use super::source::{Content, WatchedSource};
 use super::words::with_last_words;
 use super::{Key, Reconciler, Session, clean, retire};
+use crate::clock::Moment;
 use crate::convergence::{Progress, Watch, judge};
 use crate::docker::service::Service;
 use crate::docker::task::Task;
@@ -39,9 +38,11 @@ impl Reconciler {
         if motions.is_empty() {
             return Ok(());
         }
-        let names = motions.iter().flat_map(|(.., given)| given.services.keys().map(String::as_str));
-        let swarm = match session.docker.observe_services(&names.collect(), &mut self.memory.seen) {
-            Ok(swarm) => swarm,
+        let stacks = motions.iter().map(|(key, ..)| &key.stack).collect();
+        let names =
+            motions.iter().flat_map(|(.., given)| given.services.keys().map(String::as_str)).collect();
+        let (swarm, tasks) = match session.door.observe_tasks(&stacks, &names, &mut self.memory.seen) {
+            Ok(seen) => seen,
             Err(error) if ends_the_run(&error) => return Err(error),
             Err(error) => {
                 self.memory.blind_looks += 1;
@@ -52,12 +53,11 @@ impl Reconciler {
             }
         };
         self.memory.blind_looks = 0;
-        let tasks = self.memory.seen.tasks().to_vec();
+        let now = session.door.now();
         for (key, motion, given) in motions {
             let watches = self.memory.watches.entry(key.clone()).or_default();
-            let age = (Utc::now() - motion.since).to_std().unwrap_or_default();
-            let late = age >= session.deploy_timeout;
-            match judge_stack(&key, &given, &swarm, &tasks, watches) {
+            let late = now.age(motion.since) >= session.deploy_timeout;
+            match judge_stack(&key, &given, &swarm, &tasks, watches, now) {
                 Ok(services) => self.converged(session, &key, &motion, &given, &services)?,
                 Err(Progress::Steadying(_)) if late => {
                     let services: Vec<_> = swarm.of_stack(&key.stack).cloned().collect();
@@ -117,7 +117,7 @@ impl Reconciler {
         let took = match given.how {
             GivenHow::Adopt => String::new(),
             GivenHow::Deploy | GivenHow::Roll => {
-                format!("; converged in {} s", (Utc::now() - motion.since).num_seconds().max(0))
+                format!("; converged in {} s", session.door.now().age(motion.since).as_secs())
             }
         };
         let subject = crate::report::Subject { commit: Some(&given.commit), ..source.subject(&key.stack) };
@@ -262,8 +262,8 @@ fn judge_stack(
     swarm: &Swarm,
     tasks: &[Task],
     watches: &mut BTreeMap<String, Watch>,
+    now: Moment,
 ) -> Result<Vec<Service>, Progress> {
-    let now = Instant::now();
     let (mut services, mut waiting, mut steadying, mut failed) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut by_swarm = false;

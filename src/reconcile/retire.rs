@@ -30,17 +30,17 @@ pub fn retire(session: &Session<'_>, converged: &[Converged]) -> Result<()> {
 }
 
 fn remove(session: &Session<'_>, converged: &[Converged]) -> Result<()> {
-    let stored = session.docker.stored(REPOSITORY)?;
+    let stored = session.door.stored(REPOSITORY)?;
     let earlier: Vec<_> =
         stored.iter().filter(|stored| converged.iter().any(|one| is_earlier(stored, one))).collect();
     if earlier.is_empty() {
         return Ok(());
     }
-    let used = session.docker.in_use(&earlier.iter().map(|stored| &*stored.id).collect::<BTreeSet<_>>())?;
+    let used = session.door.in_use(&earlier.iter().map(|stored| &*stored.id).collect::<BTreeSet<_>>())?;
     for stored in earlier.into_iter().filter(|stored| !used.contains(&*stored.id)) {
         signal::check()?;
         let what = format!("the {} `{}`, an earlier version", stored.payload.word(), stored.name);
-        match session.docker.remove_stored(stored)? {
+        match session.door.remove_stored(stored)? {
             Ok(()) => session.report.progress(&format!("removed {what}")),
             Err(why) => {
                 let text = format!("could not remove {what}; it is tried again at the next deploy: {why}");

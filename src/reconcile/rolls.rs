@@ -113,7 +113,7 @@ impl Rolls {
             let same = match runs.digest() {
                 Some(running) => running == digest,
                 // Swarm could not ask when it was deployed: its tasks run what their nodes had.
-                None => has(here(known, session.docker)?, &tag, digest),
+                None => has(here(known, session.door)?, &tag, digest),
             };
             if !same && session.state.failed_roll(&service)?.as_deref() != Some(&*pinned.to_string()) {
                 rolls.push(Roll { service, image: pinned });

@@ -14,7 +14,7 @@ impl Reconciler {
                 && !self.secrets_of(key).is_empty()
         };
         if self.memory.secrets.is_none() && decisions.iter().any(needs) {
-            self.memory.secrets = Some(session.docker.secret_names()?);
+            self.memory.secrets = Some(session.door.secret_names()?);
         }
         Ok(())
     }

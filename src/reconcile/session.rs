@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::door::Door;
 use crate::docker::Docker;
 use crate::git::Commit;
 use crate::guard::Guard;
@@ -27,7 +28,9 @@ const LONG: Duration = Duration::from_secs(5);
 /// What a run works with.
 #[derive(Debug)]
 pub struct Session<'a> {
-    /// How docker is called.
+    /// How the loop reaches the world.
+    pub door: &'a dyn Door,
+    /// How docker is called by what is no part of the loop.
     pub docker: &'a Docker,
     /// What is remembered.
     pub state: &'a State,

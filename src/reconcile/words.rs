@@ -1,7 +1,5 @@
 //! What is told of stacks while they are waited for, and what their tasks said themselves.
 
-use std::time::Instant;
-
 use super::{Key, Reconciler, Session};
 use crate::convergence::{culprit, early};
 use crate::docker::Swarm;
@@ -14,13 +12,13 @@ const ASKED: usize = 3;
 impl Reconciler {
     /// Tells what nobody should wait for the deadline to learn.
     pub fn tell_early(&mut self, session: &Session<'_>, key: &Key, swarm: &Swarm, tasks: &[Task]) {
-        let now = Instant::now();
+        let now = session.door.now().instant;
         let Some(source) = self.sources.iter().find(|source| source.id == key.source) else { return };
         let Some(watches) = self.memory.watches.get_mut(key) else { return };
         for service in swarm.of_stack(&key.stack) {
             let Some(watch) = watches.get_mut(&service.name) else { continue };
             if let Some(early) = early(service, &of(service, tasks), watch, now) {
-                let words = early.of.map(|task| session.docker.last_words(&service.name, task));
+                let words = early.of.map(|task| session.door.last_words(&service.name, task));
                 let text = format!("`{}`: {}{}", service.name, early.what, words.unwrap_or_default());
                 session.report.note(source.subject(&key.stack), &text);
             }
@@ -35,7 +33,7 @@ pub fn with_last_words(session: &Session<'_>, why: &str, key: &Key, swarm: &Swar
     let services = swarm.of_stack(&key.stack).filter(|service| why.contains(&format!("`{}`", service.name)));
     let culprits = services.filter_map(|service| Some((service, culprit(service, &of(service, tasks))?)));
     for (service, task) in culprits.take(ASKED) {
-        text += &session.docker.last_words(&service.name, task);
+        text += &session.door.last_words(&service.name, task);
     }
     text
 }

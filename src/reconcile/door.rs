@@ -1,0 +1,249 @@
+//! The door through which the loop reaches the world: what it asks, what it does, what time it is.
+//!
+//! Behind it are docker, git and the clock; in tests a simulated Swarm (`simulation`). Pulls, builds, registries and
+//! the commands that remove whole sources reach docker by themselves.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::Path;
+use std::thread;
+
+use anyhow::{Result, anyhow};
+
+use super::source::WatchedSource;
+use super::{Session, fetch};
+use crate::clock::Moment;
+use crate::compose::{Ownership, RenderedStack};
+use crate::docker::command::ResolveImage;
+use crate::docker::objects::Holders;
+use crate::docker::payload::Stored;
+use crate::docker::task::Task;
+use crate::docker::{Deployment, Docker, ImageRemoval, NodeImages, Roll, SeenTasks, Swarm};
+use crate::git::{self, Commit, Workplace};
+use crate::health::{self, Look};
+use crate::image::ImageCommand;
+use crate::settings::GitAccess;
+use crate::source::Source;
+use crate::stack::{ObjectKind, StackName};
+use crate::state::{Motion, StackRow};
+
+/// What is still under way while docker is asked.
+pub type Heads<'a> = Box<dyn FnOnce() -> Result<Vec<Result<Commit>>> + 'a>;
+
+/// The world, as far as the loop goes.
+pub trait Door: fmt::Debug {
+    /// What time it is.
+    fn now(&self) -> Moment;
+
+    /// Asks every source which commit it names, and returns at once.
+    fn heads<'a>(&'a self, sources: &[Source]) -> Heads<'a>;
+    /// Fetches and reads every source that has work, given with the commit.
+    fn read(
+        &self,
+        session: &Session<'_>,
+        asked: Vec<(WatchedSource, Option<Commit>)>,
+        workplace: &mut Option<Workplace>,
+        dry_run: bool,
+    ) -> Result<Vec<(WatchedSource, bool)>>;
+
+    /// All services of stacks.
+    fn observe(&self) -> Result<Swarm>;
+    /// The services of these stacks, by their own names, and their tasks; what did not move is taken from `seen`.
+    fn observe_tasks(
+        &self,
+        stacks: &BTreeSet<&StackName>,
+        services: &BTreeSet<&str>,
+        seen: &mut SeenTasks,
+    ) -> Result<(Swarm, Vec<Task>)>;
+    /// How the tasks of these stacks fare.
+    fn health(&self, swarm: &Swarm, stacks: &[(&StackRow, &[Motion])]) -> Result<Look>;
+    /// The last words of a task; empty where there are none.
+    fn last_words(&self, service: &str, task: &Task) -> String;
+    /// Configs, secrets or networks by name: whose each is.
+    fn holders(&self, kind: ObjectKind) -> Result<Holders>;
+    /// The secrets that exist.
+    fn secret_names(&self) -> Result<BTreeSet<String>>;
+    /// The stack that this program runs in.
+    fn own_stack(&self) -> Result<Option<StackName>>;
+    /// Who still uses the networks that are left of a stack.
+    fn users_of_networks(&self, stack: &StackName) -> Result<Vec<String>>;
+    /// The configs and secrets of all stacks, with the value of the label `mark`.
+    fn stored(&self, mark: &str) -> Result<Vec<Stored>>;
+    /// Those of `ids` that a service uses, or would after a rollback.
+    fn in_use<'a>(&self, ids: &BTreeSet<&'a str>) -> Result<BTreeSet<&'a str>>;
+    /// What an image runs by itself.
+    fn image_command(&self, image: &str, pull: bool) -> Result<ImageCommand>;
+    /// The images of this node.
+    fn node_images(&self) -> Result<NodeImages>;
+    /// The containers of this node.
+    fn containers(&self) -> Result<BTreeSet<String>>;
+    /// The images that these were made from.
+    fn images_of(&self, containers: &BTreeSet<String>) -> Result<BTreeSet<String>>;
+
+    /// Gives docker a stack; its files are copied below `folder`.
+    fn deploy(
+        &self,
+        rendered: &RenderedStack,
+        ownership: &Ownership,
+        resolve: ResolveImage,
+        folder: &Path,
+    ) -> Result<()>;
+    /// Gives a service a new image.
+    fn roll(&self, roll: &Roll, command: Option<&[String]>) -> Result<()>;
+    /// Lets docker forget which image the author wrote for a service.
+    fn forget_image(&self, service: &str) -> Result<()>;
+    /// Puts a script into the Swarm.
+    fn ensure_config(&self, name: &str, text: &str, labels: &[(&str, &str)]) -> Result<()>;
+    /// One `docker stack rm` for each, side by side; whether nothing was left of it.
+    fn remove_stacks(&self, names: &[&StackName]) -> Vec<Result<bool>>;
+    /// Removes services by id.
+    fn remove_services(&self, ids: &[&str]) -> Result<()>;
+    /// Removes a config or secret; `Err` holds docker's reason to keep it.
+    fn remove_stored(&self, stored: &Stored) -> Result<Result<(), String>>;
+    /// Removes an image from this node.
+    fn remove_image(&self, name: &str) -> Result<ImageRemoval>;
+}
+
+/// The real world.
+#[derive(Debug)]
+pub struct World {
+    docker: Docker,
+    git: GitAccess,
+}
+
+impl World {
+    /// By these ways.
+    pub fn new(docker: &Docker, git: &GitAccess) -> Self {
+        Self { docker: docker.clone(), git: git.clone() }
+    }
+}
+
+impl Door for World {
+    fn now(&self) -> Moment {
+        Moment::now()
+    }
+
+    fn heads<'a>(&'a self, sources: &[Source]) -> Heads<'a> {
+        let pending = git::heads(sources, &self.git);
+        Box::new(|| pending.wait())
+    }
+
+    fn read(
+        &self,
+        session: &Session<'_>,
+        asked: Vec<(WatchedSource, Option<Commit>)>,
+        workplace: &mut Option<Workplace>,
+        dry_run: bool,
+    ) -> Result<Vec<(WatchedSource, bool)>> {
+        fetch::fetch(session, asked, workplace, dry_run)
+    }
+
+    fn observe(&self) -> Result<Swarm> {
+        self.docker.observe()
+    }
+
+    fn observe_tasks(
+        &self,
+        _stacks: &BTreeSet<&StackName>,
+        services: &BTreeSet<&str>,
+        seen: &mut SeenTasks,
+    ) -> Result<(Swarm, Vec<Task>)> {
+        let swarm = self.docker.observe_services(services, seen)?;
+        Ok((swarm, seen.tasks().to_vec()))
+    }
+
+    fn health(&self, swarm: &Swarm, stacks: &[(&StackRow, &[Motion])]) -> Result<Look> {
+        health::look(&self.docker, swarm, stacks)
+    }
+
+    fn last_words(&self, service: &str, task: &Task) -> String {
+        self.docker.last_words(service, task)
+    }
+
+    fn holders(&self, kind: ObjectKind) -> Result<Holders> {
+        self.docker.holders(kind)
+    }
+
+    fn secret_names(&self) -> Result<BTreeSet<String>> {
+        self.docker.secret_names()
+    }
+
+    fn own_stack(&self) -> Result<Option<StackName>> {
+        self.docker.own_stack()
+    }
+
+    fn users_of_networks(&self, stack: &StackName) -> Result<Vec<String>> {
+        self.docker.users_of_networks(stack)
+    }
+
+    fn stored(&self, mark: &str) -> Result<Vec<Stored>> {
+        self.docker.stored(mark)
+    }
+
+    fn in_use<'a>(&self, ids: &BTreeSet<&'a str>) -> Result<BTreeSet<&'a str>> {
+        self.docker.in_use(ids)
+    }
+
+    fn image_command(&self, image: &str, pull: bool) -> Result<ImageCommand> {
+        self.docker.image_command(image, pull)
+    }
+
+    fn node_images(&self) -> Result<NodeImages> {
+        self.docker.node_images()
+    }
+
+    fn containers(&self) -> Result<BTreeSet<String>> {
+        self.docker.containers()
+    }
+
+    fn images_of(&self, containers: &BTreeSet<String>) -> Result<BTreeSet<String>> {
+        self.docker.images_of(containers)
+    }
+
+    fn deploy(
+        &self,
+        rendered: &RenderedStack,
+        ownership: &Ownership,
+        resolve: ResolveImage,
+        folder: &Path,
+    ) -> Result<()> {
+        let (text, copies) = (rendered.text(ownership)?, rendered.copies(folder)?);
+        self.docker.deploy(Deployment { name: &rendered.name, text, folder: copies.path(), resolve })
+    }
+
+    fn roll(&self, roll: &Roll, command: Option<&[String]>) -> Result<()> {
+        self.docker.roll(roll, command)
+    }
+
+    fn forget_image(&self, service: &str) -> Result<()> {
+        self.docker.forget_image(service)
+    }
+
+    fn ensure_config(&self, name: &str, text: &str, labels: &[(&str, &str)]) -> Result<()> {
+        self.docker.ensure_config(name, text, labels)
+    }
+
+    fn remove_stacks(&self, names: &[&StackName]) -> Vec<Result<bool>> {
+        let called: Vec<_> = thread::scope(|threads| {
+            let started: Vec<_> =
+                names.iter().map(|name| threads.spawn(|| self.docker.remove_stack(name))).collect();
+            started.into_iter().map(thread::ScopedJoinHandle::join).collect()
+        });
+        let ended = |call: thread::Result<Result<bool>>| {
+            call.unwrap_or_else(|_| Err(anyhow!("the call came to an unexpected end")))
+        };
+        called.into_iter().map(ended).collect()
+    }
+
+    fn remove_services(&self, ids: &[&str]) -> Result<()> {
+        self.docker.remove_services(ids)
+    }
+
+    fn remove_stored(&self, stored: &Stored) -> Result<Result<(), String>> {
+        self.docker.remove_stored(stored)
+    }
+
+    fn remove_image(&self, name: &str) -> Result<ImageRemoval> {
+        self.docker.remove_image(name)
+    }
+}
