@@ -14,6 +14,7 @@ mod command;
 mod contain;
 mod door;
 mod fetch;
+mod giving;
 mod health;
 mod images;
 mod key;
@@ -112,6 +113,7 @@ impl Reconciler {
         signal::check()?;
         self.reload(session)?;
         self.collect(session)?;
+        self.stirred |= self.memory.waits_elsewhere;
         self.judge(session)?;
         if self.stirred {
             self.stirred = false;

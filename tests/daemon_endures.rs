@@ -212,14 +212,14 @@ fn two_thousand_cycles_grow_neither_memory_threads_descriptors_nor_files() {
     std::os::unix::fs::symlink(quick, bin.join("docker")).unwrap();
     let repos = format!("{},{},/nonexistent/repository", idle.url(), broken.url());
     let ops = DockerOps::without_docker().env("PATH", path_with(&bin)).env("TMPDIR", &temporary);
-    let ops = ops.env("DOCKEROPS_REPOS", repos).limit(400);
+    let ops = ops.env("DOCKEROPS_REPOS", repos).limit(700);
     let mut run = ops.spawn(["run"]);
     run.wait_for("\ncycle ", 1, 30);
     // From now on it is fetched, and found wrong, in every cycle: a hangup waits for nobody.
     broken.write("stacks.yaml", "- nonsense: 1\n").commit("broken");
     let cycles = |run: &Running| run.stdout().matches("\ncycle ").count();
     let mut go_on = |until: usize| {
-        let deadline = Instant::now() + Duration::from_secs(180);
+        let deadline = Instant::now() + Duration::from_secs(300);
         while cycles(&run) < until {
             assert!(Instant::now() < deadline && run.is_running(), "{} cycles", cycles(&run));
             for _ in 0..20 {

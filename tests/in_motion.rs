@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::support::dockerops::Running;
+use crate::support::fake_docker::FakeDocker;
+use crate::support::lab::lab;
 use crate::support::repo::Repo;
 use crate::support::scene::{App, Scene};
 use crate::support::wait_for;
@@ -73,6 +75,37 @@ fn a_push_is_applied_while_another_stack_hangs_and_a_fix_overtakes_what_it_fixes
     run.wait_for(&format!("deployed  {hangs} "), 1, 60);
     run.signal(Signal::TERM);
     run.wait().success();
+}
+
+#[test]
+fn a_call_of_docker_that_hangs_holds_up_no_other_stack_and_no_other_run() {
+    let Some(lab) = lab() else { return };
+    let scene = Scene::before(lab, FakeDocker::new());
+    let hangs = scene.stack("hangs", &scene.off());
+    let fake = scene.docker.does(&format!("- {hangs}"), "[[ -e $folder/go ]] || exec sleep 40");
+    let mut scene = Scene { docker: fake, ..scene };
+    scene.ops = scene.ops.with_fake(&scene.docker).limit(150);
+    let web = scene.stack("web", &scene.off());
+    scene.repo.commit("first");
+    let begun = Instant::now();
+    let mut run = scene.ops.spawn(["watch", &scene.repo.url()]);
+    run.wait_for(&format!("deployed  {web} "), 1, 20);
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    let status = scene.ops.run(["status", "--json"]).json();
+    let told = |state: &str, what: &str| {
+        let all = status["under_way"].as_array().unwrap();
+        all.iter().any(|work| work["state"] == state && work["what"] == what)
+    };
+    assert!(told("deploying", &hangs), "{status}");
+    // Another run neither waits for the lock nor gives it to docker as well.
+    let second = scene.ops.spawn(["reconcile"]);
+    wait_for("its turn", 20, || second.stderr().contains("fetching"));
+    assert_eq!(scene.docker.calls_with(&format!("- {hangs}")).len(), 1);
+    run.signal(Signal::KILL);
+    run.wait();
+    scene.docker.release();
+    second.wait().success().stdout_has(&format!("deployed  {hangs} "));
+    scene.reconcile().success().stdout_has("2 unchanged");
 }
 
 #[test]

@@ -333,7 +333,7 @@ fn the_daemon_listens_and_answers_as_documented() {
         site.get(&path.replace("<name>", &stack).replace("<id>", &job)).is(200);
         count += 1;
     }
-    assert_eq!(count, 9);
+    assert_eq!(count, 10);
 
     let told = site.get(&format!("/api/v1/stacks/{stack}")).json();
     let documented: serde_json::Value = serde_json::from_str(&block("json stack")).unwrap();

@@ -29,6 +29,9 @@ pub fn decide(task: &Task<'_>, facts: &Facts<'_>) -> Decision {
         let well = task.recorded.is_some_and(|row| row.status == StackStatus::Deployed);
         return Decision::blocked("this run is for others", Until::Selected { well });
     }
+    if facts.is_being_given {
+        return Decision::blocked("docker is being given it", Until::Given);
+    }
     match task.desired {
         Desired::Unread => unread(task, facts),
         Desired::Unlisted(layout) => unlisted(task, facts, layout),

@@ -81,6 +81,8 @@ pub struct Blocked {
 /// What ends a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
+    /// docker has taken it, in this run.
+    Given,
     /// Its images are built, in this run.
     Build,
     /// Its images are pulled, in this run.
@@ -109,7 +111,10 @@ pub enum Until {
 impl Until {
     /// Whether a later turn of this run may find the reason gone.
     pub fn passes(self) -> bool {
-        matches!(self, Self::Build | Self::Pull | Self::Dependency | Self::Others | Self::Handover)
+        matches!(
+            self,
+            Self::Given | Self::Build | Self::Pull | Self::Dependency | Self::Others | Self::Handover
+        )
     }
 
     /// Whether the stack has failed until then.

@@ -14,6 +14,8 @@ pub struct Facts<'a> {
     pub is_selected: bool,
     /// Why it is deployed whether or not anything changed.
     pub forced: Option<&'a str>,
+    /// Whether it is being given to docker just now.
+    pub is_being_given: bool,
     /// Whether another run has read its source since: that one decides, and what it comes to counts here too.
     pub is_overtaken: bool,
     /// Another watched source that has its name.
@@ -101,6 +103,7 @@ impl Default for Facts<'_> {
             commit: "",
             is_selected: true,
             forced: None,
+            is_being_given: false,
             is_overtaken: false,
             owner: None,
             predecessor: None,

@@ -334,6 +334,7 @@ fn precedence() {
     type Bend = fn(&mut Case);
     let lines: &[(Bend, &str)] = &[
         (|case| case.facts.is_selected = false, "Selected { well: "),
+        (|case| case.facts.is_being_given = true, "Given: docker is being given it"),
         (|case| case.facts.owner = Some("https://h/other"), "NextRun: the stack `web` belongs to"),
         (|case| case.wish().images = Images::ToBuild(vec!["b:1".into()]), "Build: its image `b:1`"),
         (

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 
 use super::command::command_after;
+use super::contain::Contain;
+use super::giving::Giving;
 use super::images::Pulled;
+use super::memory::Given;
 use super::source::{Content, WatchedSource};
 use super::{Key, Reconciler, Session};
 use crate::compose::{Ownership, RenderedStack};
@@ -15,7 +18,7 @@ use crate::drift::{self, Drift};
 use crate::plan::{Apply, Blocked, Decision, DesiredStack, Tried, Until};
 use crate::report::Subject;
 use crate::stack::Payload;
-use crate::state::{AppliedService, Given, GivenHow, Motion, Record, StackStatus, Versions};
+use crate::state::{self, AppliedService, GivenHow, Motion, Record, StackStatus, Versions};
 
 /// Behind what is not tried again by itself.
 const HELD: &str = " (held until the repository changes, or `reconcile --force`)";
@@ -63,8 +66,34 @@ impl Reconciler {
         for service in edited {
             session.door.forget_image(service)?;
         }
-        session.door.deploy(&complete, &ownership, resolve, &session.places.checkouts)?;
-        self.set_in_motion(session, key, &rendered, GivenHow::Deploy, reason, BTreeMap::new())
+        match session.door.deploy(&complete, &ownership, resolve, &session.places.checkouts)? {
+            Giving::Done(result) => {
+                result?;
+                self.set_in_motion(session, key, &rendered, GivenHow::Deploy, reason, BTreeMap::new())
+            }
+            Giving::Running(call) => {
+                self.goes_on(session, key, Given { call, rendered, reason: reason.to_owned() })
+            }
+        }
+    }
+
+    /// What came of a call that went on beside the loop.
+    pub fn accepted(
+        &mut self,
+        session: &Session<'_>,
+        key: &Key,
+        result: Result<()>,
+        given: &Given,
+    ) -> Result<()> {
+        let (rendered, reason) = (&given.rendered, &given.reason);
+        match result.contained()? {
+            // Its source may be watched no more.
+            Ok(()) if self.source(key).is_ok() => {
+                self.set_in_motion(session, key, rendered, GivenHow::Deploy, reason, BTreeMap::new())
+            }
+            Ok(()) => Ok(()),
+            Err(why) => self.fail(session, key, &why, false),
+        }
     }
 
     /// Services get what their tags name now. A new image that this node cannot pull would most likely fail on the
@@ -127,7 +156,7 @@ impl Reconciler {
             rotated.map(|rotated| (rotated.name.clone(), rotated.plain.clone())).collect()
         };
         let image = |service: &crate::compose::Service| service.image.as_ref().map(ToString::to_string);
-        let given = Given {
+        let given = state::Given {
             how,
             reason: reason.to_owned(),
             commit: source.commit().unwrap_or_default().to_owned(),

@@ -10,6 +10,7 @@ use std::thread;
 
 use anyhow::{Result, anyhow};
 
+use super::giving::Giving;
 use super::source::WatchedSource;
 use super::{Session, fetch};
 use crate::clock::Moment;
@@ -80,14 +81,14 @@ pub trait Door: fmt::Debug {
     /// The images that these were made from.
     fn images_of(&self, containers: &BTreeSet<String>) -> Result<BTreeSet<String>>;
 
-    /// Gives docker a stack; its files are copied below `folder`.
+    /// Begins to give docker a stack; its files are copied below `folder`.
     fn deploy(
         &self,
         rendered: &RenderedStack,
         ownership: &Ownership,
         resolve: ResolveImage,
         folder: &Path,
-    ) -> Result<()>;
+    ) -> Result<Giving>;
     /// Gives a service a new image.
     fn roll(&self, roll: &Roll, command: Option<&[String]>) -> Result<()>;
     /// Lets docker forget which image the author wrote for a service.
@@ -206,9 +207,12 @@ impl Door for World {
         ownership: &Ownership,
         resolve: ResolveImage,
         folder: &Path,
-    ) -> Result<()> {
+    ) -> Result<Giving> {
         let (text, copies) = (rendered.text(ownership)?, rendered.copies(folder)?);
-        self.docker.deploy(Deployment { name: &rendered.name, text, folder: copies.path(), resolve })
+        let (docker, name) = (self.docker.clone(), rendered.name.clone());
+        Ok(Giving::begin(move || {
+            docker.deploy(Deployment { name: &name, text, folder: copies.path(), resolve })
+        }))
     }
 
     fn roll(&self, roll: &Roll, command: Option<&[String]>) -> Result<()> {

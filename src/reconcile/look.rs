@@ -30,6 +30,8 @@ struct Gathered {
     objections: BTreeMap<Key, Objections>,
     /// The stacks that come after all others, and have to wait for these.
     later: BTreeSet<Key>,
+    /// The stacks that another run is giving to docker.
+    elsewhere: BTreeSet<String>,
     asked: bool,
 }
 
@@ -100,6 +102,7 @@ impl Reconciler {
                 }
             }
         }
+        self.collect_given(session)?;
         self.build(session)?;
         self.go_on_removing(session)
     }
@@ -129,7 +132,9 @@ impl Reconciler {
                 session.report.progress(&format!("`{key}` moves from `{}` to `{heir}`", key.source));
             }
         }
-        let mut gathered = Gathered { moves, ..Gathered::default() };
+        let elsewhere = session.state.given_elsewhere(&self.run())?;
+        self.memory.waits_elsewhere = !elsewhere.is_empty();
+        let mut gathered = Gathered { moves, elsewhere, ..Gathered::default() };
         for source in &self.sources {
             for desired in source.read().into_iter().flat_map(|read| &read.desired) {
                 let name = &desired.entry.name;
@@ -213,6 +218,8 @@ impl Reconciler {
         let pulls = self.memory.pulls.get(key);
         Facts {
             commit: source.commit().unwrap_or_default(),
+            is_being_given: self.memory.giving.contains_key(key)
+                || gathered.elsewhere.contains(key.stack.as_str()),
             is_overtaken: source.is_overtaken,
             is_selected: source.wish.selection.holds(&key.stack),
             forced,
@@ -249,7 +256,9 @@ impl Reconciler {
                 }
                 Until::SourceChanges => Some(Dependency::Failed { held: true }),
                 Until::Selected { well: true } | Until::NewOwner => None,
-                Until::Pull | Until::Dependency | Until::Others | Until::Handover => Some(Dependency::Moving),
+                Until::Given | Until::Pull | Until::Dependency | Until::Others | Until::Handover => {
+                    Some(Dependency::Moving)
+                }
             },
         };
         on.filter_map(|on| Some((on, state(states.get(on)?)?))).collect()
@@ -314,6 +323,8 @@ impl Reconciler {
         self.stirred
             || moves
             || !self.memory.removing.is_empty()
+            || !self.memory.giving.is_empty()
+            || self.memory.waits_elsewhere
             || self.pulls.is_busy()
             || self.builds.is_busy()
     }
@@ -331,7 +342,7 @@ impl Reconciler {
         let of_it = |key: &&Key| key.source == source.id;
         self.seen_motions(source).next().is_some()
             || source.has_builds()
-            || self.memory.removing.keys().any(|key| of_it(&key))
+            || self.memory.removing.keys().chain(self.memory.giving.keys()).any(|key| of_it(&key))
             || self.memory.decisions.iter().any(|(key, decision)| of_it(&key) && decision.is_under_way())
     }
 

@@ -4,9 +4,11 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use super::giving::Running;
 use super::objects::Objects;
 use super::rolls::Rolls;
 use super::session::Selection;
+use crate::compose::RenderedStack;
 use crate::convergence::Watch;
 use crate::docker::{NodeImages, SeenTasks};
 use crate::image::ImageCommand;
@@ -62,6 +64,10 @@ pub struct Memory {
     pub removing: BTreeMap<Key, Removing>,
     /// What looks remember of the services of a stack in motion.
     pub watches: BTreeMap<Key, BTreeMap<String, Watch>>,
+    /// The stacks that are being given to docker.
+    pub giving: BTreeMap<Key, Given>,
+    /// Whether another run is giving one of the stacks to docker.
+    pub waits_elsewhere: bool,
     /// The tasks of what is in motion.
     pub seen: SeenTasks,
     /// The images that each stack waits for.
@@ -98,6 +104,17 @@ pub struct Memory {
     pub has_settled: bool,
     /// Whether anything was done to the Swarm.
     pub has_acted: bool,
+}
+
+/// A stack that is being given to docker.
+#[derive(Debug)]
+pub struct Given {
+    /// The call.
+    pub call: Running,
+    /// What docker gets.
+    pub rendered: RenderedStack,
+    /// Why.
+    pub reason: String,
 }
 
 /// A stack that is being removed.

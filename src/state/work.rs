@@ -1,5 +1,6 @@
-//! What a run is at just now besides deploying: images it builds or pulls. Others may see it as long as the run lives.
+//! What a run is at just now: images it builds or pulls, stacks it gives to docker. Others may see it as long as the run lives.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -18,6 +19,8 @@ pub enum WorkKind {
     Building,
     /// It is brought to this node.
     Pulling,
+    /// A stack is being given to docker.
+    Deploying,
 }
 
 impl WorkKind {
@@ -26,6 +29,7 @@ impl WorkKind {
         match self {
             Self::Building => "building",
             Self::Pulling => "pulling",
+            Self::Deploying => "deploying",
         }
     }
 }
@@ -35,7 +39,7 @@ impl WorkKind {
 pub struct Work {
     /// What is done.
     pub kind: WorkKind,
-    /// The image.
+    /// The image, or the stack.
     pub image: String,
     /// Since when.
     pub since: DateTime<Utc>,
@@ -67,6 +71,13 @@ impl State {
         Ok(all.into_iter().filter(|(run, _)| self.lives(run)).map(|(_, work)| work).collect())
     }
 
+    /// The stacks that other runs than `run`, which live, are giving to docker.
+    pub fn given_elsewhere(&self, run: &str) -> Result<BTreeSet<String>> {
+        let all = self.all_work()?.into_iter();
+        let theirs = all.filter(|(other, work)| work.kind == WorkKind::Deploying && other != run);
+        Ok(theirs.filter(|(other, _)| self.lives(other)).map(|(_, work)| work.image).collect())
+    }
+
     /// Forgets what runs were at that live no more.
     pub fn forget_dead_work(&self) -> Result<()> {
         for (run, _) in self.all_work()?.iter().filter(|(run, _)| !self.lives(run)) {
@@ -83,6 +94,7 @@ impl State {
         let rows = query.query_map([], |row| {
             let kind = match row.get::<_, String>(1)?.as_str() {
                 "building" => WorkKind::Building,
+                "deploying" => WorkKind::Deploying,
                 _ => WorkKind::Pulling,
             };
             let since = DateTime::from_timestamp_millis(row.get(3)?).unwrap_or_default();

@@ -1,0 +1,119 @@
+//! Stacks that are given to docker. A call that takes long goes on beside the loop: docker asks registries meanwhile,
+//! and one that does not answer holds up no other stack.
+
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+
+use super::memory::Given;
+use super::{Key, Reconciler, Session};
+use crate::state::WorkKind;
+
+/// So long a turn waits for a call; most take less.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A call of docker.
+#[derive(Debug)]
+pub enum Giving {
+    /// It came to its end.
+    Done(Result<()>),
+    /// It goes on.
+    Running(Running),
+}
+
+/// A call that goes on; waited for when dropped, so that none is cut in half.
+#[derive(Debug)]
+pub struct Running {
+    result: Receiver<Result<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Giving {
+    /// Begins `call`.
+    pub fn begin(call: impl FnOnce() -> Result<()> + Send + 'static) -> Self {
+        let (sender, result) = mpsc::channel();
+        let work = move || drop(sender.send(call()));
+        let thread = match thread::Builder::new().name("deploy".into()).spawn(work) {
+            Ok(thread) => thread,
+            Err(error) => return Self::Done(Err(anyhow!("cannot start a thread: {error}"))),
+        };
+        let running = Running { result, thread: Some(thread) };
+        match running.result.recv_timeout(PATIENCE) {
+            Ok(result) => Self::Done(result),
+            Err(RecvTimeoutError::Timeout) => Self::Running(running),
+            Err(RecvTimeoutError::Disconnected) => Self::Done(Err(cut_off())),
+        }
+    }
+}
+
+impl Running {
+    fn ended(&self) -> Option<Result<()>> {
+        match self.result.try_recv() {
+            Ok(result) => Some(result),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(Err(cut_off())),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+fn cut_off() -> anyhow::Error {
+    anyhow!("the call of docker came to an unexpected end")
+}
+
+impl Reconciler {
+    /// A call goes on beside the loop.
+    pub fn goes_on(&mut self, session: &Session<'_>, key: &Key, given: Given) -> Result<()> {
+        session.state.begin_work(&self.run(), WorkKind::Deploying, key.stack.as_str())?;
+        self.memory.giving.insert(key.clone(), given);
+        Ok(())
+    }
+
+    /// The calls that came to their end since.
+    pub fn collect_given(&mut self, session: &Session<'_>) -> Result<()> {
+        let ended: Vec<_> = self
+            .memory
+            .giving
+            .iter()
+            .filter_map(|(key, given)| Some((key.clone(), given.call.ended()?)))
+            .collect();
+        for (key, result) in ended {
+            let Some(given) = self.memory.giving.remove(&key) else { continue };
+            session.state.end_work(&self.run(), WorkKind::Deploying, key.stack.as_str())?;
+            self.stirred = true;
+            self.accepted(session, &key, result, &given)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn a_call_that_takes_long_goes_on_and_is_waited_for_at_the_end() {
+        let begun = Instant::now();
+        let Giving::Done(Err(error)) = Giving::begin(|| Err(anyhow!("no"))) else { panic!() };
+        assert_eq!(error.to_string(), "no");
+        let (sender, done) = mpsc::channel();
+        let call = move || {
+            thread::sleep(PATIENCE + Duration::from_secs(1));
+            sender.send(()).unwrap();
+            Ok(())
+        };
+        let Giving::Running(running) = Giving::begin(call) else { panic!() };
+        assert!(begun.elapsed() < PATIENCE + Duration::from_millis(900));
+        assert!(running.ended().is_none());
+        drop(running);
+        done.try_recv().unwrap();
+    }
+}
