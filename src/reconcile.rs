@@ -111,6 +111,7 @@ impl Reconciler {
     /// a signal came. What concerns one source, stack, binding or image alone ends nothing.
     pub fn turn(&mut self, session: &Session<'_>) -> Result<bool> {
         signal::check()?;
+        self.memory.turn_begun = Some(session.door.now().instant);
         self.reload(session)?;
         self.collect(session)?;
         self.stirred |= self.memory.waits_elsewhere;

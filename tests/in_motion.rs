@@ -142,7 +142,7 @@ fn a_source_that_is_unwatched_beside_a_waiting_run_is_left_by_it() {
     let run = scene.ops.spawn(["watch", &url]);
     scene.docker.wait_for_call("service ps");
     scene.ops.run(["unwatch", &url]).success();
-    run.wait().success().stdout_has("it is not watched any more");
+    run.wait().failure(1).stdout_has("it is not watched any more").error_has("is not watched any more");
     assert_eq!(scene.lab.services(&stack), [""; 0]);
 }
 
@@ -162,6 +162,42 @@ fn what_a_killed_run_left_in_motion_is_judged_by_the_next_look_without_another_d
     scene.reconcile().success().stdout_has(&format!("deployed  {stack}  new; converged in "));
     assert_eq!(scene.deploys(), [""; 0], "it was in motion already");
     scene.reconcile().success().stdout_has("1 unchanged");
+}
+
+#[test]
+fn what_others_change_while_a_deploy_is_in_motion_is_no_part_of_it() {
+    let Some(lab) = lab() else { return };
+    let scene = Scene::before(lab, FakeDocker::new()).timeout(90);
+    let stack = scene.stack("edited", &scene.on().update("monitor: 12s"));
+    let service = format!("{stack}_app");
+    scene.watch().success();
+    let environment = || scene.lab.spec(&service, "json .Spec.TaskTemplate.ContainerSpec.Env");
+    for (n, edit) in [(1, ["--env-add", "FOREIGN=1"]), (2, ["--replicas", "2"])] {
+        let app = scene.on().update("monitor: 12s").with(format!("environment: {{N: '{n}'}}"));
+        scene.change(&stack, &app).repo.commit("next");
+        scene.docker.forget();
+        let run = scene.ops.spawn(["reconcile"]);
+        wait_for("a second look", 60, || scene.docker.calls_with("service ps").len() > 1);
+        scene.lab.edit(&service, &edit);
+        let outcome = run.wait();
+        // Whether this run or the next one puts it back, nothing calls it deployed and leaves it.
+        if !outcome.stdout.contains("drifted") {
+            scene.reconcile().success().stdout_has("drifted: ");
+        }
+        assert_eq!(environment(), format!(r#"["N={n}"]"#), "{edit:?}");
+        assert!(scene.lab.spec(&service, "json .Spec.Mode").contains("\"Replicas\":1"));
+        scene.reconcile().success().stdout_has("1 unchanged");
+    }
+    // Removed altogether it is given again at once, not at the deadline.
+    let app = scene.on().update("monitor: 12s").with("environment: {N: '3'}");
+    scene.change(&stack, &app).repo.commit("next");
+    scene.docker.forget();
+    let run = scene.ops.spawn(["reconcile"]);
+    wait_for("a second look", 60, || scene.docker.calls_with("service ps").len() > 1);
+    scene.lab.docker(&["service", "rm", &service]);
+    let outcome = run.wait();
+    outcome.success().stdout_has("was removed by hand while it was deployed");
+    assert_eq!(environment(), r#"["N=3"]"#);
 }
 
 #[test]

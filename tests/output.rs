@@ -90,7 +90,7 @@ fn the_json_of_status_has_the_documented_fields_and_no_other() {
     lab.docker(&["service", "scale", "--detach", &format!("{up}_app=1")]);
     let status = ops.run(["status", "--json"]).failure(3).json();
 
-    assert_eq!(keys(&status), ["builds", "images", "repositories", "stacks"].into());
+    assert_eq!(keys(&status), ["builds", "images", "repositories", "stacks", "under_way"].into());
     let repository = &status["repositories"][0];
     assert_eq!(keys(repository), ["commit", "error", "last_watch", "url"].into());
     assert_eq!(
@@ -146,7 +146,10 @@ fn the_json_of_status_has_the_documented_fields_and_no_other() {
 #[test]
 fn the_json_of_nothing_has_the_same_shape() {
     let status = DockerOps::without_docker().run(["status", "--json"]).failure(1).json();
-    assert_eq!(status, serde_json::json!({"repositories": [], "stacks": [], "images": [], "builds": []}));
+    assert_eq!(
+        status,
+        serde_json::json!({"repositories": [], "stacks": [], "images": [], "builds": [], "under_way": []})
+    );
 }
 
 /// What must never reach a terminal: an escape sequence, a bell, a C1 control, a mark that turns the text.

@@ -183,6 +183,22 @@ fn a_stack_edited_by_hand_while_the_database_was_lost_is_what_the_source_says() 
 }
 
 #[test]
+fn a_name_stays_its_owner_s_while_it_is_disabled() {
+    let Some(scene) = Scene::new() else { return };
+    let (stack, other) = (scene.stack("web", &scene.off()), Repo::new());
+    scene.watch().success();
+    other.stack(&stack, &compose([("app", &scene.off().with("environment: {A: '2'}"))])).commit("first");
+    scene.run(&["watch", &other.url()]).failure(3).stdout_has("belongs to");
+    scene.repo.write("stacks.yaml", format!("- {{name: {stack}, enabled: false}}\n"));
+    scene.push().failure(3).stdout_has("removed").stdout_has("belongs to");
+    assert_eq!(scene.lab.services(&stack), [""; 0]);
+    scene.repo.write("stacks.yaml", format!("- name: {stack}\n"));
+    scene.push().failure(3).stdout_has("1 deployed, 1 failed");
+    let owner = scene.lab.label(&format!("{stack}_app"), "dockerops.repository");
+    assert!(owner.contains(scene.repo.path().to_str().unwrap()), "{owner}");
+}
+
+#[test]
 fn two_that_deploy_one_stack_say_so_and_undo_nothing_of_each_other() {
     let Some(scene) = Scene::new() else { return };
     let stack = scene.stack("two", &scene.off());

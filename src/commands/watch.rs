@@ -21,9 +21,11 @@ pub fn run(settings: &Settings, arguments: &WatchArgs) -> Result<Ending> {
     }
     let targets = vec![Target::new(source.clone(), None)];
     let tally = reconcile(&writer.session(), targets, &Options::default())?.tally;
-    if let Some(row) = writer.row_of(&source)? {
-        writer.report.watched(&row.url);
-    }
+    let Some(row) = writer.row_of(&source)? else {
+        let what = format!("`{source}` is not watched any more: another run ended that meanwhile");
+        return Err(fault(what, "see what it said; `dockerops watch` begins anew"));
+    };
+    writer.report.watched(&row.url);
     writer.report.summary(&tally, false);
     Ok(tally.into())
 }

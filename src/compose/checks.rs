@@ -12,6 +12,9 @@ use crate::yaml::Node;
 const MOST_ENTRIES: usize = 1000;
 const SECTIONS: [&str; 5] = ["services", "configs", "secrets", "networks", "volumes"];
 
+/// Tasks of one service.
+const MOST_TASKS: u64 = 1000;
+
 /// Readers of YAML 1.1 find no colon behind a longer key.
 const LONGEST_KEY: usize = 1024;
 
@@ -75,6 +78,32 @@ pub fn labels(tree: &Node, problems: &mut Collector) {
     }
 }
 
+/// Notes services of the interpolated `tree` of more tasks than can be looked at one by one.
+pub fn tasks(tree: &Node, problems: &mut Collector) {
+    for (word, service) in section(tree, "services") {
+        let replicas = service.get("deploy").and_then(|deploy| deploy.get("replicas"));
+        let count = replicas.as_ref().and_then(|node| number(node.text()?));
+        if let Some((node, count)) = replicas.zip(count).filter(|(_, count)| *count > MOST_TASKS) {
+            let what = format!(
+                "is {count}, more than the {MOST_TASKS} that are taken: every task of it is looked at"
+            );
+            problems.add(node.line, format!("services.{word}.deploy.replicas"), what);
+        }
+    }
+}
+
+/// An integer as readers of YAML 1.1 write it.
+fn number(text: &str) -> Option<u64> {
+    let digits = text.replace('_', "").to_ascii_lowercase();
+    let digits = digits.strip_prefix('+').unwrap_or(&digits);
+    for (prefix, base) in [("0x", 16), ("0o", 8), ("0b", 2), ("0", 8)] {
+        if let Some(rest) = digits.strip_prefix(prefix).filter(|rest| !rest.is_empty()) {
+            return u64::from_str_radix(rest, base).ok();
+        }
+    }
+    digits.parse().ok()
+}
+
 /// Notes configs and secrets of the interpolated `tree` that docker would look for nowhere, and find a folder.
 pub fn files(tree: &Node, problems: &mut Collector) {
     for name in Payload::ALL.map(Payload::section) {
@@ -123,5 +152,25 @@ fn refuse_reserved_labels(labels: Option<Rc<Node>>, path: &str, problems: &mut C
     for key in keys.iter().filter(|key| key.text().is_some_and(|text| text.starts_with("dockerops."))) {
         let what = "labels that begin with `dockerops.` say what DockerOps deployed; choose another name";
         problems.add(key.line, path, what);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_in_every_form() {
+        for (text, value) in [
+            ("15000", 15_000),
+            ("15_000", 15_000),
+            ("0x3a98", 15_000),
+            ("035230", 15_000),
+            ("0", 0),
+            ("+7", 7),
+        ] {
+            assert_eq!(number(text), Some(value), "{text}");
+        }
+        assert_eq!(number("x"), None);
     }
 }

@@ -266,6 +266,7 @@ fn render(
     let effective = tags::with_plain_externals(&effective, &mut problems);
     checks::labels(&effective, &mut problems);
     checks::files(&effective, &mut problems);
+    checks::tasks(&effective, &mut problems);
     let services = services(&effective).map_err(|error| {
         // `app:${TAG}` without a tag, most likely.
         whole(match dropped::variables(&variables.unset()) {

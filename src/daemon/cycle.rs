@@ -94,6 +94,8 @@ impl Daemon {
         for run in earlier {
             let tally = self.reconciler.tally(run.sources.keys(), &run.stacks);
             let moving = self.reconciler.moving(run.sources.keys());
+            // What was told once is not told of the next cycle.
+            self.reconciler.forget_ended(run.sources.keys());
             let nothing = Some(format!("{}; still in motion: `{}`", tally.words(false), moving.join("`, `")));
             self.end(&run, &Ok(Done { tally, watched: Vec::new(), nothing }));
         }

@@ -57,7 +57,6 @@ fn unread(task: &Task<'_>, facts: &Facts<'_>) -> Decision {
     let drifts = drift::compare(row, &task.live);
     match &row.error {
         Some(error) if row.held => Decision::blocked(error, Until::SourceChanges),
-        Some(error) if facts.is_overtaken => Decision::refused(error),
         _ if row.status == StackStatus::Error => {
             Decision::blocked("its source was not read", Until::Selected { well: false })
         }
@@ -209,7 +208,13 @@ fn difference(
             None => {
                 without_docker(How::Adopt, "adopted: images, replicas and environment are as the source says")
             }
-            Some(what) => deploy(format!("drifted while nobody looked: {what}")),
+            Some(what) if desired.entry.drift == DriftPolicy::Correct => {
+                deploy(format!("drifted while nobody looked: {what}"))
+            }
+            Some(what) => {
+                let text = format!("adopted; drifted while nobody looked, left as it is: {what}");
+                without_docker(How::Adopt, &text)
+            }
         }
     };
     let roll = |drifts| {
@@ -233,6 +238,10 @@ fn difference(
     let Some(row) = task.applied() else { return adopt_or(first_reason(&task.live)) };
     if row.status == StackStatus::Error {
         return match &row.error {
+            Some(_) if row.held && removed_by_hand(rendered, task).is_some() => {
+                let service = removed_by_hand(rendered, task).unwrap_or_default();
+                deploy(format!("the last attempt failed, and `{service}` was removed by hand"))
+            }
             Some(error) if row.held && row.commit.as_deref() == Some(facts.commit) => {
                 let rolls = row.hash == rendered.fingerprint && !facts.rolls.is_empty();
                 if rolls { roll(Vec::new()) } else { Decision::blocked(error, Until::SourceChanges) }
@@ -266,7 +275,7 @@ fn ready(facts: &Facts<'_>, apply: Apply) -> Decision {
         Dependency::Moving | Dependency::Building => None,
     });
     if let Some((name, held)) = failed {
-        let until = if held { Until::SourceChanges } else { Until::NextRun };
+        let until = if held { Until::DependencyHeld } else { Until::NextRun };
         return Decision::blocked(format!("not deployed: it depends on `{name}`, which failed"), until);
     }
     match facts.dependencies.first() {
@@ -288,6 +297,15 @@ fn ready(facts: &Facts<'_>, apply: Apply) -> Decision {
         Some(image) => Decision::blocked(format!("`{image}` is being pulled"), Until::Pull),
         None => Decision::Apply(apply),
     }
+}
+
+/// A service that was there once, and is not any more: nothing is kept by leaving that as it is.
+fn removed_by_hand(rendered: &RenderedStack, task: &Task<'_>) -> Option<String> {
+    let row = task.recorded.filter(|row| !row.hash.is_empty())?;
+    let names = rendered.services.iter().map(|service| rendered.name.scope(&service.name));
+    names
+        .into_iter()
+        .find(|name| row.services.contains_key(name) && !task.live.iter().any(|live| live.name == *name))
 }
 
 /// Whether it runs another image than the one docker noted when the stack was deployed. Where the note is gone,

@@ -97,6 +97,8 @@ pub enum Until {
     NextRun,
     /// A change of its source, or a run by force.
     SourceChanges,
+    /// What it depends on being right again, which waits for a change of its source.
+    DependencyHeld,
     /// A look at what came of it, which docker does not allow just now. Nothing is recorded: it is in motion.
     Seen,
     /// A run that is for it.
@@ -119,7 +121,7 @@ impl Until {
 
     /// Whether the stack has failed until then.
     pub fn is_failure(self) -> bool {
-        matches!(self, Self::NextRun | Self::SourceChanges | Self::Seen)
+        matches!(self, Self::NextRun | Self::SourceChanges | Self::DependencyHeld | Self::Seen)
     }
 }
 

@@ -16,8 +16,6 @@ pub struct Facts<'a> {
     pub forced: Option<&'a str>,
     /// Whether it is being given to docker just now.
     pub is_being_given: bool,
-    /// Whether another run has read its source since: that one decides, and what it comes to counts here too.
-    pub is_overtaken: bool,
     /// Another watched source that has its name.
     pub owner: Option<&'a str>,
     /// The watched source that hands it over to this one.
@@ -104,7 +102,6 @@ impl Default for Facts<'_> {
             is_selected: true,
             forced: None,
             is_being_given: false,
-            is_overtaken: false,
             owner: None,
             predecessor: None,
             handover: None,

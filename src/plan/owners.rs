@@ -11,12 +11,16 @@ use crate::state::{StackRow, StackStatus};
 /// Who owns which name: folded stack name → source identity.
 pub type Claims = BTreeMap<String, String>;
 
-/// Who owns the names that are taken: by the labels of live services, then by the rows of deployed stacks.
+/// Who owns the names that are taken: by the labels of live services, then by the rows of stacks
+/// that are deployed, or listed as disabled.
 pub fn claims(watched: &[(String, Vec<StackRow>)], swarm: &Swarm) -> Claims {
     let mut claims = Claims::new();
-    for (source, rows) in watched {
-        for row in rows.iter().filter(|row| row.status == StackStatus::Deployed) {
-            claims.entry(fold(&row.name)).or_insert_with(|| source.clone());
+    // Who has it deployed goes before who lists it as disabled.
+    for status in [StackStatus::Deployed, StackStatus::Stopped] {
+        for (source, rows) in watched {
+            for row in rows.iter().filter(|row| row.status == status) {
+                claims.entry(fold(&row.name)).or_insert_with(|| source.clone());
+            }
         }
     }
     for service in &swarm.services {

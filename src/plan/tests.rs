@@ -135,6 +135,7 @@ fn motion(hash: &str) -> Motion {
         drift: DriftPolicy::Correct,
         depends_on: Vec::new(),
         services: BTreeMap::new(),
+        specs: BTreeMap::new(),
         versions: crate::state::Versions::default(),
         text: String::new(),
     };
@@ -294,13 +295,6 @@ fn what_was_not_read_stays_as_it_is() {
         (scaled(DriftPolicy::Ignore), "in sync"),
         (unread(Case::held()), "SourceChanges: rolled back"),
         (unread(Case::held()).with(|case| case.row().held = false), "Selected { well: false }"),
-        (
-            unread(Case::held()).with(|case| {
-                case.row().held = false;
-                case.facts.is_overtaken = true;
-            }),
-            "NextRun: rolled back",
-        ),
         (unread(Case::deployed()).with(|case| case.motion = Some(motion("h2"))), "in motion"),
     ]);
 }
@@ -441,7 +435,7 @@ fn other_lines_whose_order_matters() {
         (
             Case::new()
                 .with(|case| case.facts.dependencies.push((name("db"), Dependency::Failed { held: true }))),
-            "SourceChanges: not deployed: it depends on `db`, which failed",
+            "DependencyHeld: not deployed: it depends on `db`, which failed",
         ),
         (
             Case::new().with(|case| case.facts.dependencies.push((name("db"), Dependency::Building))),

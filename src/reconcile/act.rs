@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::command::command_after;
 use super::contain::Contain;
-use super::giving::Giving;
+use super::giving::{AT_ONCE, Giving, patience};
 use super::images::Pulled;
 use super::memory::Given;
 use super::source::{Content, WatchedSource};
@@ -57,6 +57,10 @@ impl Reconciler {
         if let Pulled::UnderWay = self.bring(session, key, &rendered, resolve, swarm)? {
             return Ok(());
         }
+        // One of those that go on ends first.
+        if self.memory.giving.len() >= AT_ONCE {
+            return Ok(());
+        }
         session.report.waiting(key.stack.as_str(), "is being deployed");
         let source = self.source(key)?;
         let commit = source.commit().unwrap_or_default().to_owned();
@@ -66,7 +70,9 @@ impl Reconciler {
         for service in edited {
             session.door.forget_image(service)?;
         }
-        match session.door.deploy(&complete, &ownership, resolve, &session.places.checkouts)? {
+        let begun = self.memory.turn_begun.unwrap_or_else(|| session.door.now().instant);
+        let patience = patience(session.door.now().instant.duration_since(begun));
+        match session.door.deploy(&complete, &ownership, resolve, &session.places.checkouts, patience)? {
             Giving::Done(result) => {
                 result?;
                 self.set_in_motion(session, key, &rendered, GivenHow::Deploy, reason, BTreeMap::new())
@@ -168,6 +174,7 @@ impl Reconciler {
                 .iter()
                 .map(|service| (rendered.name.scope(&service.name), image(service)))
                 .collect(),
+            specs: BTreeMap::new(),
             versions: Versions {
                 configs: of(Payload::Config),
                 secrets: of(Payload::Secret),
@@ -242,7 +249,8 @@ impl Reconciler {
             return Ok(());
         }
         let held = blocked.until == Until::SourceChanges;
-        let told = if held { format!("{}{HELD}", blocked.why) } else { blocked.why.clone() };
+        let is_held = held || blocked.until == Until::DependencyHeld;
+        let told = if is_held { with_held(&blocked.why) } else { blocked.why.clone() };
         let is_new = self.memory.told.insert((key.clone(), told.clone()));
         let source = self.source(key)?;
         if is_new {
@@ -274,12 +282,17 @@ impl Reconciler {
         let until = if held { Until::SourceChanges } else { Until::NextRun };
         self.memory.tried.insert(key.clone(), Tried::Failed { why: why.to_owned(), held });
         self.memory.ended.remove(key);
-        let told = if held { format!("{why}{HELD}") } else { why.to_owned() };
-        self.memory.told.insert((key.clone(), told));
+        let told = if held { with_held(why) } else { why.to_owned() };
+        self.memory.told.insert((key.clone(), told.clone()));
         self.memory.decided(key, Decision::blocked(why, until));
         self.stirred = true;
         let source = self.source(key)?;
-        session.report.failed(source.subject(&key.stack), why);
+        if held {
+            // It stays so: later cycles do not tell it again.
+            session.report.stays_failed(source.subject(&key.stack), &told);
+        } else {
+            session.report.failed(source.subject(&key.stack), &told);
+        }
         let Some(record) = source.record(&key.stack, Some(why)) else { return Ok(()) };
         let Some(rendered) = source.desired(&key.stack).and_then(DesiredStack::rendered) else {
             return session.state.record(&Record { held, ..record });
@@ -289,6 +302,14 @@ impl Reconciler {
         let services = first.then(|| unapplied(rendered));
         session.state.record(&Record { held, services, ..record })?;
         session.state.note_text(&key.stack, &source.url, &rendered.shown(), false)
+    }
+}
+
+/// That it is held stands behind our own words, before those of docker and of tasks.
+fn with_held(why: &str) -> String {
+    match why.split_once('\n') {
+        Some((first, rest)) => format!("{first}{HELD}\n{rest}"),
+        None => format!("{why}{HELD}"),
     }
 }
 

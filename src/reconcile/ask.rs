@@ -47,6 +47,10 @@ impl Reconciler {
                 row.asked = session.state.note_asked(row)?;
                 source.asked = row.asked;
             }
+            if let (Some(error), Some(row)) = (&source.unreachable, &source.row) {
+                session.report.source_failed(&source.url, error);
+                session.state.note_sync(row, None, Some(&format!("{error:#}")))?;
+            }
             self.look_after(source);
         }
         builds::survey(session, &mut self.sources, &watched, &swarm)?;
@@ -86,7 +90,7 @@ impl Reconciler {
         drop(before);
         if let Some(before) = serving {
             let goes_on = !is_forced && target.waits.is_some() && target.waits == before.head;
-            return (WatchedSource { wish, goes_on, ..before }, None);
+            return (WatchedSource { wish, goes_on, unreachable: head.err(), ..before }, None);
         }
         let (content, work) = match head {
             Err(error) => (Content::Failed(error), None),
@@ -112,6 +116,7 @@ impl Reconciler {
             forced: BTreeMap::new(),
             asked: 0,
             copied: BTreeMap::new(),
+            unreachable: None,
             is_overtaken: false,
             is_settled: false,
             goes_on: false,
@@ -189,7 +194,13 @@ fn is_off(known: &Watched, swarm: &Swarm) -> bool {
         known.stacks.iter().any(|stack| stack.name == *name && stack.status != StackStatus::Stopped)
             || known.motions.iter().any(|motion| motion.name == *name)
     };
+    // Of what is held nothing may be left.
+    let is_gone = |stack: &StackRow| {
+        let missing = |name: &String| !swarm.services.iter().any(|service| service.name == *name);
+        stack.held && !stack.hash.is_empty() && stack.services.keys().any(missing)
+    };
     known.stacks.iter().any(to_correct)
+        || known.stacks.iter().any(is_gone)
         || swarm
             .services
             .iter()

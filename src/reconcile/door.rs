@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 
@@ -88,6 +89,7 @@ pub trait Door: fmt::Debug {
         ownership: &Ownership,
         resolve: ResolveImage,
         folder: &Path,
+        patience: Duration,
     ) -> Result<Giving>;
     /// Gives a service a new image.
     fn roll(&self, roll: &Roll, command: Option<&[String]>) -> Result<()>;
@@ -207,10 +209,11 @@ impl Door for World {
         ownership: &Ownership,
         resolve: ResolveImage,
         folder: &Path,
+        patience: Duration,
     ) -> Result<Giving> {
         let (text, copies) = (rendered.text(ownership)?, rendered.copies(folder)?);
         let (docker, name) = (self.docker.clone(), rendered.name.clone());
-        Ok(Giving::begin(move || {
+        Ok(Giving::begin(patience, move || {
             docker.deploy(Deployment { name: &name, text, folder: copies.path(), resolve })
         }))
     }

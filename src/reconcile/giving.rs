@@ -13,6 +13,15 @@ use crate::state::WorkKind;
 
 /// So long a turn waits for a call; most take less.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// So long a turn waits for all its calls; those that begin later go on beside the loop at once.
+const ALL_PATIENCE: Duration = Duration::from_secs(4);
+/// So many calls go on beside the loop at a time.
+pub const AT_ONCE: usize = 8;
+
+/// How long a call may be waited for that begins so long after its turn.
+pub fn patience(turn: Duration) -> Duration {
+    if turn < ALL_PATIENCE { PATIENCE } else { Duration::ZERO }
+}
 
 /// A call of docker.
 #[derive(Debug)]
@@ -31,8 +40,8 @@ pub struct Running {
 }
 
 impl Giving {
-    /// Begins `call`.
-    pub fn begin(call: impl FnOnce() -> Result<()> + Send + 'static) -> Self {
+    /// Begins `call`, and waits for it as long as `patience` lasts.
+    pub fn begin(patience: Duration, call: impl FnOnce() -> Result<()> + Send + 'static) -> Self {
         let (sender, result) = mpsc::channel();
         let work = move || drop(sender.send(call()));
         let thread = match thread::Builder::new().name("deploy".into()).spawn(work) {
@@ -40,7 +49,7 @@ impl Giving {
             Err(error) => return Self::Done(Err(anyhow!("cannot start a thread: {error}"))),
         };
         let running = Running { result, thread: Some(thread) };
-        match running.result.recv_timeout(PATIENCE) {
+        match running.result.recv_timeout(patience) {
             Ok(result) => Self::Done(result),
             Err(RecvTimeoutError::Timeout) => Self::Running(running),
             Err(RecvTimeoutError::Disconnected) => Self::Done(Err(cut_off())),
@@ -102,7 +111,7 @@ mod tests {
     #[test]
     fn a_call_that_takes_long_goes_on_and_is_waited_for_at_the_end() {
         let begun = Instant::now();
-        let Giving::Done(Err(error)) = Giving::begin(|| Err(anyhow!("no"))) else { panic!() };
+        let Giving::Done(Err(error)) = Giving::begin(PATIENCE, || Err(anyhow!("no"))) else { panic!() };
         assert_eq!(error.to_string(), "no");
         let (sender, done) = mpsc::channel();
         let call = move || {
@@ -110,7 +119,7 @@ mod tests {
             sender.send(()).unwrap();
             Ok(())
         };
-        let Giving::Running(running) = Giving::begin(call) else { panic!() };
+        let Giving::Running(running) = Giving::begin(PATIENCE, call) else { panic!() };
         assert!(begun.elapsed() < PATIENCE + Duration::from_millis(900));
         assert!(running.ended().is_none());
         drop(running);

@@ -16,13 +16,18 @@ use crate::watched::{Watched, watched};
 
 /// Judges the stacks of `watched`, says what is degraded, and notes where that begins and ends. `swarm` is as it is
 /// now. One call of docker, none where nothing is deployed, one more where something is wrong.
-pub fn judge(session: &Session<'_>, watched: &[Watched], swarm: &Swarm) -> Result<BTreeSet<Key>> {
+pub fn judge(
+    session: &Session<'_>,
+    watched: &[Watched],
+    swarm: &Swarm,
+    dry_run: bool,
+) -> Result<BTreeSet<Key>> {
     let look = session.door.health(swarm, &stacks_of(watched))?;
     let mut degraded = BTreeSet::new();
     for known in watched {
         for row in &known.stacks {
             let verdict = health::judge(row, &known.motions, swarm, &look);
-            note(session, known, row, &verdict)?;
+            note(session, known, row, &verdict, dry_run)?;
             if verdict.is_degraded() {
                 degraded.insert(Key::new(&known.identity, &row.name));
             }
@@ -31,18 +36,24 @@ pub fn judge(session: &Session<'_>, watched: &[Watched], swarm: &Swarm) -> Resul
     Ok(degraded)
 }
 
-fn note(session: &Session<'_>, known: &Watched, row: &StackRow, verdict: &Verdict) -> Result<()> {
+fn note(
+    session: &Session<'_>,
+    known: &Watched,
+    row: &StackRow,
+    verdict: &Verdict,
+    dry_run: bool,
+) -> Result<()> {
     let subject =
         Subject { repository: Some(&known.row.url), stack: row.name.as_str(), commit: row.commit.as_deref() };
     match (verdict.health, &row.degraded) {
         (Health::Degraded, since) => {
             let why = verdict.why().unwrap_or_default();
             session.report.degraded(subject, &why, &verdict.troubled(), since.is_none());
-            if since.is_none() {
+            if since.is_none() && !dry_run {
                 session.state.note_degraded(row)?;
             }
         }
-        (Health::Healthy, Some(since)) => {
+        (Health::Healthy, Some(since)) if !dry_run => {
             session.report.recovered(subject, &format!("runs as Git says again{}", lasted(since)));
             session.state.note_recovered(row)?;
         }
@@ -75,7 +86,8 @@ impl Reconciler {
         }
         // What was done since is not in it.
         let anew = self.memory.has_acted.then(|| session.door.observe()).transpose()?;
-        self.memory.degraded.extend(judge(session, &watched, anew.as_ref().unwrap_or(before))?);
+        let swarm = anew.as_ref().unwrap_or(before);
+        self.memory.degraded.extend(judge(session, &watched, swarm, self.options.dry_run)?);
         Ok(())
     }
 }

@@ -45,7 +45,7 @@ impl Reconciler {
             let known = watched.iter().find(|known| known.row.id == row.id);
             match known {
                 Some(known) => {
-                    let before = std::mem::take(&mut source.motions);
+                    let before = source.motions.clone();
                     source.recorded(known);
                     let gone = before.into_iter().filter(|motion| source.motion(&motion.name).is_none());
                     ended.extend(gone.map(|motion| (Key::new(&source.id, &motion.name), motion)));
@@ -220,7 +220,6 @@ impl Reconciler {
             commit: source.commit().unwrap_or_default(),
             is_being_given: self.memory.giving.contains_key(key)
                 || gathered.elsewhere.contains(key.stack.as_str()),
-            is_overtaken: source.is_overtaken,
             is_selected: source.wish.selection.holds(&key.stack),
             forced,
             owner: gathered.owners.get(key).map(String::as_str),
@@ -254,7 +253,7 @@ impl Reconciler {
                 Until::NextRun | Until::Seen | Until::Selected { well: false } => {
                     Some(Dependency::Failed { held: false })
                 }
-                Until::SourceChanges => Some(Dependency::Failed { held: true }),
+                Until::SourceChanges | Until::DependencyHeld => Some(Dependency::Failed { held: true }),
                 Until::Selected { well: true } | Until::NewOwner => None,
                 Until::Given | Until::Pull | Until::Dependency | Until::Others | Until::Handover => {
                     Some(Dependency::Moving)
@@ -400,6 +399,12 @@ impl Reconciler {
             })
     }
 
+    /// What came to its end was told of.
+    pub fn forget_ended<'a>(&mut self, ids: impl IntoIterator<Item = &'a String>) {
+        let ids: BTreeSet<_> = ids.into_iter().collect();
+        self.memory.ended.retain(|key, _| !ids.contains(&key.source));
+    }
+
     /// The stacks of these sources that have not come to rest.
     pub fn moving<'a>(&self, ids: impl IntoIterator<Item = &'a String>) -> Vec<String> {
         let ids: BTreeSet<_> = ids.into_iter().collect();
@@ -433,7 +438,13 @@ impl Reconciler {
 
     /// What came of the run.
     pub fn outcome(&self) -> Outcome {
-        Outcome { tally: self.memory.tally(|_| true, &Selection::All) }
+        let mut tally = self.memory.tally(|_| true, &Selection::All);
+        // What the run that read it since came to counts here too.
+        let overtaken = self.sources.iter().filter(|source| source.is_overtaken);
+        let failed =
+            overtaken.flat_map(|source| &source.stacks).filter(|row| row.status == StackStatus::Error);
+        tally.failed += failed.count();
+        Outcome { tally }
     }
 }
 

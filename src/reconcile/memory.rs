@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Instant;
 
 use super::giving::Running;
 use super::objects::Objects;
@@ -64,6 +65,8 @@ pub struct Memory {
     pub removing: BTreeMap<Key, Removing>,
     /// What looks remember of the services of a stack in motion.
     pub watches: BTreeMap<Key, BTreeMap<String, Watch>>,
+    /// When the turn began.
+    pub turn_begun: Option<Instant>,
     /// The stacks that are being given to docker.
     pub giving: BTreeMap<Key, Given>,
     /// Whether another run is giving one of the stacks to docker.
@@ -121,7 +124,7 @@ pub struct Given {
 #[derive(Debug, Clone, Copy)]
 pub struct Removing {
     /// Since when.
-    pub since: std::time::Instant,
+    pub since: Instant,
     /// Whether the manifest still lists it, as disabled.
     pub disabled: bool,
 }

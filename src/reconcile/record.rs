@@ -1,6 +1,7 @@
 //! What is in motion is judged and recorded at every look; what came to rest is settled.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -12,6 +13,7 @@ use super::source::{Content, WatchedSource};
 use super::words::with_last_words;
 use super::{Key, Reconciler, Session, clean, retire};
 use crate::clock::Moment;
+use crate::compose::FINGERPRINT;
 use crate::convergence::{Progress, Watch, judge};
 use crate::docker::service::Service;
 use crate::docker::task::Task;
@@ -20,6 +22,9 @@ use crate::image::ImageRef;
 use crate::plan::{Decision, Tried, Until};
 use crate::state::{AppliedService, Given, GivenHow, Motion, Record, StackRow, StackStatus};
 use crate::watched::watched;
+
+/// So long after docker took a stack its services are there, or somebody removed them.
+const CREATED: Duration = Duration::from_secs(10);
 
 impl Reconciler {
     /// One look at all stacks in motion: those that converged, and those that will not, are recorded.
@@ -55,6 +60,11 @@ impl Reconciler {
         self.memory.blind_looks = 0;
         let now = session.door.now();
         for (key, motion, given) in motions {
+            if let Some(why) = lost(&motion, &given, &swarm).filter(|_| now.age(motion.since) > CREATED) {
+                self.put_back(session, &key, &why)?;
+                continue;
+            }
+            let given = self.first_seen(session, &key, given, &swarm)?;
             let watches = self.memory.watches.entry(key.clone()).or_default();
             let late = now.age(motion.since) >= session.deploy_timeout;
             match judge_stack(&key, &given, &swarm, &tasks, watches, now) {
@@ -80,6 +90,50 @@ impl Reconciler {
                 Err(Progress::Done) => {}
             }
         }
+        Ok(())
+    }
+
+    /// Notes the specs of what docker was given at the first look at all of it.
+    fn first_seen(
+        &mut self,
+        session: &Session<'_>,
+        key: &Key,
+        mut given: Given,
+        swarm: &Swarm,
+    ) -> Result<Given> {
+        let live: BTreeMap<_, _> =
+            swarm.of_stack(&key.stack).map(|live| (live.name.clone(), live.summary.clone())).collect();
+        let is_whole = given.services.keys().all(|name| live.contains_key(name));
+        if !given.specs.is_empty() || !is_whole {
+            return Ok(given);
+        }
+        given.specs = live;
+        let Some(source) = self.sources.iter_mut().find(|source| source.id == key.source) else {
+            return Ok(given);
+        };
+        if let Some(motion) = source.motions.iter_mut().find(|motion| motion.name == key.stack) {
+            motion.given = Some(given.clone());
+            session.state.note_motion(motion)?;
+        }
+        Ok(given)
+    }
+
+    /// What docker was given is not what is there: somebody removed or replaced it meanwhile. It is given again, once
+    /// a run.
+    fn put_back(&mut self, session: &Session<'_>, key: &Key, why: &str) -> Result<()> {
+        if !self.memory.told.insert((key.clone(), "put back".into())) {
+            return self.fail(session, key, why, false);
+        }
+        let Some(source) = self.sources.iter_mut().find(|source| source.id == key.source) else {
+            return Ok(());
+        };
+        source.motions.retain(|known| known.name != key.stack);
+        session.report.note(source.subject(&key.stack), &format!("{why}; it is deployed again"));
+        if let Some(row) = &source.row {
+            session.state.forget_motion(row, &key.stack)?;
+        }
+        self.memory.watches.remove(key);
+        self.stirred = true;
         Ok(())
     }
 
@@ -143,6 +197,9 @@ impl Reconciler {
         };
         session.state.record(&record)?;
         session.state.note_text(&key.stack, &source.url, &given.text, true)?;
+        if given.how == GivenHow::Adopt {
+            session.state.forget_convergence(&key.stack, &source.url)?;
+        }
         self.memory.converged.push(Converged { key: key.clone(), versions: given.versions.clone() });
         self.memory.ended.insert(key.clone(), Ended::Deployed);
         self.memory.happened.deployed += 1;
@@ -181,7 +238,8 @@ impl Reconciler {
     pub fn rest(&mut self, session: &Session<'_>, swarm: &Swarm) -> Result<()> {
         self.settle_blocks();
         if self.options.dry_run {
-            return Ok(());
+            let all = self.sources.iter().map(|source| source.id.clone()).collect();
+            return self.judge_health(session, &all, swarm);
         }
         self.reload(session)?;
         let mut at_rest = BTreeSet::new();
@@ -197,13 +255,13 @@ impl Reconciler {
         if !at_rest.is_empty() {
             self.judge_health(session, &at_rest, swarm)?;
         }
+        retire::retire(session, &std::mem::take(&mut self.memory.converged))?;
         if self.is_under_way() || !std::mem::take(&mut self.memory.has_settled) {
             return Ok(());
         }
         if self.sources.iter().any(|source| !matches!(source.content, Content::Unchanged | Content::Waits)) {
             session.state.recount_images()?;
         }
-        retire::retire(session, &std::mem::take(&mut self.memory.converged))?;
         let changed = std::mem::take(&mut self.memory.has_acted);
         clean::clean_after_run(session, &watched(session.state)?, swarm, changed)
     }
@@ -233,6 +291,11 @@ impl Reconciler {
     /// Writes what is now true of a source as a whole.
     fn settle(&self, session: &Session<'_>, source: &WatchedSource) -> Result<()> {
         let Some(row) = &source.row else { return Ok(()) };
+        // The run that read it since has the last word.
+        if source.is_overtaken {
+            return Ok(());
+        }
+        let unreachable = source.unreachable.as_ref().map(|error| format!("{error:#}"));
         match &source.content {
             Content::Unchanged => session.state.note_unchanged(&[row]),
             Content::Waits => Ok(()),
@@ -249,10 +312,21 @@ impl Reconciler {
                     source.clean_bindings(session)?;
                 }
                 session.state.forget_builds(row, &read.image_names())?;
-                session.state.note_sync(row, source.commit().filter(|_| is_whole), None)
+                session.state.note_sync(row, source.commit().filter(|_| is_whole), unreachable.as_deref())
             }
         }
     }
+}
+
+/// What of a deploy in motion somebody removed, or deployed anew.
+fn lost(motion: &Motion, given: &Given, swarm: &Swarm) -> Option<String> {
+    given.services.keys().find_map(|name| {
+        let Some(live) = swarm.services.iter().find(|live| live.name == *name) else {
+            return Some(format!("`{name}` was removed by hand while it was deployed"));
+        };
+        let is_ours = live.labels.get(FINGERPRINT) == Some(&motion.hash) || given.how == GivenHow::Roll;
+        (!is_ours).then(|| format!("`{name}` was deployed by somebody else meanwhile"))
+    })
 }
 
 /// The stack's services if all are done, else the worst that can be said of it.
@@ -335,8 +409,10 @@ fn rolled(row: Option<&StackRow>, rolls: &[Roll], live: &[Service]) -> BTreeMap<
 
 fn applied(given: &Given, live: &[Service]) -> BTreeMap<String, AppliedService> {
     let service = |(name, image): (&String, &Option<String>)| {
-        let spec =
-            live.iter().find(|live| live.name == *name).map(|live| live.summary.clone()).unwrap_or_default();
+        // What a hand edited since it was given is drift.
+        let seen = given.specs.get(name).filter(|_| !live.is_empty()).cloned();
+        let now = || live.iter().find(|live| live.name == *name).map(|live| live.summary.clone());
+        let spec = seen.or_else(now).unwrap_or_default();
         (name.clone(), AppliedService { image: image.clone(), spec })
     };
     given.services.iter().map(service).collect()

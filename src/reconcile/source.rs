@@ -45,6 +45,8 @@ pub struct WatchedSource {
     pub copied: BTreeMap<String, Result<(), String>>,
     /// How often it had been read when this run read it; see `SourceRow::asked`.
     pub asked: i64,
+    /// Why its remote could not be asked since it was read.
+    pub unreachable: Option<anyhow::Error>,
     /// Whether another run has read it since, and decides about it.
     pub is_overtaken: bool,
     /// Whether what became of it was recorded.
@@ -124,6 +126,8 @@ impl WatchedSource {
     /// Takes over what the database knows by now. Where another run has read it since, that one decides, and this one
     /// only looks on.
     pub fn recorded(&mut self, known: &Watched) {
+        let before: Vec<_> =
+            self.motions.iter().map(|motion| (motion.name.clone(), motion.hash.clone())).collect();
         if known.row.asked > self.asked && self.asked > 0 {
             (self.content, self.forced) = (Content::Unchanged, BTreeMap::new());
             self.is_overtaken = true;
@@ -133,6 +137,10 @@ impl WatchedSource {
         self.stacks.clone_from(&known.stacks);
         self.builds.clone_from(&known.builds);
         self.motions.clone_from(&known.motions);
+        if self.is_overtaken {
+            // What the other run sets in motion from now on is its own to wait for.
+            self.motions.retain(|motion| before.contains(&(motion.name.clone(), motion.hash.clone())));
+        }
     }
 
     /// All stacks that it lists, that the database knows of it, or whose labels name it.

@@ -59,6 +59,9 @@ pub struct Repository {
     pub error: Option<String>,
 }
 
+/// The status of a stack of which nobody has seen a version converge, or whose last one failed, while one is deployed.
+const DEPLOYING: &str = "deploying";
+
 /// One stack.
 #[derive(Debug, Serialize)]
 pub struct Stack {
@@ -68,7 +71,7 @@ pub struct Stack {
     pub repository: String,
     /// Its compose file.
     pub compose_path: String,
-    /// `deployed`, `stopped` or `error`.
+    /// `deployed`, `stopped`, `error` or `deploying`.
     pub status: &'static str,
     /// The fingerprint that converged; empty if none did.
     pub hash: String,
@@ -195,7 +198,11 @@ pub fn gather(watched: &[Watched], images: &[ImageRow], work: &[Work], swarm: &S
             .collect(),
         stacks: watched
             .iter()
-            .flat_map(|known| known.stacks.iter().map(|row| stack(known, row, swarm, look)))
+            .flat_map(|known| {
+                let rows = known.stacks.iter().map(|row| stack(known, row, swarm, look));
+                let is_first = |motion: &&Motion| !known.stacks.iter().any(|row| row.name == motion.name);
+                rows.chain(known.motions.iter().filter(is_first).map(|motion| first(known, motion, swarm)))
+            })
             .collect(),
         images: images
             .iter()
@@ -249,6 +256,8 @@ fn stack(known: &Watched, row: &StackRow, swarm: &Swarm, look: &Look) -> Stack {
         let service = swarm.of_stack(&row.name).find(|service| service.name == name);
         service.and_then(|live| live.labels.get(FINGERPRINT)).is_some_and(|live| *live != row.hash)
     };
+    // What failed before is not what is being deployed.
+    let moves = known.motions.iter().any(|motion| motion.name == row.name);
     let verdict = health::judge(row, &known.motions, swarm, look);
     let of_service = |service: &Service| verdict.services.get(&service.name).map(|it| live(service, it));
     let services: Vec<_> = swarm.of_stack(&row.name).filter(|_| !foreign).filter_map(of_service).collect();
@@ -256,14 +265,14 @@ fn stack(known: &Watched, row: &StackRow, swarm: &Swarm, look: &Look) -> Stack {
         name: row.name.to_string(),
         repository: without_credentials(&row.repository_url),
         compose_path: row.compose_path.clone(),
-        status: row.status.as_str(),
+        status: if moves && row.status == StackStatus::Error { DEPLOYING } else { row.status.as_str() },
         hash: row.hash.clone(),
         commit: row.commit.clone(),
-        error: row.error.as_deref().map(told),
+        error: row.error.as_deref().filter(|_| !moves).map(told),
         health: verdict.health,
         why: verdict.why().as_deref().map(told),
         degraded_since: row.degraded.clone().filter(|_| verdict.is_degraded()),
-        held: row.held,
+        held: row.held && !moves,
         drift_policy: row.drift.as_str(),
         updating: row.status == StackStatus::Deployed && services.iter().any(|service| newer(&service.name)),
         drift: drift::find(row, swarm)
@@ -272,6 +281,38 @@ fn stack(known: &Watched, row: &StackRow, swarm: &Swarm, look: &Look) -> Stack {
             .map(drifted)
             .collect(),
         services,
+        rendered: None,
+    }
+}
+
+/// A stack that is deployed for the first time, of which no row tells.
+fn first(known: &Watched, motion: &Motion, swarm: &Swarm) -> Stack {
+    let given = motion.given.as_ref();
+    let service = |service: &Service| LiveService {
+        name: service.name.clone(),
+        image: service.summary.get("image").cloned().unwrap_or_default(),
+        running: service.running,
+        wanted: service.wanted,
+        restarts: 0,
+        last_restart: None,
+        error: None,
+    };
+    Stack {
+        name: motion.name.to_string(),
+        repository: without_credentials(&known.row.url),
+        compose_path: given.map(|given| given.compose_path.clone()).unwrap_or_default(),
+        status: DEPLOYING,
+        hash: String::new(),
+        commit: given.map(|given| given.commit.clone()),
+        error: None,
+        health: Health::Deploying,
+        why: None,
+        degraded_since: None,
+        held: false,
+        drift_policy: given.map(|given| given.drift).unwrap_or_default().as_str(),
+        updating: true,
+        drift: Vec::new(),
+        services: swarm.of_stack(&motion.name).map(service).collect(),
         rendered: None,
     }
 }
@@ -288,7 +329,7 @@ impl Stack {
         self.error.is_some()
             || self.is_degraded()
             || to_correct
-            || matches!(self.health, Health::Error | Health::Unknown)
+            || matches!(self.health, Health::Error | Health::Unknown | Health::Deploying)
     }
 }
 

@@ -14,7 +14,12 @@ use crate::watched::Watched;
 
 /// The state as `reconcile` shows it before it works.
 pub fn state(watched: &[Watched], images: &[ImageRow], swarm: &Swarm) -> String {
-    text(&status::gather(watched, images, &[], swarm, &Look::none()))
+    let mut status = status::gather(watched, images, &[], swarm, &Look::none());
+    // Who runs less than it should is told at the end, by its tasks: here only counts are known.
+    for stack in status.stacks.iter_mut().filter(|stack| stack.is_degraded()) {
+        (stack.health, stack.why) = (Health::Unknown, None);
+    }
+    text(&status)
 }
 
 /// The tables of a status, and the errors and drift in full.
@@ -125,7 +130,7 @@ fn in_words(stack: &Stack) -> String {
     if !stack.drift.is_empty() {
         words += ", drifted";
     }
-    if stack.updating || stack.health == Health::Deploying {
+    if (stack.updating || stack.health == Health::Deploying) && stack.status == "deployed" {
         words += ", updating";
     }
     if stack.is_degraded() {

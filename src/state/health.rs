@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use rusqlite::{Connection, params};
 
 use super::{StackRow, StackStatus, State, now};
+use crate::stack::StackName;
 
 /// What the record of a stack says of its health.
 pub fn note(connection: &Connection, stack: i64, status: StackStatus) -> rusqlite::Result<()> {
@@ -22,6 +23,15 @@ pub fn note(connection: &Connection, stack: i64, status: StackStatus) -> rusqlit
 }
 
 impl State {
+    /// Nobody saw when a stack converged: what its tasks went through before counts.
+    pub fn forget_convergence(&self, name: &StackName, repository_url: &str) -> Result<()> {
+        let update = "UPDATE stack_health SET converged = NULL
+             WHERE stack_id = (SELECT id FROM stacks WHERE name = ?1 AND repository_url = ?2)";
+        let done = self.connection.execute(update, params![name.as_str(), repository_url]);
+        done.with_context(|| format!("cannot record how the stack `{name}` was found"))?;
+        Ok(())
+    }
+
     /// Notes that a stack is degraded from now on.
     pub fn note_degraded(&self, stack: &StackRow) -> Result<()> {
         self.connection
@@ -46,7 +56,6 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stack::StackName;
     use crate::state::Record;
 
     #[test]

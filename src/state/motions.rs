@@ -47,6 +47,9 @@ pub struct Given {
     pub depends_on: Vec<StackName>,
     /// Its services by full name, each with the image it was asked to run.
     pub services: BTreeMap<String, Option<String>>,
+    /// Their specs as they were at the first look, so that what a hand edited since shows; none before that.
+    #[serde(default)]
+    pub specs: BTreeMap<String, BTreeMap<String, String>>,
     /// Its configs and secrets that have a content in their name, and its scripts.
     pub versions: Versions,
     /// The text, as people may see it.
@@ -152,6 +155,7 @@ mod tests {
             drift: DriftPolicy::Report,
             depends_on: vec![StackName::known("db")],
             services: BTreeMap::from([("web_app".to_owned(), Some("app:1".to_owned()))]),
+            specs: BTreeMap::new(),
             versions: Versions { configs: vec![("a-1".into(), "a".into())], ..Versions::default() },
             text: "services: {}".into(),
         }

@@ -29,6 +29,7 @@ pub struct State {
 pub fn state(stack: &Stack) -> State {
     let (word, tone) = match stack.status {
         "stopped" => ("Stopped", "off"),
+        "deploying" => ("Deploying", "busy"),
         "error" if stack.held => ("Failed, held", "bad"),
         "error" => ("Failed", "bad"),
         _ if stack.is_degraded() => ("Degraded", "bad"),
