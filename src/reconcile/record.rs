@@ -23,6 +23,9 @@ use crate::plan::{Decision, Tried, Until};
 use crate::state::{AppliedService, Given, GivenHow, Motion, Record, StackRow, StackStatus};
 use crate::watched::watched;
 
+/// Of a stack that did not stay as it was given.
+const EDITED: &str = "a hand edited it while it was being deployed";
+
 /// So long after docker took a stack its services are there, or somebody removed them.
 const CREATED: Duration = Duration::from_secs(10);
 
@@ -164,6 +167,13 @@ impl Reconciler {
         given: &Given,
         live: &[Service],
     ) -> Result<()> {
+        let is_edited =
+            |live: &Service| given.specs.get(&live.name).is_some_and(|spec| *spec != live.summary);
+        let edited = live.iter().any(is_edited);
+        // It is put back once a run: who edits it again and again is not fought.
+        if edited && !self.memory.told.insert((key.clone(), EDITED.to_owned())) {
+            return self.did_not(session, key, motion, given, EDITED, false);
+        }
         let Some(source) = self.sources.iter_mut().find(|source| source.id == key.source) else {
             return Ok(());
         };
@@ -176,7 +186,11 @@ impl Reconciler {
         };
         let subject = crate::report::Subject { commit: Some(&given.commit), ..source.subject(&key.stack) };
         session.report.settle(key.stack.as_str());
-        session.report.deployed(subject, &format!("{}{took}", given.reason));
+        if edited {
+            session.report.note(subject, EDITED);
+        } else {
+            session.report.deployed(subject, &format!("{}{took}", given.reason));
+        }
         let rolls: Vec<_> = rolls(motion);
         let services = match given.how {
             GivenHow::Roll => {
@@ -201,8 +215,10 @@ impl Reconciler {
             session.state.forget_convergence(&key.stack, &source.url)?;
         }
         self.memory.converged.push(Converged { key: key.clone(), versions: given.versions.clone() });
-        self.memory.ended.insert(key.clone(), Ended::Deployed);
-        self.memory.happened.deployed += 1;
+        if !edited {
+            self.memory.ended.insert(key.clone(), Ended::Deployed);
+            self.memory.happened.deployed += 1;
+        }
         self.memory.decided(key, Decision::in_sync());
         self.memory.watches.remove(key);
         self.stirred = true;
