@@ -204,6 +204,12 @@ impl Reconciler {
                 let decision = match self.memory.removing.get(&key) {
                     // It was decided, and is under way.
                     Some(removing) => removing.decision(),
+                    None if self.memory.removing.keys().any(|other| other.stack == name) => {
+                        Decision::blocked(
+                            "another source's stack of its name is being removed",
+                            Until::Others,
+                        )
+                    }
                     None => decide(&source.task(&name, swarm), &facts),
                 };
                 states.insert(name, decision.clone());

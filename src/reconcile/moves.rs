@@ -3,7 +3,7 @@
 //! Their old owner removes nothing. He forgets a stack once it converged under the new one; until then his commit
 //! counts as not dealt with, so both are looked at again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::WatchedSource;
 use super::{Key, Reconciler};
@@ -27,16 +27,20 @@ impl Reconciler {
             };
             let Some(read) = source.read().filter(|read| read.layout == Layout::List) else { continue };
             let listed = |name: &StackName| read.desired.iter().any(|desired| desired.entry.name == *name);
-            for row in known.stacks.iter().filter(|row| !listed(&row.name)) {
+            // What is in motion for the first time has no row so far.
+            let recorded = known.stacks.iter().map(|row| &row.name);
+            let names: BTreeSet<_> =
+                recorded.chain(known.motions.iter().map(|motion| &motion.name)).collect();
+            for name in names.into_iter().filter(|name| !listed(name)) {
                 // Once the new owner has deployed it, the label says so.
                 let is_ours = |owner: &&String| **owner == known.identity;
-                let owner = plan::claim(claims, &row.name);
-                let heir = self.heir(&row.name, known, watched);
+                let owner = plan::claim(claims, name);
+                let heir = self.heir(name, known, watched);
                 if let Some(heir) =
                     heir.filter(|heir| owner.is_none_or(|owner| is_ours(&owner) || *owner == *heir))
                 {
-                    plan::release(claims, &row.name);
-                    moves.insert(Key::new(&known.identity, &row.name), heir);
+                    plan::release(claims, name);
+                    moves.insert(Key::new(&known.identity, name), heir);
                 }
             }
         }
