@@ -30,6 +30,8 @@ mod reconcile;
 mod redact;
 mod registry;
 mod report;
+#[cfg(test)]
+mod rng;
 mod settings;
 mod signal;
 mod source;

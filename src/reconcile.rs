@@ -36,6 +36,8 @@ mod retire;
 mod rolls;
 mod secrets;
 mod session;
+#[cfg(test)]
+mod simulation;
 mod source;
 mod tell;
 mod words;

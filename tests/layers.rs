@@ -22,7 +22,7 @@ const LAYERS: &[&[&str]] = &[
     &["lock", "process", "settings", "source"],
     &["budget"],
     &[
-        "clock", "fault", "guard", "hash", "image", "network", "paths", "problem", "redact", "signal",
+        "clock", "fault", "guard", "hash", "image", "network", "paths", "problem", "redact", "rng", "signal",
         "stack", "yaml",
     ],
     &["plain"],

@@ -145,6 +145,19 @@ impl RenderedStack {
             secrets: secrets::Plan::default(),
         }
     }
+
+    /// With a text that declares, of each service, so many tasks and the environment.
+    pub fn declaring(mut self, services: &[(&str, u64, &str)]) -> Self {
+        let pair = |name: &str, value: Rc<Node>| (Node::string(name), value);
+        let service = |(name, replicas, value): &(&str, u64, &str)| {
+            let deploy = Node::mapping(vec![pair("replicas", Node::plain(replicas.to_string()))]);
+            let environment = Node::mapping(vec![pair("V", Node::string(*value))]);
+            pair(name, Node::mapping(vec![pair("deploy", deploy), pair("environment", environment)]))
+        };
+        let services = Node::mapping(services.iter().map(service).collect());
+        self.tree = Node::mapping(vec![pair("services", services)]);
+        self
+    }
 }
 
 impl RenderedStack {

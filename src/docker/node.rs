@@ -17,6 +17,12 @@ use crate::signal;
 pub struct NodeImages(BTreeMap<String, String>);
 
 impl NodeImages {
+    /// These, each an image of its own.
+    #[cfg(test)]
+    pub fn of(names: impl IntoIterator<Item = String>) -> Self {
+        Self(names.into_iter().map(|name| (name.clone(), name)).collect())
+    }
+
     /// Whether it is here under exactly this name.
     pub fn has(&self, image: &ImageRef) -> bool {
         self.0.contains_key(&image.to_string())

@@ -25,7 +25,7 @@ pub struct Checkout {
     dir: PathBuf,
     commit: Commit,
     modules: Modules,
-    _temporary: TempDir,
+    _temporary: Option<TempDir>,
 }
 
 impl Checkout {
@@ -59,8 +59,15 @@ impl Checkout {
     #[cfg(test)]
     pub fn of(root: &Path) -> Self {
         let modules = Modules::of(root, &root.join(".git"));
-        let (root, temporary) = (root.to_path_buf(), TempDir::new().unwrap());
-        Self { dir: root.clone(), root, commit: Commit("0".repeat(40)), modules, _temporary: temporary }
+        let root = root.to_path_buf();
+        Self { dir: root.clone(), root, commit: Commit("0".repeat(40)), modules, _temporary: None }
+    }
+
+    /// Of this commit, with no files.
+    #[cfg(test)]
+    pub fn at(commit: Commit) -> Self {
+        let (root, modules) = (PathBuf::new(), Modules::new(PathBuf::new()));
+        Self { dir: root.clone(), root, commit, modules, _temporary: None }
     }
 
     #[cfg(test)]
@@ -97,7 +104,7 @@ fn make(source: &Source, commit: &Commit, folder: &Path, access: &GitAccess) -> 
     })?;
     let (commit, modules) = fetched.ok_or_else(|| explain::silent(source.url(), patience))?;
     let dir = source.dir().map_or_else(|| Ok(root.clone()), |dir| inside(&root, dir))?;
-    Ok(Checkout { root, dir, commit, modules, _temporary: temporary })
+    Ok(Checkout { root, dir, commit, modules, _temporary: Some(temporary) })
 }
 
 fn private_folder(folder: &Path) -> std::io::Result<TempDir> {

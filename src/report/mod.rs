@@ -45,18 +45,79 @@ pub struct Report {
     journal: Journal,
     /// The daemon's own: how it logs, and who watches that it lives.
     daemon: Option<(LogFormat, Arc<Pulse>)>,
+    /// In tests that want no output: what was told, and of whom.
+    #[cfg(test)]
+    heard: Option<std::cell::RefCell<Vec<Heard>>>,
+}
+
+/// What a test heard.
+#[cfg(test)]
+#[derive(Debug, Clone)]
+pub struct Heard {
+    /// `deployed`, `failed`, …
+    pub kind: String,
+    /// Of which source.
+    pub repository: Option<String>,
+    /// Of which stack.
+    pub stack: String,
+    /// At which commit.
+    pub commit: Option<String>,
+    /// In words.
+    pub text: String,
 }
 
 impl Report {
     /// Live lines if stderr is a terminal.
     pub fn new() -> Self {
         let live = Live::new(std::io::stderr().is_terminal());
-        Self { live, journal: Journal::default(), daemon: None }
+        Self::of(live, None)
     }
 
     /// For many cycles: no live lines, no tables, and nothing twice that only stays as it was.
     pub fn of_daemon(log: LogFormat, pulse: Arc<Pulse>) -> Self {
-        Self { live: Live::new(false), journal: Journal::default(), daemon: Some((log, pulse)) }
+        Self::of(Live::new(false), Some((log, pulse)))
+    }
+
+    fn of(live: Live, daemon: Option<(LogFormat, Arc<Pulse>)>) -> Self {
+        Self {
+            live,
+            journal: Journal::default(),
+            daemon,
+            #[cfg(test)]
+            heard: None,
+        }
+    }
+
+    /// Prints nothing, and keeps what it is told.
+    #[cfg(test)]
+    pub fn silent() -> Self {
+        Self { heard: Some(std::cell::RefCell::default()), ..Self::of(Live::new(false), None) }
+    }
+
+    /// What was told since.
+    #[cfg(test)]
+    pub fn take_heard(&self) -> Vec<Heard> {
+        self.heard.as_ref().map(std::cell::RefCell::take).unwrap_or_default()
+    }
+
+    #[cfg(test)]
+    fn hears(&self, kind: &str, subject: Option<Subject<'_>>, text: &str) -> bool {
+        let Some(heard) = &self.heard else { return false };
+        let own = |text: &str| text.to_owned();
+        heard.borrow_mut().push(Heard {
+            kind: own(kind),
+            repository: subject.and_then(|subject| subject.repository).map(own),
+            stack: subject.map(|subject| subject.stack).map(own).unwrap_or_default(),
+            commit: subject.and_then(|subject| subject.commit).map(own),
+            text: own(text),
+        });
+        true
+    }
+
+    #[cfg(not(test))]
+    #[allow(clippy::unused_self)]
+    fn hears(&self, _: &str, _: Option<Subject<'_>>, _: &str) -> bool {
+        false
     }
 
     /// Notes what it tells as events in `state`, until it is given `None`.
@@ -71,6 +132,9 @@ impl Report {
 
     /// Something is under way.
     pub fn progress(&self, text: &str) {
+        if self.hears("progress", None, text) {
+            return;
+        }
         self.beat();
         let event = Event { kind: "progress", ..about(None, Level::Info, text) };
         if !self.logged(&event) {
@@ -191,6 +255,9 @@ impl Report {
     /// A source, as it was watched, failed as a whole; the error names it.
     pub fn source_failed(&self, repository: &str, error: &Error) {
         let (text, hint) = (format!("{error:#}"), hint_of(error));
+        if self.hears("source_failed", Some(repository.into()), &text) {
+            return;
+        }
         if !self.is_new(repository, &text) {
             return;
         }
@@ -264,7 +331,7 @@ impl Report {
 
     /// The state before a sync: sources, stacks, images.
     pub fn state(&self, watched: &[Watched], images: &[ImageRow], swarm: &Swarm) {
-        if !watched.is_empty() && self.daemon.is_none() {
+        if !watched.is_empty() && self.daemon.is_none() && !self.hears("state", None, "") {
             self.table(&tables::state(watched, images, swarm));
             self.stdout("");
         }
@@ -277,6 +344,9 @@ impl Report {
     }
 
     fn happened(&self, word: &str, level: Level, subject: Subject<'_>, text: &str, lasting: bool) {
+        if self.hears(word, Some(subject), text) {
+            return;
+        }
         self.beat();
         let event = Event { kind: word, ..about(Some(subject), level, text) };
         self.journal.note(&event, lasting);

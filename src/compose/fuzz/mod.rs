@@ -12,7 +12,6 @@ mod found;
 mod mutate;
 mod ours;
 mod place;
-mod rng;
 mod run;
 mod schema;
 mod seeds;

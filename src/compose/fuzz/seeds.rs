@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use super::ours;
 use super::tree::Tree;
-use super::{ours, rng::Rng};
+use crate::rng::Rng;
 
 const BY_HAND: [&str; 6] = [
     r#"version: "3.8"

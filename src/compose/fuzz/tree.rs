@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::rng::Rng;
+use crate::rng::Rng;
 
 /// A node, aliases and merges written out.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,10 +6,10 @@ mod token;
 mod value;
 
 use super::ours;
-use super::rng::Rng;
 use super::schema::is_plausible;
 use super::seeds::{Seed, suffix};
 use super::tree::{Style, write};
+use crate::rng::Rng;
 
 /// What may end a line: for docker, for our reader, or for nobody.
 pub const LINE_ENDS: [&str; 8] = ["\n", "\r\n", "\r", "\u{85}", "\u{2028}", "\u{2029}", "\u{b}", "\u{c}"];

@@ -1,7 +1,7 @@
 //! Changes of the tree: twice, away, elsewhere, in another form.
 
-use crate::compose::fuzz::rng::Rng;
 use crate::compose::fuzz::tree::Tree;
+use crate::rng::Rng;
 
 /// One change.
 pub fn mutate(tree: &mut Tree, rng: &mut Rng) {

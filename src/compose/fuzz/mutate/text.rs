@@ -1,7 +1,7 @@
 //! Changes of letters, whatever they mean.
 
 use super::LINE_ENDS;
-use crate::compose::fuzz::rng::Rng;
+use crate::rng::Rng;
 
 /// Letters of all Unicode classes; many of them mean something to some reader.
 const LETTERS: [&str; 59] = [

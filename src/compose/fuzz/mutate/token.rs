@@ -2,8 +2,8 @@
 
 use super::LINE_ENDS;
 use crate::compose::fuzz::place::OUTSIDE;
-use crate::compose::fuzz::rng::Rng;
 use crate::compose::fuzz::tree::{Style, Tree, write};
+use crate::rng::Rng;
 
 const ESCAPES: [&str; 30] = [
     r"\x41",

@@ -1,8 +1,8 @@
 //! Changes of single values: numbers, booleans, dates and nulls of all YAML versions, `$` forms, paths, keys.
 
 use crate::compose::fuzz::place::{ODD_FOLDERS, OUTSIDE};
-use crate::compose::fuzz::rng::Rng;
 use crate::compose::fuzz::tree::Tree;
+use crate::rng::Rng;
 
 const PLAINS: [&str; 88] = [
     "0",

@@ -1,0 +1,338 @@
+//! The door to the simulated world, one for each who acts.
+
+use std::collections::BTreeSet;
+use std::panic::resume_unwind;
+use std::path::Path;
+
+use anyhow::{Result, anyhow, bail};
+
+use super::clock::moment;
+use super::service::{Labels, Live};
+use super::spec::{Entry, image};
+use super::swarm::Removal;
+use super::world::{Fault, Killed, Shared, SimSource};
+use crate::clock::Moment;
+use crate::compose::{Ownership, RenderedStack};
+use crate::docker::command::ResolveImage;
+use crate::docker::objects::Holders;
+use crate::docker::payload::Stored;
+use crate::docker::task::Task;
+use crate::docker::{ImageRemoval, NodeImages, Roll, Swarm};
+use crate::git::{Checkout, Commit, Workplace};
+use crate::image::ImageCommand;
+use crate::manifest::{Layout, StackEntry};
+use crate::plan::{DesiredStack, Images};
+use crate::reconcile::Session;
+use crate::reconcile::door::{Door, Heads};
+use crate::reconcile::source::{Content, Read, WatchedSource};
+use crate::source::Source;
+use crate::stack::{ObjectKind, StackName};
+
+/// The door of one who acts.
+#[derive(Debug)]
+pub struct SimDoor<'a> {
+    pub world: &'a Shared,
+    pub actor: usize,
+}
+
+fn away() -> anyhow::Error {
+    anyhow!("`docker` gave no answer")
+}
+
+impl SimDoor<'_> {
+    /// A call that only asks.
+    fn asks<T>(&self, answer: impl FnOnce() -> T) -> Result<T> {
+        let fault = self.world.borrow_mut().trouble(self.actor);
+        match fault {
+            Some(Fault::KilledBefore | Fault::KilledAfter) => self.die(),
+            Some(Fault::Refused | Fault::Unanswered | Fault::Half) => Err(away()),
+            Some(Fault::Slow(_)) | None => Ok(answer()),
+        }
+    }
+
+    /// A call that changes something: `act` is told whether only half of it is done.
+    fn acts<T>(&self, what: &str, act: impl FnOnce(bool) -> T) -> Result<T> {
+        let fault = {
+            let mut world = self.world.borrow_mut();
+            let fault = world.trouble(self.actor);
+            world.views[self.actor].acts += 1;
+            let actor = self.actor;
+            world.tell(|| {
+                format!("  {actor}: {what}{}", fault.map(|it| format!(" ({it:?})")).unwrap_or_default())
+            });
+            fault
+        };
+        match fault {
+            Some(Fault::KilledBefore) => self.die(),
+            Some(Fault::Refused) => Err(away()),
+            Some(Fault::Slow(_)) | None => Ok(act(false)),
+            Some(Fault::Unanswered) => {
+                act(false);
+                Err(away())
+            }
+            Some(Fault::Half) => {
+                act(true);
+                Err(away())
+            }
+            Some(Fault::KilledAfter) => {
+                act(false);
+                self.die()
+            }
+        }
+    }
+
+    fn die(&self) -> ! {
+        let actor = self.actor;
+        self.world.borrow_mut().tell(|| format!("  {actor}: is killed"));
+        resume_unwind(Box::new(Killed))
+    }
+
+    fn services(&self, of: impl Fn(&Live) -> bool) -> Swarm {
+        let world = self.world.borrow();
+        Swarm { services: world.swarm.services.values().filter(|live| of(live)).map(Live::shown).collect() }
+    }
+}
+
+/// A stack as the loop would have read it.
+fn desired(entry: &Entry) -> DesiredStack {
+    let rendered = if entry.wrong {
+        Some(Err(anyhow!("`services.app.image` must be a string")))
+    } else {
+        entry.enabled.then(|| Ok(entry.rendered()))
+    };
+    let known = StackEntry {
+        name: StackName::known(entry.name),
+        enabled: entry.enabled,
+        depends_on: entry.depends_on.iter().copied().map(StackName::known).collect(),
+        drift: entry.drift,
+        compose_file: None,
+        compose_path: format!("{}/compose.yml", entry.name),
+        wrong: Vec::new(),
+    };
+    DesiredStack { entry: known, rendered, images: Images::Ready }
+}
+
+impl Door for SimDoor<'_> {
+    fn now(&self) -> Moment {
+        moment(self.world.borrow().now)
+    }
+
+    fn heads<'a>(&'a self, sources: &[Source]) -> Heads<'a> {
+        let mut world = self.world.borrow_mut();
+        let mut heads = Vec::new();
+        for source in sources {
+            let at = world.source_of(source.id()).unwrap();
+            let last = world.sources[at].commits.len() - 1;
+            if world.sources[at].up {
+                world.views[self.actor].heads.insert(at, last);
+                heads.push(Ok(SimSource::commit(at, last)));
+            } else {
+                world.views[self.actor].heads.remove(&at);
+                heads.push(Err(anyhow!("the remote gave no answer")));
+            }
+        }
+        Box::new(|| Ok(heads))
+    }
+
+    fn read(
+        &self,
+        _: &Session<'_>,
+        asked: Vec<(WatchedSource, Option<Commit>)>,
+        _: &mut Option<Workplace>,
+        _: bool,
+    ) -> Result<Vec<(WatchedSource, bool)>> {
+        let mut world = self.world.borrow_mut();
+        let mut read = Vec::new();
+        for (mut source, work) in asked {
+            let is_new = work.is_some();
+            if let Some(commit) = work {
+                let at = world.source_of(&source.id).unwrap();
+                let last = usize::from_str_radix(&commit.as_str()[20..], 16).unwrap();
+                let content = &world.sources[at].commits[last];
+                source.content = if content.broken {
+                    Content::Failed(anyhow!("`stacks.yaml` cannot be read"))
+                } else {
+                    let desired = content.stacks.iter().map(desired).collect();
+                    let (bindings, images, unused) = Default::default();
+                    let checkout = Checkout::at(commit);
+                    let layout = Layout::List;
+                    Content::Read(Box::new(Read { checkout, layout, desired, bindings, images, unused }))
+                };
+                if !content.broken {
+                    world.views[self.actor].read.insert(at, last);
+                }
+            }
+            read.push((source, is_new));
+        }
+        Ok(read)
+    }
+
+    fn observe(&self) -> Result<Swarm> {
+        self.asks(|| {
+            let now = self.world.borrow().now;
+            self.world.borrow_mut().views[self.actor].observed = now;
+            self.services(|_| true)
+        })
+    }
+
+    fn observe_tasks(&self, stacks: &BTreeSet<&StackName>) -> Result<(Swarm, Vec<Task>)> {
+        self.asks(|| {
+            let swarm = self.services(|live| stacks.iter().any(|name| name.as_str() == live.stack));
+            let mut world = self.world.borrow_mut();
+            let mut tasks = Vec::new();
+            for stack in stacks {
+                for live in world.swarm.of_stack(stack.as_str()) {
+                    tasks.extend(live.tasks.iter().map(|task| task.shown(&live.id)));
+                }
+                let mut well = Vec::new();
+                for (at, source) in world.sources.iter().enumerate() {
+                    for (commit, content) in source.commits.iter().enumerate() {
+                        let entry = content.entry(stack.as_str());
+                        if entry.is_some_and(|it| world.swarm.is_as(it, source.source.id(), true)) {
+                            well.push((at, commit));
+                        }
+                    }
+                }
+                world.views[self.actor].well.insert(stack.to_string(), well);
+            }
+            tasks.sort_by(|one, other| other.created.cmp(&one.created));
+            (swarm, tasks)
+        })
+    }
+
+    fn last_words(&self, _: &str, _: &Task) -> String {
+        String::new()
+    }
+
+    fn holders(&self, _: ObjectKind) -> Result<Holders> {
+        self.asks(Holders::default)
+    }
+
+    fn secret_names(&self) -> Result<BTreeSet<String>> {
+        self.asks(BTreeSet::default)
+    }
+
+    fn own_stack(&self) -> Result<Option<StackName>> {
+        Ok(None)
+    }
+
+    fn users_of_networks(&self, _: &StackName) -> Result<Vec<String>> {
+        self.asks(Vec::new)
+    }
+
+    fn stored(&self, _: &str) -> Result<Vec<Stored>> {
+        self.asks(Vec::new)
+    }
+
+    fn in_use<'a>(&self, _: &BTreeSet<&'a str>) -> Result<BTreeSet<&'a str>> {
+        self.asks(BTreeSet::default)
+    }
+
+    fn image_command(&self, _: &str, _: bool) -> Result<ImageCommand> {
+        bail!("no image is looked into in these stories")
+    }
+
+    fn node_images(&self) -> Result<NodeImages> {
+        // All are here: pulls are no part of these stories.
+        let world = self.world.borrow();
+        let entries =
+            world.sources.iter().flat_map(|source| &source.commits).flat_map(|commit| &commit.stacks);
+        let images = entries.flat_map(|entry| entry.services.values()).map(|spec| image(spec.image));
+        Ok(NodeImages::of(images))
+    }
+
+    fn containers(&self) -> Result<BTreeSet<String>> {
+        self.asks(BTreeSet::default)
+    }
+
+    fn images_of(&self, _: &BTreeSet<String>) -> Result<BTreeSet<String>> {
+        self.asks(BTreeSet::default)
+    }
+
+    fn deploy(
+        &self,
+        rendered: &RenderedStack,
+        ownership: &Ownership,
+        resolve: ResolveImage,
+        _: &Path,
+    ) -> Result<()> {
+        let (entry, labels) = {
+            let world = self.world.borrow();
+            let source = world.source_of(&ownership.repository).unwrap();
+            let commit = usize::from_str_radix(&ownership.commit[20..], 16).unwrap();
+            let entry = world.sources[source].commits[commit].entry(rendered.name.as_str()).cloned();
+            let labels = Labels {
+                owner: ownership.repository.clone(),
+                fingerprint: rendered.fingerprint.clone(),
+                commit: ownership.commit.clone(),
+                image: None,
+            };
+            (entry.unwrap(), labels)
+        };
+        let what = format!("deploys `{}` of commit {}", entry.name, &ownership.commit[38..]);
+        let done = self.acts(&what, |half| {
+            let mut world = self.world.borrow_mut();
+            let forced = world.views[self.actor].forced;
+            world.before_deploy(self.actor, &entry, &labels, forced);
+            let most = if half { entry.services.len() - 1 } else { usize::MAX };
+            world.swarm.deploy(&entry, &labels, resolve, most);
+        });
+        if done.is_err() {
+            self.world.borrow_mut().ledger(entry.name).excused = true;
+        }
+        done
+    }
+
+    fn roll(&self, roll: &Roll, _: Option<&[String]>) -> Result<()> {
+        bail!("`{}` is to roll, and no registry is asked in these stories", roll.service)
+    }
+
+    fn forget_image(&self, service: &str) -> Result<()> {
+        let done = self.acts(&format!("lets docker forget the image of `{service}`"), |_| {
+            self.world.borrow_mut().swarm.forget_image(service)
+        });
+        if done? { Ok(()) } else { bail!("no such service") }
+    }
+
+    fn ensure_config(&self, _: &str, _: &str, _: &[(&str, &str)]) -> Result<()> {
+        Ok(())
+    }
+
+    fn remove_stacks(&self, names: &[&StackName]) -> Vec<Result<bool>> {
+        let remove = |name: &&StackName| {
+            self.acts(&format!("removes `{name}`"), |_| {
+                let mut world = self.world.borrow_mut();
+                world.before_removal(self.actor, name.as_str(), None);
+                match world.swarm.remove_stack(name.as_str()) {
+                    Removal::Nothing => Ok(true),
+                    Removal::Done => Ok(false),
+                    Removal::InUse => Err(anyhow!("its network has active endpoints")),
+                }
+            })
+            .and_then(|done| done)
+        };
+        names.iter().map(remove).collect()
+    }
+
+    fn remove_services(&self, ids: &[&str]) -> Result<()> {
+        self.acts(&format!("removes the services {ids:?}"), |_| {
+            let mut world = self.world.borrow_mut();
+            let stacks: BTreeSet<_> = world.swarm.services.values().map(|live| live.stack).collect();
+            for stack in stacks {
+                let concerns = world.swarm.of_stack(stack).any(|live| ids.contains(&live.id.as_str()));
+                if concerns {
+                    world.before_removal(self.actor, stack, Some(ids));
+                }
+            }
+            world.swarm.remove_services(ids);
+        })
+    }
+
+    fn remove_stored(&self, _: &Stored) -> Result<Result<(), String>> {
+        Ok(Ok(()))
+    }
+
+    fn remove_image(&self, name: &str) -> Result<ImageRemoval> {
+        bail!("`{name}` was here before")
+    }
+}

@@ -1,0 +1,254 @@
+//! What happens to the world by itself, and how a story ends.
+
+use super::play::Play;
+use super::rules::{CONVERGES, ENDS, IDLE};
+use super::spec::{Behaviour, Commit, OnFailure};
+use super::story::{Change, Event, SOURCES, STACKS, entry};
+use super::swarm::Hand;
+use super::world::World;
+use crate::rng::Rng;
+use crate::stack::DriftPolicy;
+
+/// So many times everybody asks until all must be as Git says.
+const ROUNDS: usize = 6;
+/// So many turns a run may take, so far apart.
+const TURNS: usize = 80;
+const PAUSE: u64 = 4_000;
+
+impl Play<'_> {
+    pub fn world_event(&mut self, event: &Event) {
+        match event {
+            Event::Push(source, change) => return self.push(*source, change),
+            // Known: an environment edited while a deploy is in motion is taken for what was deployed.
+            Event::Hand(stack, Hand::Env) if self.is_in_motion(stack) => return,
+            Event::Lose(controller) => {
+                self.forget_asked(*controller);
+                let mut world = self.world.borrow_mut();
+                for stack in STACKS {
+                    world.ledger(stack).excused = true;
+                }
+                return;
+            }
+            _ => {}
+        }
+        let mut world = self.world.borrow_mut();
+        match event {
+            Event::Wait(millis) => world.pass(*millis),
+            Event::Hand(stack, hand) => {
+                let edited = world.swarm.hand(stack, *hand);
+                if edited {
+                    world.touch(stack);
+                    world.ledger(stack).edited = true;
+                }
+            }
+            Event::Node(node) => {
+                world.swarm.nodes[*node] = !world.swarm.nodes[*node];
+                world.pass(0);
+            }
+            Event::Remote(source) => world.sources[*source].up = !world.sources[*source].up,
+            Event::Trouble(who, after, fault) => world.faults.push((*who, *after, *fault)),
+            Event::Away(millis) => world.away = world.now + millis,
+            Event::Die(stack) => {
+                world.swarm.kill_task(stack);
+                world.pass(0);
+            }
+            _ => {}
+        }
+    }
+
+    fn push(&mut self, source: usize, change: &Change) {
+        self.version += 1;
+        let version = self.version;
+        let mut world = self.world.borrow_mut();
+        if let Change::Move(name, to) = change {
+            let from = (0..2).find(|at| world.sources[*at].head().entry(name).is_some());
+            let Some(from) = from.filter(|from| from != to) else { return };
+            let mut moved = world.sources[from].head().entry(name).unwrap().clone();
+            moved.depends_on.clear();
+            if world.sources[*to].head().entry(name).is_none() {
+                commit(&mut world, *to, |commit| commit.stacks.push(moved));
+            }
+            commit(&mut world, from, |commit| commit.stacks.retain(|entry| entry.name != *name));
+            return;
+        }
+        if *change == Change::Revert {
+            let commits = &mut world.sources[source].commits;
+            if let Some(before) = commits.len().checked_sub(2) {
+                commits.push(commits[before].clone());
+            }
+            return;
+        }
+        commit(&mut world, source, |commit| apply(commit, change, version));
+    }
+
+    /// All trouble ends, what is wrong in Git is mended, and everything becomes as Git says; then nothing is done.
+    pub fn end(&mut self) {
+        self.mend();
+        for _ in 0..ROUNDS {
+            let mut is_quiet = true;
+            for who in [0, 2] {
+                self.run(who);
+                is_quiet &= self.world.borrow().views[who].calls <= 1;
+            }
+            // Swarm itself takes its time.
+            self.world.borrow_mut().pass(30_000);
+            if self.is_broken() || (is_quiet && self.unlike().is_none()) {
+                break;
+            }
+        }
+        if self.is_broken() {
+            return;
+        }
+        if let Some(what) = self.unlike() {
+            return self.world.borrow_mut().breaks(CONVERGES, what);
+        }
+        for who in [0, 1, 2] {
+            self.run(who);
+            let mut world = self.world.borrow_mut();
+            let (acts, calls) = (world.views[who].acts, world.views[who].calls);
+            if acts > 0 || calls > 1 {
+                world.breaks(IDLE, format!("{acts} acts and {calls} calls by {who}"));
+            }
+        }
+    }
+
+    fn run(&mut self, who: usize) {
+        if self.is_broken() {
+            return;
+        }
+        self.ask(who, false);
+        for _ in 0..TURNS {
+            if !self.is_running(who) || self.is_broken() {
+                return;
+            }
+            self.world.borrow_mut().pass(PAUSE);
+            self.turn(who);
+        }
+        if self.is_running(who) {
+            self.world.borrow_mut().breaks(ENDS, format!("{who} still takes turns after {TURNS}"));
+        }
+    }
+
+    fn mend(&mut self) {
+        self.drop_run(1);
+        {
+            let mut world = self.world.borrow_mut();
+            world.tell(|| "all trouble ends".to_owned());
+            world.faults.clear();
+            world.away = 0;
+            world.swarm.nodes = [true; 3];
+            world.swarm.clear_hands();
+            world.sources.iter_mut().for_each(|source| source.up = true);
+            for stack in STACKS {
+                if world.ledger(stack).edited {
+                    world.touch(stack);
+                }
+            }
+            world.pass(0);
+        }
+        for source in 0..SOURCES {
+            let bad = {
+                let world = self.world.borrow();
+                let head = world.sources[source].head();
+                head.broken || head.stacks.iter().any(|entry| !entry.is_good())
+            };
+            if bad || self.has_held(source) {
+                self.version += 1;
+                let version = self.version;
+                commit(&mut self.world.borrow_mut(), source, |commit| {
+                    commit.broken = false;
+                    for entry in &mut commit.stacks {
+                        if !entry.is_good() {
+                            entry.wrong = false;
+                            for spec in entry.services.values_mut() {
+                                (spec.env, spec.behaviour) = (version, Behaviour::Good);
+                            }
+                        }
+                    }
+                });
+            }
+        }
+    }
+
+    /// What is not as Git says.
+    fn unlike(&self) -> Option<String> {
+        let world = self.world.borrow();
+        STACKS.into_iter().find_map(|name| {
+            let of = world.sources.iter().filter_map(|at| Some((at, at.head().entry(name)?)));
+            let listed: Vec<_> = of.filter(|(_, entry)| entry.enabled).collect();
+            if listed.is_empty() {
+                let left = world.swarm.of_stack(name).find(|live| !live.labels.owner.is_empty())?;
+                return Some(format!("`{}` is there, and nobody lists it", left.name));
+            }
+            // What two sources list is refused to one of them, and so is what depends on it there.
+            let is_claimed = |on: &&'static str| {
+                world.sources.iter().filter(|at| at.head().entry(on).is_some()).count() > 1
+            };
+            if listed.iter().any(|(at, entry)| at.head().needs(entry).iter().any(is_claimed)) {
+                return None;
+            }
+            let is_as = listed.iter().any(|(at, entry)| {
+                let edited = world.ledgers.get(name).is_some_and(|ledger| ledger.edited);
+                let drifted = entry.drift != DriftPolicy::Correct && edited;
+                drifted || world.swarm.is_as(entry, at.source.id(), true)
+            });
+            (!is_as).then(|| format!("`{name}` is not as any source says"))
+        })
+    }
+}
+
+/// A further commit.
+fn commit(world: &mut World, source: usize, change: impl FnOnce(&mut Commit)) {
+    let mut next = world.sources[source].head().clone();
+    change(&mut next);
+    let listed: Vec<_> = next.stacks.iter().map(|entry| entry.name).collect();
+    for entry in &mut next.stacks {
+        entry.depends_on.retain(|on| listed.contains(on));
+    }
+    world.sources[source].commits.push(next);
+}
+
+fn apply(commit: &mut Commit, change: &Change, version: u16) {
+    let mut rng = Rng::new(u64::from(version));
+    let new = |name| entry(name, version, &mut rng);
+    let find = |commit: &mut Commit, name: &str| commit.stacks.iter().position(|entry| entry.name == name);
+    match change {
+        Change::Version(name, behaviour, on_failure) => {
+            let Some(at) = find(commit, name) else { return commit.stacks.push({ new }(name)) };
+            for spec in commit.stacks[at].services.values_mut() {
+                (spec.env, spec.behaviour, spec.on_failure) = (version, *behaviour, *on_failure);
+                if *behaviour == Behaviour::Once {
+                    // Swarm calls the update of a one-shot a failure, and would go back from it.
+                    (spec.replicas, spec.on_failure) = (1, OnFailure::Pause);
+                }
+                if version.is_multiple_of(2) {
+                    spec.image = version;
+                }
+            }
+        }
+        Change::Scale(name) => {
+            if let Some(at) = find(commit, name) {
+                let services = commit.stacks[at].services.values_mut();
+                for spec in services.filter(|spec| spec.behaviour != Behaviour::Once) {
+                    spec.replicas = spec.replicas % 3 + 1;
+                }
+            }
+        }
+        Change::List(name) => match find(commit, name) {
+            Some(at) => drop(commit.stacks.remove(at)),
+            None => commit.stacks.push({ new }(name)),
+        },
+        Change::Switch(name) => {
+            if let Some(at) = find(commit, name) {
+                commit.stacks[at].enabled = !commit.stacks[at].enabled;
+            }
+        }
+        Change::Wrong(name) => {
+            if let Some(at) = find(commit, name) {
+                commit.stacks[at].wrong = !commit.stacks[at].wrong;
+            }
+        }
+        Change::Broken => commit.broken = !commit.broken,
+        Change::Revert | Change::Move(..) => {}
+    }
+}

@@ -1,0 +1,85 @@
+//! Stories that once broke a rule, made small.
+
+use super::play::Stage;
+use super::spec::{Behaviour, Commit, OnFailure};
+use super::story::{Change, Event, Story, entry};
+use super::swarm::Hand;
+use super::{play, told};
+use crate::rng::Rng;
+use crate::stack::DriftPolicy;
+
+/// The first source lists these; nothing breaks a rule.
+fn holds(stacks: &[&'static str], events: Vec<Event>) {
+    let listed = |name: &&'static str| {
+        let mut entry = entry(name, 1, &mut Rng::new(1));
+        entry.drift = DriftPolicy::Correct;
+        entry
+    };
+    let stacks = stacks.iter().map(listed).collect();
+    let first = vec![Commit { stacks, broken: false }, Commit::default(), Commit::default()];
+    let (stage, story) = (Stage::new(), Story { seed: 0, first, events });
+    let (broken, log) = play(&stage, &story, true);
+    println!("{}", log.join("\n"));
+    if let Some(broken) = broken {
+        panic!("{}", told(&stage, story, &broken));
+    }
+}
+
+#[test]
+fn what_a_push_mends_is_deployed_though_what_it_mends_is_seen_to_fail_in_the_same_turn() {
+    let crash = Change::Version("web", Behaviour::Crash, OnFailure::Rollback);
+    let events = vec![
+        Event::Ask(0),
+        Event::Turns(0, 8, 4_000),
+        Event::Push(0, crash),
+        Event::Ask(0),
+        Event::Wait(70_000),
+        Event::Push(0, Change::Version("web", Behaviour::Good, OnFailure::Rollback)),
+    ];
+    holds(&["web"], events);
+}
+
+#[test]
+fn what_another_dockerops_took_over_is_not_called_deployed() {
+    let events = vec![
+        Event::Push(2, Change::List("web")),
+        Event::Ask(2),
+        Event::Force(0),
+        Event::Turns(0, 8, 4_000),
+        Event::Turns(2, 8, 4_000),
+    ];
+    holds(&["web"], events);
+}
+
+#[test]
+fn a_command_beside_a_run_that_waits_keeps_that_run_from_nothing_it_is_asked_for_later() {
+    let events = vec![Event::Hand("web", Hand::Own), Event::Ask(0), Event::Ask(1), Event::Kill(1)];
+    holds(&["api", "web"], events);
+}
+
+#[test]
+fn what_a_hand_edits_while_it_is_deployed_is_drift() {
+    for hand in [Hand::Scale, Hand::Image] {
+        let events = vec![Event::Ask(0), Event::Turns(0, 1, 500), Event::Hand("web", hand)];
+        holds(&["web"], events);
+    }
+}
+
+#[test]
+fn what_changes_hands_while_it_is_in_motion_is_not_removed() {
+    let events = vec![Event::Ask(0), Event::Push(0, Change::Move("web", 1)), Event::Ask(0)];
+    holds(&["web"], events);
+}
+
+#[test]
+fn what_one_source_removes_another_deploys_only_when_it_is_gone() {
+    let events = vec![
+        Event::Ask(0),
+        Event::Turns(0, 8, 4_000),
+        Event::Push(0, Change::List("web")),
+        Event::Ask(0),
+        Event::Push(1, Change::List("web")),
+        Event::Ask(0),
+    ];
+    holds(&["web"], events);
+}

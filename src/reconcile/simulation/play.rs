@@ -1,0 +1,372 @@
+//! A story, played: who acts, event by event, and what they are heard to say.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::clock::Millis;
+use super::door::SimDoor;
+use super::rules::{NO_WAITING, TRUTH};
+use super::story::{Event, SOURCES, Story};
+use super::swarm::Swarm;
+use super::world::{ACTORS, Broken, Killed, Shared, SimSource, View, World, controller};
+use crate::docker::Docker;
+use crate::guard::Guard;
+use crate::lock::Lock;
+use crate::reconcile::{Options, Places, Reconciler, Selection, Session, Target, Wish};
+use crate::report::{Report, Tally};
+use crate::settings::{GitAccess, PullPolicy, RegistryAccess};
+use crate::source::Source;
+use crate::state::State;
+
+/// How long a stack may take.
+const DEADLINE: Duration = Duration::from_secs(40);
+
+/// What all stories of a thread are played with.
+pub struct Stage {
+    docker: Docker,
+    git: GitAccess,
+    registry: RegistryAccess,
+    guard: Guard,
+    pub states: [State; 2],
+    report: Report,
+    held: RefCell<Option<Lock>>,
+}
+
+impl Stage {
+    pub fn new() -> Self {
+        let git = GitAccess {
+            github_token: None,
+            gh_host: None,
+            credentials_file: None,
+            timeout: Duration::ZERO,
+            home: None,
+            limits: crate::budget::Limits::default(),
+        };
+        Self {
+            docker: Docker::new(&BTreeMap::new(), Duration::ZERO),
+            git,
+            registry: RegistryAccess::default(),
+            guard: Guard::default(),
+            states: [State::in_memory(), State::in_memory()],
+            report: Report::silent(),
+            held: RefCell::default(),
+        }
+    }
+
+    fn session<'a>(&'a self, door: &'a SimDoor<'a>) -> Session<'a> {
+        Session {
+            door,
+            docker: &self.docker,
+            state: &self.states[controller(door.actor)],
+            git: &self.git,
+            registry: &self.registry,
+            pull_policy: PullPolicy::IfNotPresent,
+            prune_nodes: None,
+            deploy_timeout: DEADLINE,
+            installation: "simulated",
+            build_timeout: DEADLINE,
+            own_guard: &self.guard,
+            whole_guard: OnceCell::new(),
+            report: &self.report,
+            places: Places {
+                lock: PathBuf::new(),
+                build_lock: PathBuf::new(),
+                checkouts: PathBuf::new(),
+                command: "simulated",
+                held: &self.held,
+            },
+        }
+    }
+}
+
+/// A run of one who acts.
+#[derive(Debug, Clone)]
+struct Run {
+    begun: Millis,
+    ids: Vec<String>,
+    /// How often anybody on its database had asked when it did.
+    asked: usize,
+}
+
+/// One who acts.
+#[derive(Debug, Default)]
+struct Actor {
+    reconciler: Option<Reconciler>,
+    run: Option<Run>,
+}
+
+/// A story under way.
+pub struct Play<'a> {
+    stage: &'a Stage,
+    pub world: Shared,
+    actors: [Actor; ACTORS],
+    asked: [usize; 2],
+    pub version: u16,
+}
+
+impl<'a> Play<'a> {
+    /// The first commits are there, and nothing else.
+    pub fn new(stage: &'a Stage, story: &Story, listen: bool) -> Self {
+        stage.states.iter().for_each(|state| state.clear().unwrap());
+        stage.report.take_heard();
+        let source = |at: usize| SimSource {
+            source: Source::parse(&format!("https://h/r{at}")).unwrap(),
+            controller: usize::from(at == 2),
+            up: true,
+            commits: vec![story.first[at].clone()],
+        };
+        let world = World {
+            now: 0,
+            swarm: Swarm::new(),
+            sources: (0..SOURCES).map(source).collect(),
+            faults: Vec::new(),
+            away: 0,
+            views: std::array::from_fn(|_| View::default()),
+            ledgers: BTreeMap::new(),
+            broken: Vec::new(),
+            log: listen.then(Vec::new),
+        };
+        let actors = std::array::from_fn(|_| Actor::default());
+        Self { stage, world: RefCell::new(world), actors, asked: [0; 2], version: 10 }
+    }
+
+    pub fn is_broken(&self) -> bool {
+        !self.world.borrow().broken.is_empty()
+    }
+
+    /// All of it; the first rule that was broken.
+    pub fn whole(mut self, story: &Story) -> (Option<Broken>, Vec<String>) {
+        for event in &story.events {
+            self.world.borrow_mut().tell(|| format!("{event:?}"));
+            self.event(event);
+            if self.is_broken() {
+                break;
+            }
+        }
+        if !self.is_broken() {
+            self.end();
+        }
+        let world = self.world.into_inner();
+        (world.broken.into_iter().next(), world.log.unwrap_or_default())
+    }
+
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::Ask(who) => self.ask(*who, false),
+            Event::Force(who) => self.ask(*who, true),
+            Event::Turns(who, count, millis) => {
+                for _ in 0..*count {
+                    if self.actors[*who].run.is_none() || self.is_broken() {
+                        break;
+                    }
+                    self.world.borrow_mut().pass(*millis);
+                    self.turn(*who);
+                }
+            }
+            Event::Kill(who) => self.drop_run(*who),
+            other => self.world_event(other),
+        }
+    }
+
+    pub fn drop_run(&mut self, who: usize) {
+        self.actors[who] = Actor::default();
+    }
+
+    pub fn is_running(&self, who: usize) -> bool {
+        self.actors[who].run.is_some()
+    }
+
+    pub fn forget_asked(&mut self, controller: usize) {
+        self.stage.states[controller].clear().unwrap();
+        for who in (0..ACTORS).filter(|who| super::world::controller(*who) == controller) {
+            self.drop_run(who);
+        }
+    }
+
+    /// Whether docker was given the stack, and nobody saw what came of it.
+    pub fn is_in_motion(&self, stack: &str) -> bool {
+        let motions = self.stage.states.iter().flat_map(|state| state.motions().unwrap());
+        motions.into_iter().any(|motion| motion.name.as_str() == stack)
+    }
+
+    /// Whether a stack of the source is held.
+    pub fn has_held(&self, source: usize) -> bool {
+        let world = self.world.borrow();
+        let source = &world.sources[source];
+        let rows = self.stage.states[source.controller].stacks().unwrap();
+        rows.iter().any(|row| row.held && row.repository_url == source.source.to_string())
+    }
+
+    /// It does something with its reconciler; `None` where it failed or was killed.
+    fn with<T>(
+        &mut self,
+        who: usize,
+        act: impl FnOnce(&mut Reconciler, &Session<'_>) -> Result<T>,
+    ) -> Option<T> {
+        let mut reconciler = self.actors[who].reconciler.take().unwrap_or_else(|| match who {
+            1 => Reconciler::new(&Options::default()),
+            _ => Reconciler::of_daemon(),
+        });
+        let door = SimDoor { world: &self.world, actor: who };
+        let session = self.stage.session(&door);
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            let done = act(&mut reconciler, &session);
+            (reconciler, done)
+        }));
+        self.hear(who);
+        match done {
+            Ok((reconciler, Ok(done))) => {
+                self.actors[who].reconciler = Some(reconciler);
+                Some(done)
+            }
+            Ok((_, Err(error))) => {
+                self.world.borrow_mut().tell(|| format!("  {who}: the run ends: {error:#}"));
+                self.drop_run(who);
+                None
+            }
+            Err(panic) if panic.is::<Killed>() => {
+                self.drop_run(who);
+                None
+            }
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+
+    /// What it said is true, or a rule is broken.
+    fn hear(&mut self, who: usize) {
+        let mut world = self.world.borrow_mut();
+        for heard in self.stage.report.take_heard() {
+            let is_news = matches!(heard.kind.as_str(), "deployed" | "failed" | "removed" | "note");
+            if is_news || heard.kind == "source_failed" {
+                world.tell(|| format!("  {who}: says {} {}: {}", heard.kind, heard.stack, heard.text));
+            }
+            if heard.kind == "failed" {
+                world.ledger(&heard.stack).failed = true;
+            }
+            if heard.kind != "deployed" {
+                continue;
+            }
+            let source = heard.repository.as_deref().and_then(|url| world.source_of(url));
+            let commit = heard.commit.as_deref().map(|id| usize::from_str_radix(&id[20..], 16).unwrap());
+            let Some(claim) = source.zip(commit) else { continue };
+            let well = world.views[who].well.get(&heard.stack);
+            if !well.is_some_and(|well| well.contains(&claim)) {
+                let what = format!("`{}` is called deployed: {}", heard.stack, heard.text);
+                world.breaks(TRUTH, what);
+            }
+        }
+    }
+
+    fn targets(&self, who: usize) -> Vec<Target> {
+        let rows = self.stage.states[controller(who)].sources().unwrap();
+        let world = self.world.borrow();
+        let own = world.sources.iter().filter(|source| source.controller == controller(who));
+        let target = |source: &SimSource| {
+            let row = rows.iter().find(|row| row.url == source.source.to_string()).cloned();
+            Target::new(source.source.clone(), row)
+        };
+        // A command is for what is watched.
+        own.map(target).filter(|target| who != 1 || target.row.is_some()).collect()
+    }
+
+    /// It asks all its sources, and takes a turn.
+    pub fn ask(&mut self, who: usize, forced: bool) {
+        let targets = self.targets(who);
+        if who == 1 {
+            self.drop_run(who);
+        }
+        if targets.is_empty() {
+            return;
+        }
+        {
+            let mut world = self.world.borrow_mut();
+            for ledger in world.ledgers.values_mut() {
+                ledger.excused |= std::mem::take(&mut ledger.failed) || forced;
+            }
+            let now = world.now;
+            // A wish lasts until it is met.
+            let forced = forced || (world.views[who].forced && self.actors[who].run.is_some());
+            let view = &mut world.views[who];
+            (view.calls, view.acts, view.troubles, view.asked, view.forced) = (0, 0, 0, now, forced);
+            view.deployed.clear();
+        }
+        self.asked[controller(who)] += 1;
+        let ids = targets.iter().map(|target| target.source.id().to_owned()).collect();
+        let wish = Wish { forced: forced.then(|| "forced".to_owned()), ..Wish::default() };
+        if self.with(who, |reconciler, session| reconciler.ask(session, targets, &wish)).is_none() {
+            return;
+        }
+        let begun = self.world.borrow().now;
+        self.actors[who].run = Some(Run { begun, ids, asked: self.asked[controller(who)] });
+        let due = self.world.borrow().due(who);
+        let goes_on = self.turn(who);
+        let mut world = self.world.borrow_mut();
+        if goes_on && world.views[who].troubles == 0 {
+            let waits = due.iter().find(|name| !world.views[who].deployed.iter().any(|it| it == *name));
+            if let Some(name) = waits {
+                world.breaks(NO_WAITING, format!("`{name}` is not deployed in the first turn"));
+            }
+        }
+    }
+
+    /// Whether it was not cut short.
+    pub fn turn(&mut self, who: usize) -> bool {
+        let Some(run) = self.actors[who].run.clone() else { return false };
+        let Some((goes_on, tally)) = self.with(who, |reconciler, session| {
+            let goes_on = reconciler.turn(session)?;
+            let at_rest = reconciler.is_at_rest(&run.ids, &Selection::All);
+            let ended = if who == 1 { !goes_on } else { at_rest };
+            let tally = ended.then(|| reconciler.tally(&run.ids, &Selection::All));
+            if ended {
+                reconciler.forget_settled(|_| false);
+            }
+            Ok((goes_on, tally))
+        }) else {
+            return false;
+        };
+        let _ = goes_on;
+        if let Some(tally) = tally {
+            self.actors[who].run = None;
+            self.ended(who, &run, &tally);
+        }
+        true
+    }
+
+    /// What a run comes to is true.
+    fn ended(&mut self, who: usize, run: &Run, tally: &Tally) {
+        let mut world = self.world.borrow_mut();
+        world.tell(|| format!("  {who}: ends: {}", tally.words(false)));
+        // Another one on the same database took over.
+        if tally.failed > 0 || run.asked != self.asked[controller(who)] {
+            return;
+        }
+        let mut wrong = None;
+        for (at, head) in world.views[who].heads.clone() {
+            let (id, commit) = (world.sources[at].source.id(), &world.sources[at].commits[head]);
+            for entry in &commit.stacks {
+                let touched = world.ledgers.get(entry.name).map_or(0, |ledger| ledger.touched);
+                let is_ours = world.swarm.of_stack(entry.name).any(|live| live.labels.owner == id);
+                let is_wrong = match entry.enabled {
+                    _ if touched >= run.begun => false,
+                    true if entry.wrong => true,
+                    true => {
+                        entry.drift == crate::stack::DriftPolicy::Correct
+                            && !world.swarm.is_as(entry, id, false)
+                    }
+                    false => is_ours,
+                };
+                if is_wrong {
+                    wrong = Some(format!("a run ends well, and `{}` is not as `{id}` says", entry.name));
+                }
+            }
+        }
+        if let Some(what) = wrong {
+            world.breaks(TRUTH, what);
+        }
+    }
+}

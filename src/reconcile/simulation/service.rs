@@ -1,0 +1,262 @@
+//! A service of the simulated Swarm: its tasks, its rolling update, what becomes of it.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::clock::Millis;
+use super::spec::{Behaviour, OnFailure, Spec, image};
+use super::task::SimTask;
+use crate::compose::{FINGERPRINT, REPOSITORY};
+use crate::docker::command::NAMESPACE;
+use crate::docker::service::{Mode, Restart, Service, Update};
+use crate::docker::spec::IMAGE_LABEL;
+use crate::stack::StackName;
+
+/// So long Swarm watches a new task.
+const MONITOR: Millis = 5_000;
+/// So many tasks of one place are kept.
+const HISTORY: usize = 4;
+
+/// Service labels.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Labels {
+    /// The source; empty of what a hand made.
+    pub owner: String,
+    pub fingerprint: String,
+    pub commit: String,
+    /// The author's image, as docker notes it.
+    pub image: Option<u16>,
+}
+
+/// A live service.
+#[derive(Debug, Clone)]
+pub struct Live {
+    pub id: String,
+    pub name: String,
+    pub stack: &'static str,
+    pub spec: Spec,
+    pub labels: Labels,
+    previous: Option<(Spec, Labels)>,
+    update: Option<&'static str>,
+    updated: Millis,
+    value: Rc<Value>,
+    pub tasks: Vec<SimTask>,
+    pub made: Millis,
+}
+
+fn template(spec: &Spec) -> Rc<Value> {
+    let container = json!({"Image": image(spec.image), "Env": [format!("V={}", spec.env)]});
+    Rc::new(json!({ "ContainerSpec": container }))
+}
+
+impl Live {
+    pub fn new(id: u64, name: String, stack: &'static str, spec: Spec, labels: Labels, now: Millis) -> Self {
+        Self {
+            id: format!("s{id}"),
+            name,
+            stack,
+            value: template(&spec),
+            spec,
+            labels,
+            previous: None,
+            update: None,
+            updated: now,
+            tasks: Vec::new(),
+            made: now,
+        }
+    }
+
+    /// `service update`.
+    pub fn change(&mut self, spec: Spec, labels: Labels, now: Millis) {
+        let before = (std::mem::replace(&mut self.spec, spec), std::mem::replace(&mut self.labels, labels));
+        self.previous = Some(before);
+        (self.update, self.updated) = (None, now);
+        self.value = template(&self.spec);
+    }
+
+    fn newest(&self, slot: u64) -> Option<usize> {
+        self.tasks.iter().position(|task| task.slot == slot && task.is_current())
+    }
+
+    fn is_new(&self, task: &SimTask) -> bool {
+        task.template == self.spec.template()
+    }
+
+    /// Whether all its tasks run, or did their work, as the spec has it.
+    pub fn is_well(&self, nodes: &[bool]) -> bool {
+        (1..=self.spec.replicas).all(|slot| {
+            let mut all = self.tasks.iter().filter(|task| task.slot == slot);
+            if self.spec.behaviour == Behaviour::Once {
+                return all.next().is_some_and(|task| task.state == "complete" && self.is_new(task));
+            }
+            all.any(|task| task.runs() && self.is_new(task) && task.node.is_some_and(|node| nodes[node]))
+        })
+    }
+
+    /// All that happens until `now`.
+    pub fn pass(&mut self, now: Millis, nodes: &[bool], ids: &mut u64) {
+        loop {
+            let dues = self.tasks.iter().filter_map(|task| task.due);
+            let Some(due) = dues.chain(self.completes()).min().filter(|due| *due <= now) else { break };
+            for task in self.tasks.iter_mut().filter(|task| task.due.is_some_and(|at| at <= due)) {
+                task.step(due);
+            }
+            self.orchestrate(due, nodes, ids);
+        }
+        self.orchestrate(now, nodes, ids);
+    }
+
+    fn orchestrate(&mut self, now: Millis, nodes: &[bool], ids: &mut u64) {
+        for task in &mut self.tasks {
+            if task.is_current() && task.node.is_some_and(|node| !nodes[node]) {
+                // It goes on there, for all that Swarm knows.
+                (task.desired, task.due) = ("shutdown", None);
+            }
+        }
+        let slots = self.spec.replicas;
+        self.tasks.retain(|task| task.slot <= slots);
+        for slot in 1..=slots {
+            if self.newest(slot).is_none() {
+                let last = self.tasks.iter().find(|task| task.slot == slot);
+                let is_done = self.spec.behaviour == Behaviour::Once
+                    && last.is_some_and(|task| task.state == "complete" && self.is_new(task));
+                if !is_done {
+                    let follows = last.is_some_and(SimTask::ended);
+                    self.start(slot, now, follows, ids);
+                }
+            }
+        }
+        self.roll(now, ids);
+        for task in &mut self.tasks {
+            if task.is_current() {
+                task.place(nodes, now);
+            }
+        }
+    }
+
+    fn start(&mut self, slot: u64, now: Millis, follows: bool, ids: &mut u64) {
+        *ids += 1;
+        self.tasks.insert(0, SimTask::new(*ids, slot, &self.spec, &self.value, now, follows));
+        let mut left = HISTORY;
+        self.tasks.retain(|task| {
+            let of_it = task.slot == slot;
+            left -= usize::from(of_it && left > 0);
+            !of_it || left > 0
+        });
+    }
+
+    fn is_rolling(&self) -> bool {
+        matches!(self.update, Some("updating" | "rollback_started"))
+    }
+
+    /// The place whose task is still to be replaced.
+    fn dirty(&self) -> Option<usize> {
+        let dirty = |slot| self.newest(slot).filter(|at| !self.is_new(&self.tasks[*at]));
+        (1..=self.spec.replicas).find_map(dirty)
+    }
+
+    fn is_to_roll(&self) -> bool {
+        self.update.is_none() && self.previous.is_some() && self.dirty().is_some()
+    }
+
+    /// When an update begins; or when the one that goes on is over, if nothing fails.
+    fn completes(&self) -> Option<Millis> {
+        if self.is_to_roll() {
+            return Some(self.updated + 1);
+        }
+        if !self.is_rolling() || self.dirty().is_some() || self.waits() {
+            return None;
+        }
+        let since = self.tasks.iter().filter(|task| task.runs()).map(|task| task.since).max();
+        Some(since.unwrap_or(self.updated).max(self.updated) + MONITOR)
+    }
+
+    /// Whether a new task has not come up so far.
+    fn waits(&self) -> bool {
+        self.tasks.iter().any(|task| {
+            let again = self.spec.on_failure == OnFailure::Continue && task.state == "ready";
+            task.is_current() && self.is_new(task) && !task.runs() && !again
+        })
+    }
+
+    fn roll(&mut self, now: Millis, ids: &mut u64) {
+        if self.is_to_roll() && now > self.updated {
+            (self.update, self.updated) = (Some("updating"), now);
+        }
+        if !self.is_rolling() {
+            return;
+        }
+        let failed =
+            self.tasks.iter().any(|task| self.is_new(task) && task.made >= self.updated && task.ended());
+        if failed && self.update == Some("rollback_started") {
+            self.update = Some("rollback_paused");
+            return;
+        }
+        if failed && self.spec.on_failure == OnFailure::Pause {
+            self.update = Some("paused");
+            return;
+        }
+        if failed && self.spec.on_failure == OnFailure::Rollback {
+            if let Some((spec, labels)) = self.previous.take() {
+                let before = (self.spec, self.labels.clone());
+                (self.spec, self.labels, self.previous) = (spec, labels, Some(before));
+                self.value = template(&self.spec);
+            }
+            (self.update, self.updated) = (Some("rollback_started"), now);
+        }
+        if self.waits() {
+            return;
+        }
+        if let Some(at) = self.dirty() {
+            let slot = self.tasks[at].slot;
+            self.tasks[at].give_up(now);
+            self.start(slot, now, false, ids);
+        } else if self.completes().is_some_and(|when| when <= now) {
+            let goes_back = self.update == Some("rollback_started");
+            self.update = Some(if goes_back { "rollback_completed" } else { "completed" });
+        }
+    }
+
+    /// As docker shows it.
+    pub fn shown(&self) -> Service {
+        let Labels { owner, fingerprint, commit, image: noted } = &self.labels;
+        let noted = noted.map(image);
+        let mut labels = BTreeMap::from([(NAMESPACE.to_owned(), self.stack.to_owned())]);
+        if let Some(noted) = &noted {
+            labels.insert(IMAGE_LABEL.to_owned(), noted.clone());
+        }
+        if !owner.is_empty() {
+            labels.insert(REPOSITORY.to_owned(), owner.clone());
+            labels.insert(FINGERPRINT.to_owned(), fingerprint.clone());
+        }
+        let summary = [
+            ("image", image(self.spec.image)),
+            ("replicas", self.spec.replicas.to_string()),
+            ("environment", self.spec.env.to_string()),
+            ("service labels", format!("{owner} {fingerprint} {commit} {noted:?}")),
+        ];
+        let update = |state: &str| Update { state: state.to_owned(), message: "as it is".to_owned() };
+        Service {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            stack: StackName::known(self.stack),
+            labels,
+            running: self.tasks.iter().filter(|task| task.state == "running").count() as u64,
+            wanted: self.spec.replicas,
+            completed: None,
+            mode: Mode::Replicated,
+            restart: if self.spec.behaviour == Behaviour::Once { Restart::Never } else { Restart::Any },
+            monitor: Duration::from_millis(MONITOR),
+            update: self.update.map(update),
+            has_previous: self.previous.is_some(),
+            iteration: 0,
+            host_ports: Vec::new(),
+            template: (*self.value).clone(),
+            previous_image: self.previous.as_ref().map(|(spec, _)| image(spec.image)),
+            summary: summary.map(|(part, text)| (part.to_owned(), text)).into(),
+        }
+    }
+}

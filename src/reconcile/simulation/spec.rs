@@ -1,0 +1,159 @@
+//! What Git says in the simulation: small numbers instead of files.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use crate::compose::RenderedStack;
+use crate::stack::DriftPolicy;
+
+/// What the tasks of a service do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Behaviour {
+    /// They start and run.
+    Good,
+    /// They take their time to start.
+    Slow,
+    /// They start and fail.
+    Crash,
+    /// No node takes them.
+    Reject,
+    /// They start without end.
+    Never,
+    /// They do their work and end, once.
+    Once,
+}
+
+/// `update_config.failure_action`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OnFailure {
+    /// `pause`.
+    Pause,
+    /// `rollback`.
+    Rollback,
+    /// `continue`.
+    Continue,
+}
+
+/// One service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Spec {
+    /// The tag.
+    pub image: u16,
+    /// The value of the one variable.
+    pub env: u16,
+    /// Tasks.
+    pub replicas: u64,
+    /// What they do.
+    pub behaviour: Behaviour,
+    /// What Swarm does when they fail.
+    pub on_failure: OnFailure,
+}
+
+impl Spec {
+    /// What moves tasks when it changes.
+    pub fn template(&self) -> (u16, u16) {
+        (self.image, self.env)
+    }
+}
+
+/// The image of a tag.
+pub fn image(tag: u16) -> String {
+    format!("app:{tag}")
+}
+
+/// The services of a stack by name.
+pub type Services = BTreeMap<&'static str, Spec>;
+
+/// One entry of `stacks.yaml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The stack.
+    pub name: &'static str,
+    /// `enabled`.
+    pub enabled: bool,
+    /// `depends_on`.
+    pub depends_on: Vec<&'static str>,
+    /// `drift`.
+    pub drift: DriftPolicy,
+    /// Its compose file.
+    pub services: Services,
+    /// Whether its compose file cannot be read.
+    pub wrong: bool,
+}
+
+impl Entry {
+    /// All that decides what runs.
+    pub fn fingerprint(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        (self.name, &self.services).hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
+    }
+
+    /// What docker would get.
+    pub fn rendered(&self) -> RenderedStack {
+        let images: Vec<_> = self.services.iter().map(|(name, spec)| (*name, image(spec.image))).collect();
+        let images: Vec<_> = images.iter().map(|(name, image)| (*name, image.as_str())).collect();
+        let values: Vec<_> =
+            self.services.iter().map(|(name, spec)| (*name, spec.replicas, spec.env.to_string())).collect();
+        let declared: Vec<_> =
+            values.iter().map(|(name, replicas, env)| (*name, *replicas, env.as_str())).collect();
+        RenderedStack::of(self.name, &images, &self.fingerprint()).declaring(&declared)
+    }
+
+    /// Whether it runs well once it is deployed.
+    pub fn is_good(&self) -> bool {
+        let good =
+            |spec: &Spec| matches!(spec.behaviour, Behaviour::Good | Behaviour::Slow | Behaviour::Once);
+        !self.wrong && self.services.values().all(good)
+    }
+}
+
+/// What a commit holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Commit {
+    /// `stacks.yaml`.
+    pub stacks: Vec<Entry>,
+    /// Whether that cannot be read.
+    pub broken: bool,
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.name)?;
+        for (name, spec) in &self.services {
+            let Spec { image, env, replicas, behaviour, on_failure } = spec;
+            write!(f, " {name}: app:{image} V={env} x{replicas} {behaviour:?}, else {on_failure:?};")?;
+        }
+        if !self.depends_on.is_empty() {
+            write!(f, " after {:?};", self.depends_on)?;
+        }
+        let word = |is: bool, word: &'static str| if is { word } else { "" };
+        write!(
+            f,
+            " drift {:?}{}{}",
+            self.drift,
+            word(!self.enabled, ", disabled"),
+            word(self.wrong, ", wrong")
+        )
+    }
+}
+
+impl Commit {
+    /// What a stack depends on, by way of others too.
+    pub fn needs(&self, entry: &Entry) -> Vec<&'static str> {
+        let mut needs = entry.depends_on.clone();
+        let mut at = 0;
+        while at < needs.len() {
+            let on = self.entry(needs[at]).map(|on| on.depends_on.clone()).unwrap_or_default();
+            needs.extend(on.into_iter().filter(|on| !needs.contains(on)).collect::<Vec<_>>());
+            at += 1;
+        }
+        needs
+    }
+
+    /// A stack that it lists.
+    pub fn entry(&self, name: &str) -> Option<&Entry> {
+        self.stacks.iter().find(|entry| entry.name == name)
+    }
+}

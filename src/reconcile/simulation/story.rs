@@ -1,0 +1,194 @@
+//! Stories: what happens, in order, by a seed.
+
+use super::spec::{Behaviour, Commit, Entry, OnFailure, Services, Spec};
+use super::swarm::Hand;
+use super::world::{ACTORS, Fault};
+use crate::rng::Rng;
+use crate::stack::DriftPolicy;
+
+/// The stacks that there may be.
+pub const STACKS: [&str; 5] = ["api", "db", "web", "jobs", "shared"];
+/// So many sources: two of the first controller, one of the second.
+pub const SOURCES: usize = 3;
+
+/// What is pushed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Another version of a stack, that behaves so.
+    Version(&'static str, Behaviour, OnFailure),
+    /// Another number of tasks.
+    Scale(&'static str),
+    /// A stack is listed, or no longer.
+    List(&'static str),
+    /// A stack is disabled, or enabled again.
+    Switch(&'static str),
+    /// The files of a stack are wrong, or right again.
+    Wrong(&'static str),
+    /// `stacks.yaml` cannot be read, or can be again.
+    Broken,
+    /// The version before.
+    Revert,
+    /// A stack goes to this source.
+    Move(&'static str, usize),
+}
+
+/// What happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// One who acts asks all its sources, and takes a turn.
+    Ask(usize),
+    /// Likewise, to deploy all by force.
+    Force(usize),
+    /// So many turns, so far apart.
+    Turns(usize, usize, u64),
+    Wait(u64),
+    Push(usize, Change),
+    Hand(&'static str, Hand),
+    Node(usize),
+    Remote(usize),
+    /// A call of one who acts, so many from now.
+    Trouble(usize, usize, Fault),
+    Away(u64),
+    Kill(usize),
+    Lose(usize),
+    Die(&'static str),
+}
+
+/// What happens, from the first commits on.
+#[derive(Debug, Clone)]
+pub struct Story {
+    pub seed: u64,
+    pub first: Vec<Commit>,
+    pub events: Vec<Event>,
+}
+
+fn behaviour(rng: &mut Rng) -> Behaviour {
+    match rng.below(10) {
+        0..=4 => Behaviour::Good,
+        5 => Behaviour::Slow,
+        6 => Behaviour::Crash,
+        7 => Behaviour::Reject,
+        8 => Behaviour::Never,
+        _ => Behaviour::Once,
+    }
+}
+
+fn on_failure(rng: &mut Rng) -> OnFailure {
+    match rng.below(4) {
+        0 => OnFailure::Continue,
+        1 => OnFailure::Rollback,
+        _ => OnFailure::Pause,
+    }
+}
+
+fn drift(rng: &mut Rng) -> DriftPolicy {
+    match rng.below(6) {
+        0 => DriftPolicy::Report,
+        1 => DriftPolicy::Ignore,
+        _ => DriftPolicy::Correct,
+    }
+}
+
+/// A stack in a version.
+pub fn entry(name: &'static str, version: u16, rng: &mut Rng) -> Entry {
+    let mut services = Services::new();
+    let count = 1 + rng.below(2);
+    for service in ["app", "queue"].into_iter().take(count) {
+        let spec = Spec {
+            image: version,
+            env: version,
+            replicas: 1 + rng.below(3) as u64,
+            behaviour: Behaviour::Good,
+            on_failure: on_failure(rng),
+        };
+        services.insert(service, spec);
+    }
+    Entry { name, enabled: true, depends_on: Vec::new(), drift: drift(rng), services, wrong: false }
+}
+
+impl Story {
+    /// The story of a seed.
+    pub fn of(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let rng = &mut rng;
+        let mut first = vec![Commit::default(); SOURCES];
+        for (at, name) in STACKS.into_iter().enumerate() {
+            if rng.chance(75) {
+                // The last one is listed by several, sometimes.
+                let source = if at < 3 { rng.below(2) } else { at - 2 };
+                let mut entry = entry(name, 1, rng);
+                let others: Vec<_> = first[source].stacks.iter().map(|entry| entry.name).collect();
+                if rng.chance(30) && !others.is_empty() {
+                    entry.depends_on.push(others[rng.below(others.len())]);
+                }
+                first[source].stacks.push(entry);
+            }
+        }
+        if rng.chance(15) {
+            first[rng.below(2)].stacks.push(entry("shared", 2, rng));
+        }
+        let count = 2 + rng.below(9);
+        let mut events = Vec::new();
+        for _ in 0..count {
+            event(rng, &mut events);
+        }
+        Self { seed, first, events }
+    }
+}
+
+fn stack(rng: &mut Rng) -> &'static str {
+    STACKS[rng.below(STACKS.len())]
+}
+
+/// Mostly the daemon.
+fn actor(rng: &mut Rng) -> usize {
+    [0, 0, 0, 1, 2][rng.below(5)] % ACTORS
+}
+
+fn event(rng: &mut Rng, events: &mut Vec<Event>) {
+    let who = actor(rng);
+    match rng.below(100) {
+        0..=29 => {
+            events.push(Event::Ask(who));
+            if rng.chance(80) {
+                events.push(Event::Turns(who, 1 + rng.below(8), [500, 2_000, 5_000][rng.below(3)]));
+            }
+        }
+        30..=37 => events.push(Event::Turns(who, 1 + rng.below(6), 3_000)),
+        38..=42 => events.push(Event::Wait([1_000, 8_000, 70_000][rng.below(3)])),
+        43..=64 => events.push(Event::Push(rng.below(SOURCES), change(rng))),
+        65..=73 => events.push(Event::Hand(stack(rng), hand(rng))),
+        74..=76 => events.push(Event::Node(rng.below(3))),
+        77..=78 => events.push(Event::Remote(rng.below(SOURCES))),
+        79..=88 => events.push(Event::Trouble(who, rng.below(6), fault(rng))),
+        89..=90 => events.push(Event::Away([2_000, 30_000][rng.below(2)])),
+        91..=93 => events.push(Event::Kill(who)),
+        94 => events.push(Event::Lose(rng.below(2))),
+        95..=96 => events.push(Event::Force(who)),
+        _ => events.push(Event::Die(stack(rng))),
+    }
+}
+
+fn change(rng: &mut Rng) -> Change {
+    let name = stack(rng);
+    match rng.below(20) {
+        0..=8 => Change::Version(name, behaviour(rng), on_failure(rng)),
+        9..=10 => Change::Scale(name),
+        11..=12 => Change::List(name),
+        13..=14 => Change::Switch(name),
+        15 => Change::Wrong(name),
+        16 => Change::Broken,
+        17..=18 => Change::Revert,
+        _ => Change::Move(name, rng.below(2)),
+    }
+}
+
+fn hand(rng: &mut Rng) -> Hand {
+    use Hand::{AddService, Env, Image, Own, RemoveService, RemoveStack, Scale};
+    [Scale, Env, Image, RemoveService, AddService, RemoveStack, Own][rng.below(7)]
+}
+
+fn fault(rng: &mut Rng) -> Fault {
+    use Fault::{Half, KilledAfter, KilledBefore, Refused, Slow, Unanswered};
+    [Refused, Unanswered, Half, Slow(20_000), KilledBefore, KilledAfter][rng.below(6)]
+}

@@ -1,0 +1,139 @@
+//! Tasks of the simulated Swarm, as time makes them.
+
+use std::rc::Rc;
+
+use serde_json::Value;
+
+use super::clock::{Millis, wall};
+use super::spec::{Behaviour, Spec};
+use crate::docker::task::Task;
+
+/// So long Swarm waits before it starts a task again.
+const RESTART: Millis = 5_000;
+
+/// One task.
+#[derive(Debug, Clone)]
+pub struct SimTask {
+    pub id: u64,
+    pub slot: u64,
+    pub template: (u16, u16),
+    behaviour: Behaviour,
+    spec: Rc<Value>,
+    pub state: &'static str,
+    pub desired: &'static str,
+    pub error: &'static str,
+    pub since: Millis,
+    pub due: Option<Millis>,
+    pub node: Option<usize>,
+    pub made: Millis,
+}
+
+impl SimTask {
+    /// A new one, which may start once a node is found; later where it follows one that failed.
+    pub fn new(id: u64, slot: u64, spec: &Spec, value: &Rc<Value>, now: Millis, follows: bool) -> Self {
+        Self {
+            id,
+            slot,
+            template: spec.template(),
+            behaviour: spec.behaviour,
+            spec: Rc::clone(value),
+            state: if follows { "ready" } else { "new" },
+            desired: if follows { "ready" } else { "running" },
+            error: "",
+            since: now,
+            due: follows.then_some(now + RESTART),
+            node: None,
+            made: now,
+        }
+    }
+
+    /// Whether Swarm has not given it up.
+    pub fn is_current(&self) -> bool {
+        self.desired != "shutdown"
+    }
+
+    /// Whether it runs, and Swarm wants it to.
+    pub fn runs(&self) -> bool {
+        self.state == "running" && self.desired == "running"
+    }
+
+    /// Whether it ended badly, or at all before it should.
+    pub fn ended(&self) -> bool {
+        matches!(self.state, "failed" | "rejected" | "complete")
+    }
+
+    fn becomes(&mut self, state: &'static str, now: Millis, due: Option<Millis>) {
+        (self.state, self.since, self.due) = (state, now, due);
+    }
+
+    /// Swarm gives it up.
+    pub fn give_up(&mut self, now: Millis) {
+        self.desired = "shutdown";
+        if !self.ended() {
+            self.becomes("shutdown", now, None);
+        }
+    }
+
+    /// It dies.
+    pub fn fail(&mut self, state: &'static str, error: &'static str, now: Millis) {
+        (self.desired, self.error) = ("shutdown", error);
+        self.becomes(state, now, None);
+    }
+
+    /// A node takes it, if one is up.
+    pub fn place(&mut self, nodes: &[bool], now: Millis) {
+        if !matches!(self.state, "new" | "pending") {
+            return;
+        }
+        let up: Vec<_> = nodes.iter().enumerate().filter(|(_, up)| **up).map(|(at, _)| at).collect();
+        if up.is_empty() {
+            self.error = "no suitable node (3 nodes not available for new tasks)";
+            self.becomes("pending", now, None);
+            return;
+        }
+        let slot = usize::try_from(self.slot).unwrap();
+        (self.node, self.error) = (Some(up[slot % up.len()]), "");
+        let takes = match self.behaviour {
+            Behaviour::Slow => 9_000,
+            Behaviour::Reject => 500,
+            _ => 700 + 400 * self.slot,
+        };
+        self.becomes("preparing", now, Some(now + takes));
+    }
+
+    /// What time brings.
+    pub fn step(&mut self, now: Millis) {
+        match (self.state, self.behaviour) {
+            ("ready", _) => {
+                self.desired = "running";
+                self.becomes("new", now, None);
+            }
+            ("preparing", Behaviour::Reject) => self.fail("rejected", "No such image: app", now),
+            ("preparing", Behaviour::Never) => self.becomes("starting", now, None),
+            ("preparing", Behaviour::Crash) => self.becomes("running", now, Some(now + 1_500)),
+            ("preparing", Behaviour::Once) => self.becomes("running", now, Some(now + 2_000)),
+            ("preparing", _) => self.becomes("running", now, None),
+            ("running", Behaviour::Crash) => self.fail("failed", "task: non-zero exit (1)", now),
+            ("running", Behaviour::Once) => self.fail("complete", "", now),
+            _ => self.due = None,
+        }
+    }
+
+    /// As docker shows it.
+    pub fn shown(&self, service: &str) -> Task {
+        Task {
+            id: format!("t{}", self.id),
+            service: service.to_owned(),
+            place: self.slot.to_string(),
+            node: self.node.map(|node| format!("node{node}")).unwrap_or_default(),
+            state: self.state.to_owned(),
+            desired: self.desired.to_owned(),
+            error: self.error.to_owned(),
+            since: Some(wall(self.since)),
+            container: String::new(),
+            created: format!("{:010}", self.id),
+            iteration: 0,
+            spec: (*self.spec).clone(),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! All there is in a story: the Swarm, git, time, trouble, and what was seen of who did what.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use super::clock::Millis;
+use super::rules::Ledger;
+use super::spec::Commit;
+use super::swarm::Swarm;
+use crate::source::Source;
+
+/// So many runs there can be at a time: a daemon, a command on its database, and a DockerOps of its own.
+pub const ACTORS: usize = 3;
+
+/// Whose database a run uses.
+pub fn controller(actor: usize) -> usize {
+    usize::from(actor == 2)
+}
+
+/// A source.
+#[derive(Debug)]
+pub struct SimSource {
+    pub source: Source,
+    pub controller: usize,
+    pub up: bool,
+    pub commits: Vec<Commit>,
+}
+
+impl SimSource {
+    pub fn head(&self) -> &Commit {
+        &self.commits[self.commits.len() - 1]
+    }
+
+    /// The id of the commit at this place.
+    pub fn commit(source: usize, at: usize) -> crate::git::Commit {
+        crate::git::Commit::parse(&format!("{source:020x}{at:020x}")).unwrap()
+    }
+}
+
+/// What may happen to a call through the door.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It is refused.
+    Refused,
+    /// It is done, and nobody hears of it.
+    Unanswered,
+    /// Half of it is done.
+    Half,
+    /// It takes its time.
+    Slow(Millis),
+    /// `kill -9` before it.
+    KilledBefore,
+    /// `kill -9` after it.
+    KilledAfter,
+}
+
+/// What a killed run unwinds with.
+#[derive(Debug)]
+pub struct Killed;
+
+/// What a run has seen last.
+#[derive(Debug, Default, Clone)]
+pub struct View {
+    /// When it looked at all services.
+    pub observed: Millis,
+    /// When it asked for the heads.
+    pub asked: Millis,
+    /// The commit that it read last of each source, and those whose head it was told in the last question.
+    pub read: BTreeMap<usize, usize>,
+    pub heads: BTreeMap<usize, usize>,
+    /// Calls through the door, and those that had trouble, since it asked.
+    pub calls: usize,
+    pub acts: usize,
+    pub troubles: usize,
+    /// Whether it was asked to deploy by force.
+    pub forced: bool,
+    /// The stacks it gave to docker since it asked.
+    pub deployed: Vec<String>,
+    /// The stacks that were well when their tasks were seen last.
+    pub well: BTreeMap<String, Vec<(usize, usize)>>,
+}
+
+/// A rule that was broken.
+#[derive(Debug, Clone)]
+pub struct Broken {
+    pub rule: &'static str,
+    pub what: String,
+}
+
+/// All there is.
+#[derive(Debug)]
+pub struct World {
+    pub now: Millis,
+    pub swarm: Swarm,
+    pub sources: Vec<SimSource>,
+    /// Of each actor: after so many calls, this.
+    pub faults: Vec<(usize, usize, Fault)>,
+    /// Until when docker is away.
+    pub away: Millis,
+    pub views: [View; ACTORS],
+    pub ledgers: BTreeMap<String, Ledger>,
+    pub broken: Vec<Broken>,
+    /// What happened, for people.
+    pub log: Option<Vec<String>>,
+}
+
+/// Shared by those who act.
+pub type Shared = RefCell<World>;
+
+impl World {
+    /// Time goes on.
+    pub fn pass(&mut self, millis: Millis) {
+        self.now += millis;
+        self.swarm.pass(self.now);
+    }
+
+    /// Tells people, where they listen.
+    pub fn tell(&mut self, text: impl FnOnce() -> String) {
+        let now = self.now;
+        if let Some(log) = &mut self.log {
+            log.push(format!("{:>5}.{} s  {}", now / 1000, now % 1000 / 100, text()));
+        }
+    }
+
+    /// A rule is broken.
+    pub fn breaks(&mut self, rule: &'static str, what: String) {
+        self.tell(|| format!("BROKEN: {rule}: {what}"));
+        self.broken.push(Broken { rule, what });
+    }
+
+    pub fn ledger(&mut self, stack: &str) -> &mut Ledger {
+        self.ledgers.entry(stack.to_owned()).or_default()
+    }
+
+    /// The source with this identity.
+    pub fn source_of(&self, id: &str) -> Option<usize> {
+        self.sources.iter().position(|source| source.source.id() == id)
+    }
+
+    /// The trouble that the next call of `actor` has.
+    pub fn trouble(&mut self, actor: usize) -> Option<Fault> {
+        self.views[actor].calls += 1;
+        let mut found = None;
+        self.faults.retain_mut(|(of, after, fault)| {
+            if *of != actor {
+                return true;
+            }
+            if *after == 0 && found.is_none() {
+                found = Some(*fault);
+                return false;
+            }
+            *after = after.saturating_sub(1);
+            true
+        });
+        if let Some(Fault::Slow(millis)) = found {
+            self.pass(millis);
+        }
+        let found = if self.now < self.away { found.or(Some(Fault::Refused)) } else { found };
+        self.views[actor].troubles += usize::from(found.is_some());
+        found
+    }
+}
