@@ -8,8 +8,8 @@ use super::{play, told};
 use crate::rng::Rng;
 use crate::stack::DriftPolicy;
 
-/// The first source lists these; nothing breaks a rule.
-fn holds(stacks: &[&'static str], events: Vec<Event>) {
+/// The first source lists these; nothing breaks a rule. What happened.
+fn holds(stacks: &[&'static str], events: Vec<Event>) -> Vec<String> {
     let listed = |name: &&'static str| {
         let mut entry = entry(name, 1, &mut Rng::new(1));
         entry.drift = DriftPolicy::Correct;
@@ -23,6 +23,7 @@ fn holds(stacks: &[&'static str], events: Vec<Event>) {
     if let Some(broken) = broken {
         panic!("{}", told(&stage, story, &broken));
     }
+    log
 }
 
 #[test]
@@ -68,7 +69,8 @@ fn what_a_hand_edits_while_it_is_deployed_is_drift() {
 #[test]
 fn what_changes_hands_while_it_is_in_motion_is_not_removed() {
     let events = vec![Event::Ask(0), Event::Push(0, Change::Move("web", 1)), Event::Ask(0)];
-    holds(&["web"], events);
+    let log = holds(&["web"], events);
+    assert!(!log.iter().any(|line| line.contains("removes")), "{}", log.join("\n"));
 }
 
 #[test]

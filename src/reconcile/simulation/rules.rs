@@ -1,7 +1,7 @@
 //! What must hold in every story.
 
 use super::clock::Millis;
-use super::service::Labels;
+use super::service::{Labels, Live};
 use super::spec::Entry;
 use super::world::{World, controller};
 
@@ -11,7 +11,7 @@ pub const NO_WAITING: &str = "no stack waits for a stack that struggles";
 pub const CONVERGES: &str = "once faults end, everything is as Git says within a bounded number of looks";
 pub const IDLE: &str = "an idle world gets no act";
 pub const ONCE: &str = "nothing is deployed twice for one change";
-pub const NO_FIGHT: &str = "two controllers never undo each other";
+pub const NO_FIGHT: &str = "two controllers, or two runs, never undo each other";
 pub const ENDS: &str = "a run comes to its end";
 
 /// What is known of one stack.
@@ -62,6 +62,10 @@ impl World {
             .collect();
         if !others.is_empty() && !forced {
             self.breaks(NO_FIGHT, format!("`{stack}` is deployed over {}", others.join(", ")));
+        }
+        let newer = |live: &Live| live.labels.owner == labels.owner && live.labels.commit > labels.commit;
+        if self.swarm.of_stack(stack).any(newer) {
+            self.breaks(NO_FIGHT, format!("`{stack}` is deployed at an older commit than it runs"));
         }
         let live: Vec<_> = self.swarm.of_stack(stack).collect();
         let none_ours = !live.is_empty() && live.iter().all(|live| live.labels.owner.is_empty());
@@ -148,8 +152,7 @@ impl World {
         }) || self.sources.iter().enumerate().any(|(other, at)| {
             other != source && at.commits.iter().any(|commit| commit.entry(entry.name).is_some())
         });
-        let theirs =
-            |live: &super::service::Live| live.labels.owner != id || live.labels.fingerprint == fingerprint;
+        let theirs = |live: &Live| live.labels.owner != id || live.labels.fingerprint == fingerprint;
         entry.enabled
             && !entry.wrong
             && entry.depends_on.is_empty()
