@@ -42,7 +42,7 @@ impl State {
     pub fn bindings(&self) -> Result<Vec<BindingRow>> {
         let mut query = self
             .connection
-            .prepare("SELECT id, repository_url, root, path FROM bindings ORDER BY root, path")?;
+            .prepare_cached("SELECT id, repository_url, root, path FROM bindings ORDER BY root, path")?;
         let rows = query.query_map([], |row| {
             Ok(BindingRow {
                 id: row.get(0)?,
@@ -58,7 +58,7 @@ impl State {
     pub fn binding_files(&self, binding: &BindingRow) -> Result<BTreeSet<BindingFile>> {
         let mut query = self
             .connection
-            .prepare("SELECT path, content, stamp FROM binding_files WHERE binding_id = ?1")?;
+            .prepare_cached("SELECT path, content, stamp FROM binding_files WHERE binding_id = ?1")?;
         let rows = query.query_map(params![binding.id], |row| {
             Ok(BindingFile { path: path(row.get(0)?), content: row.get(1)?, stamp: row.get(2)? })
         })?;
@@ -89,12 +89,13 @@ impl State {
     ) -> Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
         {
-            let mut drop = transaction
-                .prepare("DELETE FROM binding_files WHERE binding_id = ?1 AND path = ?2 AND content = ?3")?;
+            let mut drop = transaction.prepare_cached(
+                "DELETE FROM binding_files WHERE binding_id = ?1 AND path = ?2 AND content = ?3",
+            )?;
             for BindingFile { path, content, .. } in before.difference(files) {
                 drop.execute(params![binding.id, path.as_os_str().as_bytes(), content])?;
             }
-            let mut add = transaction.prepare("INSERT INTO binding_files VALUES (?1, ?2, ?3, ?4)")?;
+            let mut add = transaction.prepare_cached("INSERT INTO binding_files VALUES (?1, ?2, ?3, ?4)")?;
             for BindingFile { path, content, stamp } in files.difference(before) {
                 add.execute(params![binding.id, path.as_os_str().as_bytes(), content, stamp])?;
             }

@@ -41,7 +41,7 @@ impl BuildRow {
 impl State {
     /// All builds of all sources, by name.
     pub fn builds(&self) -> Result<Vec<BuildRow>> {
-        let mut query = self.connection.prepare(
+        let mut query = self.connection.prepare_cached(
             "SELECT repository_id, name, content, commit_id, reference, error FROM builds
              ORDER BY name, repository_id",
         )?;

@@ -132,7 +132,7 @@ impl State {
     }
 
     fn some_events(&self, before: Option<i64>, stack: Option<&str>, limit: usize) -> Result<Vec<EventRow>> {
-        let mut query = self.connection.prepare(
+        let mut query = self.connection.prepare_cached(
             "SELECT id, time, level, event, repository, stack, commit_id, message FROM events
              WHERE id < ?1 AND (?2 IS NULL OR stack = ?2) ORDER BY id DESC LIMIT ?3",
         )?;

@@ -21,7 +21,7 @@ pub struct ImageRow {
 impl State {
     /// All tracked images, by name.
     pub fn images(&self) -> Result<Vec<ImageRow>> {
-        let mut query = self.connection.prepare(
+        let mut query = self.connection.prepare_cached(
             "SELECT name, reference_count, name IN (SELECT name FROM foreign_images) FROM images ORDER BY name",
         )?;
         let rows = query.query_map([], |row| {
@@ -32,7 +32,7 @@ impl State {
 
     /// All that lay on this node before DockerOps tracked it, by tag and by digest.
     pub fn foreign_images(&self) -> Result<BTreeSet<String>> {
-        let mut query = self.connection.prepare("SELECT name FROM foreign_images")?;
+        let mut query = self.connection.prepare_cached("SELECT name FROM foreign_images")?;
         let rows = query.query_map([], |row| row.get(0))?;
         rows.collect::<rusqlite::Result<_>>().context("cannot read the images that were there before")
     }
@@ -59,7 +59,7 @@ impl State {
 
     /// By which digests the services of the watched sources ran each tracked image: image → `app@sha256:…`.
     pub fn image_digests(&self) -> Result<BTreeMap<String, BTreeSet<String>>> {
-        let mut query = self.connection.prepare("SELECT image, reference FROM image_digests")?;
+        let mut query = self.connection.prepare_cached("SELECT image, reference FROM image_digests")?;
         let mut rows = query.query([])?;
         let mut digests: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         while let Some(row) = rows.next()? {
@@ -94,7 +94,7 @@ impl State {
 
     /// What was found when images that nothing uses were last looked at, and stayed.
     pub fn kept_images(&self) -> Result<Option<String>> {
-        let mut query = self.connection.prepare("SELECT found FROM kept_images")?;
+        let mut query = self.connection.prepare_cached("SELECT found FROM kept_images")?;
         let mut rows = query.query([])?;
         Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
     }
@@ -120,7 +120,8 @@ impl State {
 
     /// The image with digest that Swarm last went back from for `service`.
     pub fn failed_roll(&self, service: &str) -> Result<Option<String>> {
-        let mut query = self.connection.prepare("SELECT image FROM failed_rolls WHERE service = ?1")?;
+        let mut query =
+            self.connection.prepare_cached("SELECT image FROM failed_rolls WHERE service = ?1")?;
         let mut rows = query.query([service])?;
         Ok(rows.next()?.map(|row| row.get(0)).transpose()?)
     }

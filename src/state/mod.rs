@@ -161,6 +161,8 @@ pub fn make_folder(database: &Path) -> Result<()> {
 }
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    // All that a turn of the loop asks.
+    connection.set_prepared_statement_cache_capacity(64);
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.pragma_update(None, "foreign_keys", true)
 }

@@ -28,7 +28,7 @@ pub struct SourceRow {
 impl State {
     /// All watched sources, in the order they were watched.
     pub fn sources(&self) -> Result<Vec<SourceRow>> {
-        let mut query = self.connection.prepare(
+        let mut query = self.connection.prepare_cached(
             "SELECT r.id, r.url, r.last_watch, s.commit_id, s.error, coalesce(s.asked, 0)
              FROM repository_cache r LEFT JOIN source_states s ON s.repository_id = r.id ORDER BY r.id",
         )?;

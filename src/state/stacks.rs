@@ -162,7 +162,7 @@ const FORGET_ATTEMPT: &str = "DELETE FROM attempts WHERE name = ?1
 impl State {
     /// All stacks of all sources, by name.
     pub fn stacks(&self) -> Result<Vec<StackRow>> {
-        let mut query = self.connection.prepare(
+        let mut query = self.connection.prepare_cached(
             "SELECT s.id, s.name, s.repository_url, s.compose_path, s.hash, s.status, t.commit_id, t.drift, t.error,
                     coalesce(t.held, 0), coalesce(t.depends_on, '[]'), h.converged, h.degraded
              FROM stacks s LEFT JOIN stack_states t ON t.stack_id = s.id
@@ -196,7 +196,8 @@ impl State {
     }
 
     fn services(&self) -> Result<BTreeMap<i64, BTreeMap<String, AppliedService>>> {
-        let mut query = self.connection.prepare("SELECT stack_id, name, image, spec FROM stack_services")?;
+        let mut query =
+            self.connection.prepare_cached("SELECT stack_id, name, image, spec FROM stack_services")?;
         let mut rows = query.query([])?;
         let mut services: BTreeMap<i64, BTreeMap<String, AppliedService>> = BTreeMap::new();
         while let Some(row) = rows.next()? {

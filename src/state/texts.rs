@@ -20,7 +20,7 @@ pub struct Texts {
 impl State {
     /// The texts of the stacks of a source.
     pub fn texts(&self, repository_url: &str) -> Result<BTreeMap<StackName, Texts>> {
-        let mut query = self.connection.prepare(
+        let mut query = self.connection.prepare_cached(
             "SELECT s.name, t.applied, t.attempted FROM stacks s JOIN stack_texts t ON t.stack_id = s.id
              WHERE s.repository_url = ?1",
         )?;
