@@ -19,7 +19,7 @@ use crate::docker::service::Service;
 use crate::docker::task::Task;
 use crate::docker::{Roll, Swarm};
 use crate::image::ImageRef;
-use crate::plan::{Decision, Tried, Until};
+use crate::plan::{Decision, DesiredStack, Tried, Until};
 use crate::state::{AppliedService, Given, GivenHow, Motion, Record, StackRow, StackStatus};
 use crate::watched::watched;
 
@@ -243,6 +243,11 @@ impl Reconciler {
         self.memory.watches.remove(key);
         self.fail(session, key, why, held)?;
         let Some(source) = self.sources.iter().find(|source| source.id == key.source) else { return Ok(()) };
+        let desired = source.desired(&key.stack).and_then(DesiredStack::rendered);
+        if desired.is_some_and(|rendered| rendered.fingerprint != motion.hash) {
+            // What failed is not what Git says by now: that was not tried so far.
+            self.memory.tried.remove(key);
+        }
         // Of a first attempt at least the images are known; later ones keep what had converged.
         let first = source.stack(&key.stack).is_none_or(|row| row.services.is_empty());
         let services = first.then(|| applied(given, &[]));
