@@ -19,7 +19,7 @@ use crate::docker::service::Service;
 use crate::docker::task::Task;
 use crate::docker::{Roll, Swarm};
 use crate::image::ImageRef;
-use crate::plan::{Decision, DesiredStack, Tried, Until};
+use crate::plan::{self, Decision, DesiredStack, Tried, Until};
 use crate::state::{AppliedService, Given, GivenHow, Motion, Record, StackRow, StackStatus};
 use crate::watched::watched;
 
@@ -62,6 +62,7 @@ impl Reconciler {
         };
         self.memory.blind_looks = 0;
         let now = session.door.now();
+        let ids: BTreeSet<_> = self.sources.iter().map(|source| source.id.clone()).collect();
         for (key, motion, given) in motions {
             if let Some(why) = lost(&motion, &given, &swarm).filter(|_| now.age(motion.since) > CREATED) {
                 self.put_back(session, &key, &why)?;
@@ -70,7 +71,7 @@ impl Reconciler {
             let given = self.first_seen(session, &key, given, &swarm)?;
             let watches = self.memory.watches.entry(key.clone()).or_default();
             let late = now.age(motion.since) >= session.deploy_timeout;
-            match judge_stack(&key, &given, &swarm, &tasks, watches, now) {
+            match judge_stack(&key, &given, &swarm, &tasks, watches, now, &ids) {
                 Ok(services) => self.converged(session, &key, &motion, &given, &services)?,
                 Err(Progress::Steadying(_)) if late => {
                     let services: Vec<_> = swarm.of_stack(&key.stack).cloned().collect();
@@ -358,6 +359,7 @@ fn judge_stack(
     tasks: &[Task],
     watches: &mut BTreeMap<String, Watch>,
     now: Moment,
+    ours: &BTreeSet<String>,
 ) -> Result<Vec<Service>, Progress> {
     let (mut services, mut waiting, mut steadying, mut failed) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -367,6 +369,19 @@ fn judge_stack(
             waiting.push(format!("`{name}` is not there"));
             continue;
         };
+        // Swarm goes back to the labels of before as well.
+        let other = plan::owner(live).filter(|owner| *owner != key.source && !live.goes_back());
+        match other {
+            Some(other) if ours.contains(other) => {
+                waiting.push(format!("`{name}` changes hands"));
+                continue;
+            }
+            Some(other) => {
+                failed.push(format!("`{name}`: another DockerOps has deployed it since, from `{other}`"));
+                continue;
+            }
+            None => {}
+        }
         let own: Vec<_> = tasks.iter().filter(|task| task.service == live.id).collect();
         match judge(live, &own, watches.entry(name.clone()).or_default(), now) {
             Progress::Done => services.push(live.clone()),
