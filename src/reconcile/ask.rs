@@ -43,7 +43,9 @@ impl Reconciler {
                 }
             }
             source.begin(wish);
-            if let Some(row) = source.row.as_mut().filter(|_| is_new && !self.options.dry_run) {
+            // Who asked last decides, also by what it had read before: a command may have come between.
+            let decides = (is_new || source.read().is_some()) && !self.options.dry_run;
+            if let Some(row) = source.row.as_mut().filter(|_| decides) {
                 row.asked = session.state.note_asked(row)?;
                 source.asked = row.asked;
             }
