@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::panic::resume_unwind;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 
@@ -17,16 +18,19 @@ use crate::docker::command::ResolveImage;
 use crate::docker::objects::Holders;
 use crate::docker::payload::Stored;
 use crate::docker::task::Task;
-use crate::docker::{ImageRemoval, NodeImages, Roll, Swarm};
+use crate::docker::{ImageRemoval, NodeImages, Roll, SeenTasks, Swarm};
 use crate::git::{Checkout, Commit, Workplace};
+use crate::health::Look;
 use crate::image::ImageCommand;
 use crate::manifest::{Layout, StackEntry};
 use crate::plan::{DesiredStack, Images};
 use crate::reconcile::Session;
 use crate::reconcile::door::{Door, Heads};
+use crate::reconcile::giving::Giving;
 use crate::reconcile::source::{Content, Read, WatchedSource};
 use crate::source::Source;
 use crate::stack::{ObjectKind, StackName};
+use crate::state::{Motion, StackRow};
 
 /// The door of one who acts.
 #[derive(Debug)]
@@ -167,6 +171,11 @@ impl Door for SimDoor<'_> {
         Ok(read)
     }
 
+    fn health(&self, _: &Swarm, _: &[(&StackRow, &[Motion])]) -> Result<Look> {
+        // Health by task history is no part of the stories.
+        Ok(Look::none())
+    }
+
     fn observe(&self) -> Result<Swarm> {
         self.asks(|| {
             let now = self.world.borrow().now;
@@ -175,7 +184,12 @@ impl Door for SimDoor<'_> {
         })
     }
 
-    fn observe_tasks(&self, stacks: &BTreeSet<&StackName>) -> Result<(Swarm, Vec<Task>)> {
+    fn observe_tasks(
+        &self,
+        stacks: &BTreeSet<&StackName>,
+        _: &BTreeSet<&str>,
+        _: &mut SeenTasks,
+    ) -> Result<(Swarm, Vec<Task>)> {
         self.asks(|| {
             let swarm = self.services(|live| stacks.iter().any(|name| name.as_str() == live.stack));
             let mut world = self.world.borrow_mut();
@@ -255,7 +269,8 @@ impl Door for SimDoor<'_> {
         ownership: &Ownership,
         resolve: ResolveImage,
         _: &Path,
-    ) -> Result<()> {
+        _: Duration,
+    ) -> Result<Giving> {
         let (entry, labels) = {
             let world = self.world.borrow();
             let source = world.source_of(&ownership.repository).unwrap();
@@ -280,7 +295,7 @@ impl Door for SimDoor<'_> {
         if done.is_err() {
             self.world.borrow_mut().ledger(entry.name).excused = true;
         }
-        done
+        Ok(Giving::Done(done))
     }
 
     fn roll(&self, roll: &Roll, _: Option<&[String]>) -> Result<()> {

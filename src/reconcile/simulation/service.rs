@@ -252,6 +252,8 @@ impl Live {
             monitor: Duration::from_millis(MONITOR),
             update: self.update.map(update),
             has_previous: self.previous.is_some(),
+            replicas: Some(self.spec.replicas),
+            completions: None,
             iteration: 0,
             host_ports: Vec::new(),
             template: (*self.value).clone(),
