@@ -213,10 +213,14 @@ fn settings_that_cannot_be_meant_end_it_at_the_start() {
 fn the_lock_is_held_during_a_cycle_and_free_between_two() {
     let repo = Repo::new();
     repo.stack("web", "services: {app: {image: app}}").commit("first");
-    let fake = FakeDocker::of_an_empty_swarm().waits("stack deploy").fails("stack deploy", 1, "no");
+    let fake = FakeDocker::before("/bin/false".as_ref()).waits("image ls").with_an_empty_swarm().fails(
+        "stack deploy",
+        1,
+        "no",
+    );
     let ops = DockerOps::without_docker().with_fake(&fake).limit(60).env("DOCKEROPS_REPOS", repo.url());
     let mut run = ops.spawn(["run"]);
-    fake.wait_for_call("stack deploy");
+    fake.wait_for_call("image ls");
     let holder = format!("pid {} since 20", run.pid());
     for command in [&["reconcile"][..], &["unwatch", "/x"], &["watch", "/x"], &["stop", "--yes"]] {
         let outcome = ops.run(command);
@@ -234,10 +238,14 @@ fn the_lock_is_held_during_a_cycle_and_free_between_two() {
     ops.run(["run"]).failure(4).error_has("another run holds the lock").stderr_has(&holder);
 
     // The other way round: the daemon waits for a command.
-    let slow = FakeDocker::of_an_empty_swarm().waits("stack deploy").fails("stack deploy", 1, "no");
+    let slow = FakeDocker::before("/bin/false".as_ref()).waits("image ls").with_an_empty_swarm().fails(
+        "stack deploy",
+        1,
+        "no",
+    );
     let ops = ops.with_fake(&slow);
     let command = ops.spawn(["reconcile"]);
-    slow.wait_for_call("stack deploy");
+    slow.wait_for_call("image ls");
     run.signal(Signal::HUP);
     run.wait_for("waiting   another run holds the lock", 1, 30);
     assert!(run.stdout().contains(&format!("pid {} since 20", command.pid())), "{}", run.stdout());

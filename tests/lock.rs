@@ -9,12 +9,12 @@ use crate::support::wait_for;
 
 /// A run that holds the lock until its docker call is let go.
 fn holder() -> (DockerOps, FakeDocker, Repo, Running) {
-    let fake = FakeDocker::of_an_empty_swarm().waits("stack deploy");
+    let fake = FakeDocker::before("/bin/false".as_ref()).waits("image ls").with_an_empty_swarm();
     let fake = fake.fails("stack deploy", 1, "no");
     let (ops, repo) = (DockerOps::without_docker().with_fake(&fake).limit(60), Repo::new());
     repo.stack("web", "services: {app: {image: app}}").commit("first");
     let running = ops.spawn(["watch", &repo.url()]);
-    fake.wait_for_call("stack deploy");
+    fake.wait_for_call("image ls");
     (ops, fake, repo, running)
 }
 

@@ -46,8 +46,12 @@ impl FakeDocker {
 
     /// A Swarm without services, on nodes without images; whatever else docker is asked fails.
     pub fn of_an_empty_swarm() -> Self {
-        Self::before("/bin/false".as_ref())
-            .knows_no_key()
+        Self::before("/bin/false".as_ref()).with_an_empty_swarm()
+    }
+
+    /// Likewise, of one that has rules already: these come first.
+    pub fn with_an_empty_swarm(self) -> Self {
+        self.knows_no_key()
             .prints("config ls --format", "")
             .prints("secret ls --format [", "")
             .prints("network ls", "")
