@@ -95,7 +95,8 @@ fn the_image_is_built_and_runs_every_subcommand() {
         refused.contains("`/run/secrets/github_token`, which `GITHUB_TOKEN_FILE` names, is empty"),
         "{refused}"
     );
-    run(&["--volume", &secret, "--env", "GITHUB_TOKEN=t"], &["reconcile"]).unwrap();
+    let said = run(&["--volume", &secret, "--env", "GITHUB_TOKEN=t"], &["reconcile"]).unwrap_err();
+    assert!(said.contains("No repositories found in cache"), "{said}");
 
     let files = |image: &str| {
         let find = ["--entrypoint", "find", image, "/", "-xdev", "-type", "f"];

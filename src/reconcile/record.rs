@@ -346,7 +346,10 @@ fn lost(motion: &Motion, given: &Given, swarm: &Swarm) -> Option<String> {
         let Some(live) = swarm.services.iter().find(|live| live.name == *name) else {
             return Some(format!("`{name}` was removed by hand while it was deployed"));
         };
-        let is_ours = live.labels.get(FINGERPRINT) == Some(&motion.hash) || given.how == GivenHow::Roll;
+        // What Swarm goes back from has the labels of the version before.
+        let is_ours = live.labels.get(FINGERPRINT) == Some(&motion.hash)
+            || given.how == GivenHow::Roll
+            || live.goes_back();
         (!is_ours).then(|| format!("`{name}` was deployed by somebody else meanwhile"))
     })
 }
