@@ -102,6 +102,27 @@ fn a_stack_that_moves_to_another_source_changes_hands_as_it_runs() {
 }
 
 #[test]
+fn a_stack_that_moved_while_the_database_was_lost_changes_hands_as_it_runs() {
+    let Some(scene) = Scene::new() else { return };
+    let (stack, stays, other) =
+        (scene.stack("moves", &scene.on()), scene.stack("stays", &scene.off()), Repo::new());
+    scene.watch().success();
+    let tasks = scene.lab.tasks(&stack);
+    lose_database(&scene);
+    scene.repo.remove(&stack).write("stacks.yaml", format!("- name: {stays}\n")).commit("it moved");
+    other.stack(&stack, &compose([("app", &scene.on())])).commit("first");
+    let Scene { lab, ops, repo, docker } = scene;
+    let ops = ops.env("DOCKEROPS_REPOS", format!("{},{}", repo.url(), other.url()));
+    let scene = Scene { lab, ops, repo, docker };
+    let mut daemon = scene.ops.spawn(["run"]);
+    daemon.wait_for("cycle", 1, 60);
+    assert_eq!(scene.lab.tasks(&stack), tasks);
+    let owner = scene.lab.label(&format!("{stack}_app"), "dockerops.repository");
+    assert!(owner.contains(other.path().to_str().unwrap()), "{owner}");
+    assert_eq!(scene.docker.calls_with("stack rm"), [""; 0]);
+}
+
+#[test]
 fn a_stack_deployed_by_hand_is_not_taken_over_where_services_of_it_would_go() {
     let Some(scene) = Scene::new() else { return };
     let stack = scene.stack("hand", &scene.off());

@@ -126,7 +126,7 @@ impl Reconciler {
         let known: Vec<_> =
             watched.iter().map(|known| (known.identity.clone(), known.stacks.clone())).collect();
         let mut claims = plan::claims(&known, swarm);
-        let moves = self.moves(&watched, &mut claims);
+        let moves = self.moves(&watched, &mut claims, swarm);
         for (key, heir) in &moves {
             if self.memory.told.insert((key.clone(), format!("moves to {heir}"))) {
                 session.report.progress(&format!("`{key}` moves from `{}` to `{heir}`", key.source));

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::WatchedSource;
 use super::{Key, Reconciler};
+use crate::docker::Swarm;
 use crate::manifest::Layout;
 use crate::plan::{self, Claims, Handover};
 use crate::stack::StackName;
@@ -19,7 +20,7 @@ pub type Moves = BTreeMap<Key, String>;
 impl Reconciler {
     /// What changes hands; the names are free then. A stack with bindings does not: its files lie where those of its
     /// old owner do, which go first.
-    pub fn moves(&self, watched: &[Watched], claims: &mut Claims) -> Moves {
+    pub fn moves(&self, watched: &[Watched], claims: &mut Claims, swarm: &Swarm) -> Moves {
         let mut moves = Moves::new();
         for known in watched {
             let Some(source) = self.sources.iter().find(|source| source.id == known.identity) else {
@@ -27,10 +28,12 @@ impl Reconciler {
             };
             let Some(read) = source.read().filter(|read| read.layout == Layout::List) else { continue };
             let listed = |name: &StackName| read.desired.iter().any(|desired| desired.entry.name == *name);
-            // What is in motion for the first time has no row so far.
+            // What is in motion for the first time has no row so far, and a lost database has none at all.
             let recorded = known.stacks.iter().map(|row| &row.name);
-            let names: BTreeSet<_> =
-                recorded.chain(known.motions.iter().map(|motion| &motion.name)).collect();
+            let in_motion = known.motions.iter().map(|motion| &motion.name);
+            let labelled = swarm.services.iter().filter(|live| plan::owner(live) == Some(&known.identity));
+            let labelled = labelled.map(|live| &live.stack);
+            let names: BTreeSet<_> = recorded.chain(in_motion).chain(labelled).collect();
             for name in names.into_iter().filter(|name| !listed(name)) {
                 // Once the new owner has deployed it, the label says so.
                 let is_ours = |owner: &&String| **owner == known.identity;
