@@ -36,6 +36,8 @@ pub enum Health {
     Degraded,
     /// Docker was given it, and nobody has seen the end of that.
     Deploying,
+    /// It is being removed.
+    Removing,
     /// Its last attempt failed: its row says why.
     Error,
     /// It is disabled.

@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
+
 use crate::support::fake_docker::FakeDocker;
 use crate::support::lab::lab;
 use crate::support::scene::{App, Scene, compose};
+use crate::support::wait_for;
 
 /// Where in the list of calls the first is that contains `part`.
 fn first(calls: &[String], part: &str) -> usize {
@@ -112,4 +115,50 @@ fn what_others_need_stays_while_these_could_not_be_removed() {
     outcome.stdout_has(&format!("`{web}`, which needs it, could not be removed"));
     assert_eq!(scene.docker.calls_with(&format!("stack rm {db}")), [""; 0]);
     assert!(scene.row(&db).is_some() && scene.row(&web).is_some());
+}
+
+/// What `status --json` says of a stack, and what it says is under way.
+fn story(scene: &Scene, stack: &str) -> (Value, Value) {
+    let status = scene.ops.run(["status", "--json"]).failure(3).json();
+    let of_it = |list: &str, key: &str| {
+        let all = status[list].as_array().unwrap();
+        all.iter().find(|one| one[key] == *stack).cloned().unwrap_or_default()
+    };
+    (of_it("stacks", "name"), of_it("under_way", "what"))
+}
+
+#[test]
+fn a_stack_that_is_being_removed_is_told_so_and_what_is_deployed_anew_meanwhile_stays() {
+    let Some(scene) = Scene::new() else { return };
+    let stays = scene.stack("stays", &scene.off());
+    for by_command in [false, true] {
+        let app = scene.on().with("stop_grace_period: 8s").shell("trap '' TERM; while :; do sleep 0.1; done");
+        let goes = scene.stack("goes", &app);
+        if by_command { scene.push() } else { scene.watch() }.success();
+        scene.docker.forget();
+        let url = scene.repo.url();
+        if !by_command {
+            scene.repo.remove(&goes).write("stacks.yaml", format!("- name: {stays}\n")).commit("it goes");
+        }
+        let words: &[&str] = if by_command { &["unwatch", &url] } else { &["reconcile"] };
+        let run = scene.ops.spawn(words);
+        wait_for("its removal", 20, || !scene.docker.calls_with(&format!("stack rm {goes}")).is_empty());
+        wait_for("its services to go", 20, || scene.lab.services(&goes).is_empty());
+        let (told, under_way) = story(&scene, &goes);
+        assert_eq!(
+            (&told["health"], &told["drift"], &told["why"]),
+            (&"removing".into(), &json!([]), &Value::Null)
+        );
+        assert_eq!(under_way["state"], "removing");
+        let (label, image) = (format!("com.docker.stack.namespace={goes}"), scene.lab.image("app:1"));
+        let service = format!("{goes}_anew");
+        let create = ["service", "create", "--detach", "--replicas=0", "--label", &label, "--name", &service];
+        scene.lab.docker(&[&create[..], &[image.as_str()]].concat());
+        let outcome = run.wait();
+        assert_ne!(outcome.code, 0);
+        outcome.stdout_has("anew");
+        assert_eq!(scene.lab.services(&goes), std::slice::from_ref(&service));
+        assert_eq!(story(&scene, &goes).1, Value::Null);
+        scene.lab.docker(&["service", "rm", &service]);
+    }
 }

@@ -120,6 +120,11 @@ pub fn network_stacks() -> Vec<String> {
     ])
 }
 
+/// The ids of the services of one stack, cut short.
+pub fn stack_services(name: &StackName) -> Vec<String> {
+    words(&["service", "ls", "--quiet", "--filter", &format!("label={NAMESPACE}={name}")])
+}
+
 /// The ids of the networks of one stack.
 pub fn stack_networks(name: &StackName) -> Vec<String> {
     words(&["network", "ls", "--no-trunc", "--quiet", "--filter", &format!("label={NAMESPACE}={name}")])

@@ -35,6 +35,7 @@ use service::{Listed, Service};
 use task::Task;
 
 pub use node::{ImageRemoval, NodeImages, Roll};
+pub use removal::DeployedAnew;
 pub use seen::SeenTasks;
 
 /// How long docker may take to answer a question.
@@ -62,6 +63,11 @@ impl Swarm {
     /// The services of one stack.
     pub fn of_stack<'a>(&'a self, name: &'a StackName) -> impl Iterator<Item = &'a Service> {
         self.services.iter().filter(move |service| service.stack == *name)
+    }
+
+    /// Their ids.
+    pub fn ids_of(&self, name: &StackName) -> BTreeSet<String> {
+        self.of_stack(name).map(|service| service.id.clone()).collect()
     }
 }
 
@@ -170,15 +176,6 @@ impl Docker {
         let docker = Self { environment, ..self.clone() };
         let output = docker.raw(&call, self.action, Some(deployment.folder), Some(deployment.text))?;
         if output.success { Ok(()) } else { Err(refused(&call, &output)) }
-    }
-
-    /// One `docker stack rm`; whether nothing was left of the stack.
-    pub fn remove_stack(&self, name: &StackName) -> Result<bool> {
-        let call = command::stack_rm(name);
-        let output = self.raw(&call, self.action, None, None)?;
-        // 20.10 exits with 0 here, 28 as well; a network still in use makes both fail.
-        let nothing = format!("{}{}", output.stdout, output.stderr).contains("Nothing found in stack");
-        if output.success || nothing { Ok(nothing) } else { Err(refused(&call, &output)) }
     }
 
     /// `docker service rm`.

@@ -1,6 +1,7 @@
-//! What is left of a stack that was removed, and who keeps it.
+//! A stack that is removed, what is left of it, and who keeps it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::{error, fmt};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -14,7 +15,34 @@ const ENDED: [&str; 6] = ["Complete", "Shutdown", "Failed", "Rejected", "Remove"
 /// So many users of one object are named, the others counted.
 const NAMED: usize = 5;
 
+/// While a stack was being removed, somebody deployed one of its name.
+#[derive(Debug)]
+pub struct DeployedAnew(pub StackName);
+
+impl fmt::Display for DeployedAnew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "somebody deployed `{}` anew meanwhile: what is there now is left alone", self.0)
+    }
+}
+
+impl error::Error for DeployedAnew {}
+
 impl Docker {
+    /// One `docker stack rm`; whether nothing was left of the stack. `proven` are the ids of the services that may
+    /// go: where there is any other by now, nothing is removed.
+    pub fn remove_stack(&self, name: &StackName, proven: &BTreeSet<String>) -> Result<bool> {
+        let listed = self.ask(&command::stack_services(name))?;
+        let is_proven = |short: &str| proven.iter().any(|id| id.starts_with(short));
+        if !listed.stdout.split_whitespace().all(is_proven) {
+            return Err(DeployedAnew(name.clone()).into());
+        }
+        let call = command::stack_rm(name);
+        let output = self.raw(&call, self.action, None, None)?;
+        // 20.10 exits with 0 here, 28 as well; a network still in use makes both fail.
+        let nothing = format!("{}{}", output.stdout, output.stderr).contains("Nothing found in stack");
+        if output.success || nothing { Ok(nothing) } else { Err(refused(&call, &output)) }
+    }
+
     /// The stacks that networks belong to, by the network's whole id.
     pub fn network_stacks(&self) -> Result<BTreeMap<String, StackName>> {
         let call = command::network_stacks();

@@ -97,8 +97,9 @@ pub trait Door: fmt::Debug {
     fn forget_image(&self, service: &str) -> Result<()>;
     /// Puts a script into the Swarm.
     fn ensure_config(&self, name: &str, text: &str, labels: &[(&str, &str)]) -> Result<()>;
-    /// One `docker stack rm` for each, side by side; whether nothing was left of it.
-    fn remove_stacks(&self, names: &[&StackName]) -> Vec<Result<bool>>;
+    /// One `docker stack rm` for each, side by side, unless it has other services than these; whether nothing was
+    /// left of it.
+    fn remove_stacks(&self, stacks: &[(&StackName, &BTreeSet<String>)]) -> Vec<Result<bool>>;
     /// Removes services by id.
     fn remove_services(&self, ids: &[&str]) -> Result<()>;
     /// Removes a config or secret; `Err` holds docker's reason to keep it.
@@ -230,10 +231,10 @@ impl Door for World {
         self.docker.ensure_config(name, text, labels)
     }
 
-    fn remove_stacks(&self, names: &[&StackName]) -> Vec<Result<bool>> {
+    fn remove_stacks(&self, stacks: &[(&StackName, &BTreeSet<String>)]) -> Vec<Result<bool>> {
         let called: Vec<_> = thread::scope(|threads| {
-            let started: Vec<_> =
-                names.iter().map(|name| threads.spawn(|| self.docker.remove_stack(name))).collect();
+            let remove = |(name, proven)| threads.spawn(move || self.docker.remove_stack(name, proven));
+            let started: Vec<_> = stacks.iter().copied().map(remove).collect();
             started.into_iter().map(thread::ScopedJoinHandle::join).collect()
         });
         let ended = |call: thread::Result<Result<bool>>| {

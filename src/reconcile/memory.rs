@@ -121,10 +121,12 @@ pub struct Given {
 }
 
 /// A stack that is being removed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Removing {
     /// Since when.
     pub since: Instant,
+    /// The ids of its services that were proven ours.
+    pub services: BTreeSet<String>,
     /// Whether the manifest still lists it, as disabled.
     pub disabled: bool,
 }

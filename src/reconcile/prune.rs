@@ -9,11 +9,11 @@ use anyhow::{Result, anyhow};
 use super::contain::Contain;
 use super::memory::{Ended, Removing};
 use super::{Key, Reconciler, Session, removals};
-use crate::docker::Swarm;
+use crate::docker::{DeployedAnew, Swarm};
 use crate::fault::with_hint;
 use crate::plan::{self, Decision, Evidence, Remove};
 use crate::signal;
-use crate::state::{Record, StackStatus};
+use crate::state::{Record, StackStatus, WorkKind};
 
 /// So many docker calls that remove run at a time.
 const AT_ONCE: usize = 8;
@@ -44,7 +44,9 @@ impl Reconciler {
             }
             Evidence::Whole => {
                 if !self.has_leaving_dependent(key) {
-                    let removing = Removing { since: session.door.now().instant, disabled };
+                    let services = swarm.ids_of(&key.stack);
+                    let removing = Removing { since: session.door.now().instant, disabled, services };
+                    session.state.begin_work(&self.run(), WorkKind::Removing, key.stack.as_str())?;
                     self.memory.removing.insert(key.clone(), removing);
                 }
                 Ok(())
@@ -68,9 +70,9 @@ impl Reconciler {
         let removing: Vec<_> = self.memory.removing.clone().into_iter().collect();
         for some in removing.chunks(AT_ONCE) {
             signal::check()?;
-            let names: Vec<_> = some.iter().map(|(key, _)| &key.stack).collect();
-            for ((key, removing), gone) in some.iter().zip(session.door.remove_stacks(&names)) {
-                if let Err(why) = self.removed_once(session, key, *removing, gone).contained()? {
+            let stacks: Vec<_> = some.iter().map(|(key, it)| (&key.stack, &it.services)).collect();
+            for ((key, removing), gone) in some.iter().zip(session.door.remove_stacks(&stacks)) {
+                if let Err(why) = self.removed_once(session, key, removing, gone).contained()? {
                     self.fail(session, key, &why, false)?;
                 }
             }
@@ -82,12 +84,17 @@ impl Reconciler {
         &mut self,
         session: &Session<'_>,
         key: &Key,
-        removing: Removing,
+        removing: &Removing,
         gone: Result<bool>,
     ) -> Result<()> {
+        let anew = gone.as_ref().err().and_then(anyhow::Error::downcast_ref::<DeployedAnew>);
+        if let Some(anew) = anew {
+            self.removes_no_more(session, key)?;
+            return Err(anyhow!("not removed: {anew}"));
+        }
         let gone = gone.contained()?;
         if gone == Ok(true) {
-            self.memory.removing.remove(key);
+            self.removes_no_more(session, key)?;
             session.report.settle(key.stack.as_str());
             session.report.removed(self.source(key)?.subject(&key.stack), "removed; its volumes stay");
             return self.removed(session, key, removing.disabled, Ended::Removed);
@@ -97,10 +104,15 @@ impl Reconciler {
             session.report.waiting(key.stack.as_str(), "is being removed");
             return Ok(());
         }
-        self.memory.removing.remove(key);
+        self.removes_no_more(session, key)?;
         let users = session.door.users_of_networks(&key.stack).contained()?.unwrap_or_default();
         let why = removals::kept(&key.stack, gone.err().map(|why| anyhow!(why)), &users);
         Err(anyhow!("not removed: {}", with_hint(&why)))
+    }
+
+    fn removes_no_more(&mut self, session: &Session<'_>, key: &Key) -> Result<()> {
+        self.memory.removing.remove(key);
+        session.state.end_work(&self.run(), WorkKind::Removing, key.stack.as_str())
     }
 
     fn removed(&mut self, session: &Session<'_>, key: &Key, disabled: bool, ended: Ended) -> Result<()> {

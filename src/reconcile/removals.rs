@@ -5,6 +5,7 @@
 
 pub mod order;
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Error, Result, anyhow};
 
-use crate::docker::Docker;
+use crate::docker::{DeployedAnew, Docker};
 use crate::fault::fault;
 use crate::signal::{self, Interrupted};
 use crate::stack::StackName;
@@ -29,8 +30,10 @@ const TICK: Duration = Duration::from_millis(50);
 pub struct Leaving {
     /// Its name.
     pub name: StackName,
-    /// The services that go, by id, where others of it stay; `None` for all of it.
-    pub services: Option<Vec<String>>,
+    /// Its services that go, by id.
+    pub services: BTreeSet<String>,
+    /// Whether others of it stay.
+    pub is_part: bool,
     /// By their place in the list: no container of these runs any more when this one's turn comes.
     pub after: Vec<usize>,
 }
@@ -111,15 +114,15 @@ fn work(
     loop {
         let next = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((place, ask)) = next else { return };
-        let Leaving { name, services, .. } = &leaving[place];
-        let answer = match (ask, services) {
-            (Ask::Remove, None) => Answer::Removed(docker.remove_stack(name)),
-            (Ask::Remove, Some(ids)) => {
-                let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+        let Leaving { name, services, is_part, .. } = &leaving[place];
+        let answer = match ask {
+            Ask::Remove if *is_part => {
+                let ids: Vec<_> = services.iter().map(String::as_str).collect();
                 Answer::Removed(docker.remove_services(&ids).map(|()| true))
             }
-            (Ask::IsDown, _) => Answer::Down(docker.is_down(name)),
-            (Ask::Users, _) => Answer::Users(docker.users_of_networks(name)),
+            Ask::Remove => Answer::Removed(docker.remove_stack(name, services)),
+            Ask::IsDown => Answer::Down(docker.is_down(name)),
+            Ask::Users => Answer::Users(docker.users_of_networks(name)),
         };
         if answers.send((place, answer)).is_err() {
             return;
@@ -220,7 +223,7 @@ impl<'a> Removals<'a> {
     }
 
     fn hear(&mut self, place: usize, answer: Answer) -> Result<()> {
-        let Leaving { name, services, .. } = &self.leaving[place];
+        let Leaving { name, is_part, .. } = &self.leaving[place];
         let stack = &mut self.stacks[place];
         let was_removal = matches!(answer, Answer::Removed(_));
         match answer {
@@ -229,7 +232,9 @@ impl<'a> Removals<'a> {
             {
                 return Err(error);
             }
-            Answer::Removed(Err(error)) if services.is_some() => return self.end(place, Err(error)),
+            Answer::Removed(Err(error)) if *is_part || error.is::<DeployedAnew>() => {
+                return self.end(place, Err(error));
+            }
             Answer::Removed(result) => {
                 stack.is_gone = matches!(result, Ok(true));
                 stack.trouble = result.err();

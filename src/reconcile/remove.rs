@@ -10,10 +10,11 @@ use super::removals::order::order;
 use super::removals::{self, Leaving};
 use crate::docker::Swarm;
 use crate::fault::hint_of;
+use crate::git::Workplace;
 use crate::plan::{self, Evidence};
 use crate::report::Subject;
 use crate::stack::StackName;
-use crate::state::{StackRow, StackStatus};
+use crate::state::{StackRow, StackStatus, WorkKind};
 use crate::watched::Watched;
 
 /// Networks go only after the last container has left them.
@@ -63,7 +64,9 @@ pub fn remove_stacks(
             Evidence::Services(ids) => Some(ids.into_iter().map(str::to_owned).collect()),
             Evidence::Whole => None,
         };
-        ours.push((place, Leaving { name: going.name.clone(), services, after: Vec::new() }));
+        let (is_part, all) = (services.is_some(), || swarm.ids_of(going.name));
+        let services = services.unwrap_or_else(all);
+        ours.push((place, Leaving { name: going.name.clone(), services, is_part, after: Vec::new() }));
     }
     if ours.is_empty() {
         return Ok(());
@@ -112,7 +115,7 @@ impl removals::Observer for Teller<'_, '_> {
     }
 
     fn ended(&mut self, place: usize, result: Result<()>) -> Result<()> {
-        let removal = if self.leaving[place].services.is_some() { Removal::Partly } else { Removal::Gone };
+        let removal = if self.leaving[place].is_part { Removal::Partly } else { Removal::Gone };
         let (place, result) = (self.places[place], result.map(|()| removal));
         say(self.session, &self.going[place], &result);
         (self.ended)(place, result)
@@ -158,6 +161,11 @@ pub fn remove_all(session: &Session<'_>, sources: &[&Watched], swarm: &Swarm) ->
         }
         going.push(Going { name, subject, identity: &known.identity, row });
     }
+    // Until its rows are gone, others see why it runs no more.
+    let workplace = Workplace::new(&session.places.checkouts)?;
+    for Going { name, .. } in &going {
+        session.state.begin_work(&workplace.run(), WorkKind::Removing, name.as_str())?;
+    }
     let mut failures = 0;
     remove_stacks(session, &going, swarm, &mut |place, result| match result {
         Ok(_) => {
@@ -169,6 +177,7 @@ pub fn remove_all(session: &Session<'_>, sources: &[&Watched], swarm: &Swarm) ->
             Ok(())
         }
     })?;
+    session.state.forget_work(&workplace.run())?;
     Ok(failures)
 }
 

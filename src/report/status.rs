@@ -15,7 +15,7 @@ use crate::health::{self, Health, Look, ServiceVerdict};
 use crate::plan;
 use crate::redact::without_credentials;
 use crate::stack::DriftPolicy;
-use crate::state::{BuildRow, ImageRow, Motion, StackRow, StackStatus, Work};
+use crate::state::{BuildRow, ImageRow, Motion, StackRow, StackStatus, Work, WorkKind};
 use crate::watched::Watched;
 
 /// Everything `status --json` prints; the README documents the fields.
@@ -33,10 +33,10 @@ pub struct Status {
     pub under_way: Vec<UnderWay>,
 }
 
-/// A deploy whose end nobody has seen yet, or an image that is built or pulled.
+/// A deploy whose end nobody has seen yet, a stack that is removed, or an image that is built or pulled.
 #[derive(Debug, Serialize)]
 pub struct UnderWay {
-    /// `deploying`, `building` or `pulling`.
+    /// `deploying`, `removing`, `building` or `pulling`.
     pub state: &'static str,
     /// The stack, or the image.
     pub what: String,
@@ -199,7 +199,7 @@ pub fn gather(watched: &[Watched], images: &[ImageRow], work: &[Work], swarm: &S
         stacks: watched
             .iter()
             .flat_map(|known| {
-                let rows = known.stacks.iter().map(|row| stack(known, row, swarm, look));
+                let rows = known.stacks.iter().map(|row| stack(known, row, work, swarm, look));
                 let is_first = |motion: &&Motion| !known.stacks.iter().any(|row| row.name == motion.name);
                 rows.chain(known.motions.iter().filter(is_first).map(|motion| first(known, motion, swarm)))
             })
@@ -226,13 +226,13 @@ fn under_way(watched: &[Watched], work: &[Work]) -> Vec<UnderWay> {
         repository: Some(without_credentials(&known.row.url)),
         since: time(&motion.since),
     });
-    let images = work.iter().map(|work| UnderWay {
+    let others = work.iter().map(|work| UnderWay {
         state: work.kind.as_str(),
-        what: work.image.clone(),
+        what: work.what.clone(),
         repository: None,
         since: time(&work.since),
     });
-    deploys.chain(images).collect()
+    deploys.chain(others).collect()
 }
 
 fn built(repository: &str, row: &BuildRow) -> Built {
@@ -245,7 +245,7 @@ fn built(repository: &str, row: &BuildRow) -> Built {
     }
 }
 
-fn stack(known: &Watched, row: &StackRow, swarm: &Swarm, look: &Look) -> Stack {
+fn stack(known: &Watched, row: &StackRow, work: &[Work], swarm: &Swarm, look: &Look) -> Stack {
     let drifted = |drift: drift::Drift| DriftedService { service: drift.service, what: drift.what };
     // A refused stack's name is somebody else's: his services are not its own.
     let others = |service: &&Service| plan::owner(service).is_some_and(|owner| owner != known.identity);
@@ -258,7 +258,11 @@ fn stack(known: &Watched, row: &StackRow, swarm: &Swarm, look: &Look) -> Stack {
     };
     // What failed before is not what is being deployed.
     let moves = known.motions.iter().any(|motion| motion.name == row.name);
-    let verdict = health::judge(row, &known.motions, swarm, look);
+    let leaves = work.iter().any(|work| work.kind == WorkKind::Removing && work.what == row.name.as_str());
+    let mut verdict = health::judge(row, &known.motions, swarm, look);
+    if leaves && !foreign {
+        verdict.health = Health::Removing;
+    }
     let of_service = |service: &Service| verdict.services.get(&service.name).map(|it| live(service, it));
     let services: Vec<_> = swarm.of_stack(&row.name).filter(|_| !foreign).filter_map(of_service).collect();
     Stack {
@@ -277,7 +281,7 @@ fn stack(known: &Watched, row: &StackRow, swarm: &Swarm, look: &Look) -> Stack {
         updating: row.status == StackStatus::Deployed && services.iter().any(|service| newer(&service.name)),
         drift: drift::find(row, swarm)
             .into_iter()
-            .filter(|drift| !newer(&drift.service))
+            .filter(|drift| verdict.health != Health::Removing && !newer(&drift.service))
             .map(drifted)
             .collect(),
         services,
@@ -329,7 +333,7 @@ impl Stack {
         self.error.is_some()
             || self.is_degraded()
             || to_correct
-            || matches!(self.health, Health::Error | Health::Unknown | Health::Deploying)
+            || matches!(self.health, Health::Error | Health::Unknown | Health::Deploying | Health::Removing)
     }
 }
 

@@ -133,6 +133,9 @@ fn in_words(stack: &Stack) -> String {
     if (stack.updating || stack.health == Health::Deploying) && stack.status == "deployed" {
         words += ", updating";
     }
+    if stack.health == Health::Removing {
+        words += ", removing";
+    }
     if stack.is_degraded() {
         words += ", degraded";
     }

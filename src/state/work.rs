@@ -1,4 +1,4 @@
-//! What a run is at just now: images it builds or pulls, stacks it gives to docker. Others may see it as long as the run lives.
+//! What a run is at just now: images it builds or pulls, stacks it gives to docker or removes. Others may see it as long as the run lives.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::State;
 use crate::lock;
 
-/// What is done to an image.
+/// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WorkKind {
@@ -21,6 +21,8 @@ pub enum WorkKind {
     Pulling,
     /// A stack is being given to docker.
     Deploying,
+    /// A stack is being removed.
+    Removing,
 }
 
 impl WorkKind {
@@ -30,6 +32,7 @@ impl WorkKind {
             Self::Building => "building",
             Self::Pulling => "pulling",
             Self::Deploying => "deploying",
+            Self::Removing => "removing",
         }
     }
 }
@@ -40,28 +43,28 @@ pub struct Work {
     /// What is done.
     pub kind: WorkKind,
     /// The image, or the stack.
-    pub image: String,
+    pub what: String,
     /// Since when.
     pub since: DateTime<Utc>,
 }
 
 impl State {
     /// Notes that `run`, by the name of its folder, has begun.
-    pub fn begin_work(&self, run: &str, kind: WorkKind, image: &str) -> Result<()> {
+    pub fn begin_work(&self, run: &str, kind: WorkKind, what: &str) -> Result<()> {
         self.connection
             .execute(
                 "INSERT OR REPLACE INTO work (run, kind, image, since) VALUES (?1, ?2, ?3, ?4)",
-                params![run, kind.as_str(), image, Utc::now().timestamp_millis()],
+                params![run, kind.as_str(), what, Utc::now().timestamp_millis()],
             )
-            .with_context(|| format!("cannot note what is done to `{image}`"))?;
+            .with_context(|| format!("cannot note what is done to `{what}`"))?;
         Ok(())
     }
 
     /// Notes that it came to its end.
-    pub fn end_work(&self, run: &str, kind: WorkKind, image: &str) -> Result<()> {
+    pub fn end_work(&self, run: &str, kind: WorkKind, what: &str) -> Result<()> {
         let delete = "DELETE FROM work WHERE run = ?1 AND kind = ?2 AND image = ?3";
-        let done = self.connection.execute(delete, params![run, kind.as_str(), image]);
-        done.with_context(|| format!("cannot note what was done to `{image}`"))?;
+        let done = self.connection.execute(delete, params![run, kind.as_str(), what]);
+        done.with_context(|| format!("cannot note what was done to `{what}`"))?;
         Ok(())
     }
 
@@ -75,17 +78,19 @@ impl State {
     pub fn given_elsewhere(&self, run: &str) -> Result<BTreeSet<String>> {
         let all = self.all_work()?.into_iter();
         let theirs = all.filter(|(other, work)| work.kind == WorkKind::Deploying && other != run);
-        Ok(theirs.filter(|(other, _)| self.lives(other)).map(|(_, work)| work.image).collect())
+        Ok(theirs.filter(|(other, _)| self.lives(other)).map(|(_, work)| work.what).collect())
+    }
+
+    /// Forgets all that a run was at.
+    pub fn forget_work(&self, run: &str) -> Result<()> {
+        let done = self.connection.execute("DELETE FROM work WHERE run = ?1", params![run]);
+        done.map(drop).context("cannot forget what a run was at")
     }
 
     /// Forgets what runs were at that live no more.
     pub fn forget_dead_work(&self) -> Result<()> {
-        for (run, _) in self.all_work()?.iter().filter(|(run, _)| !self.lives(run)) {
-            self.connection
-                .execute("DELETE FROM work WHERE run = ?1", params![run])
-                .context("cannot forget what a run was at")?;
-        }
-        Ok(())
+        let dead = self.all_work()?.into_iter().filter(|(run, _)| !self.lives(run));
+        dead.into_iter().try_for_each(|(run, _)| self.forget_work(&run))
     }
 
     fn all_work(&self) -> Result<Vec<(String, Work)>> {
@@ -95,10 +100,11 @@ impl State {
             let kind = match row.get::<_, String>(1)?.as_str() {
                 "building" => WorkKind::Building,
                 "deploying" => WorkKind::Deploying,
+                "removing" => WorkKind::Removing,
                 _ => WorkKind::Pulling,
             };
             let since = DateTime::from_timestamp_millis(row.get(3)?).unwrap_or_default();
-            Ok((row.get(0)?, Work { kind, image: row.get(2)?, since }))
+            Ok((row.get(0)?, Work { kind, what: row.get(2)?, since }))
         })?;
         rows.collect::<rusqlite::Result<_>>().context("cannot read what is under way")
     }
@@ -127,7 +133,7 @@ mod tests {
         state.begin_work("run-1", WorkKind::Building, "a:1").unwrap();
         state.begin_work("run-1", WorkKind::Pulling, "b:1").unwrap();
         state.begin_work("run-0", WorkKind::Building, "dead:1").unwrap();
-        let images = || state.work().unwrap().into_iter().map(|work| work.image).collect::<Vec<_>>();
+        let images = || state.work().unwrap().into_iter().map(|work| work.what).collect::<Vec<_>>();
         assert_eq!(images(), ["a:1", "b:1"]);
         state.forget_dead_work().unwrap();
         assert_eq!(state.all_work().unwrap().len(), 2);

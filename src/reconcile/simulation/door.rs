@@ -18,7 +18,7 @@ use crate::docker::command::ResolveImage;
 use crate::docker::objects::Holders;
 use crate::docker::payload::Stored;
 use crate::docker::task::Task;
-use crate::docker::{ImageRemoval, NodeImages, Roll, SeenTasks, Swarm};
+use crate::docker::{DeployedAnew, ImageRemoval, NodeImages, Roll, SeenTasks, Swarm};
 use crate::git::{Checkout, Commit, Workplace};
 use crate::health::Look;
 use crate::image::ImageCommand;
@@ -313,10 +313,13 @@ impl Door for SimDoor<'_> {
         Ok(())
     }
 
-    fn remove_stacks(&self, names: &[&StackName]) -> Vec<Result<bool>> {
-        let remove = |name: &&StackName| {
+    fn remove_stacks(&self, stacks: &[(&StackName, &BTreeSet<String>)]) -> Vec<Result<bool>> {
+        let remove = |(name, proven): &(&StackName, &BTreeSet<String>)| {
             self.acts(&format!("removes `{name}`"), |_| {
                 let mut world = self.world.borrow_mut();
+                if world.swarm.of_stack(name.as_str()).any(|live| !proven.contains(&live.id)) {
+                    return Err(DeployedAnew((*name).clone()).into());
+                }
                 world.before_removal(self.actor, name.as_str(), None);
                 match world.swarm.remove_stack(name.as_str()) {
                     Removal::Nothing => Ok(true),
@@ -326,7 +329,7 @@ impl Door for SimDoor<'_> {
             })
             .and_then(|done| done)
         };
-        names.iter().map(remove).collect()
+        stacks.iter().map(remove).collect()
     }
 
     fn remove_services(&self, ids: &[&str]) -> Result<()> {

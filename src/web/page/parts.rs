@@ -28,6 +28,7 @@ pub struct State {
 /// Of this stack.
 pub fn state(stack: &Stack) -> State {
     let (word, tone) = match stack.status {
+        _ if stack.health == Health::Removing => ("Removing", "busy"),
         "stopped" => ("Stopped", "off"),
         "deploying" => ("Deploying", "busy"),
         "error" if stack.held => ("Failed, held", "bad"),
