@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::source::Source;
+use crate::source::SourceId;
 use crate::state::{BuildRow, Motion, SourceRow, StackRow, State};
 
 /// A watched source with its stacks.
@@ -11,7 +11,7 @@ pub struct Watched {
     /// Its row.
     pub row: SourceRow,
     /// Its identity, as labels have it.
-    pub identity: String,
+    pub identity: SourceId,
     /// Its stacks.
     pub stacks: Vec<StackRow>,
     /// The images it built, or tried to.
@@ -24,8 +24,7 @@ pub struct Watched {
 pub fn watched(state: &State) -> Result<Vec<Watched>> {
     let (stacks, builds, motions) = (state.stacks()?, state.builds()?, state.motions()?);
     let with_stacks = |row: SourceRow| {
-        let identity =
-            Source::parse(&row.url).map_or_else(|_| row.url.clone(), |source| source.id().to_owned());
+        let identity = row.url.id();
         let stacks = stacks.iter().filter(|stack| stack.repository_url == row.url).cloned().collect();
         let builds = builds.iter().filter(|build| build.repository_id == row.id).cloned().collect();
         let motions = motions.iter().filter(|motion| motion.repository_id == row.id).cloned().collect();

@@ -107,7 +107,7 @@ impl Writer {
 
     /// The row of `source`, however it was spelled when it was watched.
     pub fn row_of(&self, source: &Source) -> Result<Option<SourceRow>> {
-        let same = |row: &SourceRow| Source::parse(&row.url).is_ok_and(|known| known == *source);
+        let same = |row: &SourceRow| row.url.parse().is_ok_and(|known| known == *source);
         Ok(self.state.sources()?.into_iter().find(same))
     }
 }

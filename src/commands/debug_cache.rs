@@ -18,7 +18,7 @@ pub fn run(settings: &Settings) -> Result<Ending> {
     if sources.is_empty() {
         return Err(nothing_watched(settings));
     }
-    let rows = sources.into_iter().map(|row| vec![row.url, row.last_watch]);
+    let rows = sources.into_iter().map(|row| vec![row.url.to_string(), row.last_watch]);
     report.table(&tables::table(&["REPOSITORY", "LAST WATCH"], rows));
     Ok(Ending::Done)
 }

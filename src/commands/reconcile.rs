@@ -7,7 +7,6 @@ use crate::cli::ReconcileArgs;
 use crate::reconcile::{Options, Target, Wish, reconcile};
 use crate::report::Show;
 use crate::settings::Settings;
-use crate::source::Source;
 
 /// Shows the state, then syncs. A dry run takes the lock as well: what it says must not be moving.
 pub fn run(settings: &Settings, arguments: &ReconcileArgs) -> Result<Ending> {
@@ -20,11 +19,11 @@ pub fn run(settings: &Settings, arguments: &ReconcileArgs) -> Result<Ending> {
     let mut targets = Vec::new();
     let mut unreadable = 0;
     for row in writer.state.sources()? {
-        match Source::parse(&row.url) {
+        match row.url.parse() {
             Ok(source) => targets.push(Target::new(source, Some(row))),
             Err(error) => {
                 unreadable += 1;
-                writer.report.source_failed(&row.url, &error);
+                writer.report.source_failed(row.url.as_str(), &error);
             }
         }
     }

@@ -48,10 +48,12 @@ pub fn run(settings: &Settings, arguments: &StatusArgs) -> Result<Ending> {
 /// The texts of each stack.
 fn texts(state: &State, status: &Status) -> Result<Vec<Texts>> {
     let mut by_source = BTreeMap::new();
-    for repository in &status.repositories {
-        by_source.insert(&repository.url, state.texts(&repository.url)?);
+    for stack in &status.stacks {
+        if !by_source.contains_key(&stack.source) {
+            by_source.insert(&stack.source, state.texts(&stack.source)?);
+        }
     }
-    let of = |stack: &Stack| by_source.get_mut(&stack.repository)?.remove(&StackName::known(&stack.name));
+    let of = |stack: &Stack| by_source.get_mut(&stack.source)?.remove(&StackName::known(&stack.name));
     Ok(status.stacks.iter().map(of).map(Option::unwrap_or_default).collect())
 }
 

@@ -106,7 +106,7 @@ fn answer() -> Result<String> {
 /// Swarm pulls by digest and gives no tag: the digests that run, by the name they are tracked under.
 fn digests(watched: &[Watched], swarm: &Swarm) -> BTreeMap<String, BTreeSet<String>> {
     let mut digests: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let ours = |service: &&Service| watched.iter().any(|known| plan::owner(service) == Some(&known.identity));
+    let ours = |service: &&Service| watched.iter().any(|known| plan::is_of(service, &known.identity));
     for service in swarm.services.iter().filter(ours) {
         let image = service.template["ContainerSpec"]["Image"].as_str().unwrap_or_default();
         let name = service.summary.get("image").and_then(|image| ImageRef::parse(image).ok());

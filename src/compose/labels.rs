@@ -4,6 +4,7 @@
 
 use std::rc::Rc;
 
+use crate::source::SourceId;
 use crate::yaml::{Kind, Node};
 
 /// The source's identity.
@@ -17,15 +18,18 @@ pub const FINGERPRINT: &str = "dockerops.fingerprint";
 #[derive(Debug, Clone)]
 pub struct Ownership {
     /// The source's identity, in full.
-    pub repository: String,
+    pub repository: SourceId,
     /// The commit, 40 letters.
     pub commit: String,
 }
 
 /// `tree` with the labels on every service. Nodes shared by an alias are edited for the service alone.
 pub fn label(tree: &Rc<Node>, ownership: &Ownership, fingerprint: &str) -> Rc<Node> {
-    let labels =
-        [(REPOSITORY, &*ownership.repository), (COMMIT, &*ownership.commit), (FINGERPRINT, fingerprint)];
+    let labels = [
+        (REPOSITORY, ownership.repository.as_str()),
+        (COMMIT, &*ownership.commit),
+        (FINGERPRINT, fingerprint),
+    ];
     let mut tree = Rc::clone(tree);
     let services = child(&mut tree, "services");
     for (key, _) in services.merged_pairs() {

@@ -161,7 +161,7 @@ pub fn label(tree: &Rc<Node>, rotated: &[Rotated], ownership: &Ownership) -> Rc<
     let mut tree = Rc::clone(tree);
     for Rotated { payload, key, .. } in rotated {
         let target = child(child(child(&mut tree, payload.section()), key), "labels");
-        labels::add(target, &[(REPOSITORY, &ownership.repository)]);
+        labels::add(target, &[(REPOSITORY, ownership.repository.as_str())]);
     }
     tree
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::git::Commit;
+use crate::source::SourceId;
 
 /// The longest wait, in intervals.
 const MOST_INTERVALS: u32 = 10;
@@ -14,7 +15,7 @@ const MOST_INTERVALS: u32 = 10;
 #[derive(Debug)]
 pub struct Backoff {
     interval: Duration,
-    failing: BTreeMap<String, Failing>,
+    failing: BTreeMap<SourceId, Failing>,
 }
 
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl Backoff {
     }
 
     /// Whether a source has its turn.
-    pub fn turn(&self, source: &str, now: Instant) -> Turn {
+    pub fn turn(&self, source: &SourceId, now: Instant) -> Turn {
         match self.failing.get(source).filter(|failing| now < failing.until) {
             None => Turn::Now,
             Some(Failing { at: Some(commit), .. }) => Turn::IfMoved(commit.clone()),
@@ -52,7 +53,7 @@ impl Backoff {
     }
 
     /// Notes what came of a source that was tried, or that was left as it was since it had not moved.
-    pub fn note(&mut self, source: &str, failed: bool, head: Option<&Commit>, now: Instant) {
+    pub fn note(&mut self, source: &SourceId, failed: bool, head: Option<&Commit>, now: Instant) {
         if !failed {
             self.failing.remove(source);
             return;
@@ -64,11 +65,11 @@ impl Backoff {
         let times = before.map_or(1, |failing| failing.times.saturating_add(1));
         let intervals = 1_u32.checked_shl(times - 1).unwrap_or(MOST_INTERVALS).min(MOST_INTERVALS);
         let failing = Failing { times, until: now + self.interval * intervals, at: head.cloned() };
-        self.failing.insert(source.to_owned(), failing);
+        self.failing.insert(source.clone(), failing);
     }
 
     /// Forgets the sources that are not watched any more.
-    pub fn keep(&mut self, watched: impl Fn(&str) -> bool) {
+    pub fn keep(&mut self, watched: impl Fn(&SourceId) -> bool) {
         self.failing.retain(|source, _| watched(source));
     }
 }
@@ -90,10 +91,10 @@ mod tests {
         for cycle in 0..cycles {
             // With the jitter and length of real cycles.
             let now = begun + cycle * (INTERVAL + Duration::from_secs(7));
-            if backoff.turn("a", now) == Turn::Now {
+            if backoff.turn(&"a".into(), now) == Turn::Now {
                 tried.push(cycle);
             }
-            backoff.note("a", true, head, now);
+            backoff.note(&"a".into(), true, head, now);
         }
         tried
     }
@@ -110,15 +111,15 @@ mod tests {
         let (mut backoff, mut now) = (Backoff::new(INTERVAL), Instant::now());
         let (bad, other) = (commit("a"), commit("b"));
         for _ in 0..3 {
-            backoff.note("a", true, Some(&bad), now);
+            backoff.note(&"a".into(), true, Some(&bad), now);
             now += INTERVAL * 2;
         }
-        backoff.note("a", true, Some(&bad), now);
-        assert_eq!(backoff.turn("a", now), Turn::IfMoved(bad.clone()));
-        assert_eq!(backoff.turn("b", now), Turn::Now);
-        backoff.note("a", true, Some(&other), now);
-        assert_eq!(backoff.turn("a", now + INTERVAL), Turn::Now, "the new commit begins anew");
-        backoff.note("a", false, Some(&other), now);
-        assert_eq!(backoff.turn("a", now), Turn::Now);
+        backoff.note(&"a".into(), true, Some(&bad), now);
+        assert_eq!(backoff.turn(&"a".into(), now), Turn::IfMoved(bad.clone()));
+        assert_eq!(backoff.turn(&"b".into(), now), Turn::Now);
+        backoff.note(&"a".into(), true, Some(&other), now);
+        assert_eq!(backoff.turn(&"a".into(), now + INTERVAL), Turn::Now, "the new commit begins anew");
+        backoff.note(&"a".into(), false, Some(&other), now);
+        assert_eq!(backoff.turn(&"a".into(), now), Turn::Now);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::report::Tally;
+use crate::source::SourceUrl;
 
 /// Numbers since the start; they only grow, but for those of the last cycle.
 #[derive(Debug, Clone, Default)]
@@ -23,7 +24,7 @@ pub struct Counters {
     /// When the last cycle ended that could be done, seconds since 1970; 0 before that.
     pub last_cycle: u64,
     /// When each source was last synced without a failure, seconds since 1970, by its URL as it was watched.
-    pub last_success: BTreeMap<String, u64>,
+    pub last_success: BTreeMap<SourceUrl, u64>,
     /// Stacks that were deployed and converged.
     pub deploys: u64,
     /// Stacks that were removed.

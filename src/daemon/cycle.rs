@@ -17,6 +17,7 @@ use crate::lock::Held;
 use crate::reconcile::{Reconciler, Selection as Stacks};
 use crate::report::Tally;
 use crate::signal::{self, Interrupted};
+use crate::source::SourceId;
 use crate::state::{Event, Level, StackStatus};
 use crate::watched::{Watched, watched};
 use crate::writer::Writer;
@@ -31,7 +32,7 @@ pub struct Run {
     is_cycle: bool,
     begun: Instant,
     /// The sources it is for: their identity, and the commit each names if its remote could be asked.
-    sources: BTreeMap<String, Option<Commit>>,
+    sources: BTreeMap<SourceId, Option<Commit>>,
     /// The stacks of these.
     stacks: Stacks,
     /// Sources that could not even be read.
@@ -128,7 +129,7 @@ impl Daemon {
             (run, tally)
         };
         let ended = ended.into_iter().map(tally).collect();
-        let needed = |id: &str| self.runs.iter().any(|run| run.sources.contains_key(id));
+        let needed = |id: &SourceId| self.runs.iter().any(|run| run.sources.contains_key(id));
         self.reconciler.forget_settled(needed);
         self.shared.vitals.note(None);
         Ok((ended, watched(&writer.state)?))
@@ -151,7 +152,7 @@ impl Daemon {
         let run = &mut self.runs[at];
         (run.stacks, run.unreadable, run.nothing) = (wish.selection.clone(), unreadable.len(), nothing);
         if !targets.is_empty() {
-            let ids: Vec<_> = targets.iter().map(|target| target.source.id().to_owned()).collect();
+            let ids: Vec<_> = targets.iter().map(|target| target.source.id().clone()).collect();
             self.reconciler.ask(&writer.session(), targets, &wish)?;
             let heads = ids.into_iter().map(|id| (id.clone(), self.reconciler.head(&id)));
             self.runs[at].sources = heads.collect();
@@ -194,7 +195,7 @@ impl Daemon {
         for known in now.iter().filter(|known| !before.iter().any(|old| old.row.id == known.row.id)) {
             self.report.watched(&known.row.url);
         }
-        let watched = |source: &str| now.iter().any(|known| known.identity == source);
+        let watched = |source: &SourceId| now.iter().any(|known| known.identity == *source);
         self.pending.retain(|entry| entry.source().is_none_or(|source| !watched(source.id())));
         let names = self.pending.iter().map(|entry| {
             // Text that is no source may hold a password.
@@ -219,7 +220,7 @@ impl Daemon {
             }
         }
         counters.last_success.retain(|url, _| watched.iter().any(|known| known.row.url == *url));
-        self.backoff.keep(|source| watched.iter().any(|known| known.identity == source));
+        self.backoff.keep(|source| watched.iter().any(|known| known.identity == *source));
     }
 
     /// Counts, tells and answers for a run.

@@ -89,7 +89,7 @@ mod tests {
         assert!(format!("{:#}", database.check().unwrap_err()).contains("x.db"));
         drop(State::open(&path).unwrap());
         assert!(database.lost().unwrap().contains("nothing is watched"));
-        State::open(&path).unwrap().remember("/repo").unwrap();
+        State::open(&path).unwrap().remember(&"/repo".into()).unwrap();
         assert_eq!(database.lost(), None, "somebody watches something in it");
         fs::rename(&away, &path).unwrap();
         assert_eq!(database.lost(), None, "it is back");

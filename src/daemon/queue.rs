@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::source::SourceId;
 use crate::state::now;
 
 /// So many jobs may wait; a trigger beyond them fails at once.
@@ -21,8 +22,8 @@ const MOST_LETTERS: usize = 300;
 pub enum Scope {
     /// Every watched source.
     All,
-    /// One source, by its identity (`Source::id`).
-    Source(String),
+    /// One source, by its identity.
+    Source(SourceId),
     /// One stack of the source that has it, by name.
     Stack(String),
     /// The services that use this image, `name:tag`, whatever the pull policy.

@@ -101,7 +101,7 @@ impl Daemon {
             match Source::parse(&entry.text) {
                 Ok(source) => {
                     let is_there = selection.targets.iter().any(|target| target.source == source)
-                        || watched.iter().any(|known| known.identity == source.id());
+                        || watched.iter().any(|known| known.identity == *source.id());
                     if !is_there {
                         selection.targets.push(Target::new(source, None));
                     }
@@ -117,9 +117,9 @@ impl Daemon {
 
 impl Selection {
     fn add(&mut self, known: &Watched, waits: Option<Commit>) {
-        match Source::parse(&known.row.url) {
+        match known.row.url.parse() {
             Ok(source) => self.targets.push(Target { source, row: Some(known.row.clone()), waits }),
-            Err(error) => self.unreadable.push((known.row.url.clone(), error)),
+            Err(error) => self.unreadable.push((known.row.url.to_string(), error)),
         }
     }
 

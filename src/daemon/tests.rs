@@ -173,7 +173,7 @@ fn a_trigger_for_a_source_ends_its_wait_and_touches_no_other() {
     scene.deploys();
     let identity = format!("file://{}", scene.repo().display());
     assert!(scene.deploys().is_empty(), "a source that just failed waits");
-    let (deploys, job) = scene.trigger(Scope::Source(identity), false);
+    let (deploys, job) = scene.trigger(Scope::Source(identity.as_str().into()), false);
     assert_eq!(deploys, ["changed db", "changed job"]);
     assert!(job.outcome.unwrap().contains("did not converge"), "its own error, for whoever asked");
     let (deploys, job) = scene.trigger(Scope::Source("file:///another".into()), false);

@@ -77,7 +77,7 @@ impl Case {
         let service = AppliedService { image: None, spec: spec.into_iter().collect() };
         let services = Some(BTreeMap::from([("web_app".to_owned(), service)]));
         let drift = DriftPolicy::Ignore;
-        state.record(&Record { status, drift, services, ..Record::failed(&name, "u") }).unwrap();
+        state.record(&Record { status, drift, services, ..Record::failed(&name, &"u".into()) }).unwrap();
         let mut row = state.stacks().unwrap().remove(0);
         let ago = |seconds| Local::now() - chrono::Duration::seconds(seconds);
         row.converged = self.converged.map(|at| ago(at).to_rfc3339_opts(SecondsFormat::Secs, false));

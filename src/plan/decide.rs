@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::decision::{Apply, Blocked, Decision, How, Remove, Until};
 use super::facts::{Dependency, Facts, Handover, Tried};
-use super::owners::{owner, somebody_elses};
+use super::owners::{is_of, owner, somebody_elses};
 use super::task::{Desired, DesiredStack, Images, Task};
 use crate::compose::{self, RenderedStack};
 use crate::docker::Roll;
@@ -17,6 +17,7 @@ use crate::drift;
 use crate::fault::with_hint;
 use crate::image::ImageRef;
 use crate::manifest::{Layout, names_a_stack};
+use crate::source::SourceId;
 use crate::stack::{DriftPolicy, StackName};
 use crate::state::StackStatus;
 
@@ -116,7 +117,7 @@ fn disabled(task: &Task<'_>, facts: &Facts<'_>) -> Decision {
     if let Some(Tried::Failed { why, .. }) = facts.tried {
         return Decision::refused(why);
     }
-    let ours = task.live.iter().any(|service| owner(service) == Some(task.source));
+    let ours = task.live.iter().any(|service| is_of(service, task.source));
     match task.recorded {
         Some(row) if row.status == StackStatus::Stopped && !ours => Decision::in_sync(),
         None if !ours => Decision::Remove(Remove::NoteStopped),
@@ -340,13 +341,13 @@ fn edited(rendered: &RenderedStack, live: &[&Service]) -> Option<String> {
 }
 
 /// Whether the labels of all its services, and of no other, say that exactly this was deployed.
-fn is_labelled(rendered: &RenderedStack, live: &[&Service], source: &str) -> bool {
+fn is_labelled(rendered: &RenderedStack, live: &[&Service], source: &SourceId) -> bool {
     let wanted: BTreeSet<_> =
         rendered.services.iter().map(|service| rendered.name.scope(&service.name)).collect();
     let found: BTreeSet<_> = live.iter().map(|service| service.name.clone()).collect();
     wanted == found
         && live.iter().all(|service| {
-            owner(service) == Some(source)
+            is_of(service, source)
                 && !image_edited(service)
                 && service.labels.get(compose::FINGERPRINT) == Some(&rendered.fingerprint)
         })
@@ -367,7 +368,9 @@ fn another_controller(task: &Task<'_>, facts: &Facts<'_>) -> Option<String> {
     let by_us = |service: &&&Service| hash.is_some() && service.labels.get(compose::FINGERPRINT) == hash;
     let others = task.live.iter().filter(|service| !by_us(service));
     let mut owners = others.filter_map(|service| owner(service));
-    let other = owners.find(|owner| *owner != task.source && Some(*owner) != facts.predecessor)?;
+    let other = owners.find(|owner| {
+        *task.source != **owner && facts.predecessor.is_none_or(|predecessor| *predecessor != **owner)
+    })?;
     let name = task.name;
     Some(format!(
         "another DockerOps deploys the stack `{name}`, from `{other}`; end that with `dockerops unwatch --keep-stacks \

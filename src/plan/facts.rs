@@ -2,6 +2,7 @@
 
 use crate::docker::Roll;
 use crate::docker::command::ResolveImage;
+use crate::source::SourceId;
 use crate::stack::StackName;
 
 /// The facts about one task.
@@ -17,9 +18,9 @@ pub struct Facts<'a> {
     /// Whether it is being given to docker just now.
     pub is_being_given: bool,
     /// Another watched source that has its name.
-    pub owner: Option<&'a str>,
+    pub owner: Option<&'a SourceId>,
     /// The watched source that hands it over to this one.
-    pub predecessor: Option<&'a str>,
+    pub predecessor: Option<&'a SourceId>,
     /// Its source lists it no more, another one does.
     pub handover: Option<Handover>,
     /// Whether this DockerOps runs in it.

@@ -5,14 +5,15 @@
 //! its environments, each name with its tag is that of the first.
 
 use crate::image::ImageRef;
+use crate::source::{SourceId, SourceUrl};
 
 /// What one watched source has of images.
 #[derive(Debug)]
 pub struct Maker {
     /// The source's identity.
-    pub identity: String,
+    pub identity: SourceId,
     /// As people know it.
-    pub url: String,
+    pub url: SourceUrl,
     /// What it builds, by name and tag.
     pub built: Vec<ImageRef>,
     /// What its services run, each with the service.
@@ -21,13 +22,8 @@ pub struct Maker {
 
 impl Maker {
     /// One that has none.
-    pub fn new(identity: &str, url: &str) -> Self {
-        Self { identity: identity.into(), url: url.into(), built: Vec::new(), runs: Vec::new() }
-    }
-
-    fn is_of_the_same_repository_as(&self, identity: &str) -> bool {
-        let repository = |identity: &str| identity.split('#').next().map(str::to_owned);
-        repository(&self.identity) == repository(identity)
+    pub fn new(identity: &SourceId, url: &SourceUrl) -> Self {
+        Self { identity: identity.clone(), url: url.clone(), built: Vec::new(), runs: Vec::new() }
     }
 
     fn builds(&self, is: impl Fn(&ImageRef) -> bool) -> bool {
@@ -40,15 +36,20 @@ impl Maker {
 }
 
 /// Takes `image` for the source; `Err` says why it is another's. Whoever asks first has it.
-pub fn claim(makers: &mut Vec<Maker>, identity: &str, url: &str, image: &ImageRef) -> Result<(), String> {
+pub fn claim(
+    makers: &mut Vec<Maker>,
+    identity: &SourceId,
+    url: &SourceUrl,
+    image: &ImageRef,
+) -> Result<(), String> {
     let same = |other: &ImageRef| other.unpinned() == *image;
     let near = |other: &ImageRef| other.repository() == image.repository();
-    let own = makers.iter().position(|maker| maker.identity == identity);
+    let own = makers.iter().position(|maker| maker.identity == *identity);
     if own.is_some_and(|own| makers[own].builds(same)) {
         return Ok(());
     }
-    let others = || makers.iter().filter(|maker| maker.identity != identity);
-    let siblings = |maker: &&Maker| maker.is_of_the_same_repository_as(identity);
+    let others = || makers.iter().filter(|maker| maker.identity != *identity);
+    let siblings = |maker: &&Maker| maker.identity.shares_repository_with(identity);
     if let Some(other) = others().find(|other| other.builds(same)) {
         return Err(builds(other, &image.to_string(), url));
     }
@@ -75,11 +76,11 @@ pub fn claim(makers: &mut Vec<Maker>, identity: &str, url: &str, image: &ImageRe
     Ok(())
 }
 
-fn builds(other: &Maker, name: &str, url: &str) -> String {
+fn builds(other: &Maker, name: &str, url: &SourceUrl) -> String {
     format!("`{}`, which is watched as well, builds `{name}`; `{url}` must not", other.url)
 }
 
-fn runs(other: &Maker, service: &str, name: &str, url: &str) -> String {
+fn runs(other: &Maker, service: &str, name: &str, url: &SourceUrl) -> String {
     let other = &other.url;
     format!(
         "the service `{service}` of `{other}`, which is watched as well, runs `{name}`, and `{url}` must not replace \
@@ -99,16 +100,16 @@ mod tests {
     fn maker(identity: &str, built: &[&str], runs: &[&str]) -> Maker {
         let built = built.iter().map(|text| image(text)).collect();
         let runs = runs.iter().map(|text| (image(text), "web_app".to_owned())).collect();
-        Maker { built, runs, ..Maker::new(identity, identity) }
+        Maker { built, runs, ..Maker::new(&identity.into(), &identity.into()) }
     }
 
     /// Whether `source` may build `name` beside those.
     fn may(makers: Vec<Maker>, source: &str, name: &str) -> bool {
         let mut makers = makers;
-        let asked = claim(&mut makers, source, source, &image(name));
+        let asked = claim(&mut makers, &source.into(), &source.into(), &image(name));
         assert_eq!(
             asked.is_ok(),
-            makers.iter().any(|m| m.identity == source && m.built.contains(&image(name)))
+            makers.iter().any(|m| m.identity == *source && m.built.contains(&image(name)))
         );
         if let Err(why) = &asked {
             assert!(why.contains(&format!("`{source}` must not")), "{why}");
@@ -169,7 +170,11 @@ mod tests {
             ("a", "r.io/app:2", true),
             ("b", "r.io/b", true),
         ] {
-            assert_eq!(claim(&mut makers, source, source, &image(name)).is_ok(), has, "{source} {name}");
+            assert_eq!(
+                claim(&mut makers, &source.into(), &source.into(), &image(name)).is_ok(),
+                has,
+                "{source} {name}"
+            );
         }
     }
 }

@@ -16,5 +16,5 @@ pub use decide::{decide, own_stays};
 pub use decision::{Apply, Blocked, Decision, How, Remove, Until};
 pub use facts::{Dependency, Facts, Handover, Objections, Tried};
 pub use makers::{Maker, claim as claim_image};
-pub use owners::{Claims, Evidence, claim, claims, evidence, owner, release, take};
+pub use owners::{Claims, Evidence, claim, claims, evidence, is_of, owner, release, take};
 pub use task::{Desired, DesiredStack, Images, Task};

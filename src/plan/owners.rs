@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use crate::compose::{self, RenderedStack};
 use crate::docker::Swarm;
 use crate::docker::service::Service;
+use crate::source::SourceId;
 use crate::stack::StackName;
 use crate::state::{StackRow, StackStatus};
 
 /// Who owns which name: folded stack name → source identity.
-pub type Claims = BTreeMap<String, String>;
+pub type Claims = BTreeMap<String, SourceId>;
 
 /// Who owns the names that are taken: by the labels of live services, then by the rows of stacks
 /// that are deployed, or listed as disabled.
-pub fn claims(watched: &[(String, Vec<StackRow>)], swarm: &Swarm) -> Claims {
+pub fn claims(watched: &[(SourceId, Vec<StackRow>)], swarm: &Swarm) -> Claims {
     let mut claims = Claims::new();
     // Who has it deployed goes before who lists it as disabled.
     for status in [StackStatus::Deployed, StackStatus::Stopped] {
@@ -24,16 +25,15 @@ pub fn claims(watched: &[(String, Vec<StackRow>)], swarm: &Swarm) -> Claims {
         }
     }
     for service in &swarm.services {
-        if let Some(owner) = owner(service).filter(|owner| watched.iter().any(|(source, _)| source == owner))
-        {
-            claims.insert(fold(&service.stack), owner.to_owned());
+        if let Some((owner, _)) = watched.iter().find(|(source, _)| is_of(service, source)) {
+            claims.insert(fold(&service.stack), owner.clone());
         }
     }
     claims
 }
 
 /// Who owns a name.
-pub fn claim<'a>(claims: &'a Claims, name: &StackName) -> Option<&'a String> {
+pub fn claim<'a>(claims: &'a Claims, name: &StackName) -> Option<&'a SourceId> {
     claims.get(&fold(name))
 }
 
@@ -50,6 +50,11 @@ pub fn fold(name: &StackName) -> String {
 /// The source that a service's label names.
 pub fn owner(service: &Service) -> Option<&str> {
     service.labels.get(compose::REPOSITORY).map(String::as_str)
+}
+
+/// Whether a service's label names that source.
+pub fn is_of(service: &Service, source: &SourceId) -> bool {
+    owner(service).is_some_and(|owner| *source == *owner)
 }
 
 /// Why a stack of that name is not taken over: it was deployed by hand, and docker would remove services of it
@@ -88,13 +93,13 @@ pub enum Evidence<'a> {
 /// What proves that the stack `name` is `source`'s.
 pub fn evidence<'a>(
     name: &'a StackName,
-    source: &str,
+    source: &SourceId,
     row: Option<&StackRow>,
     swarm: &'a Swarm,
 ) -> Evidence<'a> {
     let live: Vec<_> = swarm.of_stack(name).collect();
     let ours: Vec<_> =
-        live.iter().filter(|service| owner(service) == Some(source)).map(|service| &*service.id).collect();
+        live.iter().filter(|service| is_of(service, source)).map(|service| &*service.id).collect();
     // The older release deployed without labels: its row is the evidence.
     let by_older_release = row.is_some_and(|row| row.commit.is_none() && !row.hash.is_empty());
     if live.is_empty() || (by_older_release && live.iter().all(|service| owner(service).is_none())) {
@@ -112,6 +117,6 @@ pub fn evidence<'a>(
 }
 
 /// Gives a name to a source.
-pub fn take(claims: &mut Claims, name: &StackName, source: &str) {
-    claims.insert(fold(name), source.to_owned());
+pub fn take(claims: &mut Claims, name: &StackName, source: &SourceId) {
+    claims.insert(fold(name), source.clone());
 }

@@ -5,6 +5,7 @@ use anyhow::Error;
 use crate::compose::RenderedStack;
 use crate::docker::service::Service;
 use crate::manifest::{Layout, StackEntry};
+use crate::source::SourceId;
 use crate::stack::StackName;
 use crate::state::{Motion, StackRow, StackStatus};
 
@@ -58,7 +59,7 @@ pub enum Desired<'a> {
 #[derive(Debug)]
 pub struct Task<'a> {
     /// The source's identity.
-    pub source: &'a str,
+    pub source: &'a SourceId,
     /// The stack.
     pub name: &'a StackName,
     /// What Git says.

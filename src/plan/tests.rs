@@ -13,10 +13,15 @@ use crate::docker::command::ResolveImage;
 use crate::docker::service::{self, Service};
 use crate::image::ImageRef;
 use crate::manifest::{Layout, StackEntry};
+use crate::source::SourceId;
 use crate::stack::{DriftPolicy, StackName};
 use crate::state::{AppliedService, Given, GivenHow, Motion, StackRow, StackStatus};
 
 const SOURCE: &str = "https://h/r";
+
+fn source(id: &str) -> &'static SourceId {
+    Box::leak(Box::new(id.into()))
+}
 
 /// A stack `web` with one service `app`, to be bent.
 struct Case {
@@ -105,7 +110,10 @@ impl Case {
         let desired = self.read.map_or(Desired::Unread, |layout| Desired::of(self.desired.as_ref(), layout));
         let (recorded, motion) = (self.row.as_ref(), self.motion.as_ref());
         let live = self.live.iter().collect();
-        decide(&Task { source: SOURCE, name: &self.name, desired, recorded, motion, live }, &self.facts)
+        decide(
+            &Task { source: source(SOURCE), name: &self.name, desired, recorded, motion, live },
+            &self.facts,
+        )
     }
 
     /// In a word, with the reason.
@@ -201,7 +209,7 @@ fn what_is_listed() {
         ),
         (
             by_hand(json!({REPOSITORY: "https://h/other"}))
-                .with(|case| case.facts.predecessor = Some("https://h/other")),
+                .with(|case| case.facts.predecessor = Some(source("https://h/other"))),
             "deploy: changed",
         ),
         (deployed(), "in sync"),
@@ -329,7 +337,7 @@ fn precedence() {
     let lines: &[(Bend, &str)] = &[
         (|case| case.facts.is_selected = false, "Selected { well: "),
         (|case| case.facts.is_being_given = true, "Given: docker is being given it"),
-        (|case| case.facts.owner = Some("https://h/other"), "NextRun: the stack `web` belongs to"),
+        (|case| case.facts.owner = Some(source("https://h/other")), "NextRun: the stack `web` belongs to"),
         (|case| case.wish().images = Images::ToBuild(vec!["b:1".into()]), "Build: its image `b:1`"),
         (
             |case| {
@@ -388,7 +396,7 @@ fn other_lines_whose_order_matters() {
     table(&vec![
         (Case::deployed().with(wrong), "NextRun: no such key"),
         (
-            Case::deployed().with(wrong).with(|case| case.facts.owner = Some("x")),
+            Case::deployed().with(wrong).with(|case| case.facts.owner = Some(source("x"))),
             "NextRun: the stack `web` belongs",
         ),
         (

@@ -11,6 +11,7 @@ use crate::docker::Swarm;
 use crate::drift;
 use crate::git::Commit;
 use crate::plan;
+use crate::source::SourceUrl;
 use crate::stack::{DriftPolicy, StackName};
 use crate::state::{StackRow, StackStatus};
 use crate::watched::{Watched, watched};
@@ -19,7 +20,7 @@ impl Reconciler {
     /// Looks after `targets` from now on: what they name now is what is wanted.
     pub fn ask(&mut self, session: &Session<'_>, targets: Vec<Target>, wish: &Wish) -> Result<()> {
         // All under way while docker is asked twice.
-        let ids = targets.iter().map(|target| target.source.id().to_owned()).collect();
+        let ids = targets.iter().map(|target| target.source.id().clone()).collect();
         let sources: Vec<_> = targets.iter().map(|target| target.source.clone()).collect();
         let heads = session.door.heads(&sources);
         let swarm = session.door.observe()?;
@@ -39,7 +40,7 @@ impl Reconciler {
                     Content::Failed(error) if !self.options.go_on => return Err(error),
                     Content::Failed(_) => {}
                     _ if self.options.dry_run => {}
-                    _ => source.row = Some(session.state.remember(&source.source.to_string())?),
+                    _ => source.row = Some(session.state.remember(&source.url)?),
                 }
             }
             source.begin(wish);
@@ -50,7 +51,7 @@ impl Reconciler {
                 source.asked = row.asked;
             }
             if let (Some(error), Some(row)) = (&source.unreachable, &source.row) {
-                session.report.source_failed(&source.url, error);
+                session.report.source_failed(source.url.as_str(), error);
                 session.state.note_sync(row, None, Some(&format!("{error:#}")))?;
             }
             self.look_after(source);
@@ -70,7 +71,7 @@ impl Reconciler {
         swarm: &Swarm,
         wish: &Wish,
     ) -> (WatchedSource, Option<Commit>) {
-        let id = target.source.id().to_owned();
+        let id = target.source.id().clone();
         let before = self.sources.iter().position(|source| source.id == id).map(|at| self.sources.remove(at));
         let before = before.filter(|before| !before.is_settled);
         let known = watched.iter().find(|known| known.identity == id);
@@ -106,7 +107,7 @@ impl Reconciler {
         };
         let mut source = WatchedSource {
             id,
-            url: target.row.as_ref().map_or_else(|| target.source.to_string(), |row| row.url.clone()),
+            url: target.row.as_ref().map_or_else(|| SourceUrl::of(&target.source), |row| row.url.clone()),
             source: target.source,
             row: target.row,
             stacks: Vec::new(),
@@ -206,7 +207,7 @@ fn is_off(known: &Watched, swarm: &Swarm) -> bool {
         || swarm
             .services
             .iter()
-            .any(|service| plan::owner(service) == Some(&known.identity) && !expected(&service.stack))
+            .any(|service| plan::is_of(service, &known.identity) && !expected(&service.stack))
 }
 
 /// Why a source could not be had.

@@ -16,6 +16,7 @@ use crate::git::{Checkout, Tracked, TrackedKind};
 use crate::guard::{Closed, Guard};
 use crate::manifest::{Manifest, VolumeKind};
 use crate::problem::Problem;
+use crate::source::SourceUrl;
 use crate::stack::StackName;
 use crate::state::{BindingFile, BindingRow, StackStatus, State};
 
@@ -126,17 +127,17 @@ impl Reconciler {
         let mut claims: Vec<_> =
             rows.into_iter().map(|row| (real(&row.root, &row.path), row.repository_url)).collect();
         for source in &self.sources {
-            let own = source.row.as_ref().map_or(source.id.clone(), |row| row.url.clone());
+            let own = &source.url;
             for (id, binding) in source.used() {
                 let place = real(&binding.root, &binding.path);
                 let clash = claims.iter().find(|(theirs, url)| {
-                    *url != own && (theirs.starts_with(&place) || place.starts_with(theirs))
+                    url != own && (theirs.starts_with(&place) || place.starts_with(theirs))
                 });
                 let Some((theirs, url)) = clash else {
                     claims.push((place, own.clone()));
                     continue;
                 };
-                let why = conflict(id, &own, &place, url, theirs);
+                let why = conflict(id, own, &place, url, theirs);
                 for desired in source.read().into_iter().flat_map(|read| &read.desired) {
                     let name = &desired.entry.name;
                     if source.mounted(name).any(|(mounted, _)| mounted == id) {
@@ -214,7 +215,7 @@ fn real(root: &Path, path: &Path) -> PathBuf {
     root.canonicalize().unwrap_or_else(|_| root.into()).join(path)
 }
 
-fn conflict(id: &str, own: &str, place: &Path, url: &str, theirs: &Path) -> String {
+fn conflict(id: &str, own: &SourceUrl, place: &Path, url: &SourceUrl, theirs: &Path) -> String {
     format!(
         "the binding `{id}`: `{}` of `{own}` and `{}` of `{url}`, which is watched as well, lie inside one \
          another; give one of them another path in `volumes.yaml`",
@@ -223,7 +224,7 @@ fn conflict(id: &str, own: &str, place: &Path, url: &str, theirs: &Path) -> Stri
     )
 }
 
-fn sync(session: &Session<'_>, url: &str, id: &str, binding: &Binding) -> Result<()> {
+fn sync(session: &Session<'_>, url: &SourceUrl, id: &str, binding: &Binding) -> Result<()> {
     let state = session.state;
     let (root, path, owner) = (&*binding.root, &*binding.path, binding.owner);
     let opened = Opened::open(Spot { root, path, owner, guard: session.guard() })?;
@@ -313,8 +314,8 @@ fn say(session: &Session<'_>, id: &str, synced: &Synced, place: &Path) {
 }
 
 /// Removes what syncs put there for a source whose stacks are gone.
-pub fn remove_bindings(session: &Session<'_>, repository_url: &str) -> Result<()> {
-    for row in session.state.bindings()?.iter().filter(|row| row.repository_url == repository_url) {
+pub fn remove_bindings(session: &Session<'_>, repository_url: &SourceUrl) -> Result<()> {
+    for row in session.state.bindings()?.iter().filter(|row| row.repository_url == *repository_url) {
         remove(session, row, &[])?;
     }
     Ok(())

@@ -21,6 +21,7 @@ use crate::image::ImageRef;
 use crate::lock::{self, Held, Lock};
 use crate::manifest::ImageSource;
 use crate::signal;
+use crate::source::{SourceId, SourceUrl};
 use crate::state::{BuildRow, SourceRow, WorkKind};
 
 /// So many digits tell one build from another.
@@ -64,7 +65,7 @@ enum News {
 /// A build under way.
 #[derive(Debug)]
 struct Running {
-    source: String,
+    source: SourceId,
     image: ImageRef,
     reason: &'static str,
     begun: Instant,
@@ -114,7 +115,7 @@ struct Work {
     source: ImageSource,
     content: String,
     commit: String,
-    url: String,
+    url: SourceUrl,
 }
 
 impl Reconciler {
@@ -389,7 +390,7 @@ impl Work {
     /// Of this one build.
     fn digits(&self) -> String {
         let mut hash = Md5::new();
-        for text in [&self.url, &self.content, &format!("{:?}", SystemTime::now())] {
+        for text in [self.url.as_str(), &self.content, &format!("{:?}", SystemTime::now())] {
             part(&mut hash, text);
         }
         hex(hash)

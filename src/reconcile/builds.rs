@@ -128,7 +128,7 @@ pub fn survey(
     let mut makers = makers(sources, watched, swarm);
     let mut local = None;
     for source in sources {
-        let url = source.source.to_string();
+        let url = source.url.clone();
         let forced = source.wish.forced.is_some();
         let Content::Read(read) = &mut source.content else { continue };
         let rows = watched.iter().find(|known| known.identity == source.id);

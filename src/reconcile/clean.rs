@@ -30,9 +30,10 @@ pub fn note_digests(session: &Session<'_>, watched: &[Watched], swarm: &Swarm) -
     let foreign = session.state.foreign_images()?;
     let known = session.state.image_digests()?;
     let tracked: BTreeSet<_> = session.state.images()?.into_iter().map(|row| row.name).collect();
-    let ours = swarm.services.iter().filter(|service| {
-        plan::owner(service).is_some_and(|owner| watched.iter().any(|known| known.identity == owner))
-    });
+    let ours = swarm
+        .services
+        .iter()
+        .filter(|service| watched.iter().any(|known| plan::is_of(service, &known.identity)));
     let new: BTreeSet<_> = ours
         .filter_map(|service| {
             let image = ImageRef::parse(service.image()).ok()?;

@@ -53,7 +53,7 @@ impl Reconciler {
         }
         let complete = rendered.complete(&self.memory.commands)?;
         // With the stack's own label, so that `docker stack rm` takes them along.
-        let labels = [(NAMESPACE, rendered.name.as_str()), (REPOSITORY, &*ownership.repository)];
+        let labels = [(NAMESPACE, rendered.name.as_str()), (REPOSITORY, ownership.repository.as_str())];
         for script in scripts {
             session.door.ensure_config(&script.name, &script.text, &labels)?;
         }

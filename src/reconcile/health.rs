@@ -11,6 +11,7 @@ use crate::docker::Swarm;
 use crate::health::{self, Health, Verdict};
 use crate::report::Subject;
 use crate::report::status::stacks_of;
+use crate::source::SourceId;
 use crate::state::{StackRow, StackStatus};
 use crate::watched::{Watched, watched};
 
@@ -74,7 +75,7 @@ impl Reconciler {
     pub fn judge_health(
         &mut self,
         session: &Session<'_>,
-        at_rest: &BTreeSet<String>,
+        at_rest: &BTreeSet<SourceId>,
         before: &Swarm,
     ) -> Result<()> {
         let mut watched = watched(session.state)?;

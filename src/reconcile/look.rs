@@ -17,6 +17,7 @@ use crate::git::{Commit, Workplace};
 use crate::plan::{self, Decision, Dependency, DesiredStack, Facts, How, Objections, Tried, Until, decide};
 use crate::report::Tally;
 use crate::signal;
+use crate::source::SourceId;
 use crate::stack::StackName;
 use crate::state::{Motion, StackStatus, WorkKind};
 use crate::watched::{Watched, watched};
@@ -24,7 +25,7 @@ use crate::watched::{Watched, watched};
 /// What was gathered for all stacks together.
 #[derive(Default)]
 struct Gathered {
-    owners: BTreeMap<Key, String>,
+    owners: BTreeMap<Key, SourceId>,
     moves: Moves,
     /// What is known only where a stack is to be deployed; empty at the first pass.
     objections: BTreeMap<Key, Objections>,
@@ -58,7 +59,7 @@ impl Reconciler {
             self.ended_elsewhere(session, &key, &motion);
         }
         for (id, url) in left {
-            session.report.note(&url, "it is not watched any more: this run leaves it");
+            session.report.note(url.as_str(), "it is not watched any more: this run leaves it");
             self.memory.decisions.retain(|key, decision| key.source != id || !decision.is_under_way());
             self.memory.removing.retain(|key, _| key.source != id);
         }
@@ -192,7 +193,7 @@ impl Reconciler {
                 let predecessor =
                     gathered.moves.iter().find(|(old, heir)| old.stack == name && **heir == key.source);
                 let facts = Facts {
-                    predecessor: predecessor.map(|(old, _)| &*old.source),
+                    predecessor: predecessor.map(|(old, _)| &old.source),
                     rolls: tags.rolls,
                     resolve: tags.resolve,
                     dependencies: self.dependencies(source, &name, &states),
@@ -228,7 +229,7 @@ impl Reconciler {
                 || gathered.elsewhere.contains(key.stack.as_str()),
             is_selected: source.wish.selection.holds(&key.stack),
             forced,
-            owner: gathered.owners.get(key).map(String::as_str),
+            owner: gathered.owners.get(key),
             is_own: self.memory.own.get().is_some_and(|own| own.as_ref() == Some(&key.stack)),
             tried: self.memory.tried.get(key),
             pulling: pulls
@@ -379,19 +380,19 @@ impl Reconciler {
     }
 
     /// The commit that a source names on which a run is still at work.
-    pub fn works_on(&self, id: &str) -> Option<Commit> {
-        let source = self.sources.iter().find(|source| source.id == id && !source.is_settled)?;
+    pub fn works_on(&self, id: &SourceId) -> Option<Commit> {
+        let source = self.sources.iter().find(|source| source.id == *id && !source.is_settled)?;
         source.head.clone().filter(|_| source.read().is_some())
     }
 
     /// The commit that a source names, if its remote could be asked.
-    pub fn head(&self, id: &str) -> Option<Commit> {
-        self.sources.iter().find(|source| source.id == id)?.head.clone()
+    pub fn head(&self, id: &SourceId) -> Option<Commit> {
+        self.sources.iter().find(|source| source.id == *id)?.head.clone()
     }
 
     /// Whether nothing of these stacks is in motion.
-    pub fn is_at_rest<'a>(&self, ids: impl IntoIterator<Item = &'a String>, stacks: &Selection) -> bool {
-        let of_them = |id: &str, key: &Key| key.source == *id && stacks.holds(&key.stack);
+    pub fn is_at_rest<'a>(&self, ids: impl IntoIterator<Item = &'a SourceId>, stacks: &Selection) -> bool {
+        let of_them = |id: &SourceId, key: &Key| key.source == *id && stacks.holds(&key.stack);
         !self.stirred
             && ids.into_iter().all(|id| {
                 let source = self.sources.iter().find(|source| source.id == *id);
@@ -406,13 +407,13 @@ impl Reconciler {
     }
 
     /// What came to its end was told of.
-    pub fn forget_ended<'a>(&mut self, ids: impl IntoIterator<Item = &'a String>) {
+    pub fn forget_ended<'a>(&mut self, ids: impl IntoIterator<Item = &'a SourceId>) {
         let ids: BTreeSet<_> = ids.into_iter().collect();
         self.memory.ended.retain(|key, _| !ids.contains(&key.source));
     }
 
     /// The stacks of these sources that have not come to rest.
-    pub fn moving<'a>(&self, ids: impl IntoIterator<Item = &'a String>) -> Vec<String> {
+    pub fn moving<'a>(&self, ids: impl IntoIterator<Item = &'a SourceId>) -> Vec<String> {
         let ids: BTreeSet<_> = ids.into_iter().collect();
         let decisions = self.memory.decisions.iter();
         let moving = decisions.filter(|(key, decision)| ids.contains(&key.source) && decision.is_under_way());
@@ -420,7 +421,7 @@ impl Reconciler {
     }
 
     /// In numbers, what came of these stacks.
-    pub fn tally<'a>(&self, ids: impl IntoIterator<Item = &'a String>, stacks: &Selection) -> Tally {
+    pub fn tally<'a>(&self, ids: impl IntoIterator<Item = &'a SourceId>, stacks: &Selection) -> Tally {
         let ids: BTreeSet<_> = ids.into_iter().collect();
         self.memory.tally(|source| ids.contains(source), stacks)
     }
@@ -431,7 +432,7 @@ impl Reconciler {
     }
 
     /// Forgets the sources that came to rest and that nobody needs any more, with their files.
-    pub fn forget_settled(&mut self, needed: impl Fn(&str) -> bool) {
+    pub fn forget_settled(&mut self, needed: impl Fn(&SourceId) -> bool) {
         self.sources.retain(|source| !source.is_settled || needed(&source.id));
         let known: BTreeSet<_> = self.sources.iter().map(|source| source.id.clone()).collect();
         self.memory.forget(|key| known.contains(&key.source));

@@ -60,7 +60,7 @@ fn live<'a>(known: &'a Watched, swarm: &'a Swarm) -> impl Iterator<Item = Used<'
     let has_tasks =
         |service: &Service| service.running > 0 || service.completed.is_some_and(|(done, _)| done > 0);
     let services = swarm.services.iter().filter(move |service| {
-        has_tasks(service) && (plan::owner(service) == Some(&known.identity) || by_row(service))
+        has_tasks(service) && (plan::is_of(service, &known.identity) || by_row(service))
     });
     services.filter_map(|service| {
         let image = ImageRef::parse(service.image()).ok()?;

@@ -15,21 +15,22 @@ use crate::docker::{NodeImages, SeenTasks};
 use crate::image::ImageCommand;
 use crate::plan::{Decision, Tried};
 use crate::report::Tally;
+use crate::source::SourceId;
 use crate::stack::StackName;
 
 /// One stack of one source: another source may list the same name, in vain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     /// The source's identity.
-    pub source: String,
+    pub source: SourceId,
     /// The stack.
     pub stack: StackName,
 }
 
 impl Key {
     /// The stack `stack` of `source`.
-    pub fn new(source: &str, stack: &StackName) -> Self {
-        Self { source: source.to_owned(), stack: stack.clone() }
+    pub fn new(source: &SourceId, stack: &StackName) -> Self {
+        Self { source: source.clone(), stack: stack.clone() }
     }
 }
 
@@ -80,7 +81,7 @@ pub struct Memory {
     /// Looks in a row that failed.
     pub blind_looks: u8,
     /// Of each source: images that were built, and what failed that is no stack.
-    pub of_sources: BTreeMap<String, Tally>,
+    pub of_sources: BTreeMap<SourceId, Tally>,
     /// What a dry run says would be done.
     pub would: Tally,
     /// What happened since somebody last asked.
@@ -176,7 +177,7 @@ impl Memory {
     }
 
     /// In numbers, what came of these stacks of the sources that `concern`.
-    pub fn tally(&self, concern: impl Fn(&String) -> bool, stacks: &Selection) -> Tally {
+    pub fn tally(&self, concern: impl Fn(&SourceId) -> bool, stacks: &Selection) -> Tally {
         let mut tally = Tally::default();
         for (_, of_source) in self.of_sources.iter().filter(|(id, _)| concern(id)) {
             tally.built += of_source.built;

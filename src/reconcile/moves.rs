@@ -10,12 +10,13 @@ use super::{Key, Reconciler};
 use crate::docker::Swarm;
 use crate::manifest::Layout;
 use crate::plan::{self, Claims, Handover};
+use crate::source::SourceId;
 use crate::stack::StackName;
 use crate::state::StackStatus;
 use crate::watched::Watched;
 
 /// By its old owner and its name: the new owner of a stack.
-pub type Moves = BTreeMap<Key, String>;
+pub type Moves = BTreeMap<Key, SourceId>;
 
 impl Reconciler {
     /// What changes hands; the names are free then. A stack with bindings does not: its files lie where those of its
@@ -31,12 +32,12 @@ impl Reconciler {
             // What is in motion for the first time has no row so far, and a lost database has none at all.
             let recorded = known.stacks.iter().map(|row| &row.name);
             let in_motion = known.motions.iter().map(|motion| &motion.name);
-            let labelled = swarm.services.iter().filter(|live| plan::owner(live) == Some(&known.identity));
+            let labelled = swarm.services.iter().filter(|live| plan::is_of(live, &known.identity));
             let labelled = labelled.map(|live| &live.stack);
             let names: BTreeSet<_> = recorded.chain(in_motion).chain(labelled).collect();
             for name in names.into_iter().filter(|name| !listed(name)) {
                 // Once the new owner has deployed it, the label says so.
-                let is_ours = |owner: &&String| **owner == known.identity;
+                let is_ours = |owner: &&SourceId| **owner == known.identity;
                 let owner = plan::claim(claims, name);
                 let heir = self.heir(name, known, watched);
                 if let Some(heir) =
@@ -51,7 +52,7 @@ impl Reconciler {
     }
 
     /// A source that lists the name: as was read in this run, or of one that was not, as it was told in vain before.
-    fn heir(&self, name: &StackName, owner: &Watched, watched: &[Watched]) -> Option<String> {
+    fn heir(&self, name: &StackName, owner: &Watched, watched: &[Watched]) -> Option<SourceId> {
         let others = || self.sources.iter().filter(|source| source.id != owner.identity);
         let lists = |source: &&WatchedSource| {
             match source.desired(name).and_then(|desired| desired.rendered.as_ref()) {
@@ -74,14 +75,14 @@ impl Reconciler {
     }
 
     /// How a stack is that goes to the source `heir`.
-    pub fn handover(&self, name: &StackName, heir: &str, watched: &[Watched]) -> Handover {
+    pub fn handover(&self, name: &StackName, heir: &SourceId, watched: &[Watched]) -> Handover {
         let key = Key::new(heir, name);
         let runs = |known: &&Watched| {
             let is_deployed =
                 |row: &crate::state::StackRow| row.name == *name && row.status == StackStatus::Deployed;
-            known.identity == heir && known.stacks.iter().any(is_deployed)
+            known.identity == *heir && known.stacks.iter().any(is_deployed)
         };
-        let is_asked = self.sources.iter().any(|source| source.id == heir && source.read().is_some());
+        let is_asked = self.sources.iter().any(|source| source.id == *heir && source.read().is_some());
         if watched.iter().any(|known| runs(&known)) {
             Handover::Done
         } else if is_asked && self.memory.decisions.get(&key).is_none_or(plan::Decision::is_under_way) {

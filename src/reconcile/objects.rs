@@ -13,6 +13,7 @@ use crate::docker::Swarm;
 use crate::docker::objects::{Holders, fold};
 use crate::docker::service::Service;
 use crate::plan::{self, Decision, DesiredStack, How};
+use crate::source::SourceUrl;
 use crate::stack::{ObjectKind, StackName};
 
 /// What is known of names in this run.
@@ -21,7 +22,7 @@ pub struct Objects {
     /// What the Swarm has, by the kinds that were asked for.
     there: BTreeMap<ObjectKind, Holders>,
     /// Which stack has, or makes in this run, what.
-    taken: BTreeMap<(ObjectKind, String), (String, StackName)>,
+    taken: BTreeMap<(ObjectKind, String), (SourceUrl, StackName)>,
     /// The stacks that were looked at, each with why it must not be deployed.
     judged: BTreeMap<Key, Option<String>>,
     /// The volumes that were told of.
@@ -153,7 +154,7 @@ impl Reconciler {
         for (volume, key) in &rendered.volumes {
             let live = swarm.services.iter().filter(|service| service.stack != rendered.name);
             let live = live.filter_map(|service| Some((plan::owner(service)?, service)));
-            let mut live = live.filter(|(owner, service)| *owner != source.id && mounts(service, volume));
+            let mut live = live.filter(|(owner, service)| source.id != **owner && mounts(service, volume));
             let other = live.next().map(|(owner, service)| (owner, &*service.name));
             let Some((owner, user)) = other.or_else(|| self.declared(source, rendered, volume)) else {
                 continue;
@@ -181,7 +182,7 @@ impl Reconciler {
         stacks.find_map(|(other, desired)| {
             let theirs = desired.rendered()?;
             let uses = theirs.name != rendered.name && theirs.volumes.contains_key(volume);
-            uses.then_some((&*other.url, theirs.name.as_str()))
+            uses.then_some((other.url.as_str(), theirs.name.as_str()))
         })
     }
 }

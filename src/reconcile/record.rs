@@ -20,6 +20,7 @@ use crate::docker::task::Task;
 use crate::docker::{Roll, Swarm};
 use crate::image::ImageRef;
 use crate::plan::{self, Decision, DesiredStack, Tried, Until};
+use crate::source::SourceId;
 use crate::state::{AppliedService, Given, GivenHow, Motion, Record, StackRow, StackStatus};
 use crate::watched::watched;
 
@@ -362,7 +363,7 @@ fn judge_stack(
     tasks: &[Task],
     watches: &mut BTreeMap<String, Watch>,
     now: Moment,
-    ours: &BTreeSet<String>,
+    ours: &BTreeSet<SourceId>,
 ) -> Result<Vec<Service>, Progress> {
     let (mut services, mut waiting, mut steadying, mut failed) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -373,9 +374,9 @@ fn judge_stack(
             continue;
         };
         // Swarm goes back to the labels of before as well.
-        let other = plan::owner(live).filter(|owner| *owner != key.source && !live.goes_back());
+        let other = plan::owner(live).filter(|owner| key.source != **owner && !live.goes_back());
         match other {
-            Some(other) if ours.contains(other) => {
+            Some(other) if ours.iter().any(|source| *source == *other) => {
                 waiting.push(format!("`{name}` changes hands"));
                 continue;
             }

@@ -13,6 +13,7 @@ use crate::fault::hint_of;
 use crate::git::Workplace;
 use crate::plan::{self, Evidence};
 use crate::report::Subject;
+use crate::source::SourceId;
 use crate::stack::StackName;
 use crate::state::{StackRow, StackStatus, WorkKind};
 use crate::watched::Watched;
@@ -39,7 +40,7 @@ pub struct Going<'a> {
     /// As it is told of.
     pub subject: Subject<'a>,
     /// The source that it is removed for, as labels have it.
-    pub identity: &'a str,
+    pub identity: &'a SourceId,
     /// What the database knows of it.
     pub row: Option<&'a StackRow>,
 }
@@ -170,7 +171,7 @@ pub fn remove_all(session: &Session<'_>, sources: &[&Watched], swarm: &Swarm) ->
     remove_stacks(session, &going, swarm, &mut |place, result| match result {
         Ok(_) => {
             let Going { name, subject, .. } = &going[place];
-            session.state.forget_stack(name, subject.repository.unwrap_or_default())
+            subject.repository.map_or(Ok(()), |url| session.state.forget_stack(name, url))
         }
         Err(_) => {
             failures += 1;
@@ -182,7 +183,7 @@ pub fn remove_all(session: &Session<'_>, sources: &[&Watched], swarm: &Swarm) ->
 }
 
 fn names<'a>(known: &'a Watched, swarm: &'a Swarm) -> impl Iterator<Item = (&'a Watched, &'a StackName)> {
-    let labelled = swarm.services.iter().filter(|service| plan::owner(service) == Some(&known.identity));
+    let labelled = swarm.services.iter().filter(|service| plan::is_of(service, &known.identity));
     let names: BTreeSet<_> =
         known.stacks.iter().map(|row| &row.name).chain(labelled.map(|service| &service.stack)).collect();
     names.into_iter().map(move |name| (known, name))

@@ -62,6 +62,6 @@ fn is_earlier(stored: &Stored, of: &Converged) -> bool {
     stored.stack == of.key.stack
         && !of.versions.scripts.contains(&stored.name)
         && !versions.iter().any(|(name, _)| *name == stored.name)
-        && (stored.mark == of.key.source
+        && (of.key.source == *stored.mark
             || (stored.mark.is_empty() && versions.iter().any(|(_, plain)| *plain == stored.name)))
 }

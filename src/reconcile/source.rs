@@ -11,7 +11,7 @@ use crate::image::ImageRef;
 use crate::manifest::Layout;
 use crate::plan::{self, Desired, DesiredStack, Task};
 use crate::report::Subject;
-use crate::source::Source;
+use crate::source::{Source, SourceId, SourceUrl};
 use crate::stack::StackName;
 use crate::state::{BuildRow, Motion, Record, SourceRow, StackRow, StackStatus};
 use crate::watched::Watched;
@@ -20,11 +20,11 @@ use crate::watched::Watched;
 #[derive(Debug)]
 pub struct WatchedSource {
     /// Its identity, as labels have it.
-    pub id: String,
+    pub id: SourceId,
     /// Where it is.
     pub source: Source,
     /// As it was, or is to be, watched.
-    pub url: String,
+    pub url: SourceUrl,
     /// `None` only of a source that is not watched: in a dry run, or if it failed.
     pub row: Option<SourceRow>,
     /// What the database knows of its stacks.
@@ -149,7 +149,7 @@ impl WatchedSource {
             self.read().into_iter().flat_map(|read| &read.desired).map(|desired| &desired.entry.name);
         let recorded = self.stacks.iter().map(|row| &row.name);
         let moving = self.motions.iter().map(|motion| &motion.name);
-        let is_ours = |service: &&crate::docker::service::Service| plan::owner(service) == Some(&self.id);
+        let is_ours = |service: &&crate::docker::service::Service| plan::is_of(service, &self.id);
         let labelled = swarm.services.iter().filter(is_ours).map(|service| &service.stack);
         // A source that was not read says nothing of stacks that only labels know.
         let labelled = labelled.filter(|_| self.read().is_some());

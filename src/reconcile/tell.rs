@@ -12,16 +12,17 @@ use super::{Key, Reconciler, Session};
 use crate::docker::Swarm;
 use crate::docker::service::Service;
 use crate::plan::{Blocked, Decision, How, Remove, Until};
+use crate::source::SourceId;
 
 /// Behind an image that is not built again by itself.
 const HELD: &str = " (held until the repository changes, or `reconcile --force`)";
 
 impl Reconciler {
     /// Says which sources could not be had, and which images are not built.
-    pub fn tell_of_sources(&mut self, session: &Session<'_>, asked: &BTreeSet<String>) {
+    pub fn tell_of_sources(&mut self, session: &Session<'_>, asked: &BTreeSet<SourceId>) {
         for source in self.sources.iter().filter(|source| asked.contains(&source.id)) {
             if let Some(error) = failure(source) {
-                session.report.source_failed(&source.url, error);
+                session.report.source_failed(source.url.as_str(), error);
                 self.memory.of_sources.entry(source.id.clone()).or_default().failed += 1;
             }
             for (name, why) in unbuilt(session, source) {

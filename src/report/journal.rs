@@ -9,13 +9,14 @@ use serde::Serialize;
 use super::told;
 use crate::plain;
 use crate::redact::without_credentials;
+use crate::source::SourceUrl;
 use crate::state::{Event, Level, State, now};
 
 /// What a line is about.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
     /// The source, as it was watched.
-    pub repository: Option<&'a str>,
+    pub repository: Option<&'a SourceUrl>,
     /// The stack, or what stands in its place.
     pub stack: &'a str,
     /// The commit, all 40 digits.

@@ -23,6 +23,7 @@ use crate::fault::hint_of;
 use crate::plain;
 use crate::redact::without_credentials;
 use crate::settings::LogFormat;
+use crate::source::SourceUrl;
 use crate::state::{Event, ImageRow, Level, State};
 use crate::watched::Watched;
 use journal::Journal;
@@ -106,7 +107,7 @@ impl Report {
         let own = |text: &str| text.to_owned();
         heard.borrow_mut().push(Heard {
             kind: own(kind),
-            repository: subject.and_then(|subject| subject.repository).map(own),
+            repository: subject.and_then(|subject| subject.repository).map(ToString::to_string),
             stack: subject.map(|subject| subject.stack).map(own).unwrap_or_default(),
             commit: subject.and_then(|subject| subject.commit).map(own),
             text: own(text),
@@ -278,10 +279,13 @@ impl Report {
     }
 
     /// A source is watched from now on: an event, and a line of the daemon's log.
-    pub fn watched(&self, repository: &str) {
+    pub fn watched(&self, repository: &SourceUrl) {
         let message = format!("`{repository}` is watched from now on");
-        let event =
-            Event { kind: "watched", repository: Some(repository), ..about(None, Level::Info, &message) };
+        let event = Event {
+            kind: "watched",
+            repository: Some(repository.as_str()),
+            ..about(None, Level::Info, &message)
+        };
         if self.daemon.is_some() {
             self.log(&event, true);
         } else {
@@ -290,10 +294,13 @@ impl Report {
     }
 
     /// A source is not watched any more: an event.
-    pub fn unwatched(&self, repository: &str) {
+    pub fn unwatched(&self, repository: &SourceUrl) {
         let message = format!("`{repository}` is no longer watched");
-        let event =
-            Event { kind: "unwatched", repository: Some(repository), ..about(None, Level::Info, &message) };
+        let event = Event {
+            kind: "unwatched",
+            repository: Some(repository.as_str()),
+            ..about(None, Level::Info, &message)
+        };
         self.journal.note(&event, false);
     }
 
@@ -394,7 +401,7 @@ fn about<'a>(subject: Option<Subject<'a>>, level: Level, message: &'a str) -> Ev
     Event {
         level,
         kind: "",
-        repository: subject.and_then(|subject| subject.repository),
+        repository: subject.and_then(|subject| subject.repository).map(SourceUrl::as_str),
         stack: subject.map(|subject| subject.stack),
         commit: subject.and_then(|subject| subject.commit),
         message,

@@ -13,7 +13,7 @@ use crate::docker::{Docker, Swarm};
 use crate::drift;
 use crate::health::{self, Health, Look, ServiceVerdict};
 use crate::plan;
-use crate::redact::without_credentials;
+use crate::source::SourceUrl;
 use crate::stack::DriftPolicy;
 use crate::state::{BuildRow, ImageRow, Motion, StackRow, StackStatus, Work, WorkKind};
 use crate::watched::Watched;
@@ -67,8 +67,11 @@ const DEPLOYING: &str = "deploying";
 pub struct Stack {
     /// Its name.
     pub name: String,
-    /// Its source.
+    /// Its source, as it is shown.
     pub repository: String,
+    /// As rows have it.
+    #[serde(skip)]
+    pub source: SourceUrl,
     /// Its compose file.
     pub compose_path: String,
     /// `deployed`, `stopped`, `error` or `deploying`.
@@ -190,7 +193,7 @@ pub fn gather(watched: &[Watched], images: &[ImageRow], work: &[Work], swarm: &S
         repositories: watched
             .iter()
             .map(|known| Repository {
-                url: without_credentials(&known.row.url),
+                url: known.row.url.shown(),
                 commit: known.row.commit.clone(),
                 last_watch: known.row.last_watch.clone(),
                 error: known.row.error.as_deref().map(told),
@@ -223,7 +226,7 @@ fn under_way(watched: &[Watched], work: &[Work]) -> Vec<UnderWay> {
     let deploys = motions.map(|(known, motion)| UnderWay {
         state: "deploying",
         what: motion.name.to_string(),
-        repository: Some(without_credentials(&known.row.url)),
+        repository: Some(known.row.url.shown()),
         since: time(&motion.since),
     });
     let others = work.iter().map(|work| UnderWay {
@@ -235,10 +238,10 @@ fn under_way(watched: &[Watched], work: &[Work]) -> Vec<UnderWay> {
     deploys.chain(others).collect()
 }
 
-fn built(repository: &str, row: &BuildRow) -> Built {
+fn built(repository: &SourceUrl, row: &BuildRow) -> Built {
     Built {
         name: row.name.clone(),
-        repository: without_credentials(repository),
+        repository: repository.shown(),
         commit: row.commit.clone(),
         reference: row.reference.clone(),
         error: row.error.as_deref().map(told),
@@ -248,7 +251,7 @@ fn built(repository: &str, row: &BuildRow) -> Built {
 fn stack(known: &Watched, row: &StackRow, work: &[Work], swarm: &Swarm, look: &Look) -> Stack {
     let drifted = |drift: drift::Drift| DriftedService { service: drift.service, what: drift.what };
     // A refused stack's name is somebody else's: his services are not its own.
-    let others = |service: &&Service| plan::owner(service).is_some_and(|owner| owner != known.identity);
+    let others = |service: &&Service| plan::owner(service).is_some_and(|owner| known.identity != *owner);
     let foreign =
         row.status == StackStatus::Error && swarm.of_stack(&row.name).any(|service| others(&service));
     // A fingerprint that is not the one that converged is no hand's work.
@@ -267,7 +270,8 @@ fn stack(known: &Watched, row: &StackRow, work: &[Work], swarm: &Swarm, look: &L
     let services: Vec<_> = swarm.of_stack(&row.name).filter(|_| !foreign).filter_map(of_service).collect();
     Stack {
         name: row.name.to_string(),
-        repository: without_credentials(&row.repository_url),
+        repository: row.repository_url.shown(),
+        source: row.repository_url.clone(),
         compose_path: row.compose_path.clone(),
         status: if moves && row.status == StackStatus::Error { DEPLOYING } else { row.status.as_str() },
         hash: row.hash.clone(),
@@ -303,7 +307,8 @@ fn first(known: &Watched, motion: &Motion, swarm: &Swarm) -> Stack {
     };
     Stack {
         name: motion.name.to_string(),
-        repository: without_credentials(&known.row.url),
+        repository: known.row.url.shown(),
+        source: known.row.url.clone(),
         compose_path: given.map(|given| given.compose_path.clone()).unwrap_or_default(),
         status: DEPLOYING,
         hash: String::new(),

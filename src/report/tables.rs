@@ -187,6 +187,7 @@ mod tests {
             let stack = Stack {
                 name: "web".into(),
                 repository: String::new(),
+                source: "".into(),
                 compose_path: String::new(),
                 status: "error",
                 hash: String::new(),

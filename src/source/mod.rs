@@ -3,6 +3,7 @@
 //! In: what a user typed. Out: a validated `Source`, or an error that repeats no credential.
 //! Nothing is asked; whether the repository exists is git's to say.
 
+mod names;
 mod url;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use anyhow::{Result, bail};
 use crate::fault::{OrHint, fault};
 use url::locate;
 
+pub use names::{SourceId, SourceUrl};
 pub use url::{Parts, bare_path};
 
 const FORMS: &str = "write `https://github.com/org/repo`, `github.com/org/repo`, `git@host:org/repo.git`, \
@@ -27,7 +29,7 @@ pub struct Source {
     url: String,
     reference: Option<String>,
     dir: Option<String>,
-    id: String,
+    id: SourceId,
 }
 
 impl Source {
@@ -53,11 +55,11 @@ impl Source {
         }
         let (url, mut id) = locate(location)?;
         id.push_str(&suffix(reference.as_deref(), dir.as_deref()));
-        Ok(Self { url, reference, dir, id })
+        Ok(Self { url, reference, dir, id: SourceId::new(id) })
     }
 
-    /// The canonical identity: two sources with the same one are the same. It can be parsed again.
-    pub fn id(&self) -> &str {
+    /// It can be parsed again.
+    pub fn id(&self) -> &SourceId {
         &self.id
     }
 

@@ -2,7 +2,7 @@ use super::*;
 use crate::fault::hint_of;
 
 fn id(text: &str) -> String {
-    Source::parse(text).unwrap().id().to_owned()
+    Source::parse(text).unwrap().id().to_string()
 }
 
 #[test]
@@ -18,7 +18,7 @@ fn every_documented_form_is_read() {
         ("https://[::1]:8443/r", "https://[::1]:8443/r", "https://[::1]:8443/r"),
     ] {
         let source = Source::parse(text).unwrap();
-        assert_eq!((source.url(), source.id()), (url, id), "{text}");
+        assert_eq!((source.url(), source.id().as_str()), (url, id), "{text}");
     }
 }
 

@@ -9,13 +9,14 @@ use anyhow::{Context, Result};
 use rusqlite::params;
 
 use super::State;
+use crate::source::SourceUrl;
 
 /// A folder or file that a source had copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BindingRow {
     id: i64,
     /// `repository_cache.url` of its source.
-    pub repository_url: String,
+    pub repository_url: SourceUrl,
     /// `nfs.path`.
     pub root: PathBuf,
     /// Below it.
@@ -66,7 +67,7 @@ impl State {
     }
 
     /// Claims a place for a source, if it is not its own already.
-    pub fn claim_binding(&self, repository_url: &str, root: &Path, below: &Path) -> Result<BindingRow> {
+    pub fn claim_binding(&self, repository_url: &SourceUrl, root: &Path, below: &Path) -> Result<BindingRow> {
         let (root_bytes, path_bytes) = (root.as_os_str().as_bytes(), below.as_os_str().as_bytes());
         self.connection.execute(
             "INSERT OR IGNORE INTO bindings (repository_url, root, path) VALUES (?1, ?2, ?3)",
@@ -77,7 +78,7 @@ impl State {
             params![root_bytes, path_bytes],
             |row| row.get(0),
         )?;
-        Ok(BindingRow { id, repository_url: repository_url.into(), root: root.into(), path: below.into() })
+        Ok(BindingRow { id, repository_url: repository_url.clone(), root: root.into(), path: below.into() })
     }
 
     /// Makes `files` the list of what lies in a binding, in one transaction that writes what differs.
@@ -119,8 +120,8 @@ mod tests {
     #[test]
     fn the_list_of_files_follows_and_goes_with_its_binding() {
         let state = State::in_memory();
-        let row = state.claim_binding("u", Path::new("/nfs"), Path::new("conf")).unwrap();
-        assert_eq!(state.claim_binding("u", Path::new("/nfs"), Path::new("conf")).unwrap(), row);
+        let row = state.claim_binding(&"u".into(), Path::new("/nfs"), Path::new("conf")).unwrap();
+        assert_eq!(state.claim_binding(&"u".into(), Path::new("/nfs"), Path::new("conf")).unwrap(), row);
         let file = |path: &[u8], content: &[u8], stamp: &[u8]| BindingFile {
             path: OsString::from_vec(path.to_vec()).into(),
             content: content.into(),

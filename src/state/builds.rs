@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn a_failure_keeps_what_services_run_and_a_source_takes_its_builds_along() {
         let state = State::in_memory();
-        let source = state.remember("u").unwrap();
+        let source = state.remember(&"u".into()).unwrap();
         let built = BuildRow {
             repository_id: source.id,
             name: "h/a:1".into(),

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use rusqlite::{Connection, params};
 
 use super::{StackRow, StackStatus, State, now};
+use crate::source::SourceUrl;
 use crate::stack::StackName;
 
 /// What the record of a stack says of its health.
@@ -24,7 +25,7 @@ pub fn note(connection: &Connection, stack: i64, status: StackStatus) -> rusqlit
 
 impl State {
     /// Nobody saw when a stack converged: what its tasks went through before counts.
-    pub fn forget_convergence(&self, name: &StackName, repository_url: &str) -> Result<()> {
+    pub fn forget_convergence(&self, name: &StackName, repository_url: &SourceUrl) -> Result<()> {
         let update = "UPDATE stack_health SET converged = NULL
              WHERE stack_id = (SELECT id FROM stacks WHERE name = ?1 AND repository_url = ?2)";
         let done = self.connection.execute(update, params![name.as_str(), repository_url]);
@@ -61,7 +62,7 @@ mod tests {
     #[test]
     fn a_stack_is_degraded_until_it_recovered_stopped_or_is_gone() {
         let (state, name) = (State::in_memory(), StackName::known("web"));
-        let record = |status| state.record(&Record { status, ..Record::failed(&name, "u") }).unwrap();
+        let record = |status| state.record(&Record { status, ..Record::failed(&name, &"u".into()) }).unwrap();
         let row = || state.stacks().unwrap().remove(0);
         record(StackStatus::Error);
         assert_eq!((row().converged, row().degraded), (None, None));
@@ -77,7 +78,7 @@ mod tests {
         record(StackStatus::Stopped);
         assert_eq!((row().converged, row().degraded), (None, None));
         state.note_degraded(&row()).unwrap();
-        state.forget_stack(&name, "u").unwrap();
+        state.forget_stack(&name, &"u".into()).unwrap();
         record(StackStatus::Error);
         assert_eq!(row().degraded, None);
     }

@@ -147,7 +147,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn deploy(state: &State, source: &str, images: &[(&str, &str)]) {
-        let name = StackName::known(source);
+        let (name, url) = (StackName::known(source), source.into());
         let services = images.iter().map(|(service, image)| {
             ((*service).to_owned(), AppliedService { image: Some((*image).into()), spec: BTreeMap::new() })
         });
@@ -155,7 +155,7 @@ mod tests {
             status: StackStatus::Deployed,
             hash: Some("h"),
             services: Some(services.collect()),
-            ..Record::failed(&name, source)
+            ..Record::failed(&name, &url)
         };
         state.record(&record).unwrap();
         state.recount_images().unwrap();

@@ -196,7 +196,7 @@ mod tests {
         migrations::tests::older_release(&path);
         let before = std::fs::read(&path).unwrap();
         let state = State::read(&path).unwrap().unwrap();
-        assert_eq!(state.sources().unwrap()[0].url, "https://github.com/org/repo.git");
+        assert_eq!(state.sources().unwrap()[0].url.as_str(), "https://github.com/org/repo.git");
         assert_eq!(state.stacks().unwrap()[0].name.as_str(), "web");
         assert_eq!(std::fs::read(&path).unwrap(), before);
         assert!(State::read(&dir.path().join("none")).unwrap().is_none());

@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_motion_lasts_until_its_end_is_recorded_and_its_rolls_outlive_it() {
         let (state, name) = (State::in_memory(), StackName::known("web"));
-        let source = state.remember("u").unwrap();
+        let source = state.remember(&"u".into()).unwrap();
         let rolls = BTreeMap::from([("web_app".to_owned(), "app:1@sha256:aa".to_owned())]);
         let since = DateTime::from_timestamp_millis(1_700_000_000_123).unwrap();
         let (repository_id, given) = (source.id, Some(given()));
@@ -172,11 +172,11 @@ mod tests {
         state.note_motion(&motion).unwrap();
         assert_eq!(state.motions().unwrap(), vec![motion.clone()]);
         state.note_failed_rolls(source.id, &name).unwrap();
-        state.record(&Record { held: true, ..Record::failed(&name, "u") }).unwrap();
+        state.record(&Record { held: true, ..Record::failed(&name, &"u".into()) }).unwrap();
         assert_eq!(state.motions().unwrap(), []);
         assert_eq!(state.failed_roll("web_app").unwrap().as_deref(), Some("app:1@sha256:aa"));
         for forget in [
-            |state: &State, _: &SourceRow| state.forget_stack(&StackName::known("web"), "u"),
+            |state: &State, _: &SourceRow| state.forget_stack(&StackName::known("web"), &"u".into()),
             |state: &State, source: &SourceRow| state.forget_motion(source, &StackName::known("web")),
             |state: &State, source: &SourceRow| state.forget(source),
         ] {
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn what_an_earlier_release_noted_is_a_motion_without_what_was_given() {
         let state = State::in_memory();
-        let source = state.remember("u").unwrap();
+        let source = state.remember(&"u".into()).unwrap();
         let insert = "INSERT INTO attempts (repository_id, name, hash, rolls) VALUES (?1, 'web', 'h', '{}')";
         state.connection.execute(insert, params![source.id]).unwrap();
         let motions = state.motions().unwrap();

@@ -7,6 +7,7 @@ use rusqlite::params;
 
 use super::{State, now};
 use crate::plain;
+use crate::source::SourceUrl;
 
 /// One watched source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub struct SourceRow {
     /// `repository_cache.id`.
     pub id: i64,
     /// The source as it was watched.
-    pub url: String,
+    pub url: SourceUrl,
     /// When it was last synced.
     pub last_watch: String,
     /// The commit whose every stack was dealt with; `None` before that.
@@ -46,7 +47,7 @@ impl State {
     }
 
     /// Remembers a source; its stacks are recorded as they are dealt with.
-    pub fn remember(&self, url: &str) -> Result<SourceRow> {
+    pub fn remember(&self, url: &SourceUrl) -> Result<SourceRow> {
         let last_watch = now();
         self.connection
             .execute(
@@ -55,7 +56,7 @@ impl State {
             )
             .with_context(|| format!("cannot remember `{url}`"))?;
         let id = self.connection.last_insert_rowid();
-        Ok(SourceRow { id, url: url.to_owned(), last_watch, commit: None, error: None, asked: 0 })
+        Ok(SourceRow { id, url: url.clone(), last_watch, commit: None, error: None, asked: 0 })
     }
 
     /// Notes that a run has read the files of a source, and from now on decides about its stacks: the number of
@@ -122,7 +123,7 @@ mod tests {
     #[test]
     fn a_failed_sync_keeps_the_commit_and_the_date() {
         let state = State::in_memory();
-        let source = state.remember("https://x/y").unwrap();
+        let source = state.remember(&"https://x/y".into()).unwrap();
         state.note_sync(&source, Some("c1"), None).unwrap();
         state.note_sync(&source, None, Some("unreachable")).unwrap();
         let row = &state.sources().unwrap()[0];

@@ -7,6 +7,7 @@ use rusqlite::params;
 
 use super::{State, health};
 use crate::plain;
+use crate::source::SourceUrl;
 use crate::stack::{DriftPolicy, StackName};
 
 /// The documented status of a stack.
@@ -55,7 +56,7 @@ pub struct StackRow {
     /// Its name.
     pub name: StackName,
     /// `repository_cache.url` of its source.
-    pub repository_url: String,
+    pub repository_url: SourceUrl,
     /// The compose file, from the repository's root.
     pub compose_path: String,
     /// The fingerprint that converged; empty if none did.
@@ -86,7 +87,7 @@ pub struct Record<'a> {
     /// The stack.
     pub name: &'a StackName,
     /// `repository_cache.url` of its source.
-    pub repository_url: &'a str,
+    pub repository_url: &'a SourceUrl,
     /// The compose file, from the repository's root.
     pub compose_path: &'a str,
     /// What it is now.
@@ -133,7 +134,7 @@ impl StackRow {
 #[cfg(test)]
 impl<'a> Record<'a> {
     /// One that failed, for tests to fill in.
-    pub fn failed(name: &'a StackName, repository_url: &'a str) -> Self {
+    pub fn failed(name: &'a StackName, repository_url: &'a SourceUrl) -> Self {
         Self {
             name,
             repository_url,
@@ -263,7 +264,7 @@ impl State {
     }
 
     /// Forgets a stack that was removed.
-    pub fn forget_stack(&self, name: &StackName, repository_url: &str) -> Result<()> {
+    pub fn forget_stack(&self, name: &StackName, repository_url: &SourceUrl) -> Result<()> {
         let forget = || {
             let transaction = self.connection.unchecked_transaction()?;
             let delete = "DELETE FROM stacks WHERE name = ?1 AND repository_url = ?2";
@@ -280,7 +281,11 @@ impl State {
 mod tests {
     use super::*;
 
-    fn record<'a>(name: &'a StackName, hash: Option<&'a str>, status: StackStatus) -> Record<'a> {
+    fn record<'a>(
+        (name, url): (&'a StackName, &'a SourceUrl),
+        hash: Option<&'a str>,
+        status: StackStatus,
+    ) -> Record<'a> {
         let service = AppliedService {
             image: Some("a:1".into()),
             spec: BTreeMap::from([("image".into(), "x".into())]),
@@ -290,18 +295,20 @@ mod tests {
             hash,
             drift: DriftPolicy::Report,
             services: hash.map(|_| BTreeMap::from([("web_a".to_owned(), service)])),
-            ..Record::failed(name, "u")
+            ..Record::failed(name, url)
         }
     }
 
     #[test]
     fn a_failed_attempt_keeps_the_hash_and_services_that_converged() {
-        let (state, name) = (State::in_memory(), StackName::known("web"));
+        let (state, name, url) = (State::in_memory(), StackName::known("web"), "u".into());
         let needs = [StackName::known("db"), StackName::known("a-queue")];
-        let deployed = Record { depends_on: &needs, ..record(&name, Some("h1"), StackStatus::Deployed) };
+        let deployed =
+            Record { depends_on: &needs, ..record((&name, &url), Some("h1"), StackStatus::Deployed) };
         state.record(&deployed).unwrap();
         assert_eq!(state.stacks().unwrap()[0].depends_on, needs);
-        let failed = Record { error: Some("why"), held: true, ..record(&name, None, StackStatus::Error) };
+        let failed =
+            Record { error: Some("why"), held: true, ..record((&name, &url), None, StackStatus::Error) };
         state.record(&failed).unwrap();
         let rows = state.stacks().unwrap();
         assert_eq!(rows.len(), 1);
@@ -309,7 +316,7 @@ mod tests {
         assert_eq!((&*row.hash, row.status, row.held), ("h1", StackStatus::Error, true));
         assert_eq!((row.error.as_deref(), row.drift), (Some("why"), DriftPolicy::Report));
         assert_eq!(row.services["web_a"].image.as_deref(), Some("a:1"));
-        state.forget_stack(&name, "u").unwrap();
+        state.forget_stack(&name, &url).unwrap();
         assert!(state.stacks().unwrap().is_empty());
         assert!(state.services().unwrap().is_empty());
     }

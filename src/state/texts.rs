@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use rusqlite::params;
 
 use super::State;
+use crate::source::SourceUrl;
 use crate::stack::StackName;
 
 /// The rendered texts of a stack.
@@ -19,7 +20,7 @@ pub struct Texts {
 
 impl State {
     /// The texts of the stacks of a source.
-    pub fn texts(&self, repository_url: &str) -> Result<BTreeMap<StackName, Texts>> {
+    pub fn texts(&self, repository_url: &SourceUrl) -> Result<BTreeMap<StackName, Texts>> {
         let mut query = self.connection.prepare_cached(
             "SELECT s.name, t.applied, t.attempted FROM stacks s JOIN stack_texts t ON t.stack_id = s.id
              WHERE s.repository_url = ?1",
@@ -35,7 +36,7 @@ impl State {
     pub fn note_text(
         &self,
         name: &StackName,
-        repository_url: &str,
+        repository_url: &SourceUrl,
         text: &str,
         converged: bool,
     ) -> Result<()> {
@@ -60,8 +61,8 @@ mod tests {
     #[test]
     fn a_failed_text_stands_beside_the_applied_one_until_one_converges() {
         let (state, name) = (State::in_memory(), StackName::known("web"));
-        state.record(&Record::failed(&name, "u")).unwrap();
-        let texts = || state.texts("u").unwrap().remove(&name).unwrap_or_default();
+        state.record(&Record::failed(&name, &"u".into())).unwrap();
+        let texts = || state.texts(&"u".into()).unwrap().remove(&name).unwrap_or_default();
         let pair = |one: Option<&str>, two: Option<&str>| Texts {
             applied: one.map(Into::into),
             attempted: two.map(Into::into),
@@ -73,10 +74,10 @@ mod tests {
             ("3", false, pair(Some("2"), Some("3"))),
             ("4", true, pair(Some("4"), None)),
         ] {
-            state.note_text(&name, "u", text, converged).unwrap();
+            state.note_text(&name, &"u".into(), text, converged).unwrap();
             assert_eq!(texts(), wanted);
         }
-        state.forget_stack(&name, "u").unwrap();
-        assert!(state.texts("u").unwrap().is_empty());
+        state.forget_stack(&name, &"u".into()).unwrap();
+        assert!(state.texts(&"u".into()).unwrap().is_empty());
     }
 }

@@ -8,7 +8,7 @@ use super::Web;
 use super::request::{Body, Head};
 use super::response::Response;
 use crate::daemon::{JobId, Scope, Trigger};
-use crate::source::Source;
+use crate::source::{Source, SourceId};
 
 /// What to reconcile; all, if it names neither a source nor a stack.
 #[derive(Debug, Default, Deserialize)]
@@ -75,11 +75,11 @@ fn trigger(web: &Web, wish: Wish, cause: &str) -> Result<JobId, Response> {
     Ok(web.handle.trigger(Trigger { scope, force: wish.force, cause: cause.to_owned() }))
 }
 
-fn watched(web: &Web, repository: &str) -> Result<String, Response> {
+fn watched(web: &Web, repository: &str) -> Result<SourceId, Response> {
     let sources = web.view.sources().map_err(|error| unreadable(&error))?;
     let named = Source::parse(repository).ok();
     let found = sources.into_iter().find(|source| Some(source) == named.as_ref());
-    found.map(|source| source.id().to_owned()).ok_or_else(|| {
+    found.map(|source| source.id().clone()).ok_or_else(|| {
         Response::refusal(404, "no such repository is watched", "`/api/v1/repositories` lists those that are")
     })
 }

@@ -108,7 +108,7 @@ fn in_full(web: &Web, snapshot: &Snapshot, stack: &Stack) -> Result<Value> {
         images.into_iter().map(|(name, digest)| json!({ "name": name, "digest": digest })).collect();
     let events = web.view.ask(|state| state.events_of(&stack.name, LAST))?;
     value["events"] = json!(events.into_iter().map(told).collect::<Vec<_>>());
-    let texts = web.view.ask(|state| state.texts(&stack.repository))?;
+    let texts = web.view.ask(|state| state.texts(&stack.source))?;
     let texts = texts.get(&StackName::known(&stack.name)).cloned().unwrap_or_default();
     value["compose"] = json!(texts.attempted.or(texts.applied).as_deref().map(without_credentials));
     Ok(value)

@@ -8,7 +8,6 @@ use super::Web;
 use super::response::Response;
 use crate::daemon::Health;
 use crate::plain;
-use crate::redact::without_credentials;
 use crate::report::status::Stack;
 
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -57,7 +56,7 @@ pub fn answer(web: &Web) -> Response {
     let last = "dockerops_source_last_success_timestamp_seconds";
     text.one(last, "gauge", "When a source was last synced without a failure.");
     for (url, when) in &counters.last_success {
-        text.line(last, &[("repository", &without_credentials(url))], when);
+        text.line(last, &[("repository", &url.shown())], when);
     }
     text.one("dockerops_webhooks_total", "counter", "Deliveries of webhooks, by what became of them.");
     for (sender, outcome, count) in web.counts.all() {

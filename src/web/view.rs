@@ -93,7 +93,7 @@ impl View {
     /// The watched sources; one that cannot be read is passed over.
     pub fn sources(&self) -> Result<Vec<Source>> {
         let rows = self.rows()?;
-        Ok(rows.watched.iter().filter_map(|known| Source::parse(&known.row.url).ok()).collect())
+        Ok(rows.watched.iter().filter_map(|known| known.row.url.parse().ok()).collect())
     }
 
     /// The images of all services of watched stacks, as their compose files name them.

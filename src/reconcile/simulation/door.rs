@@ -125,7 +125,7 @@ impl Door for SimDoor<'_> {
         let mut world = self.world.borrow_mut();
         let mut heads = Vec::new();
         for source in sources {
-            let at = world.source_of(source.id()).unwrap();
+            let at = world.source_of(source.id().as_str()).unwrap();
             let last = world.sources[at].commits.len() - 1;
             if world.sources[at].up {
                 world.views[self.actor].heads.insert(at, last);
@@ -150,7 +150,7 @@ impl Door for SimDoor<'_> {
         for (mut source, work) in asked {
             let is_new = work.is_some();
             if let Some(commit) = work {
-                let at = world.source_of(&source.id).unwrap();
+                let at = world.source_of(source.id.as_str()).unwrap();
                 let last = usize::from_str_radix(&commit.as_str()[20..], 16).unwrap();
                 let content = &world.sources[at].commits[last];
                 source.content = if content.broken {
@@ -202,7 +202,7 @@ impl Door for SimDoor<'_> {
                 for (at, source) in world.sources.iter().enumerate() {
                     for (commit, content) in source.commits.iter().enumerate() {
                         let entry = content.entry(stack.as_str());
-                        if entry.is_some_and(|it| world.swarm.is_as(it, source.source.id(), true)) {
+                        if entry.is_some_and(|it| world.swarm.is_as(it, source.source.id().as_str(), true)) {
                             well.push((at, commit));
                         }
                     }
@@ -273,11 +273,11 @@ impl Door for SimDoor<'_> {
     ) -> Result<Giving> {
         let (entry, labels) = {
             let world = self.world.borrow();
-            let source = world.source_of(&ownership.repository).unwrap();
+            let source = world.source_of(ownership.repository.as_str()).unwrap();
             let commit = usize::from_str_radix(&ownership.commit[20..], 16).unwrap();
             let entry = world.sources[source].commits[commit].entry(rendered.name.as_str()).cloned();
             let labels = Labels {
-                owner: ownership.repository.clone(),
+                owner: ownership.repository.to_string(),
                 fingerprint: rendered.fingerprint.clone(),
                 commit: ownership.commit.clone(),
                 image: None,

@@ -190,7 +190,7 @@ impl Play<'_> {
             let is_as = listed.iter().any(|(at, entry)| {
                 let edited = world.ledgers.get(name).is_some_and(|ledger| ledger.edited);
                 let drifted = entry.drift != DriftPolicy::Correct && edited;
-                drifted || world.swarm.is_as(entry, at.source.id(), true)
+                drifted || world.swarm.is_as(entry, at.source.id().as_str(), true)
             });
             (!is_as).then(|| format!("`{name}` is not as any source says"))
         })

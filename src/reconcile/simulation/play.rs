@@ -20,7 +20,7 @@ use crate::lock::Lock;
 use crate::reconcile::{Options, Places, Reconciler, Selection, Session, Target, Wish};
 use crate::report::{Report, Tally};
 use crate::settings::{GitAccess, PullPolicy, RegistryAccess};
-use crate::source::Source;
+use crate::source::{Source, SourceId, SourceUrl};
 use crate::state::State;
 
 /// How long a stack may take.
@@ -88,7 +88,7 @@ impl Stage {
 #[derive(Debug, Clone)]
 struct Run {
     begun: Millis,
-    ids: Vec<String>,
+    ids: Vec<SourceId>,
     /// How often anybody on its database had asked when it did.
     asked: usize,
 }
@@ -199,7 +199,7 @@ impl<'a> Play<'a> {
         let world = self.world.borrow();
         let source = &world.sources[source];
         let rows = self.stage.states[source.controller].stacks().unwrap();
-        rows.iter().any(|row| row.held && row.repository_url == source.source.to_string())
+        rows.iter().any(|row| row.held && row.repository_url == SourceUrl::of(&source.source))
     }
 
     /// It does something with its reconciler; `None` where it failed or was killed.
@@ -267,7 +267,7 @@ impl<'a> Play<'a> {
         let world = self.world.borrow();
         let own = world.sources.iter().filter(|source| source.controller == controller(who));
         let target = |source: &SimSource| {
-            let row = rows.iter().find(|row| row.url == source.source.to_string()).cloned();
+            let row = rows.iter().find(|row| row.url == SourceUrl::of(&source.source)).cloned();
             Target::new(source.source.clone(), row)
         };
         // A command is for what is watched.
@@ -296,7 +296,7 @@ impl<'a> Play<'a> {
             view.deployed.clear();
         }
         self.asked[controller(who)] += 1;
-        let ids = targets.iter().map(|target| target.source.id().to_owned()).collect();
+        let ids = targets.iter().map(|target| target.source.id().clone()).collect();
         let wish = Wish { forced: forced.then(|| "forced".to_owned()), ..Wish::default() };
         if self.with(who, |reconciler, session| reconciler.ask(session, targets, &wish)).is_none() {
             return;
@@ -347,7 +347,7 @@ impl<'a> Play<'a> {
         }
         let mut wrong = None;
         for (at, head) in world.views[who].heads.clone() {
-            let (id, commit) = (world.sources[at].source.id(), &world.sources[at].commits[head]);
+            let (id, commit) = (world.sources[at].source.id().as_str(), &world.sources[at].commits[head]);
             for entry in &commit.stacks {
                 let touched = world.ledgers.get(entry.name).map_or(0, |ledger| ledger.touched);
                 let is_ours = world.swarm.of_stack(entry.name).any(|live| live.labels.owner == id);

@@ -142,7 +142,7 @@ impl World {
     }
 
     fn is_due(&self, actor: usize, source: usize, entry: &Entry) -> bool {
-        let id = self.sources[source].source.id();
+        let id = self.sources[source].source.id().as_str();
         let (ledger, fingerprint) = (self.ledgers.get(entry.name), entry.fingerprint());
         let is_new = ledger.is_none_or(|ledger| {
             ledger.removing.is_none() && ledger.last.as_ref().is_none_or(|(.., last)| *last != fingerprint)

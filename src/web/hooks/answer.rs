@@ -98,7 +98,7 @@ fn act(web: &Web, hook: &Hook, delivery: Delivery, body: &[u8]) -> Decision {
                 Err(error) => return failed(&error),
             };
             match select::sources(&watched, &push) {
-                Ok(sources) => (sources.iter().map(|it| Scope::Source(it.id().to_owned())).collect(), None),
+                Ok(sources) => (sources.iter().map(|it| Scope::Source(it.id().clone())).collect(), None),
                 Err(why) => return ignored(&why),
             }
         }
