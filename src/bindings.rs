@@ -1,25 +1,25 @@
 //! Files of a checkout, copied to where every node sees them.
 //!
-//! In: the tree that a binding is to hold, a folder to copy it to, and the traces of what earlier syncs put
-//! there. Out: that folder, with what differed written and what was dropped removed, and new traces. It
+//! In: the tree that a binding is to hold, a folder to copy it to, and the inventory of what earlier syncs put
+//! there. Out: that folder, with what differed written and what was dropped removed, and a new inventory. It
 //! knows nothing of stacks, nor who remembers. Below the folder no symlink is followed: containers write
 //! there too, and could put one in the way to make root write elsewhere. What they wrote is never lost: what
 //! is to go is judged by what is held open, and files are made where no container sees them.
 
-mod aside;
 mod compare;
-mod place;
+mod folder;
+mod inventory;
+mod kept;
 mod removal;
 mod stage;
 mod sync;
 #[cfg(test)]
 mod tests;
-mod trace;
 mod tree;
 
+pub use inventory::{Inventory, Item};
 pub use removal::remove;
 pub use sync::Opened;
-pub use trace::{Trace, Traces};
 pub use tree::{File, Kind, Tree};
 
 use std::path::{Path, PathBuf};
@@ -31,7 +31,7 @@ pub const KEPT: &str = ".dockerops-kept";
 
 /// Where a binding goes.
 #[derive(Debug, Clone, Copy)]
-pub struct Spot<'a> {
+pub struct Destination<'a> {
     /// `nfs.path`.
     pub root: &'a Path,
     /// Below it.

@@ -5,21 +5,21 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rustix::io::Errno;
 
-use super::place::Place;
-use super::trace::{self, Trace, Traces};
-use super::{Opened, Spot, Synced};
+use super::folder::Folder;
+use super::inventory::{self, Inventory, Item};
+use super::{Destination, Opened, Synced};
 use crate::guard::Closed;
 use crate::signal;
 
 /// Removes all of `known`, a binding that nobody mounts any more.
-pub fn remove(spot: Spot<'_>, known: &Traces) -> Result<Synced> {
-    let opened = match Opened::open(spot) {
+pub fn remove(destination: Destination<'_>, known: &Inventory) -> Result<Synced> {
+    let opened = match Opened::open(destination) {
         Err(error) if is_gone(&error) => return Ok(Synced::default()),
         opened => opened?,
     };
     opened.sweep(known)?;
     let mut synced = Synced::default();
-    remove_from(&opened.root, spot, known.iter(), &mut synced)?;
+    remove_from(&opened.root, destination, known.iter(), &mut synced)?;
     Ok(synced)
 }
 
@@ -29,19 +29,23 @@ fn is_gone(error: &anyhow::Error) -> bool {
 
 /// Removes `dropped`, which is in the order of paths: the deepest go first.
 pub fn remove_from<'a>(
-    root: &Place,
-    spot: Spot<'_>,
-    dropped: impl DoubleEndedIterator<Item = (&'a PathBuf, &'a Vec<Trace>)>,
+    root: &Folder,
+    destination: Destination<'_>,
+    dropped: impl DoubleEndedIterator<Item = (&'a PathBuf, &'a Vec<Item>)>,
     synced: &mut Synced,
 ) -> Result<()> {
-    for (path, traces) in dropped.rev() {
+    for (path, items) in dropped.rev() {
         signal::check()?;
-        let full = if path.as_os_str().is_empty() { spot.path.to_path_buf() } else { spot.path.join(path) };
-        let gone = remove_one(root, &full, traces)
-            .with_context(|| format!("cannot remove `{}`", spot.root.join(&full).display()))?;
+        let full = if path.as_os_str().is_empty() {
+            destination.path.to_path_buf()
+        } else {
+            destination.path.join(path)
+        };
+        let gone = remove_one(root, &full, items)
+            .with_context(|| format!("cannot remove `{}`", destination.root.join(&full).display()))?;
         match gone {
             Some(true) => synced.removed += 1,
-            Some(false) => synced.left.push(spot.root.join(&full)),
+            Some(false) => synced.left.push(destination.root.join(&full)),
             None => {}
         }
     }
@@ -49,7 +53,7 @@ pub fn remove_from<'a>(
 }
 
 /// Whether it went; `None` where it was gone.
-fn remove_one(root: &Place, full: &Path, traces: &[Trace]) -> Result<Option<bool>> {
+fn remove_one(root: &Folder, full: &Path, items: &[Item]) -> Result<Option<bool>> {
     let (Some(parent), Some(name)) = (full.parent(), full.file_name()) else { return Ok(None) };
     let place = match root.walk(parent) {
         Ok(place) => place,
@@ -59,12 +63,12 @@ fn remove_one(root: &Place, full: &Path, traces: &[Trace]) -> Result<Option<bool
     };
     let Some(found) = place.look(name)? else { return Ok(None) };
     if found.is_folder() {
-        if !traces.iter().any(Trace::is_folder) {
+        if !items.iter().any(Item::is_folder) {
             return Ok(Some(false));
         }
         place.remove_folder(name)?;
     } else {
-        if !trace::is_ours(&found, traces)? {
+        if !inventory::is_ours(&found, items)? {
             return Ok(Some(false));
         }
         place.remove(name, found)?;

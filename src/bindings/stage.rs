@@ -15,7 +15,7 @@ use rustix::fs::Stat;
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::place::{Found, Owner, Place};
+use super::folder::{Folder, Found, Owner};
 
 /// What the names of such folders begin with.
 const PREFIX: &str = ".dockerops-sync-";
@@ -41,8 +41,8 @@ pub fn name() -> Result<String> {
 /// Removed when dropped, with what is in it.
 #[derive(Debug)]
 pub struct Stage<'a> {
-    parent: &'a Place,
-    folder: Place,
+    parent: &'a Folder,
+    folder: Folder,
     name: OsString,
     owner: Owner,
 }
@@ -56,7 +56,7 @@ pub struct Staged {
 
 impl<'a> Stage<'a> {
     /// Makes a folder in `parent` whose name begins with `name`; what is made in it will be the owner's.
-    pub fn make(parent: &'a Place, name: &str, owner: Owner) -> Result<Self> {
+    pub fn make(parent: &'a Folder, name: &str, owner: Owner) -> Result<Self> {
         let (name, folder) = untaken(|random| {
             let name = OsString::from(format!("{name}-{random}"));
             let folder = parent.make_folder(&name, None, 0o700)?;
@@ -100,7 +100,7 @@ impl<'a> Stage<'a> {
 
     /// Puts it in the place of `name`, at once, and returns what is known of it since: `None` where somebody wrote
     /// to it already. It stays here where the place is in another file system.
-    pub fn put(&self, staged: &Staged, place: &Place, name: &OsStr) -> Result<Option<Stat>, Errno> {
+    pub fn put(&self, staged: &Staged, place: &Folder, name: &OsStr) -> Result<Option<Stat>, Errno> {
         self.folder.move_to(&staged.name, place, name)?;
         let (before, now) = (&staged.found.stat, staged.found.now()?);
         let written = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
@@ -117,7 +117,7 @@ impl Drop for Stage<'_> {
 }
 
 /// Removes what a sync that was cut off left in `place`: the folders whose names begin with one of `names`.
-pub fn sweep(place: &Place, names: &[&OsStr]) -> Result<()> {
+pub fn sweep(place: &Folder, names: &[&OsStr]) -> Result<()> {
     for name in place.names()?.into_iter().map(OsString::from_vec) {
         let begins = |start: &&OsStr| name.as_encoded_bytes().starts_with(start.as_encoded_bytes());
         if names.iter().any(begins)
@@ -130,7 +130,7 @@ pub fn sweep(place: &Place, names: &[&OsStr]) -> Result<()> {
     Ok(())
 }
 
-fn empty(folder: &Place) -> Result<(), Errno> {
+fn empty(folder: &Folder) -> Result<(), Errno> {
     for name in folder.names()? {
         match folder.unlink(&OsString::from_vec(name)) {
             // DockerOps makes no folders in it.

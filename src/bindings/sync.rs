@@ -15,11 +15,11 @@ use git2::Oid;
 use rustix::fs::{Mode, Stat};
 use rustix::io::Errno;
 
-use super::place::{Found, Place, own};
+use super::folder::{Folder, Found, chown};
+use super::inventory::{self, Inventory, Item};
 use super::stage::{self, Stage, Staged};
-use super::trace::{self, Trace, Traces};
 use super::tree::{Kind, Tree};
-use super::{Spot, Synced, aside, compare, removal};
+use super::{Destination, Synced, compare, kept, removal};
 use crate::signal;
 
 /// Between two lines about a long copy.
@@ -28,31 +28,31 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// The folder that holds a binding, open.
 #[derive(Debug)]
 pub struct Opened<'a> {
-    pub(super) root: Place,
-    spot: Spot<'a>,
+    pub(super) root: Folder,
+    destination: Destination<'a>,
     /// What the names of this sync's private folders begin with.
     stage: String,
 }
 
 impl<'a> Opened<'a> {
     /// Opens it, if bindings may lie there: else the error is a `Closed`.
-    pub fn open(spot: Spot<'a>) -> Result<Self> {
-        let root = spot.guard.open(spot.root);
-        let root = root.with_context(|| format!("cannot open `{}`", spot.root.display()))?.into();
-        Ok(Self { root, spot, stage: stage::name()? })
+    pub fn open(destination: Destination<'a>) -> Result<Self> {
+        let root = destination.guard.open(destination.root);
+        let root = root.with_context(|| format!("cannot open `{}`", destination.root.display()))?.into();
+        Ok(Self { root, destination, stage: stage::name()? })
     }
 
     /// What a sync of `tree` may put there, to be noted before it begins. Folders that lie there are not its own.
-    pub fn planned(&self, tree: &Tree) -> Result<Traces> {
-        let mut planned = Traces::from([(PathBuf::from(&self.stage), vec![Trace::of_stage()])]);
-        let owner = self.spot.owner.unwrap_or((0, 0));
+    pub fn planned(&self, tree: &Tree) -> Result<Inventory> {
+        let mut planned = Inventory::from([(PathBuf::from(&self.stage), vec![Item::of_stage()])]);
+        let owner = self.destination.owner.unwrap_or((0, 0));
         for (path, kind) in &tree.entries {
             let content = match kind {
-                Kind::Folder if self.has(&below(self.spot, path))? => continue,
-                Kind::Folder => trace::folder(owner),
-                kind => trace::content(kind),
+                Kind::Folder if self.has(&below(self.destination, path))? => continue,
+                Kind::Folder => inventory::folder(owner),
+                kind => inventory::content(kind),
             };
-            planned.insert(path.clone(), vec![Trace { content, stamp: Vec::new() }]);
+            planned.insert(path.clone(), vec![Item { content, stamp: Vec::new() }]);
         }
         Ok(planned)
     }
@@ -68,51 +68,57 @@ impl<'a> Opened<'a> {
     }
 
     /// Removes what syncs left that were cut off, as far as `known` tells of them.
-    pub fn sweep(&self, known: &Traces) -> Result<()> {
-        let stages = trace::stages(known);
+    pub fn sweep(&self, known: &Inventory) -> Result<()> {
+        let stages = inventory::stages(known);
         if stages.is_empty() {
             return Ok(());
         }
-        let above = self.spot.path.ancestors().skip(1).map(Path::to_path_buf);
-        let within = known.keys().filter_map(|path| Some(below(self.spot, path).parent()?.to_path_buf()));
+        let above = self.destination.path.ancestors().skip(1).map(Path::to_path_buf);
+        let within =
+            known.keys().filter_map(|path| Some(below(self.destination, path).parent()?.to_path_buf()));
         for folder in above.chain(within).collect::<BTreeSet<_>>() {
             if let Ok(place) = self.root.walk(&folder) {
-                let what = || format!("cannot clean `{}`", self.spot.root.join(&folder).display());
+                let what = || format!("cannot clean `{}`", self.destination.root.join(&folder).display());
                 stage::sweep(&place, &stages).with_context(what)?;
             }
         }
         Ok(())
     }
 
-    /// Makes it hold `tree`. `known` are the traces of earlier syncs: of what they tell, what the tree has no more is
-    /// removed. Returns what was done, and the traces of what lies there now.
-    pub fn sync(&self, tree: &Tree, known: &Traces, progress: &dyn Fn(&str)) -> Result<(Synced, Traces)> {
-        let (root, spot) = (&self.root, self.spot);
-        let (above, name) = above(root, spot)?;
-        let stage = Stage::make(root, &self.stage, spot.owner);
-        let cannot_write = || format!("cannot write to `{}`", spot.root.display());
+    /// Makes it hold `tree`. `known` are the inventory of earlier syncs: of what it lists, what the tree has no more is
+    /// removed. Returns what was done, and the inventory of what lies there now.
+    pub fn sync(
+        &self,
+        tree: &Tree,
+        known: &Inventory,
+        progress: &dyn Fn(&str),
+    ) -> Result<(Synced, Inventory)> {
+        let (root, destination) = (&self.root, self.destination);
+        let (above, name) = above(root, destination)?;
+        let stage = Stage::make(root, &self.stage, destination.owner);
+        let cannot_write = || format!("cannot write to `{}`", destination.root.display());
         let stage = stage.with_context(cannot_write)?;
         let trial = stage.trial().with_context(cannot_write)?;
         let mut synced = Synced::default();
-        let is_file = |traces: &[Trace]| !traces.iter().any(Trace::is_stage);
+        let is_file = |items: &[Item]| !items.iter().any(Item::is_stage);
         let dropped =
-            || known.iter().filter(|(path, traces)| !tree.entries.contains_key(*path) && is_file(traces));
+            || known.iter().filter(|(path, items)| !tree.entries.contains_key(*path) && is_file(items));
         // A folder that is to be a file: what earlier syncs put into it goes first. All else goes last.
         let in_the_way = |path: &Path| {
             path.ancestors().any(|at| tree.entries.get(at).is_some_and(|kind| *kind != Kind::Folder))
         };
-        removal::remove_from(root, spot, dropped().filter(|(path, _)| in_the_way(path)), &mut synced)?;
+        removal::remove_from(root, destination, dropped().filter(|(path, _)| in_the_way(path)), &mut synced)?;
         let mut run = Run {
             root,
             stage: &stage,
             name: &self.stage,
-            spot,
+            destination,
             tree,
             known,
-            owner: spot.owner.unwrap_or((trial.st_uid, trial.st_gid)),
+            owner: destination.owner.unwrap_or((trial.st_uid, trial.st_gid)),
             now: trial.st_ctime,
             synced,
-            traces: Traces::new(),
+            inventory: Inventory::new(),
             folders: Vec::new(),
         };
         let mut said = Instant::now();
@@ -122,31 +128,36 @@ impl<'a> Opened<'a> {
                 .with_context(|| format!("`{}` cannot be copied", run.target(path).display()))?;
             if said.elapsed() >= PAUSE {
                 let of = tree.entries.len();
-                progress(&format!("copying to `{}`: {} of {of}", spot.path.display(), index + 1));
+                progress(&format!("copying to `{}`: {} of {of}", destination.path.display(), index + 1));
                 said = Instant::now();
             }
         }
-        let Run { mut synced, traces, .. } = run;
-        removal::remove_from(root, spot, dropped().filter(|(path, _)| !in_the_way(path)), &mut synced)?;
-        Ok((synced, traces))
+        let Run { mut synced, inventory, .. } = run;
+        removal::remove_from(
+            root,
+            destination,
+            dropped().filter(|(path, _)| !in_the_way(path)),
+            &mut synced,
+        )?;
+        Ok((synced, inventory))
     }
 }
 
 /// A path of the binding, from `nfs.path`; `join` would add a slash to a binding that is one file.
-fn below(spot: Spot<'_>, path: &Path) -> PathBuf {
-    if path.as_os_str().is_empty() { spot.path.into() } else { spot.path.join(path) }
+fn below(destination: Destination<'_>, path: &Path) -> PathBuf {
+    if path.as_os_str().is_empty() { destination.path.into() } else { destination.path.join(path) }
 }
 
 /// The folder that holds the binding, made where it is missing, and the binding's name in it.
-fn above<'a>(root: &Place, spot: Spot<'a>) -> Result<(Place, &'a OsStr)> {
-    let name = spot.path.file_name().context("the binding has no name")?;
+fn above<'a>(root: &Folder, destination: Destination<'a>) -> Result<(Folder, &'a OsStr)> {
+    let name = destination.path.file_name().context("the binding has no name")?;
     let mut here = root.walk(Path::new(""))?;
-    let mut walked = spot.root.to_path_buf();
-    for part in spot.path.parent().unwrap_or(Path::new("")).components() {
+    let mut walked = destination.root.to_path_buf();
+    for part in destination.path.parent().unwrap_or(Path::new("")).components() {
         let part = part.as_os_str();
         walked.push(part);
         here = match here.enter(part) {
-            Err(Errno::NOENT) => here.make_folder(part, spot.owner, 0o755).map_err(Into::into),
+            Err(Errno::NOENT) => here.make_folder(part, destination.owner, 0o755).map_err(Into::into),
             Err(Errno::NOTDIR | Errno::LOOP) => Err(anyhow::anyhow!("{IN_THE_WAY}")),
             entered => entered.map_err(Into::into),
         }
@@ -158,28 +169,28 @@ fn above<'a>(root: &Place, spot: Spot<'a>) -> Result<(Place, &'a OsStr)> {
 const IN_THE_WAY: &str = "something that is not from DockerOps is in the way; move it away";
 
 struct Run<'a> {
-    root: &'a Place,
+    root: &'a Folder,
     stage: &'a Stage<'a>,
     name: &'a str,
-    spot: Spot<'a>,
+    destination: Destination<'a>,
     tree: &'a Tree,
-    known: &'a Traces,
+    known: &'a Inventory,
     /// What files are to belong to.
     owner: (u32, u32),
     /// The file system's time, in seconds, when the sync began.
     now: i64,
     synced: Synced,
-    traces: Traces,
+    inventory: Inventory,
     /// The folders that lead to the last entry, each with its path below the binding.
-    folders: Vec<(PathBuf, Place)>,
+    folders: Vec<(PathBuf, Folder)>,
 }
 
 impl Run<'_> {
     fn target(&self, path: &Path) -> PathBuf {
-        self.spot.root.join(below(self.spot, path))
+        self.destination.root.join(below(self.destination, path))
     }
 
-    fn entry(&mut self, above: &Place, name: &OsStr, path: &Path, kind: &Kind) -> Result<()> {
+    fn entry(&mut self, above: &Folder, name: &OsStr, path: &Path, kind: &Kind) -> Result<()> {
         while self.folders.last().is_some_and(|(folder, _)| !path.starts_with(folder)) {
             self.folders.pop();
         }
@@ -200,46 +211,46 @@ impl Run<'_> {
 
     /// One that is there keeps mode and owner, which containers set as they need them; but an owner that
     /// an earlier sync gave follows `nfs.yaml`.
-    fn folder(&mut self, place: &Place, name: &OsStr, path: &Path) -> Result<Place> {
+    fn folder(&mut self, place: &Folder, name: &OsStr, path: &Path) -> Result<Folder> {
         let (found, ours) = match place.enter(name) {
-            Ok(found) => (found, self.traces_at(path).iter().any(Trace::is_folder)),
+            Ok(found) => (found, self.items_at(path).iter().any(Item::is_folder)),
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
                 if let Some(ours) = self.clear(place, name, path)? {
                     place.remove(name, ours)?;
                 }
-                (place.make_folder(name, self.spot.owner, 0o755)?, true)
+                (place.make_folder(name, self.destination.owner, 0o755)?, true)
             }
             Err(error) => return Err(error.into()),
         };
         if ours {
-            let (stat, content) = (found.own_stat()?, trace::folder(self.owner));
-            let has = trace::folder((stat.st_uid, stat.st_gid));
-            if has != content && self.traces_at(path).iter().any(|trace| trace.content == has) {
+            let (stat, content) = (found.stat_now()?, inventory::folder(self.owner));
+            let has = inventory::folder((stat.st_uid, stat.st_gid));
+            if has != content && self.items_at(path).iter().any(|item| item.content == has) {
                 found.give_to(Some(self.owner))?;
             }
-            self.traces.insert(path.to_path_buf(), vec![Trace { content, stamp: Vec::new() }]);
+            self.inventory.insert(path.to_path_buf(), vec![Item { content, stamp: Vec::new() }]);
         }
         Ok(found)
     }
 
-    fn link(&mut self, place: &Place, name: &OsStr, path: &Path, kind: &Kind, target: &Path) -> Result<()> {
+    fn link(&mut self, place: &Folder, name: &OsStr, path: &Path, kind: &Kind, target: &Path) -> Result<()> {
         if place.link(name).as_deref() != Some(target.as_os_str().as_encoded_bytes()) {
             drop(self.clear(place, name, path)?);
             self.put(place, name, |stage| stage.link(target))?;
         }
-        let content = trace::content(kind);
-        self.traces.insert(path.to_path_buf(), vec![Trace { content, stamp: Vec::new() }]);
+        let content = inventory::content(kind);
+        self.inventory.insert(path.to_path_buf(), vec![Item { content, stamp: Vec::new() }]);
         Ok(())
     }
 
     fn file(
         &mut self,
-        place: &Place,
+        place: &Folder,
         name: &OsStr,
         path: &Path,
         (executable, id): (bool, Oid),
     ) -> Result<()> {
-        let content = trace::content(&Kind::File { executable, id });
+        let content = inventory::content(&Kind::File { executable, id });
         let mode = if executable { 0o755 } else { 0o644 };
         let stamp = match place.look(name)? {
             Some(found) if self.holds(&found, path, &content)? && self.put_right(&found, mode)? => {
@@ -251,23 +262,23 @@ impl Run<'_> {
                 // An NFS client gives another name to what goes while it is held.
                 drop(found);
                 drop(self.clear(place, name, path)?);
-                let (source, owner) = (self.tree.file(path), self.spot.owner);
+                let (source, owner) = (self.tree.file(path), self.destination.owner);
                 self.put(place, name, |stage| {
                     let (mut file, name) = stage.file()?;
                     io::copy(&mut File::open(&source)?, &mut file)?;
-                    own(&file, owner)?;
+                    chown(&file, owner)?;
                     rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
                     drop(file);
                     stage.finished(name)
                 })?
             }
         };
-        let stamp = stamp.as_ref().map(trace::stamp).unwrap_or_default();
-        self.traces.insert(path.to_path_buf(), vec![Trace { content, stamp }]);
+        let stamp = stamp.as_ref().map(inventory::stamp).unwrap_or_default();
+        self.inventory.insert(path.to_path_buf(), vec![Item { content, stamp }]);
         Ok(())
     }
 
-    fn traces_at(&self, path: &Path) -> &[Trace] {
+    fn items_at(&self, path: &Path) -> &[Item] {
         self.known.get(path).map_or(&[], Vec::as_slice)
     }
 
@@ -276,8 +287,8 @@ impl Run<'_> {
         if !found.is_file() {
             return Ok(false);
         }
-        let stamp = trace::stamp(&found.stat);
-        if let Some(known) = self.traces_at(path).iter().find(|trace| trace.stamp == stamp) {
+        let stamp = inventory::stamp(&found.stat);
+        if let Some(known) = self.items_at(path).iter().find(|item| item.stamp == stamp) {
             return Ok(known.content == content);
         }
         let Some(mut theirs) = found.open()? else { return Ok(false) };
@@ -299,13 +310,13 @@ impl Run<'_> {
         if rustix::fs::fstat(&file)?.st_nlink != 1 {
             return Ok(false);
         }
-        own(&file, Some(self.owner))?;
+        chown(&file, Some(self.owner))?;
         rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
         Ok(true)
     }
 
     /// Makes room at `name`: what others put there is kept aside. What a sync did stays, and is returned.
-    fn clear(&mut self, place: &Place, name: &OsStr, path: &Path) -> Result<Option<Found>> {
+    fn clear(&mut self, place: &Folder, name: &OsStr, path: &Path) -> Result<Option<Found>> {
         let Some(found) = place.look(name)? else { return Ok(None) };
         if found.is_folder() {
             place.remove_folder(name)?;
@@ -314,12 +325,12 @@ impl Run<'_> {
             }
             return Ok(None);
         }
-        if trace::is_ours(&found, self.traces_at(path))? {
+        if inventory::is_ours(&found, self.items_at(path))? {
             // A file is renamed over, so that a reader never finds none.
             return Ok(Some(found));
         }
         drop(found);
-        let kept = aside::keep(self.root, self.spot, place, name, path)?;
+        let kept = kept::keep(self.root, self.destination, place, name, path)?;
         self.synced.kept.push((self.target(path), kept));
         Ok(None)
     }
@@ -328,13 +339,13 @@ impl Run<'_> {
     /// is known of it, if nobody wrote to it since.
     fn put(
         &mut self,
-        place: &Place,
+        place: &Folder,
         name: &OsStr,
         make: impl Fn(&Stage<'_>) -> Result<Staged>,
     ) -> Result<Option<Stat>> {
         let stat = match self.stage.put(&make(self.stage)?, place, name) {
             Err(Errno::XDEV) => {
-                let beside = Stage::make(place, self.name, self.spot.owner)?;
+                let beside = Stage::make(place, self.name, self.destination.owner)?;
                 beside.put(&make(&beside)?, place, name)
             }
             put => put,

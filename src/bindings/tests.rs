@@ -17,7 +17,7 @@ use super::*;
 /// A checkout's `conf` and the place it is copied to.
 struct Pair {
     folder: tempfile::TempDir,
-    known: Traces,
+    known: Inventory,
     owner: Option<(u32, u32)>,
     guard: Guard,
 }
@@ -48,7 +48,7 @@ impl Pair {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("repo/conf")).unwrap();
         fs::create_dir(folder.path().join("nfs")).unwrap();
-        Self { folder, known: Traces::new(), owner: None, guard: Guard::default() }
+        Self { folder, known: Inventory::new(), owner: None, guard: Guard::default() }
     }
 
     fn source(&self, path: impl AsRef<Path>) -> PathBuf {
@@ -75,15 +75,16 @@ impl Pair {
         self.folder.path().join("nfs")
     }
 
-    fn spot<'a>(&'a self, nfs: &'a Path) -> Spot<'a> {
-        Spot { root: nfs, path: Path::new("conf"), owner: self.owner, guard: &self.guard }
+    fn destination<'a>(&'a self, nfs: &'a Path) -> Destination<'a> {
+        Destination { root: nfs, path: Path::new("conf"), owner: self.owner, guard: &self.guard }
     }
 
-    /// What a sync does, its new traces being noted.
+    /// What a sync does, its new inventory being noted.
     fn sync(&mut self) -> anyhow::Result<Synced> {
         let nfs = self.nfs();
-        let (synced, traces) = Opened::open(self.spot(&nfs))?.sync(&self.tree()?, &self.known, &|_| {})?;
-        self.known = traces;
+        let (synced, inventory) =
+            Opened::open(self.destination(&nfs))?.sync(&self.tree()?, &self.known, &|_| {})?;
+        self.known = inventory;
         Ok(synced)
     }
 
@@ -163,7 +164,7 @@ fn what_others_wrote_at_a_path_of_the_repository_is_kept() {
     // What is kept is nobody's to remove, and not kept twice.
     assert_eq!(pair.counts(), (0, 0));
     let nfs = pair.folder.path().join("nfs");
-    assert_eq!(remove(pair.spot(&nfs), &pair.known).unwrap().left, [nfs.join("conf")]);
+    assert_eq!(remove(pair.destination(&nfs), &pair.known).unwrap().left, [nfs.join("conf")]);
     assert_eq!(fs::read_to_string(&kept[0].1).unwrap(), "container's");
 }
 
@@ -177,10 +178,10 @@ fn a_sync_that_was_cut_off_knows_its_own_files_again() {
     pair.write("b", "two");
     // Killed between `a` and `b`: both versions are noted, one file of each lies there.
     let nfs = pair.folder.path().join("nfs");
-    let planned = Opened::open(pair.spot(&nfs)).unwrap().planned(&pair.tree().unwrap()).unwrap();
-    let stage = trace::stages(&planned)[0].to_owned();
-    for (path, traces) in planned {
-        pair.known.entry(path).or_default().extend(traces);
+    let planned = Opened::open(pair.destination(&nfs)).unwrap().planned(&pair.tree().unwrap()).unwrap();
+    let stage = inventory::stages(&planned)[0].to_owned();
+    for (path, items) in planned {
+        pair.known.entry(path).or_default().extend(items);
     }
     tick();
     fs::write(pair.target("a"), "two").unwrap();
@@ -193,13 +194,13 @@ fn a_sync_that_was_cut_off_knows_its_own_files_again() {
     // Beside the bindings, or in one where another file system is mounted.
     let swept = [left(&nfs, &stage), left(&pair.target(""), &stage)];
     let others = left(&nfs, OsStr::new(".dockerops-sync-0123456789abcdef0123456789abcdef"));
-    Opened::open(pair.spot(&nfs)).unwrap().sweep(&pair.known).unwrap();
+    Opened::open(pair.destination(&nfs)).unwrap().sweep(&pair.known).unwrap();
     assert_eq!([swept[0].exists(), swept[1].exists(), others.exists()], [false, false, true]);
     fs::remove_dir_all(others).unwrap();
     assert_eq!(pair.counts(), (1, 0));
     assert_eq!([pair.read("a"), pair.read("b")], ["two", "two"]);
     assert_eq!(fs::read_dir(pair.target("")).unwrap().count(), 2);
-    assert_eq!(remove(pair.spot(&nfs), &pair.known).unwrap().removed, 3);
+    assert_eq!(remove(pair.destination(&nfs), &pair.known).unwrap().removed, 3);
     assert_eq!(fs::read_dir(&nfs).unwrap().count(), 0);
 }
 
@@ -223,7 +224,7 @@ fn a_file_that_lies_untouched_is_not_read_again() {
     let tree = pair.tree().unwrap();
     fs::write(pair.source("a"), "not").unwrap();
     let nfs = pair.nfs();
-    let synced = Opened::open(pair.spot(&nfs)).unwrap().sync(&tree, &pair.known, &|_| {}).unwrap().0;
+    let synced = Opened::open(pair.destination(&nfs)).unwrap().sync(&tree, &pair.known, &|_| {}).unwrap().0;
     assert_eq!((synced, pair.read("a")), (Synced::default(), "one".to_owned()));
     // A container that changes it and sets the clock of the file back is seen all the same.
     let before = pair.target("a").metadata().unwrap().modified().unwrap();
@@ -320,13 +321,14 @@ fn a_binding_may_be_one_file() {
     fs::write(&file, "x").unwrap();
     let nfs = tempfile::tempdir().unwrap();
     let guard = Guard::default();
-    let spot = Spot { root: nfs.path(), path: Path::new("etc/a.conf"), owner: None, guard: &guard };
+    let destination =
+        Destination { root: nfs.path(), path: Path::new("etc/a.conf"), owner: None, guard: &guard };
     let tree = Tree::new(folder.path(), &file, files(&file)).unwrap();
-    let opened = Opened::open(spot).unwrap();
-    let (synced, traces) = opened.sync(&tree, &Traces::new(), &|_| {}).unwrap();
+    let opened = Opened::open(destination).unwrap();
+    let (synced, inventory) = opened.sync(&tree, &Inventory::new(), &|_| {}).unwrap();
     assert_eq!(synced.written, 1);
     assert_eq!(fs::read_to_string(nfs.path().join("etc/a.conf")).unwrap(), "x");
-    assert_eq!(opened.sync(&tree, &traces, &|_| {}).unwrap().0, Synced::default());
-    assert_eq!(remove(spot, &traces).unwrap().removed, 1);
+    assert_eq!(opened.sync(&tree, &inventory, &|_| {}).unwrap().0, Synced::default());
+    assert_eq!(remove(destination, &inventory).unwrap().removed, 1);
     assert!(!nfs.path().join("etc/a.conf").exists());
 }

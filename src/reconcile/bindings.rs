@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use super::contain::Contain;
 use super::source::WatchedSource;
 use super::{Key, Reconciler, Session};
-use crate::bindings::{self, File, Kind, Opened, Spot, Synced, Trace, Traces, Tree};
+use crate::bindings::{self, Destination, File, Inventory, Item, Kind, Opened, Synced, Tree};
 use crate::budget::{Budget, Count};
 use crate::compose::{Mount, Volumes};
 use crate::git::{Checkout, Tracked, TrackedKind};
@@ -227,21 +227,21 @@ fn conflict(id: &str, own: &SourceUrl, place: &Path, url: &SourceUrl, theirs: &P
 fn sync(session: &Session<'_>, url: &SourceUrl, id: &str, binding: &Binding) -> Result<()> {
     let state = session.state;
     let (root, path, owner) = (&*binding.root, &*binding.path, binding.owner);
-    let opened = Opened::open(Spot { root, path, owner, guard: session.guard() })?;
+    let opened = Opened::open(Destination { root, path, owner, guard: session.guard() })?;
     let row = state.claim_binding(url, &binding.root, &binding.path)?;
     let before = state.binding_files(&row)?;
     let mut both = before.clone();
     add(&mut both, inherited(state, &row)?);
-    let mut known = traces(&both);
+    let mut known = inventory(&both);
     opened.sweep(&known)?;
-    known.retain(|_, traces| !traces.iter().any(Trace::is_stage));
+    known.retain(|_, items| !items.iter().any(Item::is_stage));
     // Noted first: a run that is cut off must know what it may have put there.
     both = rows(&known).collect();
     add(&mut both, rows(&opened.planned(&binding.tree)?));
     state.note_binding_files(&row, &before, &both)?;
-    let (synced, traces) = opened.sync(&binding.tree, &known, &|text| session.report.progress(text))?;
+    let (synced, inventory) = opened.sync(&binding.tree, &known, &|text| session.report.progress(text))?;
     say(session, id, &synced, &root.join(path));
-    state.note_binding_files(&row, &both, &rows(&traces).collect())
+    state.note_binding_files(&row, &both, &rows(&inventory).collect())
 }
 
 /// What other bindings of the source put where this one is now: of a part of it, of a folder around it, or of
@@ -276,21 +276,21 @@ fn add(files: &mut BTreeSet<BindingFile>, more: impl IntoIterator<Item = Binding
     files.extend(more.into_iter().filter(|file| known.insert(key(file))));
 }
 
-fn traces(files: &BTreeSet<BindingFile>) -> Traces {
-    let mut traces = Traces::new();
+fn inventory(files: &BTreeSet<BindingFile>) -> Inventory {
+    let mut inventory = Inventory::new();
     for BindingFile { path, content, stamp } in files {
-        let trace = Trace { content: content.clone(), stamp: stamp.clone() };
-        traces.entry(path.clone()).or_default().push(trace);
+        let item = Item { content: content.clone(), stamp: stamp.clone() };
+        inventory.entry(path.clone()).or_default().push(item);
     }
-    traces
+    inventory
 }
 
-fn rows(traces: &Traces) -> impl Iterator<Item = BindingFile> {
-    traces.iter().flat_map(|(path, traces)| {
-        traces.iter().map(|trace| BindingFile {
+fn rows(inventory: &Inventory) -> impl Iterator<Item = BindingFile> {
+    inventory.iter().flat_map(|(path, items)| {
+        items.iter().map(|item| BindingFile {
             path: path.clone(),
-            content: trace.content.clone(),
-            stamp: trace.stamp.clone(),
+            content: item.content.clone(),
+            stamp: item.stamp.clone(),
         })
     })
 }
@@ -325,11 +325,11 @@ pub fn remove_bindings(session: &Session<'_>, repository_url: &SourceUrl) -> Res
 fn remove(session: &Session<'_>, row: &BindingRow, places: &[PathBuf]) -> Result<()> {
     let (place, own) = (row.root.join(&row.path), real(&row.root, &row.path));
     let name = row.path.display().to_string();
-    let spot = Spot { root: &row.root, path: &row.path, owner: None, guard: session.guard() };
-    let mut known = traces(&session.state.binding_files(row)?);
+    let destination = Destination { root: &row.root, path: &row.path, owner: None, guard: session.guard() };
+    let mut known = inventory(&session.state.binding_files(row)?);
     let count = known.len();
     known.retain(|path, _| !places.iter().any(|place| below(&own, path).starts_with(place)));
-    match bindings::remove(spot, &known) {
+    match bindings::remove(destination, &known) {
         Err(error) if matches!(error.downcast_ref(), Some(Closed::Forbidden(_))) => {
             let what = "its copied files stay where they are, and are forgotten";
             session.report.note(&name, &format!("{what}: {error:#}"));

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::bindings::{Opened, Spot, Synced, Traces};
+use crate::bindings::{Destination, Inventory, Opened, Synced};
 use crate::git::Checkout;
 use crate::guard::Guard;
 
@@ -44,11 +44,11 @@ fn checkout(folder: &Path, count: usize, bytes: usize) {
 }
 
 /// Reads what git has and syncs it, as a run does.
-fn sync(root: &Path, nfs: &Path, known: &Traces) -> (Synced, Traces) {
+fn sync(root: &Path, nfs: &Path, known: &Inventory) -> (Synced, Inventory) {
     let tree = super::bindings::tree(&Checkout::of(root), &root.join("conf")).unwrap();
     let guard = Guard::default();
-    let spot = Spot { root: nfs, path: Path::new("conf"), owner: None, guard: &guard };
-    Opened::open(spot).unwrap().sync(&tree, known, &|_| {}).unwrap()
+    let destination = Destination { root: nfs, path: Path::new("conf"), owner: None, guard: &guard };
+    Opened::open(destination).unwrap().sync(&tree, known, &|_| {}).unwrap()
 }
 
 fn row(what: &str, ours: Vec<f64>, theirs: Vec<f64>, floor: &str, target: f64) {
@@ -64,13 +64,13 @@ fn bindings_beside_rsync_and_cp() {
     let (conf, copy) = (root.join("conf"), nfs.join("conf"));
     fs::create_dir(&nfs).unwrap();
     checkout(&root, 10_000, 4 * 1024);
-    let (_, mut known) = sync(&root, &nfs, &Traces::new());
+    let (_, mut known) = sync(&root, &nfs, &Inventory::new());
     let (mut ours, mut theirs) = (vec![], vec![]);
     for _ in 0..RUNS {
         ours.push(timed(|| {
-            let (synced, traces) = sync(&root, &nfs, &known);
+            let (synced, inventory) = sync(&root, &nfs, &known);
             assert_eq!(synced, Synced::default());
-            known = traces;
+            known = inventory;
         }));
         theirs.push(timed(|| run("rsync", &[&conf.join(""), &copy.join("")])));
     }
@@ -82,7 +82,7 @@ fn bindings_beside_rsync_and_cp() {
     let (mut ours, mut theirs) = (vec![], vec![]);
     for _ in 0..RUNS {
         fs::remove_dir_all(&copy).unwrap();
-        ours.push(timed(|| drop(sync(&root, &nfs, &Traces::new()))));
+        ours.push(timed(|| drop(sync(&root, &nfs, &Inventory::new()))));
         fs::remove_dir_all(&copy).unwrap();
         theirs.push(timed(|| run("cp", &[&conf, &nfs])));
     }

@@ -60,7 +60,7 @@ fn what_a_container_put_there_is_opened_only_if_it_is_a_file() {
     add_watch(&watch, pair.target("a"), WatchFlags::OPEN).unwrap();
     assert!(pair.sync().is_err());
     let nfs = pair.folder.path().join("nfs");
-    assert!(remove(pair.spot(&nfs), &pair.known).unwrap().left.contains(&pair.target("a")));
+    assert!(remove(pair.destination(&nfs), &pair.known).unwrap().left.contains(&pair.target("a")));
     let mut events = [std::mem::MaybeUninit::uninit(); 512];
     let opened = Reader::new(&watch, &mut events).next().map(|event| event.events());
     assert_eq!(opened, Err(Errno::WOULDBLOCK));
@@ -122,9 +122,9 @@ fn a_place_that_is_not_for_bindings_is_neither_written_nor_cleaned() {
     };
     let why = forbidden(pair.sync().unwrap_err());
     assert!(why.starts_with(&format!("`{}` holds `{}`", nfs.display(), nfs.join("conf").display())), "{why}");
-    forbidden(remove(pair.spot(&nfs), &pair.known).unwrap_err());
+    forbidden(remove(pair.destination(&nfs), &pair.known).unwrap_err());
     assert_eq!(pair.read("a"), "x");
     assert_eq!(fs::read_dir(&nfs).unwrap().count(), 1);
     fs::remove_dir_all(&nfs).unwrap();
-    assert_eq!(remove(pair.spot(&nfs), &pair.known).unwrap(), Synced::default());
+    assert_eq!(remove(pair.destination(&nfs), &pair.known).unwrap(), Synced::default());
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use rustix::fs::{CWD, mkfifoat};
 
 use super::*;
-use crate::bindings::place::Place;
+use crate::bindings::folder::Folder;
 use crate::bindings::stage::Stage;
 
 /// How long each of them goes on.
@@ -83,7 +83,7 @@ fn turn(pair: &mut Pair, number: usize) {
     let _ = pair.sync();
     if number % 5 == 4 {
         let nfs = pair.nfs();
-        let _ = remove(pair.spot(&nfs), &pair.known);
+        let _ = remove(pair.destination(&nfs), &pair.known);
     }
 }
 
@@ -136,7 +136,7 @@ fn a_file_swapped_for_a_symlink_a_pipe_or_another_name_leads_nowhere() {
 #[test]
 fn what_somebody_wrote_to_before_it_could_be_looked_at_is_not_taken_for_ours() {
     let folder = tempfile::tempdir().unwrap();
-    let place = || Place::from(std::os::fd::OwnedFd::from(fs::File::open(folder.path()).unwrap()));
+    let place = || Folder::from(std::os::fd::OwnedFd::from(fs::File::open(folder.path()).unwrap()));
     let root = place();
     let stage = Stage::make(&root, "stage", None).unwrap();
     let put = |writes: bool| {
@@ -147,9 +147,9 @@ fn what_somebody_wrote_to_before_it_could_be_looked_at_is_not_taken_for_ours() {
             rustix::fs::fchmod(&file, Mode::from_raw_mode(0o644)).unwrap();
             std::io::Write::write_all(&mut &file, b"somebody's").unwrap();
         }
-        stage.put(&staged, &place(), OsStr::new("a")).unwrap().map(|stat| trace::stamp(&stat))
+        stage.put(&staged, &place(), OsStr::new("a")).unwrap().map(|stat| inventory::stamp(&stat))
     };
-    let now = || trace::stamp(&rustix::fs::stat(folder.path().join("a")).unwrap());
+    let now = || inventory::stamp(&rustix::fs::stat(folder.path().join("a")).unwrap());
     assert_eq!(put(false), Some(now()));
     assert_eq!(put(true), None);
     drop(stage);

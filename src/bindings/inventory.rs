@@ -1,4 +1,4 @@
-//! Traces: by what a later sync knows again what an earlier one put somewhere.
+//! Inventory: by what a later sync knows again what an earlier one put somewhere.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -9,7 +9,7 @@ use anyhow::Result;
 use git2::{ObjectType, Oid};
 use rustix::fs::Stat;
 
-use super::place::Found;
+use super::folder::Found;
 use super::tree::Kind;
 
 /// The size in bytes up to which files are read to know them again. A container could make one that takes days to
@@ -18,14 +18,14 @@ const LARGEST: u64 = 64 * 1024 * 1024;
 
 /// What a sync put at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trace {
+pub struct Item {
     /// Its content: a kind and git's id, or a folder's owner.
     pub content: Vec<u8>,
     /// What the file system says of the file while nobody touches it; empty where that is not known.
     pub stamp: Vec<u8>,
 }
 
-impl Trace {
+impl Item {
     /// Whether it was a folder.
     pub fn is_folder(&self) -> bool {
         self.content.first() == Some(&b'd')
@@ -42,10 +42,10 @@ impl Trace {
     }
 }
 
-/// Traces by path below the binding. A sync that was cut off leaves two at a path: before and after.
-pub type Traces = BTreeMap<PathBuf, Vec<Trace>>;
+/// Inventory by path below the binding. A sync that was cut off leaves two at a path: before and after.
+pub type Inventory = BTreeMap<PathBuf, Vec<Item>>;
 
-/// A file or symlink, in a trace; nothing for a folder, whose trace tells its owner.
+/// A file or symlink, in a item; nothing for a folder, whose item tells its owner.
 pub fn content(kind: &Kind) -> Vec<u8> {
     match kind {
         Kind::Folder => Vec::new(),
@@ -80,7 +80,7 @@ pub fn stamp(stat: &Stat) -> Vec<u8> {
     numbers.into_iter().flat_map(|number| number.to_le_bytes().into_iter().take(8)).collect()
 }
 
-/// What was found, as it would be in a trace; `None` where it is neither file nor symlink.
+/// What was found, as it would be in a item; `None` where it is neither file nor symlink.
 pub fn content_of(found: &Found) -> Result<Option<Vec<u8>>> {
     if let Some(target) = found.link() {
         return Ok(Some(link(Oid::hash_object(ObjectType::Blob, &target)?)));
@@ -100,21 +100,21 @@ pub fn content_of(found: &Found) -> Result<Option<Vec<u8>>> {
     Ok(Some([b"s", id.as_bytes()].concat()))
 }
 
-/// Whether what was found is what one of `traces` says.
-pub fn is_ours(found: &Found, traces: &[Trace]) -> Result<bool> {
-    if traces.is_empty() {
+/// Whether what was found is what one of `items` says.
+pub fn is_ours(found: &Found, items: &[Item]) -> Result<bool> {
+    if items.is_empty() {
         return Ok(false);
     }
     let stamp = stamp(&found.stat);
-    if traces.iter().any(|trace| trace.stamp == stamp) {
+    if items.iter().any(|item| item.stamp == stamp) {
         return Ok(true);
     }
-    Ok(content_of(found)?.is_some_and(|found| traces.iter().any(|trace| trace.content == found)))
+    Ok(content_of(found)?.is_some_and(|found| items.iter().any(|item| item.content == found)))
 }
 
 /// The names of the private folders that syncs which were cut off had.
-pub fn stages(known: &Traces) -> Vec<&OsStr> {
-    let of_stage = known.iter().filter(|(_, traces)| traces.iter().any(Trace::is_stage));
+pub fn stages(known: &Inventory) -> Vec<&OsStr> {
+    let of_stage = known.iter().filter(|(_, items)| items.iter().any(Item::is_stage));
     of_stage.filter_map(|(path, _)| path.file_name()).collect()
 }
 

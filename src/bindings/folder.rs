@@ -13,7 +13,7 @@ pub type Owner = Option<(u32, u32)>;
 
 /// A folder below `nfs.path`, open.
 #[derive(Debug)]
-pub struct Place(OwnedFd);
+pub struct Folder(OwnedFd);
 
 /// What lies at a name, held: whatever is put there meanwhile, this is what was looked at.
 #[derive(Debug)]
@@ -25,13 +25,13 @@ pub struct Found {
 
 type Outcome<T> = Result<T, Errno>;
 
-impl From<OwnedFd> for Place {
+impl From<OwnedFd> for Folder {
     fn from(opened: OwnedFd) -> Self {
         Self(opened)
     }
 }
 
-impl Place {
+impl Folder {
     /// The folder `name`; a symlink is none.
     pub fn enter(&self, name: &OsStr) -> Outcome<Self> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
@@ -52,7 +52,7 @@ impl Place {
     pub fn make_folder(&self, name: &OsStr, owner: Owner, mode: u32) -> Outcome<Self> {
         rustix::fs::mkdirat(&self.0, name, Mode::from_raw_mode(0o700))?;
         let new = self.enter(name)?;
-        own(&new.0, owner)?;
+        chown(&new.0, owner)?;
         rustix::fs::fchmod(&new.0, Mode::from_raw_mode(mode))?;
         Ok(new)
     }
@@ -74,7 +74,7 @@ impl Place {
     }
 
     /// What this folder is.
-    pub fn own_stat(&self) -> Outcome<Stat> {
+    pub fn stat_now(&self) -> Outcome<Stat> {
         rustix::fs::fstat(&self.0)
     }
 
@@ -104,7 +104,7 @@ impl Place {
 
     /// Gives this folder to `owner`.
     pub fn give_to(&self, owner: Owner) -> Outcome<()> {
-        own(&self.0, owner)
+        chown(&self.0, owner)
     }
 
     /// Removes what was found, if it is what lies there still.
@@ -188,7 +188,7 @@ fn there<T>(found: Outcome<T>) -> Outcome<Option<T>> {
 
 /// Gives it to `owner`. Where there is none it stays its maker's: root's, or on an NFS server that lets no
 /// root in, nobody's.
-pub fn own(file: impl std::os::fd::AsFd, owner: Owner) -> Outcome<()> {
+pub fn chown(file: impl std::os::fd::AsFd, owner: Owner) -> Outcome<()> {
     let Some((user, group)) = owner else { return Ok(()) };
     rustix::fs::fchown(file, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))
 }

@@ -6,17 +6,23 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use rustix::io::Errno;
 
-use super::place::Place;
-use super::{KEPT, Spot, stage, trace};
+use super::folder::Folder;
+use super::{Destination, KEPT, inventory, stage};
 
 /// Moves `name`, which lies in `place` and is `path` below the binding; returns where it lies then.
-pub fn keep(root: &Place, spot: Spot<'_>, place: &Place, name: &OsStr, path: &Path) -> Result<PathBuf> {
+pub fn keep(
+    root: &Folder,
+    destination: Destination<'_>,
+    place: &Folder,
+    name: &OsStr,
+    path: &Path,
+) -> Result<PathBuf> {
     if place.look(name)?.is_none_or(|found| !found.is_file() && found.link().is_none()) {
         bail!(
             "something that is neither file nor symlink is in the way, and not from DockerOps; move it away"
         )
     }
-    let full = spot.path.join(path);
+    let full = destination.path.join(path);
     let below = Path::new(KEPT).join(full.parent().unwrap_or(Path::new("")));
     let mut folder = root.walk(Path::new(""))?;
     for part in below.components() {
@@ -25,7 +31,7 @@ pub fn keep(root: &Place, spot: Spot<'_>, place: &Place, name: &OsStr, path: &Pa
             entered => entered?,
         };
     }
-    let to = |new: &OsStr| spot.root.join(&below).join(new);
+    let to = |new: &OsStr| destination.root.join(&below).join(new);
     let named = |end: &str| {
         let mut new = name.to_owned();
         new.push(".");
@@ -37,18 +43,18 @@ pub fn keep(root: &Place, spot: Spot<'_>, place: &Place, name: &OsStr, path: &Pa
     place.move_to(name, &folder, &first).with_context(|| {
         format!("it is in the way, not from DockerOps, and cannot be kept as `{}`", to(&first).display())
     })?;
-    let last = settle(&folder, &first, named)?;
+    let last = name_by_content(&folder, &first, named)?;
     Ok(to(&last))
 }
 
 /// Gives what lies at `first` the name that tells its content. What is kept already stays as it is.
-fn settle(folder: &Place, first: &OsStr, named: impl Fn(&str) -> OsString) -> Result<OsString> {
+fn name_by_content(folder: &Folder, first: &OsStr, named: impl Fn(&str) -> OsString) -> Result<OsString> {
     let content_of = |name: &OsStr| match folder.look(name)? {
-        Some(found) => trace::content_of(&found),
+        Some(found) => inventory::content_of(&found),
         None => Ok(None),
     };
     let Some(content) = content_of(first)? else { return Ok(first.to_owned()) };
-    let last = named(&trace::digits(&content));
+    let last = named(&inventory::digits(&content));
     if folder.stat(&last)?.is_some() && content_of(&last)?.as_ref() != Some(&content) {
         return Ok(first.to_owned());
     }
