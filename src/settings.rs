@@ -2,7 +2,7 @@
 //!
 //! Out: one `Settings` value, complete and validated; a wrong variable is an error that names it.
 
-mod places;
+mod guard;
 mod run;
 
 use std::collections::BTreeMap;
@@ -108,8 +108,8 @@ impl Settings {
             None => home.as_ref().map(|home| home.join(".docker")),
         };
         let roots = text(environment, "DOCKEROPS_BINDING_ROOTS")?;
-        let folders = places::Own { database: &database, home: &home, docker_config: &docker_config };
-        let guard = places::guard(roots.as_deref(), &folders, environment)?;
+        let folders = guard::OwnPaths { database: &database, home: &home, docker_config: &docker_config };
+        let guard = guard::guard(roots.as_deref(), &folders, environment)?;
         Ok(Self {
             database,
             deploy_timeout: seconds(environment, "DOCKEROPS_DEPLOY_TIMEOUT", 300)?,

@@ -87,14 +87,14 @@ fn mangle(folder: &str) -> String {
 
 /// What Swarm stores for containers to read and never changes: a config or a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Payload {
+pub enum StoredKind {
     /// `docker config`.
     Config,
     /// `docker secret`.
     Secret,
 }
 
-impl Payload {
+impl StoredKind {
     /// Both.
     pub const ALL: [Self; 2] = [Self::Config, Self::Secret];
 
@@ -119,7 +119,7 @@ impl Payload {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ObjectKind {
     /// A config or secret.
-    Payload(Payload),
+    Stored(StoredKind),
     /// An overlay network.
     Network,
 }
@@ -128,7 +128,7 @@ impl ObjectKind {
     /// docker's word for one.
     pub fn word(self) -> &'static str {
         match self {
-            Self::Payload(payload) => payload.word(),
+            Self::Stored(kind) => kind.word(),
             Self::Network => "network",
         }
     }
@@ -136,7 +136,7 @@ impl ObjectKind {
     /// The section of a compose file that declares them.
     pub fn section(self) -> &'static str {
         match self {
-            Self::Payload(payload) => payload.section(),
+            Self::Stored(kind) => kind.section(),
             Self::Network => "networks",
         }
     }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::references::section;
 use crate::problem::Collector;
-use crate::stack::{Payload, StackName, is_dns_label};
+use crate::stack::{StackName, StoredKind, is_dns_label};
 use crate::yaml::Node;
 
 /// Entries of a section: what a stack of a thousand services needs.
@@ -71,7 +71,7 @@ pub fn labels(tree: &Node, problems: &mut Collector) {
         let labels = service.get("deploy").and_then(|deploy| deploy.get("labels"));
         refuse_reserved_labels(labels, &format!("services.{word}.deploy.labels"), problems);
     }
-    for name in Payload::ALL.map(Payload::section) {
+    for name in StoredKind::ALL.map(StoredKind::section) {
         for (key, entry) in section(tree, name) {
             refuse_reserved_labels(entry.get("labels"), &format!("{name}.{key}.labels"), problems);
         }
@@ -106,7 +106,7 @@ fn number(text: &str) -> Option<u64> {
 
 /// Notes configs and secrets of the interpolated `tree` that docker would look for nowhere, and find a folder.
 pub fn files(tree: &Node, problems: &mut Collector) {
-    for name in Payload::ALL.map(Payload::section) {
+    for name in StoredKind::ALL.map(StoredKind::section) {
         for (key, entry) in section(tree, name) {
             let has = |key: &str| entry.get(key).is_some_and(|value| !value.is_null());
             let is_external = entry.get("external").is_some_and(|external| external.as_bool() != Some(false));

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use anyhow::Result;
 
 use super::interpolate::Variables;
-use super::{Place, references};
+use super::{ComposeFile, references};
 use crate::paths;
 use crate::problem::Collector;
 use crate::yaml::Node;
@@ -50,12 +50,12 @@ impl EnvFiles {
 /// Reads all files that services of the interpolated `tree` name.
 pub fn read(
     tree: &Node,
-    place: Place<'_>,
+    compose_file: ComposeFile<'_>,
     folder: &Path,
     variables: &Variables,
     problems: &mut Collector,
 ) -> EnvFiles {
-    let root = place.root;
+    let root = compose_file.root;
     let mut files = EnvFiles::default();
     for (service, node) in references::section(tree, "services") {
         let Some(value) = node.get("env_file") else { continue };
@@ -64,7 +64,7 @@ pub fn read(
         let mut lines = Vec::new();
         for item in value.items().unwrap_or(&single) {
             let Some(path) = references::resolve(&key, item, root, folder, problems) else { continue };
-            if let Err(error) = references::within(&path, references::MOST_BYTES, place.budget) {
+            if let Err(error) = references::within(&path, references::MOST_BYTES, compose_file.budget) {
                 problems.add(item.line, &key, format!("{error:#}"));
                 continue;
             }

@@ -57,7 +57,7 @@ const MOST_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Where a stack's compose file lies.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
+pub struct ComposeFile<'a> {
     /// The checkout's root: no file outside it is read.
     pub root: &'a Path,
     /// The compose file, symlinks resolved.
@@ -221,19 +221,19 @@ impl RenderedStack {
     }
 }
 
-/// Reads and renders the compose file at `place` as the stack `name`. What others may see of contents is
+/// Reads and renders the compose file as the stack `name`. What others may see of contents is
 /// told under the key of the `installation`.
 pub fn load(
     name: &StackName,
-    place: Place<'_>,
+    compose_file: ComposeFile<'_>,
     inherited: &BTreeMap<OsString, OsString>,
     volumes: &Volumes,
     installation: &Key,
 ) -> Result<RenderedStack, Unrenderable> {
-    let mut problems = Collector::new(place.path);
-    let tree = read(place, &mut problems);
-    let folder = place.root.join(place.path).parent().unwrap_or(place.root).to_path_buf();
-    let variables = variables(place, &folder, inherited);
+    let mut problems = Collector::new(compose_file.path);
+    let tree = read(compose_file, &mut problems);
+    let folder = compose_file.root.join(compose_file.path).parent().unwrap_or(compose_file.root).to_path_buf();
+    let variables = variables(compose_file, &folder, inherited);
     let Some(tree) = tree else {
         let mut problems = problems.into_problems();
         problems.extend(variables.err().unwrap_or_default());
@@ -241,12 +241,12 @@ pub fn load(
     };
     checks::check(&tree, name, &mut problems);
     let author = tree.without_merges();
-    let (entries, wrong_entries) = secrets::read(place, &folder, &author);
+    let (entries, wrong_entries) = secrets::read(compose_file, &folder, &author);
     let mut problems = problems.into_problems();
     let found = match &variables {
         // What else is wrong shows only where the file as such is right, and its variables are known.
         Ok(variables) if problems.is_empty() => {
-            render(name, place, &folder, &author, variables, &entries, volumes, installation)
+            render(name, compose_file, &folder, &author, variables, &entries, volumes, installation)
         }
         _ => Err(Unrenderable::Invalid(Vec::new())),
     };
@@ -265,7 +265,7 @@ pub fn load(
 #[allow(clippy::too_many_arguments)] // it is the second half of `load`
 fn render(
     name: &StackName,
-    place: Place<'_>,
+    compose_file: ComposeFile<'_>,
     folder: &Path,
     author: &Rc<Node>,
     variables: &Variables,
@@ -273,8 +273,8 @@ fn render(
     volumes: &Volumes,
     installation: &Key,
 ) -> Result<RenderedStack, Unrenderable> {
-    let whole = |error: anyhow::Error| Unrenderable::Stack(error.context(format!("`{}`", place.path)));
-    let mut problems = Collector::new(place.path);
+    let whole = |error: anyhow::Error| Unrenderable::Stack(error.context(format!("`{}`", compose_file.path)));
+    let mut problems = Collector::new(compose_file.path);
     let effective = environment::interpolated(author, variables).map_err(whole)?;
     let effective = tags::with_plain_externals(&effective, &mut problems);
     checks::labels(&effective, &mut problems);
@@ -287,9 +287,9 @@ fn render(
             None => error,
         })
     })?;
-    let env_files = env_file::read(&effective, place, folder, variables, &mut problems);
-    let files = references::files(&effective, place, folder, &mut problems);
-    references::refuse_relative_binds(&effective, place.root, folder, &mut problems);
+    let env_files = env_file::read(&effective, compose_file, folder, variables, &mut problems);
+    let files = references::files(&effective, compose_file, folder, &mut problems);
+    references::refuse_relative_binds(&effective, compose_file.root, folder, &mut problems);
     let secrets = secrets::plan(name, entries, &effective, &services, installation, &mut problems);
     let mut problems = problems.into_problems();
     problems.extend(volumes::wrong(&effective, volumes));
@@ -301,7 +301,7 @@ fn render(
     let volumes_of = |tree| volumes::rewrite(tree, &effective, volumes, installation);
     let filled = environment::filled(&references::to_copies(&effective, &files), variables, &env_files);
     let filled = filled.map_err(whole)?;
-    let spent = place.budget.take(Count::Text, variables.spent() as u64);
+    let spent = compose_file.budget.take(Count::Text, variables.spent() as u64);
     spent.map_err(|exceeded| whole(anyhow::anyhow!(exceeded.sentence())))?;
     let rewritten = volumes_of(&filled);
     let mut notes = rewritten.notes;
@@ -332,23 +332,23 @@ fn fingerprint(tree: &Node, installation: &Key) -> String {
 }
 
 /// The file as its author wrote it, if docker would read it so.
-fn read(place: Place<'_>, problems: &mut Collector) -> Option<Rc<Node>> {
-    let text = paths::read_text(place.file, MOST_BYTES).map_err(|error| (0, format!("{error:#}")));
-    let text = match text.and_then(|text| json::as_yaml(place.path, text)) {
+fn read(compose_file: ComposeFile<'_>, problems: &mut Collector) -> Option<Rc<Node>> {
+    let text = paths::read_text(compose_file.file, MOST_BYTES).map_err(|error| (0, format!("{error:#}")));
+    let text = match text.and_then(|text| json::as_yaml(compose_file.path, text)) {
         Ok(text) => text,
         Err((line, what)) => {
             problems.add(line, "", what);
             return None;
         }
     };
-    let spent = place.budget.take(Count::Text, text.len() as u64).err();
+    let spent = compose_file.budget.take(Count::Text, text.len() as u64).err();
     if let Some(exceeded) = spent {
         problems.add(0, "", exceeded.sentence());
         return None;
     }
     match yaml::parse(&text) {
         Ok(Some(tree)) if tree.pairs().is_some() => {
-            if let Err(exceeded) = place.budget.take(Count::Values, tree.weight()) {
+            if let Err(exceeded) = compose_file.budget.take(Count::Values, tree.weight()) {
                 problems.add(0, "", exceeded.sentence());
                 return None;
             }
@@ -356,7 +356,7 @@ fn read(place: Place<'_>, problems: &mut Collector) -> Option<Rc<Node>> {
                 problems.add(error.line, "", error.what);
             }
             let tree = tags::without_tags(&tree, problems);
-            Some(json::without_enabled(place.path, tree))
+            Some(json::without_enabled(compose_file.path, tree))
         }
         Ok(Some(tree)) => {
             problems.add(tree.line, "", format!("must be a mapping with `services`, not {}", tree.what()));
@@ -374,7 +374,7 @@ fn read(place: Place<'_>, problems: &mut Collector) -> Option<Rc<Node>> {
 }
 
 fn variables(
-    place: Place<'_>,
+    compose_file: ComposeFile<'_>,
     folder: &Path,
     inherited: &BTreeMap<OsString, OsString>,
 ) -> Result<Variables, Vec<Problem>> {
@@ -385,12 +385,12 @@ fn variables(
     if folder.join(".env").symlink_metadata().is_err() {
         return Ok(Variables::new(process, BTreeMap::new()));
     }
-    let file = Path::new(place.path).with_file_name(".env");
+    let file = Path::new(compose_file.path).with_file_name(".env");
     let mut problems = Collector::new(file.display().to_string());
-    let text = paths::resolve_inside(place.root, folder, ".env")
+    let text = paths::resolve_inside(compose_file.root, folder, ".env")
         .and_then(|path| paths::read_text(&path, MOST_BYTES));
     let parsed = match text {
-        Ok(text) => match place.budget.take(Count::Text, text.len() as u64) {
+        Ok(text) => match compose_file.budget.take(Count::Text, text.len() as u64) {
             Ok(()) => dotenv::parse(&text),
             Err(exceeded) => Err((0, exceeded.sentence())),
         },

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::rotate::{Rotated, is_external};
-use crate::stack::{ObjectKind, Payload, StackName};
+use crate::stack::{ObjectKind, StackName, StoredKind};
 use crate::yaml::Node;
 
 /// A config, secret or network that a stack makes for itself.
@@ -28,14 +28,14 @@ pub struct Object {
 /// networks that no service names are not made.
 pub fn made(stack: &StackName, effective: &Node, rotated: &[Rotated]) -> Vec<Object> {
     let mut made = Vec::new();
-    for payload in Payload::ALL {
-        let kind = ObjectKind::Payload(payload);
+    for stored in StoredKind::ALL {
+        let kind = ObjectKind::Stored(stored);
         for (key, entry) in section(effective, kind.section()) {
             if is_external(&entry) {
                 continue;
             }
             let chosen = name(&entry);
-            let own = rotated.iter().find(|rotated| rotated.payload == payload && rotated.key == key);
+            let own = rotated.iter().find(|rotated| rotated.kind == stored && rotated.key == key);
             made.push(Object {
                 kind,
                 is_chosen: chosen.is_some() || own.is_none(),
@@ -105,7 +105,7 @@ mod tests {
 
     fn names(text: &str) -> Vec<String> {
         let rotated = [Rotated {
-            payload: Payload::Config,
+            kind: StoredKind::Config,
             key: "site".into(),
             plain: "web_site".into(),
             name: "web_site_0123456789ab".into(),

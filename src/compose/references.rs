@@ -13,13 +13,13 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use super::Place;
+use super::ComposeFile;
 use super::labels::child;
 use crate::budget::{Budget, Count};
 use crate::hash;
 use crate::paths;
 use crate::problem::Collector;
-use crate::stack::Payload;
+use crate::stack::StoredKind;
 use crate::yaml::Node;
 
 /// Swarm takes no config, and we no other file, of so many bytes (swarmkit `MaxConfigSize`).
@@ -31,7 +31,7 @@ const MOST_OF_A_SECRET: u64 = 500 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileReference {
     /// Which of both.
-    pub payload: Payload,
+    pub kind: StoredKind,
     /// The entry that names it.
     pub entry: String,
     /// SHA-256 of its content in hex; what the copy is called that docker opens.
@@ -42,21 +42,26 @@ pub struct FileReference {
 impl FileReference {
     /// The key that names it, `configs.site.file`.
     pub fn key(&self) -> String {
-        format!("{}.{}.file", self.payload.section(), self.entry)
+        format!("{}.{}.file", self.kind.section(), self.entry)
     }
 }
 
 /// `configs.*.file` and `secrets.*.file` of an interpolated compose file.
-pub fn files(tree: &Node, place: Place<'_>, folder: &Path, problems: &mut Collector) -> Vec<FileReference> {
+pub fn files(
+    tree: &Node,
+    compose_file: ComposeFile<'_>,
+    folder: &Path,
+    problems: &mut Collector,
+) -> Vec<FileReference> {
     let mut found = Vec::new();
-    for payload in Payload::ALL {
-        for (entry, node) in section(tree, payload.section()) {
-            let key = format!("{}.{entry}.file", payload.section());
+    for kind in StoredKind::ALL {
+        for (entry, node) in section(tree, kind.section()) {
+            let key = format!("{}.{entry}.file", kind.section());
             let Some(file) = node.get("file") else { continue };
-            let Some(path) = resolve(&key, &file, place.root, folder, problems) else { continue };
-            let most = if payload == Payload::Secret { MOST_OF_A_SECRET } else { MOST_BYTES };
-            match within(&path, most, place.budget).and_then(|()| content(&path)) {
-                Ok(content) => found.push(FileReference { payload, entry, content, path }),
+            let Some(path) = resolve(&key, &file, compose_file.root, folder, problems) else { continue };
+            let most = if kind == StoredKind::Secret { MOST_OF_A_SECRET } else { MOST_BYTES };
+            match within(&path, most, compose_file.budget).and_then(|()| content(&path)) {
+                Ok(content) => found.push(FileReference { kind, entry, content, path }),
                 Err(error) => problems.add(file.line, key, format!("{error:#}")),
             }
         }
@@ -116,7 +121,7 @@ fn each_part(path: &Path, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<(
 pub fn to_copies(tree: &Rc<Node>, files: &[FileReference]) -> Rc<Node> {
     let mut tree = Rc::clone(tree);
     for file in files {
-        let entry = child(child(&mut tree, file.payload.section()), &file.entry);
+        let entry = child(child(&mut tree, file.kind.section()), &file.entry);
         *child(entry, "file") = Node::string(&*file.content);
     }
     tree

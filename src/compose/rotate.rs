@@ -11,7 +11,7 @@ use std::rc::Rc;
 use super::labels::{self, Ownership, REPOSITORY, child};
 use super::references::FileReference;
 use crate::hash::Key;
-use crate::stack::{Payload, StackName};
+use crate::stack::{StackName, StoredKind};
 use crate::yaml::{Kind, Node};
 
 /// The longest name Swarm takes.
@@ -25,7 +25,7 @@ const NAMED: &str = "3.5";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rotated {
     /// Which of both.
-    pub payload: Payload,
+    pub kind: StoredKind,
     /// Its key in the compose file.
     pub key: String,
     /// The name docker would give it, which releases that did not rotate used.
@@ -43,11 +43,11 @@ pub fn find(
     installation: &Key,
 ) -> Vec<Rotated> {
     let mut found = Vec::new();
-    for payload in Payload::ALL {
-        let section = effective.get(payload.section());
+    for kind in StoredKind::ALL {
+        let section = effective.get(kind.section());
         for (key, entry) in section.map(|section| section.merged_pairs()).unwrap_or_default() {
             let Some(key) = key.text() else { continue };
-            let is_named = |file: &&FileReference| file.payload == payload && file.entry == key;
+            let is_named = |file: &&FileReference| file.kind == kind && file.entry == key;
             let Some(file) = files.iter().find(is_named) else { continue };
             if is_external(&entry) || entry.get("driver").is_some_and(|driver| !driver.is_null()) {
                 continue;
@@ -61,8 +61,8 @@ pub fn find(
             // silently drop. The stack is in it so that no two stacks ever share, and remove, one config.
             let driver = text("template_driver").unwrap_or_default();
             // Nor do two entries: a config can be read, and would tell what a secret of the same content is.
-            let tag = installation.tag([stack.as_str(), payload.section(), key, &driver, &file.content]);
-            found.push(Rotated { payload, key: key.to_owned(), name: join(&plain, &tag[..HASH]), plain });
+            let tag = installation.tag([stack.as_str(), kind.section(), key, &driver, &file.content]);
+            found.push(Rotated { kind, key: key.to_owned(), name: join(&plain, &tag[..HASH]), plain });
         }
     }
     found
@@ -89,8 +89,8 @@ fn join(plain: &str, hash: &str) -> String {
 /// `tree` with the new names.
 pub fn rename(tree: &Rc<Node>, rotated: &[Rotated]) -> Rc<Node> {
     let mut tree = Rc::clone(tree);
-    for Rotated { payload, key, name, .. } in rotated {
-        let entry = child(child(&mut tree, payload.section()), key);
+    for Rotated { kind, key, name, .. } in rotated {
+        let entry = child(child(&mut tree, kind.section()), key);
         *child(entry, "name") = Node::string(name);
     }
     if !rotated.is_empty() && tree.get("version").is_some_and(|version| knows_no_name(&version)) {
@@ -113,7 +113,7 @@ pub fn follow_credential_specs(tree: &Rc<Node>, rotated: &[Rotated]) -> Rc<Node>
     let mut tree = Rc::clone(tree);
     let services =
         |tree: &Node| tree.get("services").map(|section| section.merged_pairs()).unwrap_or_default();
-    for Rotated { key, name, .. } in rotated.iter().filter(|one| one.payload == Payload::Config) {
+    for Rotated { key, name, .. } in rotated.iter().filter(|one| one.kind == StoredKind::Config) {
         let is_it = |node: Option<Rc<Node>>| node.is_some_and(|node| node.text() == Some(key));
         let names_it =
             |service: &Node| is_it(service.get("credential_spec").and_then(|spec| spec.get("config")));
@@ -159,8 +159,8 @@ fn mount_under(item: &mut Rc<Node>, key: &str, name: &str) {
 /// `tree` with the mark that proves whose the entries are.
 pub fn label(tree: &Rc<Node>, rotated: &[Rotated], ownership: &Ownership) -> Rc<Node> {
     let mut tree = Rc::clone(tree);
-    for Rotated { payload, key, .. } in rotated {
-        let target = child(child(child(&mut tree, payload.section()), key), "labels");
+    for Rotated { kind, key, .. } in rotated {
+        let target = child(child(child(&mut tree, kind.section()), key), "labels");
         labels::add(target, &[(REPOSITORY, ownership.repository.as_str())]);
     }
     tree

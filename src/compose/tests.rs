@@ -23,9 +23,9 @@ impl Stack {
     fn load_with(&self, environment: &[(&str, &str)]) -> Result<RenderedStack, Unrenderable> {
         let root = self.0.path().canonicalize().unwrap();
         let (file, budget) = (root.join("web/compose.yml"), Budget::new(Limits::default()));
-        let place = Place { root: &root, file: &file, path: "web/compose.yml", budget: &budget };
+        let compose_file = ComposeFile { root: &root, file: &file, path: "web/compose.yml", budget: &budget };
         let environment = environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
-        load(&StackName::known("web"), place, &environment, &Volumes::new(), &key())
+        load(&StackName::known("web"), compose_file, &environment, &Volumes::new(), &key())
     }
 
     fn load(&self) -> RenderedStack {
@@ -257,9 +257,9 @@ fn what_others_can_list_tells_nothing_about_a_value_without_the_key() {
     let with = |key: &Key| {
         let root = stack.0.path().canonicalize().unwrap();
         let (file, budget) = (root.join("web/compose.yml"), Budget::new(Limits::default()));
-        let place = Place { root: &root, file: &file, path: "web/compose.yml", budget: &budget };
+        let compose_file = ComposeFile { root: &root, file: &file, path: "web/compose.yml", budget: &budget };
         let environment = BTreeMap::from([("PIN".into(), "1234".into())]);
-        load(&StackName::known("web"), place, &environment, &Volumes::new(), key).unwrap()
+        load(&StackName::known("web"), compose_file, &environment, &Volumes::new(), key).unwrap()
     };
     let (one, other) = (with(&key()), with(&Key::new().unwrap()));
     assert_ne!(one.fingerprint, other.fingerprint);

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::build::Build;
-use super::payload;
 use super::spec::IMAGE_LABEL;
-use crate::stack::{ObjectKind, Payload, StackName};
+use super::stored;
+use crate::stack::{ObjectKind, StackName, StoredKind};
 
 /// The label docker gives every service of a stack.
 pub const NAMESPACE: &str = "com.docker.stack.namespace";
@@ -233,9 +233,9 @@ pub fn service_ids() -> Vec<String> {
 }
 
 /// The configs or secrets of all stacks, a JSON array a line.
-pub fn payload_ls(payload: Payload, mark: &str) -> Vec<String> {
+pub fn stored_ls(kind: StoredKind, mark: &str) -> Vec<String> {
     let filter = format!("label={NAMESPACE}");
-    words(&[payload.word(), "ls", "--filter", &filter, "--format", &payload::format(mark)])
+    words(&[kind.word(), "ls", "--filter", &filter, "--format", &stored::format(mark)])
 }
 
 /// All configs, secrets or networks of the Swarm, those of no stack included, a JSON array a line. Networks of one
@@ -247,8 +247,8 @@ pub fn object_ls(kind: ObjectKind) -> Vec<String> {
 }
 
 /// Removes a config or secret; docker refuses while a service uses it.
-pub fn payload_rm(payload: Payload, id: &str) -> Vec<String> {
-    words(&[payload.word(), "rm", id])
+pub fn stored_rm(kind: StoredKind, id: &str) -> Vec<String> {
+    words(&[kind.word(), "rm", id])
 }
 
 /// An image of this node, in full.

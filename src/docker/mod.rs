@@ -12,12 +12,12 @@ mod logs;
 mod node;
 pub mod objects;
 mod own;
-pub mod payload;
 pub mod prune;
 mod removal;
 mod seen;
 pub mod service;
 pub mod spec;
+pub mod stored;
 pub mod task;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use super::fetch::Place;
+use super::fetch::Folders;
 use super::trees::Modules;
 use super::{Commit, Tracked, explain, fetch, memory, submodules, tracked, worker};
 use crate::budget::Budget;
@@ -96,8 +96,8 @@ fn make(source: &Source, commit: &Commit, folder: &Path, access: &GitAccess) -> 
         super::configure(&theirs)?;
         let budget = Budget::new(theirs.limits);
         memory::within(1, || {
-            let place = Place { git: modules.add(&files), files };
-            let (repository, id) = fetch::fetch(&url, wanted, &place, &theirs, pulse, &budget)?;
+            let folders = Folders { git: modules.add(&files), files };
+            let (repository, id) = fetch::fetch(&url, wanted, &folders, &theirs, pulse, &budget)?;
             submodules::fetch_all(&repository, &url, &theirs, pulse, &budget, &mut modules)?;
             Ok((Commit::from(id), modules))
         })

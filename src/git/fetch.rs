@@ -17,7 +17,7 @@ use crate::settings::GitAccess;
 
 /// Where a commit goes.
 #[derive(Debug, Clone)]
-pub(super) struct Place {
+pub(super) struct Folders {
     /// Its files. git's own lie elsewhere: what reads the files, `docker build` above all, finds only what
     /// the author committed.
     pub files: PathBuf,
@@ -29,22 +29,22 @@ pub(super) struct Place {
 pub(super) fn fetch(
     url: &str,
     wanted: Oid,
-    place: &Place,
+    folders: &Folders,
     access: &GitAccess,
     pulse: &Pulse,
     budget: &Budget,
 ) -> Result<(Repository, Oid)> {
-    let repository = bare(place)
-        .with_context(|| format!("cannot write to `{}`", place.files.display()))
+    let repository = bare(folders)
+        .with_context(|| format!("cannot write to `{}`", folders.files.display()))
         .or_hint("check the free space there")?;
     remote::forbid_redirects(&mut repository.config()?)?;
     if is_local(url) {
         local::refuse_borrowed_objects(url)?;
     }
     if is_local(url)
-        && let Ok(repository) = lent(url, place)
+        && let Ok(repository) = lent(url, folders)
     {
-        let id = write_out(&repository, wanted, place, budget, pulse)?;
+        let id = write_out(&repository, wanted, folders, budget, pulse)?;
         return Ok((repository, id));
     }
     let transfer = Transfer { pulse, budget, received: Cell::new(0) };
@@ -56,19 +56,19 @@ pub(super) fn fetch(
     // libgit2 only knows that it was told to stop.
     budget.take(Count::Received, transfer.received.get())?;
     talked?;
-    let id = write_out(&repository, wanted, place, budget, pulse)?;
+    let id = write_out(&repository, wanted, folders, budget, pulse)?;
     Ok((repository, id))
 }
 
-/// The repository at `place` with the objects of the one on this machine, where they lie: libgit2's way to copy
+/// The repository in `folders` with the objects of the one on this machine, where they lie: libgit2's way to copy
 /// them compares the large ones with one another, all in memory.
-fn lent(url: &str, place: &Place) -> Result<Repository> {
+fn lent(url: &str, folders: &Folders) -> Result<Repository> {
     let theirs = Repository::open(url.strip_prefix("file://").unwrap_or(url))?;
     let objects = theirs.commondir().join("objects").canonicalize()?;
     let line = objects.to_str().filter(|path| !path.contains('\n')).context("its path is no line")?;
-    std::fs::write(pack::alternates(&place.git), format!("{line}\n"))?;
-    let repository = Repository::open_bare(&place.git)?;
-    repository.set_workdir(&place.files, false)?;
+    std::fs::write(pack::alternates(&folders.git), format!("{line}\n"))?;
+    let repository = Repository::open_bare(&folders.git)?;
+    repository.set_workdir(&folders.files, false)?;
     Ok(repository)
 }
 
@@ -88,9 +88,9 @@ impl Transfer<'_> {
     }
 }
 
-fn bare(place: &Place) -> Result<Repository, git2::Error> {
-    let repository = Repository::init_bare(&place.git)?;
-    repository.set_workdir(&place.files, false)?;
+fn bare(folders: &Folders) -> Result<Repository, git2::Error> {
+    let repository = Repository::init_bare(&folders.git)?;
+    repository.set_workdir(&folders.files, false)?;
     Ok(repository)
 }
 
@@ -158,7 +158,7 @@ fn worth_all(error: &git2::Error) -> bool {
 fn write_out(
     repository: &Repository,
     wanted: Oid,
-    place: &Place,
+    folders: &Folders,
     budget: &Budget,
     pulse: &Pulse,
 ) -> Result<Oid> {
@@ -180,7 +180,7 @@ fn write_out(
     let mut index = repository.index()?;
     index.read_tree(&tree)?;
     index.write()?;
-    write::write(repository, &tree, &place.files, pulse)
+    write::write(repository, &tree, &folders.files, pulse)
         .with_context(|| format!("cannot write the files of commit `{}`", commit.id()))
         .or_hint("check the free space beside the database")?;
     Ok(commit.id())

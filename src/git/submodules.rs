@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 use git2::{Oid, Repository};
 
-use super::fetch::{self, Place};
+use super::fetch::{self, Folders};
 use super::local::{Neighbours, is_local};
 use super::trees::Modules;
 use super::worker::Pulse;
@@ -102,13 +102,13 @@ fn descend(
         }
         let url = resolve(url, &entry.url).with_context(what)?;
         let folder = paths::existing_inside(root, &path).with_context(what)?;
-        let place = Place { git: modules.add(&folder), files: folder };
+        let folders = Folders { git: modules.add(&folder), files: folder };
         let asked = match way.neighbours {
             Some(neighbours) if is_local(&url) => neighbours.admit(&url).with_context(what)?,
             _ => url.clone(),
         };
         let Way { access, pulse, budget, .. } = *way;
-        let (inner, _) = fetch::fetch(&asked, wanted, &place, access, pulse, budget).with_context(what)?;
+        let (inner, _) = fetch::fetch(&asked, wanted, &folders, access, pulse, budget).with_context(what)?;
         descend(&inner, &url, way, modules, depth + 1).with_context(what)?;
     }
     Ok(())

@@ -17,7 +17,7 @@ use crate::docker::{Roll, Swarm};
 use crate::drift::{self, Drift};
 use crate::plan::{Apply, Blocked, Decision, DesiredStack, Tried, Until};
 use crate::report::Subject;
-use crate::stack::Payload;
+use crate::stack::StoredKind;
 use crate::state::{self, AppliedService, GivenHow, Motion, Record, StackStatus, Versions};
 
 /// Behind what is not tried again by itself.
@@ -157,8 +157,8 @@ impl Reconciler {
     ) -> Result<()> {
         let source = self.source(key)?;
         let Some((row, desired)) = source.row.as_ref().zip(source.desired(&key.stack)) else { return Ok(()) };
-        let of = |payload: Payload| {
-            let rotated = rendered.rotated.iter().filter(|rotated| rotated.payload == payload);
+        let of = |kind: StoredKind| {
+            let rotated = rendered.rotated.iter().filter(|rotated| rotated.kind == kind);
             rotated.map(|rotated| (rotated.name.clone(), rotated.plain.clone())).collect()
         };
         let image = |service: &crate::compose::Service| service.image.as_ref().map(ToString::to_string);
@@ -176,8 +176,8 @@ impl Reconciler {
                 .collect(),
             specs: BTreeMap::new(),
             versions: Versions {
-                configs: of(Payload::Config),
-                secrets: of(Payload::Secret),
+                configs: of(StoredKind::Config),
+                secrets: of(StoredKind::Secret),
                 scripts: rendered.scripts().iter().map(|script| script.name.clone()).collect(),
             },
             text: rendered.shown(),

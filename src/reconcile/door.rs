@@ -18,7 +18,7 @@ use crate::clock::Moment;
 use crate::compose::{Ownership, RenderedStack};
 use crate::docker::command::ResolveImage;
 use crate::docker::objects::Holders;
-use crate::docker::payload::Stored;
+use crate::docker::stored::Stored;
 use crate::docker::task::Task;
 use crate::docker::{Deployment, Docker, ImageRemoval, NodeImages, Roll, SeenTasks, Swarm};
 use crate::git::{self, Commit, Workplace};

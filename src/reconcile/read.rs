@@ -9,7 +9,7 @@ use anyhow::{Context, Error, Result};
 use super::source::{Read, WatchedSource};
 use super::{Session, bindings, builds, key};
 use crate::budget::Budget;
-use crate::compose::{self, Mount, Place, RenderedStack, Unrenderable, Volumes};
+use crate::compose::{self, ComposeFile, Mount, RenderedStack, Unrenderable, Volumes};
 use crate::fault::{OrHint, fault};
 use crate::git::Checkout;
 use crate::hash::Key;
@@ -83,7 +83,7 @@ pub fn read(
                         || new
                     }),
                 };
-                let place = Place { root: checkout.root(), file, path: &entry.compose_path, budget };
+                let place = ComposeFile { root: checkout.root(), file, path: &entry.compose_path, budget };
                 Some(match load(session, &entry, place, &volumes, key, &mut found) {
                     Ok(rendered) if found.is_empty() => Ok(rendered),
                     Err(Some(error)) if found.is_empty() => Err(error),
@@ -112,7 +112,7 @@ pub fn read(
 fn load(
     session: &Session<'_>,
     entry: &StackEntry,
-    place: Place<'_>,
+    place: ComposeFile<'_>,
     volumes: &Volumes,
     key: &Key,
     found: &mut Vec<Problem>,

@@ -12,9 +12,9 @@ use super::Session;
 use super::contain::Contain;
 use super::memory::Converged;
 use crate::compose::REPOSITORY;
-use crate::docker::payload::Stored;
+use crate::docker::stored::Stored;
 use crate::signal;
-use crate::stack::Payload;
+use crate::stack::StoredKind;
 
 /// Two docker calls, and more only where there is something to remove.
 pub fn retire(session: &Session<'_>, converged: &[Converged]) -> Result<()> {
@@ -39,7 +39,7 @@ fn remove(session: &Session<'_>, converged: &[Converged]) -> Result<()> {
     let used = session.door.in_use(&earlier.iter().map(|stored| &*stored.id).collect::<BTreeSet<_>>())?;
     for stored in earlier.into_iter().filter(|stored| !used.contains(&*stored.id)) {
         signal::check()?;
-        let what = format!("the {} `{}`, an earlier version", stored.payload.word(), stored.name);
+        let what = format!("the {} `{}`, an earlier version", stored.kind.word(), stored.name);
         match session.door.remove_stored(stored)? {
             Ok(()) => session.report.progress(&format!("removed {what}")),
             Err(why) => {
@@ -55,9 +55,9 @@ fn remove(session: &Session<'_>, converged: &[Converged]) -> Result<()> {
 /// mark proves it; without one, a release that did not rotate yet made it if `docker stack deploy` did, under
 /// the very name that an entry would have without its hash.
 fn is_earlier(stored: &Stored, of: &Converged) -> bool {
-    let versions = match stored.payload {
-        Payload::Config => &of.versions.configs,
-        Payload::Secret => &of.versions.secrets,
+    let versions = match stored.kind {
+        StoredKind::Config => &of.versions.configs,
+        StoredKind::Secret => &of.versions.secrets,
     };
     stored.stack == of.key.stack
         && !of.versions.scripts.contains(&stored.name)

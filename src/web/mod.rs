@@ -10,7 +10,7 @@ mod counts;
 mod hooks;
 mod metrics;
 mod page;
-mod places;
+mod permits;
 mod request;
 mod response;
 mod route;

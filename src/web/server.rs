@@ -1,7 +1,7 @@
 //! A small HTTP/1.1 server: one thread a connection, one request a connection, and limits on all of it.
 //!
 //! Own code on `httparse`, because no synchronous library keeps the limits: `oxhttp` bounds each read and not
-//! the whole head, so a client that sends a byte now and then holds a place for ever, and beyond its number of
+//! the whole head, so a client that sends a byte now and then holds a connection for ever, and beyond its number of
 //! connections it waits instead of refusing; `astra` has no time limits; `tiny_http` and `rouille` neither, and
 //! stand still. There is no keep-alive, no chunked body and no pipelining, so no two parties can disagree
 //! on where a request ends.
@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::places::{Kind, Place, Places};
+use super::permits::{Kind, Permit, Permits};
 use super::request::{Body, Head, Wire};
 use super::response::Response;
 use crate::fault::OrHint;
@@ -77,19 +77,19 @@ fn accept<F>(listener: &TcpListener, limits: Limits, answer: &Arc<F>)
 where
     F: Fn(&Head, &mut Body<'_>) -> Response + Send + Sync + 'static,
 {
-    let places = Places::new();
+    let permits = Permits::new();
     loop {
         let Ok((stream, peer)) = listener.accept() else {
             // Out of file descriptors, most likely: others will be closed.
             thread::sleep(Duration::from_millis(50));
             continue;
         };
-        let Some(place) = places.take(peer.ip(), &limits) else {
+        let Some(permit) = permits.take(peer.ip(), &limits) else {
             turn_away(&stream);
             continue;
         };
         let answer = Arc::clone(answer);
-        let serve = move || drop(serve(stream, place, limits, &*answer));
+        let serve = move || drop(serve(stream, permit, limits, &*answer));
         // Without a thread the connection is closed, and the client sees that.
         let _ = thread::Builder::new().name("web request".into()).spawn(serve);
     }
@@ -106,14 +106,14 @@ fn turn_away(stream: &TcpStream) {
     }
 }
 
-fn serve<F>(stream: TcpStream, place: Place, limits: Limits, answer: &F) -> io::Result<()>
+fn serve<F>(stream: TcpStream, permit: Permit, limits: Limits, answer: &F) -> io::Result<()>
 where
     F: Fn(&Head, &mut Body<'_>) -> Response,
 {
     stream.set_nodelay(true)?;
     let mut wire = Wire::new(stream);
-    let for_health_alone = place.kind == Kind::Health;
-    // Nobody may sit on the places that are for the health check.
+    let for_health_alone = permit.kind == Kind::Health;
+    // Nobody may sit on the permits that are for the health check.
     let patience = if for_health_alone { limits.head / 5 } else { limits.head };
     let (response, with_body) = match wire.head(patience) {
         Ok(Some(head)) if for_health_alone && head.path != "/healthz" => (busy(), true),
@@ -126,7 +126,7 @@ where
     };
     wire.write(&response.bytes(with_body), limits.body)?;
     // Given back before the client can see that it was answered, so that its next connection finds it.
-    let lingering = place.linger(&limits);
+    let lingering = permit.linger(&limits);
     wire.stream().shutdown(Shutdown::Write)?;
     if lingering.is_some() {
         wire.drain(LINGER, limits.bytes);

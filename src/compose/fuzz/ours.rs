@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::place::{Fixture, inherited};
 use super::tree::Tree;
 use crate::budget::{Budget, Limits};
-use crate::compose::{self, Ownership, Place, Unrenderable, Volumes, environment};
+use crate::compose::{self, ComposeFile, Ownership, Unrenderable, Volumes, environment};
 use crate::hash::Key;
 use crate::problem::Collector;
 use crate::stack::StackName;
@@ -55,10 +55,10 @@ pub fn read(fixture: &Fixture, name: &str) -> Result<Ours, Refused> {
 fn load(fixture: &Fixture, name: &str) -> Result<Ours, Refused> {
     let (file, path) = (fixture.folder().join(name), format!("stack/{name}"));
     let budget = Budget::new(Limits::default());
-    let place = Place { root: &fixture.root, file: &file, path: &path, budget: &budget };
+    let compose_file = ComposeFile { root: &fixture.root, file: &file, path: &path, budget: &budget };
     let inherited = inherited();
     let key = Key::from_hex(&"5a".repeat(32)).unwrap();
-    let rendered = compose::load(&StackName::known(STACK), place, &inherited, &Volumes::new(), &key);
+    let rendered = compose::load(&StackName::known(STACK), compose_file, &inherited, &Volumes::new(), &key);
     let rendered = rendered.map_err(|why| Refused::Told(told(&why)))?;
     let ownership = Ownership { repository: REPOSITORY.into(), commit: COMMIT.into() };
     let whole = |error: anyhow::Error| Refused::Told(format!("{error:#}"));
@@ -66,19 +66,19 @@ fn load(fixture: &Fixture, name: &str) -> Result<Ours, Refused> {
     Ok(Ours {
         text: rendered.text(&ownership).map_err(whole)?,
         copies: Arc::new(rendered.copies(fixture.top()).map_err(whole)?),
-        tree: effective(place, &inherited).ok_or_else(|| Refused::Told("is rendered and not read".into()))?,
+        tree: effective(compose_file, &inherited).ok_or_else(|| Refused::Told("is rendered and not read".into()))?,
         rotated: rotated
-            .map(|one| (format!("{}.{}", one.payload.section(), one.key), one.name.clone()))
+            .map(|one| (format!("{}.{}", one.kind.section(), one.key), one.name.clone()))
             .collect(),
         fingerprint: rendered.fingerprint,
     })
 }
 
 /// The tree that was checked.
-fn effective(place: Place<'_>, inherited: &BTreeMap<OsString, OsString>) -> Option<Tree> {
-    let tree = compose::read(place, &mut Collector::new(place.path))?;
-    let folder = place.file.parent()?;
-    let variables = compose::variables(place, folder, inherited).ok()?;
+fn effective(compose_file: ComposeFile<'_>, inherited: &BTreeMap<OsString, OsString>) -> Option<Tree> {
+    let tree = compose::read(compose_file, &mut Collector::new(compose_file.path))?;
+    let folder = compose_file.file.parent()?;
+    let variables = compose::variables(compose_file, folder, inherited).ok()?;
     Some(own(&*environment::interpolated(&tree.without_merges(), &variables).ok()?))
 }
 

@@ -309,11 +309,11 @@ fn is_entry(kind: &str, entry: &Tree) -> bool {
             known.contains(&text) || text.starts_with("x-") || (kind == "networks" && text == "ipam")
         })
     };
-    let is_payload = ["configs", "secrets"].contains(&kind);
-    (entry.is_null() && !is_payload)
+    let is_stored = ["configs", "secrets"].contains(&kind);
+    (entry.is_null() && !is_stored)
         || matches!(entry, Tree::Map(pairs) if pairs.iter().all(|(key, value)| is_known(key) && !value.is_null()))
             && entry.get("labels").is_none_or(is_pairs)
             && entry.get("name").is_none_or(is_text)
             && entry.get("file").is_none_or(is_text)
-            && (!is_payload || ["file", "external", "driver"].iter().any(|key| entry.get(key).is_some()))
+            && (!is_stored || ["file", "external", "driver"].iter().any(|key| entry.get(key).is_some()))
 }

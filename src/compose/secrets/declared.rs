@@ -5,7 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use crate::budget::Count;
-use crate::compose::{MOST_BYTES, Place};
+use crate::compose::{ComposeFile, MOST_BYTES};
 use crate::paths;
 use crate::problem::{Collector, Problem};
 use crate::yaml::{self, Node};
@@ -70,16 +70,16 @@ impl Entry {
     }
 }
 
-/// The entries beside the compose file at `place`, and all mistakes in them.
-pub fn read(place: Place<'_>, folder: &Path, compose: &Node) -> (Vec<Entry>, Vec<Problem>) {
+/// The entries beside the compose file, and all mistakes in them.
+pub fn read(compose_file: ComposeFile<'_>, folder: &Path, compose: &Node) -> (Vec<Entry>, Vec<Problem>) {
     if folder.join(FILE).symlink_metadata().is_err() {
         return (Vec::new(), Vec::new());
     }
-    let mut problems = Collector::new(Path::new(place.path).with_file_name(FILE).display().to_string());
+    let mut problems = Collector::new(Path::new(compose_file.path).with_file_name(FILE).display().to_string());
     let names = compose.get("services").map(|section| section.merged_pairs()).unwrap_or_default();
     let names: BTreeSet<_> = names.iter().filter_map(|(key, _)| key.text()).collect();
     let mut entries: Vec<Entry> = Vec::new();
-    for (index, item) in document(place, folder, &mut problems).iter().enumerate() {
+    for (index, item) in document(compose_file, folder, &mut problems).iter().enumerate() {
         let Some(entry) = entry(index, item, &names, &mut problems) else { continue };
         if let Some(same) = entries.iter().find(|known| known.env == entry.env && known.meets(&entry)) {
             let what = format!("`{}` is set twice in a service, first in line {}", entry.env, same.line);
@@ -90,12 +90,12 @@ pub fn read(place: Place<'_>, folder: &Path, compose: &Node) -> (Vec<Entry>, Vec
     (entries, problems.into_problems())
 }
 
-fn document(place: Place<'_>, folder: &Path, problems: &mut Collector) -> Vec<Rc<Node>> {
+fn document(compose_file: ComposeFile<'_>, folder: &Path, problems: &mut Collector) -> Vec<Rc<Node>> {
     let text =
-        paths::resolve_inside(place.root, folder, FILE).and_then(|path| paths::read_text(&path, MOST_BYTES));
+        paths::resolve_inside(compose_file.root, folder, FILE).and_then(|path| paths::read_text(&path, MOST_BYTES));
     let (line, what) = match text.map(|text| yaml::parse(&text)) {
         Ok(Ok(None)) => return Vec::new(),
-        Ok(Ok(Some(list))) => match (list.items(), place.budget.take(Count::Values, list.weight())) {
+        Ok(Ok(Some(list))) => match (list.items(), compose_file.budget.take(Count::Values, list.weight())) {
             (_, Err(exceeded)) => (0, exceeded.sentence()),
             (Some(items), _) => return items.to_vec(),
             (None, _) => (list.line, format!("must be a list of `secret` and `env`, not {}", list.what())),

@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command as Process;
 
 use crate::budget::{Budget, Limits};
-use crate::compose::{Ownership, Place, RenderedStack, Unrenderable, Volumes, load};
+use crate::compose::{ComposeFile, Ownership, RenderedStack, Unrenderable, Volumes, load};
 use crate::hash::Key;
 use crate::yaml;
 
@@ -19,9 +19,9 @@ fn try_load(compose: &str, secrets: &str) -> Result<RenderedStack, Unrenderable>
     fs::write(root.join("web/compose.yml"), compose).unwrap();
     fs::write(root.join("web/secrets.yaml"), secrets).unwrap();
     let (file, budget) = (root.join("web/compose.yml"), Budget::new(Limits::default()));
-    let place = Place { root: &root, file: &file, path: "web/compose.yml", budget: &budget };
+    let compose_file = ComposeFile { root: &root, file: &file, path: "web/compose.yml", budget: &budget };
     let environment = BTreeMap::from([("V".into(), "a 'b c'".into())]);
-    load(&StackName::known("web"), place, &environment, &Volumes::new(), &key())
+    load(&StackName::known("web"), compose_file, &environment, &Volumes::new(), &key())
 }
 
 fn rendered(compose: &str, secrets: &str) -> RenderedStack {

@@ -12,10 +12,10 @@ pub const NO_SOURCE: &str = "no watched repository has this address";
 
 /// The sources that a push concerns; `Err` says why there are none.
 pub fn sources<'a>(watched: &'a [Source], push: &Push) -> Result<Vec<&'a Source>, String> {
-    let pushed: BTreeSet<_> = push.repository.iter().filter_map(|url| Place::of(url)).collect();
+    let pushed: BTreeSet<_> = push.repository.iter().filter_map(|url| Location::of(url)).collect();
     let here: Vec<_> = watched
         .iter()
-        .filter(|source| Place::of(source.url()).is_some_and(|it| pushed.contains(&it)))
+        .filter(|source| Location::of(source.url()).is_some_and(|it| pushed.contains(&it)))
         .collect();
     if here.is_empty() {
         return Err(NO_SOURCE.to_owned());
@@ -52,12 +52,12 @@ fn is_same(image: &ImageRef, pushed: &PushedImage) -> bool {
 /// Where a repository lies, however it is reached: the host without port and user, and the path, both without
 /// case. Two repositories that only differ in those are told apart by git; here it costs one look too many.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct Location {
     host: String,
     path: String,
 }
 
-impl Place {
+impl Location {
     fn of(url: &str) -> Option<Self> {
         let (host, path) = match Parts::of(url) {
             Some(parts) => (parts.host, parts.path.to_owned()),

@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::server::Limits;
 
-/// All places there are, shared between who gives them and who holds them.
+/// All permits there are, shared between who gives them and who holds them.
 #[derive(Debug, Clone)]
-pub struct Places(Arc<Mutex<Taken>>);
+pub struct Permits(Arc<Mutex<Taken>>);
 
 #[derive(Debug, Default)]
 struct Taken {
@@ -18,7 +18,7 @@ struct Taken {
     clients: HashMap<IpAddr, usize>,
 }
 
-/// What a place is good for.
+/// What a permit is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Any request.
@@ -30,23 +30,23 @@ pub enum Kind {
     Lingering,
 }
 
-/// One place, given back when dropped.
+/// One permit, given back when dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct Permit {
     taken: Arc<Mutex<Taken>>,
     client: IpAddr,
     /// What it is good for.
     pub kind: Kind,
 }
 
-impl Places {
+impl Permits {
     /// None is taken.
     pub fn new() -> Self {
         Self(Arc::default())
     }
 
-    /// A place for a connection from `peer`, if there is one for it.
-    pub fn take(&self, peer: IpAddr, limits: &Limits) -> Option<Place> {
+    /// A permit for a connection from `peer`, if there is one for it.
+    pub fn take(&self, peer: IpAddr, limits: &Limits) -> Option<Permit> {
         let (client, local) = (client(peer), peer.to_canonical().is_loopback());
         let most = if local { limits.of_this_machine } else { limits.of_a_client };
         let mut taken = lock(&self.0);
@@ -62,12 +62,12 @@ impl Places {
             return None;
         };
         drop(taken);
-        Some(Place { taken: Arc::clone(&self.0), client, kind })
+        Some(Permit { taken: Arc::clone(&self.0), client, kind })
     }
 }
 
-impl Place {
-    /// Leaves the place to others; a client that was answered may linger, unless too many do.
+impl Permit {
+    /// Leaves the permit to others; a client that was answered may linger, unless too many do.
     pub fn linger(self, limits: &Limits) -> Option<Self> {
         let (taken, client) = (Arc::clone(&self.taken), self.client);
         drop(self);
@@ -81,7 +81,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut taken = lock(&self.taken);
         match self.kind {
@@ -116,13 +116,13 @@ fn lock(taken: &Mutex<Taken>) -> MutexGuard<'_, Taken> {
 mod tests {
     use super::*;
 
-    fn take(places: &Places, peer: &str, times: usize) -> Vec<Place> {
+    fn take(permits: &Permits, peer: &str, times: usize) -> Vec<Permit> {
         let limits = Limits::default();
-        (0..times).filter_map(|_| places.take(peer.parse().unwrap(), &limits)).collect()
+        (0..times).filter_map(|_| permits.take(peer.parse().unwrap(), &limits)).collect()
     }
 
-    fn kinds(places: &[Place]) -> [usize; 2] {
-        [Kind::Any, Kind::Health].map(|kind| places.iter().filter(|place| place.kind == kind).count())
+    fn kinds(permits: &[Permit]) -> [usize; 2] {
+        [Kind::Any, Kind::Health].map(|kind| permits.iter().filter(|permit| permit.kind == kind).count())
     }
 
     #[test]
@@ -135,39 +135,39 @@ mod tests {
             ("::1", "192.0.2.1", [48, 8]),
             ("::ffff:127.0.0.1", "192.0.2.1", [48, 8]),
         ] {
-            let places = Places::new();
-            let held = take(&places, peer, 200);
+            let permits = Permits::new();
+            let held = take(&permits, peer, 200);
             assert_eq!(kinds(&held), most, "{peer}");
-            assert_eq!(kinds(&take(&places, other, 200))[0], 16, "{peer}");
+            assert_eq!(kinds(&take(&permits, other, 200))[0], 16, "{peer}");
         }
-        let places = Places::new();
-        let held = [take(&places, "2001:db8::1", 10), take(&places, "2001:db8::ffff:1", 10)];
+        let permits = Permits::new();
+        let held = [take(&permits, "2001:db8::1", 10), take(&permits, "2001:db8::ffff:1", 10)];
         assert_eq!(held.map(|held| held.len()), [10, 6], "a /64 is one client");
-        let places = Places::new();
-        let held = [take(&places, "192.0.2.1", 10), take(&places, "::ffff:192.0.2.1", 10)];
+        let permits = Permits::new();
+        let held = [take(&permits, "192.0.2.1", 10), take(&permits, "::ffff:192.0.2.1", 10)];
         assert_eq!(held.map(|held| held.len()), [10, 6], "one address, however it is written");
     }
 
     #[test]
     fn all_places_are_given_and_come_back() {
-        let places = Places::new();
+        let permits = Permits::new();
         let peers = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5"];
-        let all = || peers.map(|peer| take(&places, peer, 16));
+        let all = || peers.map(|peer| take(&permits, peer, 16));
         let held = all();
         assert_eq!(held.each_ref().map(Vec::len), [16, 16, 16, 16, 0]);
-        assert_eq!(kinds(&take(&places, "127.0.0.1", 20)), [0, 8], "the health check gets through");
+        assert_eq!(kinds(&take(&permits, "127.0.0.1", 20)), [0, 8], "the health check gets through");
         drop(held);
         let limits = Limits::default();
         let lingering: Vec<_> =
-            all().into_iter().flatten().filter_map(|place| place.linger(&limits)).collect();
+            all().into_iter().flatten().filter_map(|permit| permit.linger(&limits)).collect();
         assert_eq!(lingering.len(), 64);
         let held = all();
-        assert_eq!(held.each_ref().map(Vec::len), [16, 16, 16, 16, 0], "who lingers holds no place");
+        assert_eq!(held.each_ref().map(Vec::len), [16, 16, 16, 16, 0], "who lingers holds no permit");
         assert!(
-            held.into_iter().flatten().all(|place| place.linger(&limits).is_none()),
+            held.into_iter().flatten().all(|permit| permit.linger(&limits).is_none()),
             "nor do they pile up"
         );
         drop(lingering);
-        assert!(lock(&places.0).clients.is_empty() && lock(&places.0).lingering == 0);
+        assert!(lock(&permits.0).clients.is_empty() && lock(&permits.0).lingering == 0);
     }
 }

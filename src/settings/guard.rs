@@ -1,4 +1,4 @@
-//! What the environment says about places: where bindings may lie, and what of DockerOps' own lies where.
+//! What the environment says about folders: where bindings may lie, and what of DockerOps' own lies where.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use crate::fault::fault;
 use crate::guard::{Guard, ROOTS};
 
 /// What DockerOps has of its own, beside what the environment names.
-pub struct Own<'a> {
+pub struct OwnPaths<'a> {
     /// The `SQLite` file.
     pub database: &'a Path,
     /// `HOME`.
@@ -20,7 +20,7 @@ pub struct Own<'a> {
 
 /// Keeps the database, the checkouts beside it and all credentials from repositories. `roots` is the value of
 /// `DOCKEROPS_BINDING_ROOTS`.
-pub fn guard(roots: Option<&str>, own: &Own<'_>, environment: &Environment) -> Result<Guard> {
+pub fn guard(roots: Option<&str>, own: &OwnPaths<'_>, environment: &Environment) -> Result<Guard> {
     let mut guard = Guard::new(roots.map_or_else(|| Ok(Vec::new()), folders)?);
     guard.keep_around(own.database, "the folder of DockerOps' database and checkouts");
     if let Some(home) = own.home {
@@ -92,7 +92,7 @@ mod tests {
         .map(|(name, file)| (name.into(), at(file).into()))
         .into();
         let (database, home, docker_config) = (at("state/db"), Some(at("home")), Some(at("docker")));
-        let own = Own { database: &database, home: &home, docker_config: &docker_config };
+        let own = OwnPaths { database: &database, home: &home, docker_config: &docker_config };
         let guard = guard(None, &own, &environment).unwrap();
         for name in ["state", "home/.ssh", "home", "docker", "git", "tokens", "hooks"] {
             assert!(guard.open(&at(name)).is_err(), "{name}");

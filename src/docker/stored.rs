@@ -8,13 +8,13 @@ use serde_json::Value;
 use super::command::{self, NAMESPACE};
 use super::{ANOTHER, Docker, garbage, parse_line, words};
 use crate::fault::OrHint;
-use crate::stack::{Payload, StackName};
+use crate::stack::{StackName, StoredKind};
 
 /// A config or secret of a stack; its content is not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// Which of both.
-    pub payload: Payload,
+    pub kind: StoredKind,
     /// Its id.
     pub id: String,
     /// Its name.
@@ -29,13 +29,13 @@ impl Docker {
     /// The configs and secrets of all stacks, each with the value of the label `mark`: two calls.
     pub fn stored(&self, mark: &str) -> Result<Vec<Stored>> {
         let mut all = Vec::new();
-        for payload in Payload::ALL {
-            let call = command::payload_ls(payload, mark);
+        for kind in StoredKind::ALL {
+            let call = command::stored_ls(kind, mark);
             let output = self.ask(&call)?;
             for line in output.stdout.lines() {
                 let read = parse_line::<[String; 4]>(line).with_context(|| garbage(&call, &output.stdout));
                 let [id, name, stack, mark] = read.or_hint(ANOTHER)?;
-                all.push(Stored { payload, id, name, stack: StackName::known(stack), mark });
+                all.push(Stored { kind, id, name, stack: StackName::known(stack), mark });
             }
         }
         Ok(all)
@@ -60,7 +60,7 @@ impl Docker {
 
     /// Removes one, never by force; `Err` holds docker's reason to keep it.
     pub fn remove_stored(&self, stored: &Stored) -> Result<Result<(), String>> {
-        let output = self.raw(&command::payload_rm(stored.payload, &stored.id), self.action, None, None)?;
+        let output = self.raw(&command::stored_rm(stored.kind, &stored.id), self.action, None, None)?;
         let said = output.stderr.to_lowercase();
         let gone = output.success || said.contains("no such") || said.contains("not found");
         Ok(if gone { Ok(()) } else { Err(words(&output)) })
