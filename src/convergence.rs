@@ -60,9 +60,9 @@ pub fn judge(service: &Service, tasks: &[&Task], watch: &mut Watch, now: Moment)
     if service.mode == Mode::Job {
         return job(service, tasks);
     }
-    let places = places(service, tasks);
+    let slots = slots(service, tasks);
     let filled: BTreeMap<_, _> =
-        places.iter().filter_map(|(place, tasks)| Some((*place, filling(service, tasks)?))).collect();
+        slots.iter().filter_map(|(slot, tasks)| Some((*slot, filling(service, tasks)?))).collect();
     let wanted = wanted(service, tasks, now);
     let enough = filled.len() as u64 >= wanted;
     let updating = service.update.as_ref().map(|update| update.state.as_str());
@@ -79,36 +79,36 @@ pub fn judge(service: &Service, tasks: &[&Task], watch: &mut Watch, now: Moment)
     if enough && !matches!(updating, Some("updating" | "rollback_started")) {
         // Swarm calls an update completed, too, when it learned too late of the task that ended: then as without its word.
         let trusted =
-            updating == Some("completed") && !places.values().flatten().any(|task| task.has_failed());
+            updating == Some("completed") && !slots.values().flatten().any(|task| task.has_failed());
         return if wanted == 0 || trusted {
             Progress::Done
         } else {
-            steady(service, wanted, &places, &filled, watch, now)
+            steady(service, wanted, &slots, &filled, watch, now)
         };
     }
     watch.steady = None;
-    if let Some(failed) = dead(service, &places, tasks, watch) {
+    if let Some(failed) = dead(service, &slots, tasks, watch) {
         return failed;
     }
     Progress::Waiting(sentence(service, wanted, filled.len(), tasks))
 }
 
 /// How many tasks there should be. Of a global service docker counts those that are to run just now: a node that
-/// refused its task a moment ago is one of its places all the same.
+/// refused its task a moment ago is one of its slots all the same.
 fn wanted(service: &Service, tasks: &[&Task], now: Moment) -> u64 {
     if service.mode != Mode::Global {
         return service.wanted;
     }
     let mut newest: BTreeMap<&str, &Task> = BTreeMap::new();
     for task in tasks {
-        newest.entry(&task.place).or_insert(task);
+        newest.entry(&task.slot).or_insert(task);
     }
     let lately = |task: &&&Task| {
         let age = task.since.and_then(|since| (now.wall - since).to_std().ok());
         task.has_failed() && age.is_none_or(|age| age < CLOCK_SLACK)
     };
-    let places = newest.values().filter(|task| !task.is_over() || lately(task)).count() as u64;
-    places.max(service.wanted)
+    let slots = newest.values().filter(|task| !task.is_over() || lately(task)).count() as u64;
+    slots.max(service.wanted)
 }
 
 impl Service {
@@ -151,19 +151,19 @@ fn job(service: &Service, tasks: &[&Task]) -> Progress {
     Progress::Waiting(format!("{done}/{wanted} completed{complaint}"))
 }
 
-/// The tasks of the new spec by the place they fill, newest first.
-fn places<'a>(service: &Service, tasks: &[&'a Task]) -> BTreeMap<&'a str, Vec<&'a Task>> {
+/// The tasks of the new spec by the slot they fill, newest first.
+fn slots<'a>(service: &Service, tasks: &[&'a Task]) -> BTreeMap<&'a str, Vec<&'a Task>> {
     let updated = service.update.as_ref().is_some_and(|update| update.state == "completed");
-    let mut places: BTreeMap<&str, Vec<&Task>> = BTreeMap::new();
+    let mut slots: BTreeMap<&str, Vec<&Task>> = BTreeMap::new();
     for task in tasks {
         if !service.has_previous || (updated && !task.is_over()) || task.runs(&service.template) {
-            places.entry(&task.place).or_default().push(task);
+            slots.entry(&task.slot).or_default().push(task);
         }
     }
-    places
+    slots
 }
 
-/// The task that makes a place count as filled: one that runs, or one that did its work and is not to be
+/// The task that makes a slot count as filled: one that runs, or one that did its work and is not to be
 /// started again.
 fn filling<'a>(service: &Service, tasks: &[&'a Task]) -> Option<&'a Task> {
     let running = tasks.iter().find(|task| task.state == "running" && task.desired == "running");
@@ -178,7 +178,7 @@ fn filling<'a>(service: &Service, tasks: &[&'a Task]) -> Option<&'a Task> {
 fn steady(
     service: &Service,
     wanted: u64,
-    places: &BTreeMap<&str, Vec<&Task>>,
+    slots: &BTreeMap<&str, Vec<&Task>>,
     filled: &BTreeMap<&str, &Task>,
     watch: &mut Watch,
     now: Moment,
@@ -201,23 +201,23 @@ fn steady(
     }
     let what = format!("{}/{wanted} tasks run, watching them stay up", filled.len());
     // One that died before may do so again: at the deadline it is not given the benefit of the doubt.
-    let died = places.values().flatten().filter(|task| task.has_failed()).find_map(|task| task.complaint());
+    let died = slots.values().flatten().filter(|task| task.has_failed()).find_map(|task| task.complaint());
     match died {
         Some(complaint) => Progress::Waiting(format!("{what}, last error: {complaint}")),
         None => Progress::Steadying(what),
     }
 }
 
-/// A place whose newest task is over without a successor stays empty for ever. Seen twice, since Swarm
+/// A slot whose newest task is over without a successor stays empty for ever. Seen twice, since Swarm
 /// may be about to make one.
 fn dead(
     service: &Service,
-    places: &BTreeMap<&str, Vec<&Task>>,
+    slots: &BTreeMap<&str, Vec<&Task>>,
     tasks: &[&Task],
     watch: &mut Watch,
 ) -> Option<Progress> {
     let over = |tasks: &Vec<&Task>| tasks.first().is_some_and(|task| task.is_over() && task.has_failed());
-    let stuck = service.restart != Restart::Any && places.values().any(over);
+    let stuck = service.restart != Restart::Any && slots.values().any(over);
     watch.dead_looks = if stuck { watch.dead_looks.saturating_add(1) } else { 0 };
     (watch.dead_looks >= 2).then(|| Progress::Failed {
         why: because("its task failed and is not to be restarted", tasks),
@@ -358,9 +358,9 @@ mod tests {
     #[test]
     fn a_node_that_refuses_its_task_of_a_global_service_is_one_of_its_places() {
         let mut refused = task("a", "rejected", "shutdown", "1", "No such image");
-        (refused.place, refused.since) = ("node2".into(), Some(Utc::now()));
+        (refused.slot, refused.since) = ("node2".into(), Some(Utc::now()));
         let mut runs = task("b", "running", "running", "1", "");
-        runs.place = "node1".into();
+        runs.slot = "node1".into();
         let mut case = Case { service: service("1/1", None, "any", "1"), tasks: vec![runs, refused] };
         case.service.mode = Mode::Global;
         let (mut watch, begun) = (Watch::default(), Instant::now());

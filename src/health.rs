@@ -4,7 +4,7 @@
 //! Out: a verdict a stack. What a hand scaled or removed counts as missing: the wish is Git's, not the Swarm's.
 
 mod look;
-mod places;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::docker::Swarm;
 use crate::docker::service::{Mode, Service};
 use crate::state::{AppliedService, Motion, StackRow, StackStatus};
-use places::Places;
+use slots::Slots;
 
 pub use look::{Look, look};
 pub use words::ago;
@@ -138,16 +138,16 @@ fn service(row: &StackRow, applied: Option<&AppliedService>, live: &Service, loo
         let why = (running < wanted).then(|| words::short(live, running, wanted, &words::Cause::default()));
         return ServiceVerdict { running, wanted, why, ..ServiceVerdict::default() };
     };
-    let places = Places::of(live, lines, look);
+    let slots = Slots::of(live, lines, look);
     let (running, wanted) = match live.mode {
-        Mode::Job => places.of_a_job(),
-        Mode::Global => places.of_a_global(),
-        Mode::Replicated => places.of_replicas(wanted.unwrap_or(live.wanted)),
+        Mode::Job => slots.of_a_job(),
+        Mode::Global => slots.of_a_global(),
+        Mode::Replicated => slots.of_replicas(wanted.unwrap_or(live.wanted)),
     };
-    let restarts = places.restarts(since_converged(row, look));
+    let restarts = slots.restarts(since_converged(row, look));
     let (count, last_restart) = (restarts.count, restarts.last);
     let is_short = running < wanted;
-    let blamed = if is_short { places.blamed() } else { restarts.shaken };
+    let blamed = if is_short { slots.blamed() } else { restarts.shaken };
     let cause = words::Cause { blamed, look: Some(look), count, last: last_restart };
     let why = if is_short {
         Some(words::short(live, running, wanted, &cause))

@@ -232,7 +232,8 @@ pub fn load(
 ) -> Result<RenderedStack, Unrenderable> {
     let mut problems = Collector::new(compose_file.path);
     let tree = read(compose_file, &mut problems);
-    let folder = compose_file.root.join(compose_file.path).parent().unwrap_or(compose_file.root).to_path_buf();
+    let folder =
+        compose_file.root.join(compose_file.path).parent().unwrap_or(compose_file.root).to_path_buf();
     let variables = variables(compose_file, &folder, inherited);
     let Some(tree) = tree else {
         let mut problems = problems.into_problems();

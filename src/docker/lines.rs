@@ -18,8 +18,8 @@ pub struct Line {
     pub id: String,
     /// Its service's id.
     pub service: String,
-    /// Which of the service's places it fills: a slot, or a node's id for global services.
-    pub place: String,
+    /// Its slot, Swarm's word: a number, or a node's id for global services.
+    pub slot: String,
     /// The id of its node, empty while it has none.
     pub node: String,
     /// Where Swarm wants it: `running`, `ready`, `shutdown`, `remove`, …
@@ -87,7 +87,7 @@ struct ToldNode {
 }
 
 impl Docker {
-    /// The tasks of the services `ids`, old ones included, the newest of each place first: one call, none for no
+    /// The tasks of the services `ids`, old ones included, the newest of each slot first: one call, none for no
     /// service. Services that are gone meanwhile have none.
     pub fn task_lines(&self, ids: &[&str]) -> Result<Vec<Line>> {
         if ids.is_empty() {
@@ -124,13 +124,13 @@ fn nodes(text: &str) -> Result<BTreeMap<String, Node>> {
 
 fn line(told: ToldTask) -> Line {
     // Unresolved it is `<service id>.<slot or node id>`.
-    let (service, place) = told.name.rsplit_once('.').unwrap_or((&told.name, ""));
+    let (service, slot) = told.name.rsplit_once('.').unwrap_or((&told.name, ""));
     let (state, age) = told.current.split_once(' ').unwrap_or((&told.current, ""));
     let error = told.error.trim();
     let unquoted = error.strip_prefix('"').and_then(|error| error.strip_suffix('"'));
     Line {
         service: service.to_owned(),
-        place: place.to_owned(),
+        slot: slot.to_owned(),
         node: told.node,
         desired: told.desired.to_lowercase(),
         state: state.to_lowercase(),
@@ -178,11 +178,11 @@ mod tests {
         );
         let lines = read(text).unwrap();
         let first = &lines[0];
-        assert_eq!((&*first.id, &*first.service, &*first.place, &*first.node), ("a", "s1", "2", "n1"));
+        assert_eq!((&*first.id, &*first.service, &*first.slot, &*first.node), ("a", "s1", "2", "n1"));
         assert!(first.runs() && !first.is_over() && first.error.is_empty());
         assert_eq!(first.age, Some(Duration::from_secs(300)));
         assert!(lines[1].has_failed() && lines[1].is_over());
-        assert_eq!((&*lines[1].place, &*lines[1].error), ("n7", "task: non-zero exit (1)"));
+        assert_eq!((&*lines[1].slot, &*lines[1].error), ("n7", "task: non-zero exit (1)"));
         assert_eq!((&*lines[2].state, lines[2].age, &*lines[2].node), ("new", None, ""));
         assert_eq!(read("").unwrap(), []);
         assert!(read("Cannot connect").is_err());

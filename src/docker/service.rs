@@ -103,16 +103,16 @@ impl Service {
         let own = || tasks.iter().filter(|task| task.service == self.id);
         let running =
             own().filter(|task| task.state == "running" && task.desired == "running").count() as u64;
-        let places = || own().filter(|task| !task.is_over()).map(|task| &task.place).collect::<BTreeSet<_>>();
+        let slots = || own().filter(|task| !task.is_over()).map(|task| &task.slot).collect::<BTreeSet<_>>();
         if self.mode == Mode::Job {
             let this_run = || own().filter(|task| task.iteration == self.iteration);
             let done = this_run().filter(|task| task.state == "complete").count() as u64;
             let wanted = self.completions.unwrap_or_else(|| {
-                this_run().map(|task| &task.place).collect::<BTreeSet<_>>().len().max(1) as u64
+                this_run().map(|task| &task.slot).collect::<BTreeSet<_>>().len().max(1) as u64
             });
             self.completed = Some((done, wanted));
         }
-        self.wanted = self.replicas.unwrap_or_else(|| places().len() as u64);
+        self.wanted = self.replicas.unwrap_or_else(|| slots().len() as u64);
         self.running = running;
     }
 

@@ -13,8 +13,8 @@ pub struct Task {
     pub id: String,
     /// Its service's id.
     pub service: String,
-    /// Which of the service's places it fills: a slot, or a node for global services.
-    pub place: String,
+    /// Its slot, Swarm's word: a number, or a node for global services.
+    pub slot: String,
     /// The name of its node, empty while it has none.
     pub node: String,
     /// Where it is: `running`, `complete`, `failed`, `rejected`, `pending`, …
@@ -57,7 +57,7 @@ fn task(mut value: Value, nodes: &BTreeMap<String, String>) -> Result<Task> {
     let slot = value["Slot"].as_u64().filter(|slot| *slot > 0).map(|slot| slot.to_string());
     Ok(Task {
         service: text(&value["ServiceID"]),
-        place: slot.unwrap_or_else(|| text(&value["NodeID"])),
+        slot: slot.unwrap_or_else(|| text(&value["NodeID"])),
         node: nodes.get(&id).cloned().unwrap_or_default(),
         state: text(&value["Status"]["State"]),
         desired: text(&value["DesiredState"]),

@@ -13,7 +13,7 @@ use crate::state::{Motion, StackRow, StackStatus};
 /// The tasks of the services that were asked for, at one moment.
 #[derive(Debug)]
 pub struct Look {
-    /// By the id of their service, the newest of each place first.
+    /// By the id of their service, the newest of each slot first.
     tasks: BTreeMap<String, Vec<Line>>,
     /// By id; none unless something is wrong.
     nodes: BTreeMap<String, Node>,

@@ -32,14 +32,14 @@ fn global(restart: &str) -> Value {
     spec
 }
 
-/// `place node desired current [error]`
+/// `slot node desired current [error]`
 fn task(told: &str) -> String {
     let (told, error) = told.split_once(" ! ").unwrap_or((told, ""));
     let mut words = told.splitn(4, ' ');
     let mut next = || words.next().unwrap();
-    let (place, node, desired, current) = (next(), next(), next(), next());
+    let (slot, node, desired, current) = (next(), next(), next(), next());
     let node = if node == "-" { "" } else { node };
-    json!({"ID": told, "Name": format!("s.{place}"), "Node": node, "DesiredState": desired,
+    json!({"ID": told, "Name": format!("s.{slot}"), "Node": node, "DesiredState": desired,
         "CurrentState": current, "Error": error})
     .to_string()
 }
@@ -121,7 +121,7 @@ impl Case {
 
 const FAILED: &str = "task: non-zero exit (1)";
 
-/// Tasks of one place, newest first, the older ones failed that many seconds ago.
+/// Tasks of one slot, newest first, the older ones failed that many seconds ago.
 fn loops(newest: &str, failed: &[u64]) -> Vec<String> {
     let old = failed.iter().map(|age| format!("1 node2 Shutdown Failed {age} seconds ago ! {FAILED}"));
     [newest.to_owned()].into_iter().chain(old).collect()

@@ -45,7 +45,7 @@ impl Cause<'_> {
     /// Which task, which node, how often, in parentheses.
     fn details(&self, service: &Service) -> String {
         let mut parts = Vec::new();
-        let slot = self.blamed.map(|blamed| &*blamed.place).filter(|slot| slot.parse::<u64>().is_ok());
+        let slot = self.blamed.map(|blamed| &*blamed.slot).filter(|slot| slot.parse::<u64>().is_ok());
         match (slot, self.node()) {
             (Some(slot), Some(node)) => parts.push(format!("`{}.{slot}` on `{node}`", service.name)),
             (Some(slot), None) => parts.push(format!("`{}.{slot}`", service.name)),

@@ -66,7 +66,8 @@ fn load(fixture: &Fixture, name: &str) -> Result<Ours, Refused> {
     Ok(Ours {
         text: rendered.text(&ownership).map_err(whole)?,
         copies: Arc::new(rendered.copies(fixture.top()).map_err(whole)?),
-        tree: effective(compose_file, &inherited).ok_or_else(|| Refused::Told("is rendered and not read".into()))?,
+        tree: effective(compose_file, &inherited)
+            .ok_or_else(|| Refused::Told("is rendered and not read".into()))?,
         rotated: rotated
             .map(|one| (format!("{}.{}", one.kind.section(), one.key), one.name.clone()))
             .collect(),

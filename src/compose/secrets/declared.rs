@@ -75,7 +75,8 @@ pub fn read(compose_file: ComposeFile<'_>, folder: &Path, compose: &Node) -> (Ve
     if folder.join(FILE).symlink_metadata().is_err() {
         return (Vec::new(), Vec::new());
     }
-    let mut problems = Collector::new(Path::new(compose_file.path).with_file_name(FILE).display().to_string());
+    let mut problems =
+        Collector::new(Path::new(compose_file.path).with_file_name(FILE).display().to_string());
     let names = compose.get("services").map(|section| section.merged_pairs()).unwrap_or_default();
     let names: BTreeSet<_> = names.iter().filter_map(|(key, _)| key.text()).collect();
     let mut entries: Vec<Entry> = Vec::new();
@@ -91,8 +92,8 @@ pub fn read(compose_file: ComposeFile<'_>, folder: &Path, compose: &Node) -> (Ve
 }
 
 fn document(compose_file: ComposeFile<'_>, folder: &Path, problems: &mut Collector) -> Vec<Rc<Node>> {
-    let text =
-        paths::resolve_inside(compose_file.root, folder, FILE).and_then(|path| paths::read_text(&path, MOST_BYTES));
+    let text = paths::resolve_inside(compose_file.root, folder, FILE)
+        .and_then(|path| paths::read_text(&path, MOST_BYTES));
     let (line, what) = match text.map(|text| yaml::parse(&text)) {
         Ok(Ok(None)) => return Vec::new(),
         Ok(Ok(Some(list))) => match (list.items(), compose_file.budget.take(Count::Values, list.weight())) {

@@ -124,7 +124,7 @@ impl SimTask {
         Task {
             id: format!("t{}", self.id),
             service: service.to_owned(),
-            place: self.slot.to_string(),
+            slot: self.slot.to_string(),
             node: self.node.map(|node| format!("node{node}")).unwrap_or_default(),
             state: self.state.to_owned(),
             desired: self.desired.to_owned(),

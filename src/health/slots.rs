@@ -1,4 +1,4 @@
-//! A service's tasks by the place they fill: which are filled, which are not and why, which do not keep.
+//! A service's tasks by the slot they fill: which are filled, which are not and why, which do not keep.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use crate::docker::service::{Mode, Restart, Service};
 /// The clocks of nodes, and docker's whole seconds, may be off by so much.
 const SLACK: Duration = Duration::from_secs(2);
 
-/// The tasks of each place, newest first; never none.
-pub struct Places<'a> {
+/// The tasks of each slot, newest first; never none.
+pub struct Slots<'a> {
     service: &'a Service,
-    places: BTreeMap<&'a str, Vec<&'a Line>>,
+    slots: BTreeMap<&'a str, Vec<&'a Line>>,
 }
 
-/// What the history of all places tells.
+/// What the history of all slots tells.
 pub struct Restarts<'a> {
     /// How often a task was replaced because it had failed.
     pub count: u64,
@@ -26,22 +26,22 @@ pub struct Restarts<'a> {
     pub shaken: Option<&'a Line>,
 }
 
-impl<'a> Places<'a> {
+impl<'a> Slots<'a> {
     /// Of a service. Of a global one only where Swarm places it; of others not what is being removed.
     pub fn of(service: &'a Service, lines: &'a [Line], look: &Look) -> Self {
-        let mut places: BTreeMap<&str, Vec<&Line>> = BTreeMap::new();
+        let mut slots: BTreeMap<&str, Vec<&Line>> = BTreeMap::new();
         for line in lines.iter().filter(|line| line.desired != "remove") {
-            places.entry(&line.place).or_default().push(line);
+            slots.entry(&line.slot).or_default().push(line);
         }
-        let mut places = Self { service, places };
+        let mut slots = Self { service, slots };
         if service.mode == Mode::Global {
-            let Self { places: all, .. } = &places;
-            let kept = |(place, tasks): (&&'a str, &Vec<&'a Line>)| {
-                places.is_placed(place, tasks, look).then(|| (*place, tasks.clone()))
+            let Self { slots: all, .. } = &slots;
+            let kept = |(slot, tasks): (&&'a str, &Vec<&'a Line>)| {
+                slots.is_placed(slot, tasks, look).then(|| (*slot, tasks.clone()))
             };
-            places = Self { service, places: all.iter().filter_map(kept).collect() };
+            slots = Self { service, slots: all.iter().filter_map(kept).collect() };
         }
-        places
+        slots
     }
 
     /// Whether Swarm wants the task of a global service on that node, as far as its last tasks tell.
@@ -76,16 +76,16 @@ impl<'a> Places<'a> {
     }
 
     fn unfilled(&self) -> impl Iterator<Item = &Vec<&'a Line>> {
-        self.places.values().filter(|tasks| !self.is_filled(tasks))
+        self.slots.values().filter(|tasks| !self.is_filled(tasks))
     }
 
     fn filled(&self) -> u64 {
-        count(self.places.values().filter(|tasks| self.is_filled(tasks)))
+        count(self.slots.values().filter(|tasks| self.is_filled(tasks)))
     }
 
-    /// Places that run and are to, of a global service.
+    /// Slots that run and are to, of a global service.
     pub fn of_a_global(&self) -> (u64, u64) {
-        (self.filled(), count(self.places.values()))
+        (self.filled(), count(self.slots.values()))
     }
 
     /// Likewise of a replicated one of which Git wants so many.
@@ -95,19 +95,19 @@ impl<'a> Places<'a> {
             return (filled, wanted);
         }
         // Of tasks that are to end the history may forget those that did.
-        let forgotten = self.service.wanted.saturating_sub(count(self.places.values()));
+        let forgotten = self.service.wanted.saturating_sub(count(self.slots.values()));
         (filled + forgotten, wanted)
     }
 
     /// Tasks of a job that completed, or are at it, and those that should.
     pub fn of_a_job(&self) -> (u64, u64) {
         let (done, wanted) = self.service.completed.unwrap_or((0, 1));
-        let at_it = self.places.values().filter(|tasks| !tasks[0].is_over() && tasks[0].error.is_empty());
+        let at_it = self.slots.values().filter(|tasks| !tasks[0].is_over() && tasks[0].error.is_empty());
         let at_it = count(at_it.filter(|tasks| !tasks.iter().any(|task| task.has_failed())));
         ((done + at_it).min(wanted.max(done)), wanted)
     }
 
-    /// The task that tells best why a place is not filled: the last one with an error, or what is under way.
+    /// The task that tells best why a slot is not filled: the last one with an error, or what is under way.
     pub fn blamed(&self) -> Option<&'a Line> {
         let told = |tasks: &Vec<&'a Line>| tasks.iter().find(|task| !task.error.is_empty()).copied();
         let failed = |tasks: &Vec<&'a Line>| tasks.iter().find(|task| self.has_ended(task)).copied();
@@ -132,7 +132,7 @@ impl<'a> Places<'a> {
             converged.is_none_or(|converged| line.age.is_none_or(|age| age + slack < converged))
         };
         let steady = self.service.monitor.max(STEADY);
-        for tasks in self.places.values() {
+        for tasks in self.slots.values() {
             for pair in tasks.windows(2) {
                 let (task, before) = (pair[0], pair[1]);
                 if !self.has_ended(before) || !after(before, Duration::ZERO) {
@@ -150,6 +150,6 @@ impl<'a> Places<'a> {
     }
 }
 
-fn count(places: impl Iterator) -> u64 {
-    u64::try_from(places.count()).unwrap_or(u64::MAX)
+fn count(slots: impl Iterator) -> u64 {
+    u64::try_from(slots.count()).unwrap_or(u64::MAX)
 }
