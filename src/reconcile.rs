@@ -14,6 +14,7 @@ mod command;
 mod contain;
 mod door;
 mod fetch;
+mod first;
 mod giving;
 mod health;
 mod images;
@@ -161,7 +162,7 @@ impl Reconciler {
                     self.deploy(session, key, *resolve, edited, &apply.reason, swarm)
                 }
                 How::Roll(rolls) => self.roll(session, key, rolls, apply),
-                How::Adopt | How::Judge => self.adopt(session, key, &apply.reason),
+                How::Adopt | How::Judge => self.adopt(session, key, &apply.reason, swarm),
             },
         };
         match done.contained()? {

@@ -41,7 +41,9 @@ impl RenderedStack {
 fn environment_of(node: &Node) -> Option<BTreeSet<String>> {
     if let Some(items) = node.items() {
         let lines: BTreeSet<_> = items.iter().filter_map(|item| item.text()).map(str::to_owned).collect();
-        return (lines.len() == items.len() && lines.iter().all(|line| line.contains('='))).then_some(lines);
+        // Of one that is set twice docker takes the last.
+        let names: BTreeSet<_> = lines.iter().filter_map(|line| Some(line.split_once('=')?.0)).collect();
+        return (names.len() == items.len()).then_some(lines);
     }
     let line = |(name, value): &(Rc<Node>, Rc<Node>)| {
         // Other numbers docker may write in other digits.

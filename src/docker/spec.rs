@@ -30,7 +30,7 @@ pub fn summarise(spec: &Value) -> Summary {
             summary.insert(name.to_owned(), short_hash(&value));
         }
     };
-    for (key, value) in parts(container).filter(|(key, _)| *key != "Image") {
+    for (key, value) in parts(container).filter(|(key, _)| !["Image", "Env"].contains(key)) {
         add(word(key), value);
     }
     // Not ForceUpdate: `docker service update --force` is a restart, no edit, and deploys keep it.
@@ -49,7 +49,19 @@ pub fn summarise(spec: &Value) -> Summary {
         }
         add(if key == "Labels" { "service labels" } else { word(key) }, &value);
     }
+    let lines: BTreeSet<_> =
+        container["Env"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if let Some(environment) = environment(&lines) {
+        summary.insert(word("Env").into(), environment);
+    }
     summary
+}
+
+/// The part of an environment, `NAME=value`, in whatever order; `None` where there is none.
+pub fn environment<L: AsRef<str>>(lines: &BTreeSet<L>) -> Option<String> {
+    // As docker/cli writes them (`sortStrings` in `convert.Service`).
+    let lines: Vec<_> = lines.iter().map(|line| Value::from(line.as_ref())).collect();
+    (!lines.is_empty()).then(|| short_hash(&Value::Array(lines)))
 }
 
 fn parts(value: &Value) -> impl Iterator<Item = (&str, &Value)> {

@@ -2,17 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
 use super::decision::{Apply, Blocked, Decision, How, Remove, Until};
 use super::facts::{Dependency, Facts, Handover, Tried};
 use super::owners::{is_of, owner, somebody_elses};
 use super::task::{Desired, DesiredStack, Images, Task};
+use super::wanted::{as_wanted, wanted};
 use crate::compose::{self, RenderedStack};
 use crate::docker::Roll;
 use crate::docker::command::ResolveImage;
 use crate::docker::service::Service;
-use crate::docker::spec::IMAGE_LABEL;
+use crate::docker::spec::{IMAGE_LABEL, differences};
 use crate::drift;
 use crate::fault::with_hint;
 use crate::image::ImageRef;
@@ -322,21 +321,10 @@ fn image_edited(service: &Service) -> bool {
 
 /// What a hand edited since it was deployed, as far as the compose file tells: labels do not.
 fn edited(rendered: &RenderedStack, live: &[&Service]) -> Option<String> {
-    rendered.services.iter().find_map(|service| {
-        let name = rendered.name.scope(&service.name);
-        let live = live.iter().find(|live| live.name == name)?;
-        let declared = rendered.declared(&service.name);
-        let replicas = live.summary.get("replicas");
-        if let (Some(wanted), Some(has)) = (declared.replicas, replicas)
-            && *has != wanted.to_string()
-        {
-            return Some(format!("`{name}` by hand: scaled from {wanted} to {has}"));
-        }
-        let has = live.template["ContainerSpec"]["Env"].as_array();
-        let has: BTreeSet<_> = has.into_iter().flatten().filter_map(Value::as_str).collect();
-        let wanted = declared.environment?;
-        (!has.iter().copied().eq(wanted.iter().map(String::as_str)))
-            .then(|| format!("`{name}` by hand: `environment` edited"))
+    wanted(rendered).iter().find_map(|(name, parts)| {
+        let live = live.iter().find(|live| live.name == *name)?;
+        let differences = differences(&as_wanted(parts, &live.summary), &live.summary);
+        (!differences.is_empty()).then(|| format!("`{name}` by hand: {}", differences.join(", ")))
     })
 }
 

@@ -11,6 +11,7 @@ mod owners;
 mod task;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 pub use decide::{decide, own_stays};
 pub use decision::{Apply, Blocked, Decision, How, Remove, Until};
@@ -18,3 +19,4 @@ pub use facts::{Dependency, Facts, Handover, Objections, Tried};
 pub use makers::{Maker, claim as claim_image};
 pub use owners::{Claims, Evidence, claim, claims, evidence, is_of, owner, release, take};
 pub use task::{Desired, DesiredStack, Images, Task};
+pub use wanted::{as_wanted, wanted};

@@ -143,6 +143,7 @@ fn motion(hash: &str) -> Motion {
         drift: DriftPolicy::Correct,
         depends_on: Vec::new(),
         services: BTreeMap::new(),
+        wanted: BTreeMap::new(),
         specs: BTreeMap::new(),
         versions: crate::state::Versions::default(),
         text: String::new(),

@@ -10,18 +10,27 @@ use super::giving::{AT_ONCE, Giving, patience};
 use super::images::Pulled;
 use super::memory::Given;
 use super::source::{Content, WatchedSource};
-use super::{Key, Reconciler, Session};
+use super::{Key, Reconciler, Session, first};
 use crate::compose::{Ownership, RenderedStack};
 use crate::docker::command::ResolveImage;
 use crate::docker::{Roll, Swarm};
 use crate::drift::{self, Drift};
-use crate::plan::{Apply, Blocked, Decision, DesiredStack, Tried, Until};
+use crate::plan::{self, Apply, Blocked, Decision, DesiredStack, Tried, Until};
 use crate::report::Subject;
 use crate::stack::StoredKind;
 use crate::state::{self, AppliedService, GivenHow, Motion, Record, StackStatus, Versions};
 
 /// Behind what is not tried again by itself.
 const HELD: &str = " (held until the repository changes, or `reconcile --force`)";
+
+/// By what a stack is in motion.
+enum By<'a> {
+    Deploy,
+    /// These images of these services.
+    Roll(BTreeMap<String, String>),
+    /// It was there, as it was seen.
+    Sight(&'a Swarm),
+}
 
 impl Reconciler {
     /// The source of a stack; it is there as long as decisions about it are.
@@ -75,7 +84,7 @@ impl Reconciler {
         match session.door.deploy(&complete, &ownership, resolve, &session.places.checkouts, patience)? {
             Giving::Done(result) => {
                 result?;
-                self.set_in_motion(session, key, &rendered, GivenHow::Deploy, reason, BTreeMap::new())
+                self.set_in_motion(session, key, &rendered, By::Deploy, reason)
             }
             Giving::Running(call) => {
                 self.goes_on(session, key, Given { call, rendered, reason: reason.to_owned() })
@@ -95,7 +104,7 @@ impl Reconciler {
         match result.contained()? {
             // Its source may be watched no more.
             Ok(()) if self.source(key).is_ok() => {
-                self.set_in_motion(session, key, rendered, GivenHow::Deploy, reason, BTreeMap::new())
+                self.set_in_motion(session, key, rendered, By::Deploy, reason)
             }
             Ok(()) => Ok(()),
             Err(why) => self.fail(session, key, &why, false),
@@ -127,15 +136,15 @@ impl Reconciler {
             session.door.roll(roll, command.as_deref())?;
         }
         let images = rolls.iter().map(|roll| (roll.service.clone(), roll.image.to_string())).collect();
-        self.set_in_motion(session, key, &rendered, GivenHow::Roll, &apply.reason, images)
+        self.set_in_motion(session, key, &rendered, By::Roll(images), &apply.reason)
     }
 
-    /// What runs already is only looked at.
-    pub fn adopt(&mut self, session: &Session<'_>, key: &Key, reason: &str) -> Result<()> {
+    /// What runs already is only looked at; what a hand edits from now on is drift.
+    pub fn adopt(&mut self, session: &Session<'_>, key: &Key, reason: &str, swarm: &Swarm) -> Result<()> {
         self.copy_bindings(session, key)?;
         let rendered = self.rendered(key)?;
         self.attempted(key);
-        self.set_in_motion(session, key, &rendered, GivenHow::Adopt, reason, BTreeMap::new())
+        self.set_in_motion(session, key, &rendered, By::Sight(swarm), reason)
     }
 
     /// A wish to deploy it by force is met by trying.
@@ -151,9 +160,8 @@ impl Reconciler {
         session: &Session<'_>,
         key: &Key,
         rendered: &RenderedStack,
-        how: GivenHow,
+        by: By<'_>,
         reason: &str,
-        rolls: BTreeMap<String, String>,
     ) -> Result<()> {
         let source = self.source(key)?;
         let Some((row, desired)) = source.row.as_ref().zip(source.desired(&key.stack)) else { return Ok(()) };
@@ -162,7 +170,12 @@ impl Reconciler {
             rotated.map(|rotated| (rotated.name.clone(), rotated.plain.clone())).collect()
         };
         let image = |service: &crate::compose::Service| service.image.as_ref().map(ToString::to_string);
-        let given = state::Given {
+        let (how, wanted) = match &by {
+            By::Deploy => (GivenHow::Deploy, plan::wanted(rendered)),
+            By::Roll(_) => (GivenHow::Roll, BTreeMap::new()),
+            By::Sight(_) => (GivenHow::Adopt, BTreeMap::new()),
+        };
+        let mut given = state::Given {
             how,
             reason: reason.to_owned(),
             commit: source.commit().unwrap_or_default().to_owned(),
@@ -174,6 +187,7 @@ impl Reconciler {
                 .iter()
                 .map(|service| (rendered.name.scope(&service.name), image(service)))
                 .collect(),
+            wanted,
             specs: BTreeMap::new(),
             versions: Versions {
                 configs: of(StoredKind::Config),
@@ -182,6 +196,10 @@ impl Reconciler {
             },
             text: rendered.shown(),
         };
+        if let By::Sight(swarm) = by {
+            given.specs = first::specs(&given, &key.stack, swarm);
+        }
+        let rolls = if let By::Roll(rolls) = by { rolls } else { BTreeMap::new() };
         let motion = Motion {
             repository_id: row.id,
             name: key.stack.clone(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::contain::ends_the_run;
+use super::first::{applied, is_edited};
 use super::look::MOST_BLIND_LOOKS;
 use super::memory::{Converged, Ended};
 use super::session::Selection;
@@ -98,31 +99,6 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Notes the specs of what docker was given at the first look at all of it.
-    fn first_seen(
-        &mut self,
-        session: &Session<'_>,
-        key: &Key,
-        mut given: Given,
-        swarm: &Swarm,
-    ) -> Result<Given> {
-        let live: BTreeMap<_, _> =
-            swarm.of_stack(&key.stack).map(|live| (live.name.clone(), live.summary.clone())).collect();
-        let is_whole = given.services.keys().all(|name| live.contains_key(name));
-        if !given.specs.is_empty() || !is_whole {
-            return Ok(given);
-        }
-        given.specs = live;
-        let Some(source) = self.sources.iter_mut().find(|source| source.id == key.source) else {
-            return Ok(given);
-        };
-        if let Some(motion) = source.motions.iter_mut().find(|motion| motion.name == key.stack) {
-            motion.given = Some(given.clone());
-            session.state.note_motion(motion)?;
-        }
-        Ok(given)
-    }
-
     /// What docker was given is not what is there: somebody removed or replaced it meanwhile. It is given again, once
     /// a run.
     fn put_back(&mut self, session: &Session<'_>, key: &Key, why: &str) -> Result<()> {
@@ -169,9 +145,7 @@ impl Reconciler {
         given: &Given,
         live: &[Service],
     ) -> Result<()> {
-        let is_edited =
-            |live: &Service| given.specs.get(&live.name).is_some_and(|spec| *spec != live.summary);
-        let edited = live.iter().any(is_edited);
+        let edited = is_edited(given, live);
         // It is put back once a run: who edits it again and again is not fought.
         if edited && !self.memory.told.insert((key.clone(), EDITED.to_owned())) {
             return self.did_not(session, key, motion, given, EDITED, false);
@@ -445,15 +419,4 @@ fn rolled(row: Option<&StackRow>, rolls: &[Roll], live: &[Service]) -> BTreeMap<
         }
     }
     services
-}
-
-fn applied(given: &Given, live: &[Service]) -> BTreeMap<String, AppliedService> {
-    let service = |(name, image): (&String, &Option<String>)| {
-        // What a hand edited since it was given is drift.
-        let seen = given.specs.get(name).filter(|_| !live.is_empty()).cloned();
-        let now = || live.iter().find(|live| live.name == *name).map(|live| live.summary.clone());
-        let spec = seen.or_else(now).unwrap_or_default();
-        (name.clone(), AppliedService { image: image.clone(), spec })
-    };
-    given.services.iter().map(service).collect()
 }

@@ -47,7 +47,10 @@ pub struct Given {
     pub depends_on: Vec<StackName>,
     /// Its services by full name, each with the image it was asked to run.
     pub services: BTreeMap<String, Option<String>>,
-    /// Their specs as they were at the first look, so that what a hand edited since shows; none before that.
+    /// What was asked of them, in those parts of their specs that tell.
+    #[serde(default)]
+    pub wanted: BTreeMap<String, BTreeMap<String, Option<String>>>,
+    /// Their specs as they were at the first look, less what a hand had edited by then; none before that.
     #[serde(default)]
     pub specs: BTreeMap<String, BTreeMap<String, String>>,
     /// Its configs and secrets that have a content in their name, and its scripts.
@@ -155,6 +158,7 @@ mod tests {
             drift: DriftPolicy::Report,
             depends_on: vec![StackName::known("db")],
             services: BTreeMap::from([("web_app".to_owned(), Some("app:1".to_owned()))]),
+            wanted: BTreeMap::new(),
             specs: BTreeMap::new(),
             versions: Versions { configs: vec![("a-1".into(), "a".into())], ..Versions::default() },
             text: "services: {}".into(),

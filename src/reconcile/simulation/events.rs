@@ -4,7 +4,6 @@ use super::play::Play;
 use super::rules::{CONVERGES, ENDS, IDLE};
 use super::spec::{Behaviour, Commit, OnFailure};
 use super::story::{Change, Event, SOURCES, STACKS, entry};
-use super::swarm::Hand;
 use super::world::World;
 use crate::rng::Rng;
 use crate::stack::DriftPolicy;
@@ -19,8 +18,6 @@ impl Play<'_> {
     pub fn world_event(&mut self, event: &Event) {
         match event {
             Event::Push(source, change) => return self.push(*source, change),
-            // Known: an environment edited while a deploy is in motion is taken for what was deployed.
-            Event::Hand(stack, Hand::Env) if self.is_in_motion(stack) => return,
             Event::Lose(controller) => {
                 self.forget_asked(*controller);
                 let mut world = self.world.borrow_mut();

@@ -60,9 +60,11 @@ fn a_command_beside_a_run_that_waits_keeps_that_run_from_nothing_it_is_asked_for
 
 #[test]
 fn what_a_hand_edits_while_it_is_deployed_is_drift() {
-    for hand in [Hand::Scale, Hand::Image] {
+    for hand in [Hand::Scale, Hand::Image, Hand::Env] {
         let events = vec![Event::Ask(0), Event::Turns(0, 1, 500), Event::Hand("web", hand)];
         holds(&["web"], events);
+        let before_the_first_look = vec![Event::Ask(0), Event::Hand("web", hand)];
+        holds(&["web"], before_the_first_look);
     }
 }
 

@@ -188,12 +188,6 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Whether docker was given the stack, and nobody saw what came of it.
-    pub fn is_in_motion(&self, stack: &str) -> bool {
-        let motions = self.stage.states.iter().flat_map(|state| state.motions().unwrap());
-        motions.into_iter().any(|motion| motion.name.as_str() == stack)
-    }
-
     /// Whether a stack of the source is held.
     pub fn has_held(&self, source: usize) -> bool {
         let world = self.world.borrow();

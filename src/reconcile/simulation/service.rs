@@ -1,6 +1,6 @@
 //! A service of the simulated Swarm: its tasks, its rolling update, what becomes of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::task::SimTask;
 use crate::compose::{FINGERPRINT, REPOSITORY};
 use crate::docker::command::NAMESPACE;
 use crate::docker::service::{Mode, Restart, Service, Update};
-use crate::docker::spec::IMAGE_LABEL;
+use crate::docker::spec::{IMAGE_LABEL, environment};
 use crate::stack::StackName;
 
 /// So long Swarm watches a new task.
@@ -48,8 +48,12 @@ pub struct Live {
 }
 
 fn template(spec: &Spec) -> Rc<Value> {
-    let container = json!({"Image": image(spec.image), "Env": [format!("V={}", spec.env)]});
+    let container = json!({"Image": image(spec.image), "Env": [variable(spec)]});
     Rc::new(json!({ "ContainerSpec": container }))
+}
+
+fn variable(spec: &Spec) -> String {
+    format!("V={}", spec.env)
 }
 
 impl Live {
@@ -235,7 +239,7 @@ impl Live {
         let summary = [
             ("image", image(self.spec.image)),
             ("replicas", self.spec.replicas.to_string()),
-            ("environment", self.spec.env.to_string()),
+            ("environment", environment(&BTreeSet::from([variable(&self.spec)])).unwrap()),
             ("service labels", format!("{owner} {fingerprint} {commit} {noted:?}")),
         ];
         let update = |state: &str| Update { state: state.to_owned(), message: "as it is".to_owned() };

@@ -1,0 +1,67 @@
+//! What docker was given, as the first look at it shows: what is not as it was asked for, a hand edited meanwhile.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use super::{Key, Reconciler, Session};
+use crate::docker::Swarm;
+use crate::docker::service::Service;
+use crate::plan;
+use crate::stack::StackName;
+use crate::state::{AppliedService, Given};
+
+impl Reconciler {
+    /// Notes the specs of what docker was given at the first look at all of it.
+    pub fn first_seen(
+        &mut self,
+        session: &Session<'_>,
+        key: &Key,
+        mut given: Given,
+        swarm: &Swarm,
+    ) -> Result<Given> {
+        if !given.specs.is_empty() {
+            return Ok(given);
+        }
+        given.specs = specs(&given, &key.stack, swarm);
+        if given.specs.is_empty() {
+            return Ok(given);
+        }
+        let Some(source) = self.sources.iter_mut().find(|source| source.id == key.source) else {
+            return Ok(given);
+        };
+        if let Some(motion) = source.motions.iter_mut().find(|motion| motion.name == key.stack) {
+            motion.given = Some(given.clone());
+            session.state.note_motion(motion)?;
+        }
+        Ok(given)
+    }
+}
+
+/// The specs of all that was given, as they were before anybody edited them; none where some of it is not there yet.
+pub fn specs(given: &Given, stack: &StackName, swarm: &Swarm) -> BTreeMap<String, BTreeMap<String, String>> {
+    let spec = |live: &Service| match given.wanted.get(&live.name) {
+        Some(parts) => plan::as_wanted(parts, &live.summary),
+        None => live.summary.clone(),
+    };
+    let specs: BTreeMap<_, _> = swarm.of_stack(stack).map(|live| (live.name.clone(), spec(live))).collect();
+    let is_whole = given.services.keys().all(|name| specs.contains_key(name));
+    if is_whole { specs } else { BTreeMap::new() }
+}
+
+/// Whether a hand edited any of it since.
+pub fn is_edited(given: &Given, live: &[Service]) -> bool {
+    live.iter().any(|live| given.specs.get(&live.name).is_some_and(|spec| *spec != live.summary))
+}
+
+/// What is recorded of the services that were given; of what did not converge the images alone.
+pub fn applied(given: &Given, live: &[Service]) -> BTreeMap<String, AppliedService> {
+    let service = |(name, image): (&String, &Option<String>)| {
+        // What a hand edited since it was given is drift.
+        let seen = given.specs.get(name).filter(|_| !live.is_empty()).cloned();
+        let now = || live.iter().find(|live| live.name == *name).map(|live| live.summary.clone());
+        let spec = seen.or_else(now).unwrap_or_default();
+        (name.clone(), AppliedService { image: image.clone(), spec })
+    };
+    given.services.iter().map(service).collect()
+}
