@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::docker::Swarm;
 use crate::docker::service::{Mode, Service};
-use crate::state::{AppliedService, Motion, StackRow, StackStatus};
+use crate::state::{AppliedService, LastWords, Motion, StackRow, StackStatus};
 use slots::Slots;
 
 pub use look::{Look, look};
@@ -70,6 +70,8 @@ pub struct ServiceVerdict {
     pub error: Option<String>,
     /// Why it is not well, for people.
     pub why: Option<String>,
+    /// The id of the task that failed and is to blame.
+    pub failed: Option<String>,
 }
 
 impl Verdict {
@@ -78,10 +80,13 @@ impl Verdict {
         self.health == Health::Degraded
     }
 
-    /// Why it is degraded, for people.
-    pub fn why(&self) -> Option<String> {
-        let whys: Vec<_> = self.services.values().filter_map(|service| service.why.as_deref()).collect();
-        (self.is_degraded() && !whys.is_empty()).then(|| whys.join("; "))
+    /// Why it is degraded, for people; below it what tasks of its services said last.
+    pub fn why(&self, words: &BTreeMap<String, LastWords>) -> Option<String> {
+        let troubled = || self.services.iter().filter(|(_, service)| service.why.is_some());
+        let whys: Vec<_> = troubled().filter_map(|(_, service)| service.why.as_deref()).collect();
+        let words: String =
+            troubled().filter_map(|(name, _)| words.get(name)).map(|words| &*words.text).collect();
+        (self.is_degraded() && !whys.is_empty()).then(|| whys.join("; ") + &words)
     }
 
     /// The services that are not well: what changes only when there is news.
@@ -155,7 +160,8 @@ fn service(row: &StackRow, applied: Option<&AppliedService>, live: &Service, loo
         blamed.map(|_| words::unsteady(live, running, wanted, &cause))
     };
     let error = cause.complaint();
-    ServiceVerdict { running, wanted, restarts: count, last_restart, error, why }
+    let failed = blamed.filter(|task| task.is_over() || task.has_failed()).map(|task| task.id.clone());
+    ServiceVerdict { running, wanted, restarts: count, last_restart, error, why, failed }
 }
 
 /// How long ago the stack converged; `None` where nobody knows.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::support::scene::{App, Scene, compose};
+use crate::support::wait_for;
 
 #[test]
 fn a_crash_loop_tells_its_last_lines_at_once_in_the_error_in_the_event_and_on_the_page() {
@@ -34,6 +35,28 @@ fn a_crash_loop_tells_its_last_lines_at_once_in_the_error_in_the_event_and_on_th
     let ops = scene.ops.that_listens().env("DOCKEROPS_DEPLOY_TIMEOUT", "2");
     let site = ops.site();
     site.get(&format!("/?stack={stack}")).is(200).has("| line 50");
+}
+
+#[test]
+fn what_fails_long_after_it_was_deployed_tells_its_last_lines_in_the_event_in_status_and_on_the_page() {
+    let Some(scene) = Scene::new() else { return };
+    let app = scene.on().shell("sleep 8; echo no room on $$(hostname) | cut -c1-10; exit 7");
+    let stack = scene.stack("tired", &app.update("monitor: 1s").deploy("restart_policy: {delay: 1s}"));
+    scene.watch().success().stdout_has("1 deployed");
+    let words = format!("\n  the last lines of `{stack}_app`:\n    | no room on\n");
+    wait_for("its last lines", 40, || {
+        let said = scene.reconcile();
+        said.stdout.contains("degraded  ") && said.stdout.contains(&words)
+    });
+    let asked = scene.docker.calls_with("service logs").len();
+    assert!((1..=4).contains(&asked), "{asked} times");
+    let why = scene.status(&stack)["why"].to_string();
+    assert!(why.contains("non-zero exit (7)") && why.contains("    | no room on"), "{why}");
+    let query = "SELECT message FROM events WHERE event = 'degraded' AND stack = ?1";
+    let event: String = scene.ops.db().query_row(query, [&stack], |row| row.get(0)).unwrap();
+    assert!(event.contains("    | no room on"), "{event}");
+    let ops = scene.ops.that_listens();
+    ops.site().get(&format!("/?stack={stack}")).is(200).has("| no room on");
 }
 
 #[test]

@@ -3,11 +3,12 @@
 //! Only ever its own, a few lines, and made plain: a container may write anything. Where they cannot be had there
 //! are none; that is no error.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::task::Task;
+use super::task::{self, Task};
 use super::{Docker, command};
 use crate::plain;
 use crate::redact::without_credentials;
@@ -38,6 +39,13 @@ impl Docker {
             text += &told(&format!("the health check of `{service}`"), &lines(&last_check(&health)));
         }
         text
+    }
+
+    /// Likewise of one that is known by its id.
+    pub fn last_words_of(&self, service: &str, id: &str) -> String {
+        let inspected = self.inspect(&command::task_inspect(&[id]));
+        let tasks = inspected.and_then(|tasks| task::read(tasks, &BTreeMap::new())).unwrap_or_default();
+        tasks.first().map(|task| self.last_words(service, task)).unwrap_or_default()
     }
 
     /// All that a call says, if it says it in time.

@@ -107,7 +107,7 @@ impl Case {
     #[track_caller]
     fn is_healthy(&self, counts: (u64, u64)) {
         let verdict = self.verdict();
-        assert_eq!((verdict.health, verdict.why()), (Health::Healthy, None));
+        assert_eq!((verdict.health, verdict.why(&BTreeMap::new())), (Health::Healthy, None));
         let service = &verdict.services["web_app"];
         assert_eq!((service.running, service.wanted), counts);
     }
@@ -115,7 +115,7 @@ impl Case {
     #[track_caller]
     fn says(&self, why: &str) {
         let verdict = self.verdict();
-        assert_eq!((verdict.health, verdict.why().as_deref()), (Health::Degraded, Some(why)));
+        assert_eq!((verdict.health, verdict.why(&BTreeMap::new()).as_deref()), (Health::Degraded, Some(why)));
     }
 }
 
@@ -148,16 +148,16 @@ fn what_a_hand_scaled_or_removed_is_missing() {
     Case::new(replicated("any", 0), &[]).says("`web_app` runs 0 of 3: scaled by hand to 0");
     let gone = |case: &Case| judge(&case.row(StackStatus::Deployed), &[], &Swarm::default(), &Look::none());
     let removed = gone(&Case::new(replicated("any", 3), &[]));
-    assert_eq!(removed.why().unwrap(), "`web_app` runs 0 of 3: it was removed by hand");
+    assert_eq!(removed.why(&BTreeMap::new()).unwrap(), "`web_app` runs 0 of 3: it was removed by hand");
     let removed = gone(&Case::new(global("any"), &[]).global());
-    assert_eq!(removed.why().unwrap(), "`web_app` runs 0 of 1: it was removed by hand");
+    assert_eq!(removed.why(&BTreeMap::new()).unwrap(), "`web_app` runs 0 of 1: it was removed by hand");
 }
 
 #[test]
 fn without_the_tasks_what_docker_counts_decides() {
     let case = Case::new(replicated("any", 1), &[]).counting("1/1");
     let verdict = judge(&case.row(StackStatus::Deployed), &[], &case.swarm(), &Look::none());
-    assert_eq!(verdict.why().unwrap(), "`web_app` runs 1 of 3: scaled by hand to 1");
+    assert_eq!(verdict.why(&BTreeMap::new()).unwrap(), "`web_app` runs 1 of 3: scaled by hand to 1");
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn what_is_deploying_failed_or_stopped_is_told_as_such() {
     let case = Case::new(replicated("any", 3), &[]);
     let health = |status, motions: &[Motion]| {
         let verdict = judge(&case.row(status), motions, &case.swarm(), &case.look());
-        assert_eq!(verdict.why(), None);
+        assert_eq!(verdict.why(&BTreeMap::new()), None);
         verdict.health
     };
     assert_eq!(health(StackStatus::Error, &[]), Health::Error);

@@ -61,6 +61,8 @@ pub trait Door: fmt::Debug {
     fn health(&self, swarm: &Swarm, stacks: &[(&StackRow, &[Motion])]) -> Result<Look>;
     /// The last words of a task; empty where there are none.
     fn last_words(&self, service: &str, task: &Task) -> String;
+    /// Likewise of one that is known by its id.
+    fn last_words_of(&self, service: &str, task: &str) -> String;
     /// Configs, secrets or networks by name: whose each is.
     fn holders(&self, kind: ObjectKind) -> Result<Holders>;
     /// The secrets that exist.
@@ -162,6 +164,10 @@ impl Door for World {
 
     fn last_words(&self, service: &str, task: &Task) -> String {
         self.docker.last_words(service, task)
+    }
+
+    fn last_words_of(&self, service: &str, task: &str) -> String {
+        self.docker.last_words_of(service, task)
     }
 
     fn holders(&self, kind: ObjectKind) -> Result<Holders> {

@@ -278,7 +278,7 @@ fn stack(known: &Watched, row: &StackRow, work: &[Work], swarm: &Swarm, look: &L
         commit: row.commit.clone(),
         error: row.error.as_deref().filter(|_| !moves).map(told),
         health: verdict.health,
-        why: verdict.why().as_deref().map(told),
+        why: verdict.why(&row.words).as_deref().map(told),
         degraded_since: row.degraded.clone().filter(|_| verdict.is_degraded()),
         held: row.held && !moves,
         drift_policy: row.drift.as_str(),

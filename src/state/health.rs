@@ -1,7 +1,10 @@
 //! When stacks converged, and which are degraded since when: so that a run tells when that begins and ends.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use rusqlite::{Connection, params};
+use serde::{Deserialize, Serialize};
 
 use super::{StackRow, StackStatus, State, now};
 use crate::source::SourceUrl;
@@ -12,7 +15,7 @@ pub fn note(connection: &Connection, stack: i64, status: StackStatus) -> rusqlit
     match status {
         StackStatus::Deployed => connection.execute(
             "INSERT INTO stack_health (stack_id, converged) VALUES (?1, ?2)
-             ON CONFLICT(stack_id) DO UPDATE SET converged = ?2",
+             ON CONFLICT(stack_id) DO UPDATE SET converged = ?2, words = NULL",
             params![stack, now()],
         )?,
         StackStatus::Stopped => {
@@ -21,6 +24,15 @@ pub fn note(connection: &Connection, stack: i64, status: StackStatus) -> rusqlit
         StackStatus::Error => 0,
     };
     Ok(())
+}
+
+/// What a task that failed said last, as lines that go on below an error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastWords {
+    /// The task's id.
+    pub task: String,
+    /// Empty where there is nothing, or it could not be had.
+    pub text: String,
 }
 
 impl State {
@@ -45,10 +57,22 @@ impl State {
         Ok(())
     }
 
+    /// Notes what the failed tasks of a degraded stack said last, by service.
+    pub fn note_last_words(&self, stack: &StackRow, words: &BTreeMap<String, LastWords>) -> Result<()> {
+        let text = serde_json::to_string(words)?;
+        self.connection
+            .execute("UPDATE stack_health SET words = ?2 WHERE stack_id = ?1", params![stack.id, text])
+            .with_context(|| format!("cannot note what the tasks of `{}` said", stack.name))?;
+        Ok(())
+    }
+
     /// Notes that a stack is degraded no more.
     pub fn note_recovered(&self, stack: &StackRow) -> Result<()> {
         self.connection
-            .execute("UPDATE stack_health SET degraded = NULL WHERE stack_id = ?1", params![stack.id])
+            .execute(
+                "UPDATE stack_health SET degraded = NULL, words = NULL WHERE stack_id = ?1",
+                params![stack.id],
+            )
             .with_context(|| format!("cannot note that the stack `{}` recovered", stack.name))?;
         Ok(())
     }
@@ -69,8 +93,16 @@ mod tests {
         record(StackStatus::Deployed);
         assert!(row().converged.is_some());
         state.note_degraded(&row()).unwrap();
+        let words = BTreeMap::from([(
+            "web_app".to_owned(),
+            LastWords { task: "x".into(), text: "no such host".into() },
+        )]);
+        state.note_last_words(&row(), &words).unwrap();
         record(StackStatus::Error);
+        assert_eq!(row().words, words);
+        // Another version has said nothing so far.
         record(StackStatus::Deployed);
+        assert_eq!(row().words, BTreeMap::new());
         assert!(row().degraded.is_some() && row().converged.is_some());
         state.note_recovered(&row()).unwrap();
         assert!(row().degraded.is_none() && row().converged.is_some());

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::fault::fault;
 
-const MIGRATIONS: [&str; 14] = [
+const MIGRATIONS: [&str; 15] = [
     // The older release's tables, which it made without a version.
     "CREATE TABLE IF NOT EXISTS images (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -124,6 +124,8 @@ const MIGRATIONS: [&str; 14] = [
         since INTEGER NOT NULL,
         PRIMARY KEY (run, kind, image)
     );",
+    // A JSON object: by service, which task failed and what it said last.
+    "ALTER TABLE stack_health ADD COLUMN words TEXT;",
 ];
 
 fn version(connection: &Connection) -> Result<usize> {

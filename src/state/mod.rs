@@ -30,6 +30,7 @@ use crate::fault::{OrHint, fault, hint_of};
 pub use bindings::{BindingFile, BindingRow};
 pub use builds::BuildRow;
 pub use events::{Event, EventRow, Level};
+pub use health::LastWords;
 pub use images::ImageRow;
 pub use motions::{Given, GivenHow, Motion, Versions};
 pub use sources::SourceRow;

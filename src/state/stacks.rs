@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use rusqlite::params;
 
-use super::{State, health};
+use super::{LastWords, State, health};
 use crate::plain;
 use crate::source::SourceUrl;
 use crate::stack::{DriftPolicy, StackName};
@@ -79,6 +79,8 @@ pub struct StackRow {
     pub converged: Option<String>,
     /// Since when it is degraded, as the last run found it.
     pub degraded: Option<String>,
+    /// By service, what the task that failed last said.
+    pub words: BTreeMap<String, LastWords>,
 }
 
 /// What is to be written about a stack, after the fact.
@@ -127,6 +129,7 @@ impl StackRow {
             services: BTreeMap::new(),
             converged: None,
             degraded: None,
+            words: BTreeMap::new(),
         }
     }
 }
@@ -156,6 +159,11 @@ fn names(text: &str) -> Vec<StackName> {
     serde_json::from_str::<Vec<String>>(text).unwrap_or_default().into_iter().map(StackName::known).collect()
 }
 
+/// Likewise.
+fn last_words(text: &str) -> BTreeMap<String, LastWords> {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
 /// What came of it is known.
 const FORGET_ATTEMPT: &str = "DELETE FROM attempts WHERE name = ?1
      AND repository_id = (SELECT id FROM repository_cache WHERE url = ?2)";
@@ -165,7 +173,7 @@ impl State {
     pub fn stacks(&self) -> Result<Vec<StackRow>> {
         let mut query = self.connection.prepare_cached(
             "SELECT s.id, s.name, s.repository_url, s.compose_path, s.hash, s.status, t.commit_id, t.drift, t.error,
-                    coalesce(t.held, 0), coalesce(t.depends_on, '[]'), h.converged, h.degraded
+                    coalesce(t.held, 0), coalesce(t.depends_on, '[]'), h.converged, h.degraded, h.words
              FROM stacks s LEFT JOIN stack_states t ON t.stack_id = s.id
              LEFT JOIN stack_health h ON h.stack_id = s.id ORDER BY s.name, s.repository_url",
         )?;
@@ -186,6 +194,7 @@ impl State {
                 services: BTreeMap::new(),
                 converged: row.get(11)?,
                 degraded: row.get(12)?,
+                words: row.get::<_, Option<String>>(13)?.map(|words| last_words(&words)).unwrap_or_default(),
             })
         })?;
         let mut stacks = rows.collect::<rusqlite::Result<Vec<_>>>().context("cannot read the stacks")?;

@@ -218,6 +218,10 @@ impl Door for SimDoor<'_> {
         String::new()
     }
 
+    fn last_words_of(&self, _: &str, _: &str) -> String {
+        String::new()
+    }
+
     fn holders(&self, _: ObjectKind) -> Result<Holders> {
         self.asks(Holders::default)
     }
