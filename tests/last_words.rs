@@ -10,7 +10,8 @@ use crate::support::wait_for;
 #[test]
 fn a_crash_loop_tells_its_last_lines_at_once_in_the_error_in_the_event_and_on_the_page() {
     let Some(scene) = Scene::new() else { return };
-    let script = "for i in $$(seq 50); do echo line $$i; done; printf '\\033[31mno such \\342\\200\\256host\\n' >&2; exit 7";
+    // docker reads both streams for itself: without the second they may come in any order.
+    let script = "for i in $$(seq 50); do echo line $$i; done; sleep 1; printf '\\033[31mno such \\342\\200\\256host\\n' >&2; exit 7";
     let stack = scene.stack("crash", &scene.on().shell(script));
     let scene = scene.timeout(14);
     scene.repo.commit("first");
