@@ -24,10 +24,10 @@ pub struct Watch {
     dead_looks: u8,
     /// The tasks that had failed when the wait began, and whether a later one was told of.
     died_before: Option<BTreeSet<String>>,
-    told_death: bool,
+    reported_death: bool,
     /// Why a task finds no node, since when, and what was told of that.
     unplaced: Option<(Instant, String)>,
-    told_unplaced: Option<String>,
+    reported_unplaced: Option<String>,
 }
 
 /// How far a service is.
@@ -184,9 +184,9 @@ fn steady(
     now: Moment,
 ) -> Progress {
     let ids: BTreeSet<String> = filled.values().map(|task| task.id.clone()).collect();
-    let settled = service.monitor + CLOCK_SLACK;
+    let steady = service.monitor + CLOCK_SLACK;
     let long_ago = |task: &&Task| {
-        task.since.is_some_and(|since| (now.wall - since).to_std().is_ok_and(|age| age > settled))
+        task.since.is_some_and(|since| (now.wall - since).to_std().is_ok_and(|age| age > steady))
     };
     if filled.values().all(|task| long_ago(task) || task.state == "complete") {
         return Progress::Done;

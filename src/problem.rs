@@ -41,7 +41,7 @@ impl fmt::Display for Problem {
 /// All mistakes found; at least one. The first are told, the others counted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Problems {
-    told: Vec<Problem>,
+    first: Vec<Problem>,
     more: usize,
     /// Whether they are one stack's, and stop that stack alone.
     of_a_stack: bool,
@@ -63,21 +63,21 @@ impl Problems {
     pub fn of_stack(problems: impl IntoIterator<Item = Problem>, room: &mut Room) -> Self {
         let mut all = Self { of_a_stack: true, ..Self::default() };
         all.extend(problems);
-        let fits = all.told.len().min(room.0.max(1));
-        all.more += all.told.len() - fits;
-        all.told.truncate(fits);
+        let fits = all.first.len().min(room.0.max(1));
+        all.more += all.first.len() - fits;
+        all.first.truncate(fits);
         room.0 = room.0.saturating_sub(fits);
         all
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.told.is_empty()
+        self.first.is_empty()
     }
 
     /// Adds those of a stack to those of its source.
     pub fn absorb(&mut self, others: &Self) {
-        self.extend(others.told.iter().cloned());
+        self.extend(others.first.iter().cloned());
         self.more += others.more;
     }
 }
@@ -86,8 +86,8 @@ impl Extend<Problem> for Problems {
     fn extend<T: IntoIterator<Item = Problem>>(&mut self, problems: T) {
         for mut problem in problems {
             self.more += std::mem::take(&mut problem.more);
-            if self.told.len() < TOLD {
-                self.told.push(problem);
+            if self.first.len() < TOLD {
+                self.first.push(problem);
             } else {
                 self.more += 1;
             }
@@ -97,13 +97,13 @@ impl Extend<Problem> for Problems {
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let ([only], 0) = (self.told.as_slice(), self.more) {
+        if let ([only], 0) = (self.first.as_slice(), self.more) {
             return only.fmt(f);
         }
-        let count = self.told.len() + self.more;
+        let count = self.first.len() + self.more;
         let radius = if self.of_a_stack { "" } else { ", nothing was deployed" };
         write!(f, "{count} mistakes{radius}:")?;
-        for problem in &self.told {
+        for problem in &self.first {
             write!(f, "\n  {problem}")?;
         }
         if self.more > 0 {
@@ -217,12 +217,12 @@ mod tests {
         let mut room = Room::default();
         let stacks: Vec<_> =
             (0..1000).map(|_| Problems::of_stack(of_a_file("a.yml", 60), &mut room)).collect();
-        assert_eq!(stacks[0].told.len(), 50);
+        assert_eq!(stacks[0].first.len(), 50);
         let first = stacks[0].to_string();
         assert!(first.starts_with("60 mistakes:\n  a.yml:1: ") && first.ends_with("and 10 more"), "{first}");
-        assert!(stacks.iter().all(|stack| stack.told.len() + stack.more == 60));
+        assert!(stacks.iter().all(|stack| stack.first.len() + stack.more == 60));
         assert_eq!(stacks[999].to_string(), "60 mistakes:\n  a.yml:1: `key`: is wrong\n  and 59 more");
-        assert!(stacks.iter().map(|stack| stack.told.len()).sum::<usize>() <= 1500);
+        assert!(stacks.iter().map(|stack| stack.first.len()).sum::<usize>() <= 1500);
         let mut all = Problems::default();
         for stack in &stacks {
             all.absorb(stack);

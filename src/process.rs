@@ -92,9 +92,9 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Runs `call` to its end, and gives every line to `told` as soon as it is whole, those of its standard output
+/// Runs `call` to its end, and gives every line to `on_line` as soon as it is whole, those of its standard output
 /// and its standard error as they come. Whether it exited with 0.
-pub fn hear(call: &Call, told: &mut dyn FnMut(&str)) -> Result<bool, Failure> {
+pub fn hear(call: &Call, on_line: &mut dyn FnMut(&str)) -> Result<bool, Failure> {
     let (mut child, _ours) = start(call)?;
     let (sender, lines) = mpsc::channel();
     let pipes: [Option<Box<dyn Read + Send>>; 2] = [
@@ -116,10 +116,10 @@ pub fn hear(call: &Call, told: &mut dyn FnMut(&str)) -> Result<bool, Failure> {
         });
     }
     drop(sender);
-    let success = wait(&mut child, call.limit, &mut || lines.try_iter().for_each(|line| told(&line)));
+    let success = wait(&mut child, call.limit, &mut || lines.try_iter().for_each(|line| on_line(&line)));
     let until = Instant::now() + LAST_WORDS;
     while let Ok(line) = lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
-        told(&line);
+        on_line(&line);
     }
     success
 }
@@ -152,7 +152,7 @@ fn start(call: &Call) -> Result<(Child, Ours), Failure> {
 
 /// Runs `call` to its end and tells each line of its standard output when it comes. Ended at once, without
 /// grace, when `stop` is set or a signal comes: only for what may be cut off anywhere.
-pub fn follow(call: &Call, stop: &AtomicBool, told: &mut dyn FnMut(&str)) -> Result<Output, Failure> {
+pub fn follow(call: &Call, stop: &AtomicBool, on_line: &mut dyn FnMut(&str)) -> Result<Output, Failure> {
     let (mut child, _ours) = start(call)?;
     let (sender, lines) = mpsc::channel();
     let stdout = child.stdout.take();
@@ -172,7 +172,7 @@ pub fn follow(call: &Call, stop: &AtomicBool, told: &mut dyn FnMut(&str)) -> Res
         let mut all_said = false;
         match lines.recv_timeout(TICK) {
             Ok(line) => {
-                told(line.trim_end());
+                on_line(line.trim_end());
                 stdout += &line;
                 stdout.push('\n');
             }
@@ -367,15 +367,15 @@ mod tests {
             input: None,
             limit: Duration::from_secs(9),
         };
-        let mut told = Vec::new();
-        assert!(!hear(&call, &mut |line| told.push(line.to_owned())).unwrap());
-        told[..2].sort_unstable();
-        assert_eq!(told, ["one", "two", "three", "four"]);
+        let mut lines = Vec::new();
+        assert!(!hear(&call, &mut |line| lines.push(line.to_owned())).unwrap());
+        lines[..2].sort_unstable();
+        assert_eq!(lines, ["one", "two", "three", "four"]);
         call.arguments[1] = "echo early; sleep 60".into();
         call.limit = Duration::from_millis(300);
-        told.clear();
-        let failure = hear(&call, &mut |line| told.push(line.to_owned())).unwrap_err();
-        assert!(matches!(failure, Failure::TimedOut(_)) && told == ["early"], "{failure} {told:?}");
+        lines.clear();
+        let failure = hear(&call, &mut |line| lines.push(line.to_owned())).unwrap_err();
+        assert!(matches!(failure, Failure::TimedOut(_)) && lines == ["early"], "{failure} {lines:?}");
     }
 
     #[test]

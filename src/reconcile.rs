@@ -117,7 +117,7 @@ impl Reconciler {
         self.memory.turn_begun = Some(session.door.now().instant);
         self.reload(session)?;
         self.collect(session)?;
-        self.stirred |= self.memory.waits_elsewhere;
+        self.stirred |= self.memory.given_elsewhere;
         self.judge(session)?;
         if self.stirred {
             self.stirred = false;

@@ -53,11 +53,11 @@ fn died<'a>(service: &Service, tasks: &[&'a Task], watch: &mut Watch) -> Option<
         watch.died_before = Some(failed().map(|task| task.id.clone()).collect());
         return None;
     };
-    if watch.told_death {
+    if watch.reported_death {
         return None;
     }
     let task = failed().find(|task| !before.contains(&task.id) && is_new(service, task))?;
-    watch.told_death = true;
+    watch.reported_death = true;
     let what = format!("a task failed: {}", task.complaint().unwrap_or_else(|| task.state.clone()));
     Some(Early { what, of: Some(task) })
 }
@@ -77,10 +77,10 @@ fn unplaced<'a>(service: &Service, tasks: &[&'a Task], watch: &mut Watch, now: I
         _ => now,
     };
     watch.unplaced = Some((since, why.to_owned()));
-    if now.duration_since(since) < STEADY || watch.told_unplaced.as_deref() == Some(why) {
+    if now.duration_since(since) < STEADY || watch.reported_unplaced.as_deref() == Some(why) {
         return None;
     }
-    watch.told_unplaced = Some(why.to_owned());
+    watch.reported_unplaced = Some(why.to_owned());
     let count = 1 + pending.count();
     let tasks = if count == 1 { "a task finds".to_owned() } else { format!("{count} tasks find") };
     Some(Early { what: format!("{tasks} {}", with_wishes(service, why)), of: None })
@@ -143,14 +143,14 @@ mod tests {
     }
 
     /// What is told of the looks, each so many seconds after the first.
-    fn told(service: &Service, looks: &[(u64, &[&Task])]) -> Vec<(u64, String)> {
+    fn reported(service: &Service, looks: &[(u64, &[&Task])]) -> Vec<(u64, String)> {
         let (mut watch, begun) = (Watch::default(), Instant::now());
-        let mut told = Vec::new();
+        let mut found = Vec::new();
         for (seconds, tasks) in looks {
             let now = begun + Duration::from_secs(*seconds);
-            told.extend(early(service, tasks, &mut watch, now).map(|early| (*seconds, early.what)));
+            found.extend(early(service, tasks, &mut watch, now).map(|early| (*seconds, early.what)));
         }
-        told
+        found
     }
 
     const CONSTRAINTS: &str = "no suitable node (scheduling constraints not satisfied on 2 nodes)";
@@ -162,7 +162,7 @@ mod tests {
         let looks: [(u64, &[&Task]); 5] =
             [(0, &[&task]), (3, &[&task]), (4, &[&task]), (5, &[&task]), (9, &[&task])];
         let wanted = format!("a task finds {CONSTRAINTS}; its constraints: `node.labels.x == y`");
-        assert_eq!(told(&service, &looks), [(4, wanted)]);
+        assert_eq!(reported(&service, &looks), [(4, wanted)]);
     }
 
     #[test]
@@ -171,11 +171,11 @@ mod tests {
         let pending = task("a", "pending", "running", CONSTRAINTS);
         let runs = task("a", "running", "running", "");
         assert_eq!(
-            told(&service, &[(0, &[&pending]), (3, &[&pending]), (4, &[&runs]), (5, &[&pending])]),
+            reported(&service, &[(0, &[&pending]), (3, &[&pending]), (4, &[&runs]), (5, &[&pending])]),
             []
         );
         let leaving = task("b", "running", "shutdown", "");
-        assert_eq!(told(&service, &[(0, &[&pending, &leaving]), (9, &[&pending, &leaving])]), []);
+        assert_eq!(reported(&service, &[(0, &[&pending, &leaving]), (9, &[&pending, &leaving])]), []);
     }
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
             ["a", "b", "c"].map(|id| task(id, "failed", "shutdown", &format!("exit {id}")));
         let looks: [(u64, &[&Task]); 4] =
             [(0, &[&old]), (1, &[&old]), (2, &[&new, &old]), (3, &[&newer, &new, &old])];
-        assert_eq!(told(&service, &looks), [(2, "a task failed: exit b".to_owned())]);
+        assert_eq!(reported(&service, &looks), [(2, "a task failed: exit b".to_owned())]);
         assert_eq!(culprit(&service, &[&newer, &new]).unwrap().id, "c");
         assert!(culprit(&service, &[&task("d", "running", "running", "")]).is_none());
     }

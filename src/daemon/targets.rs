@@ -116,9 +116,9 @@ impl Daemon {
 }
 
 impl Selection {
-    fn add(&mut self, known: &Watched, waits: Option<Commit>) {
+    fn add(&mut self, known: &Watched, backing_off: Option<Commit>) {
         match known.row.url.parse() {
-            Ok(source) => self.targets.push(Target { source, row: Some(known.row.clone()), waits }),
+            Ok(source) => self.targets.push(Target { source, row: Some(known.row.clone()), backing_off }),
             Err(error) => self.unreadable.push((known.row.url.to_string(), error)),
         }
     }

@@ -101,8 +101,8 @@ impl Docker {
         let call = command::push(&image.to_string());
         self.aloud(&call, Builder::Classic, limit, &mut |line| {
             // `1: digest: sha256:… size: 735`
-            let told = line.split_once("digest: ").and_then(|(_, rest)| rest.split_whitespace().next());
-            digest = told.map(str::to_owned).or(digest.take());
+            let named = line.split_once("digest: ").and_then(|(_, rest)| rest.split_whitespace().next());
+            digest = named.map(str::to_owned).or(digest.take());
             listener(line);
         })?;
         let digest = digest.with_context(|| format!("`docker {}` told no digest", call.join(" ")))?;

@@ -59,7 +59,7 @@ pub struct Node {
 }
 
 #[derive(Deserialize)]
-struct ToldTask {
+struct RawTask {
     #[serde(rename = "ID")]
     id: String,
     #[serde(rename = "Name")]
@@ -75,7 +75,7 @@ struct ToldTask {
 }
 
 #[derive(Deserialize)]
-struct ToldNode {
+struct RawNode {
     #[serde(rename = "ID")]
     id: String,
     #[serde(rename = "Hostname", default)]
@@ -111,32 +111,32 @@ impl Docker {
 
 /// Reads what `service ps --no-resolve` prints, a JSON object a line.
 pub fn read(text: &str) -> Result<Vec<Line>> {
-    text.lines().map(parse_line::<ToldTask>).map(|told| told.map(line)).collect()
+    text.lines().map(parse_line::<RawTask>).map(|raw| raw.map(line)).collect()
 }
 
 fn nodes(text: &str) -> Result<BTreeMap<String, Node>> {
-    let node = |told: ToldNode| {
-        let takes_tasks = told.status == "Ready" && told.availability == "Active";
-        (told.id, Node { name: told.name, takes_tasks })
+    let node = |raw: RawNode| {
+        let takes_tasks = raw.status == "Ready" && raw.availability == "Active";
+        (raw.id, Node { name: raw.name, takes_tasks })
     };
-    text.lines().map(parse_line::<ToldNode>).map(|told| told.map(node)).collect()
+    text.lines().map(parse_line::<RawNode>).map(|raw| raw.map(node)).collect()
 }
 
-fn line(told: ToldTask) -> Line {
+fn line(raw: RawTask) -> Line {
     // Unresolved it is `<service id>.<slot or node id>`.
-    let (service, slot) = told.name.rsplit_once('.').unwrap_or((&told.name, ""));
-    let (state, age) = told.current.split_once(' ').unwrap_or((&told.current, ""));
-    let error = told.error.trim();
+    let (service, slot) = raw.name.rsplit_once('.').unwrap_or((&raw.name, ""));
+    let (state, age) = raw.current.split_once(' ').unwrap_or((&raw.current, ""));
+    let error = raw.error.trim();
     let unquoted = error.strip_prefix('"').and_then(|error| error.strip_suffix('"'));
     Line {
         service: service.to_owned(),
         slot: slot.to_owned(),
-        node: told.node,
-        desired: told.desired.to_lowercase(),
+        node: raw.node,
+        desired: raw.desired.to_lowercase(),
         state: state.to_lowercase(),
         age: age_of(age),
         error: unquoted.unwrap_or(error).trim().to_owned(),
-        id: told.id,
+        id: raw.id,
     }
 }
 
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_node_takes_tasks_while_it_is_ready_and_active() {
-        let told = |status: &str, availability: &str| {
+        let takes_tasks = |status: &str, availability: &str| {
             let text = format!(
                 r#"{{"ID":"n1","Hostname":"node1","Status":"{status}","Availability":"{availability}","Self":true}}"#
             );
@@ -223,7 +223,11 @@ mod tests {
             assert_eq!(node.name, "node1");
             node.takes_tasks
         };
-        assert!(told("Ready", "Active"));
-        assert!(!told("Down", "Active") && !told("Ready", "Drain") && !told("Ready", "Pause"));
+        assert!(takes_tasks("Ready", "Active"));
+        assert!(
+            !takes_tasks("Down", "Active")
+                && !takes_tasks("Ready", "Drain")
+                && !takes_tasks("Ready", "Pause")
+        );
     }
 }

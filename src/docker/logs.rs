@@ -29,14 +29,14 @@ impl Docker {
         if task.container.is_empty() {
             return String::new();
         }
-        let mut text = told(
+        let mut text = titled(
             &format!("the last lines of `{service}`"),
             &lines(&self.words(&command::task_logs(&task.id))),
         );
         if task.error.contains("unhealthy") || task.state == "starting" {
             // Known only where the container is on this node.
             let health = self.words(&command::container_health(&task.container));
-            text += &told(&format!("the health check of `{service}`"), &lines(&last_check(&health)));
+            text += &titled(&format!("the health check of `{service}`"), &lines(&last_check(&health)));
         }
         text
     }
@@ -83,7 +83,7 @@ fn line(line: &str) -> String {
     }
 }
 
-fn told(title: &str, lines: &[String]) -> String {
+fn titled(title: &str, lines: &[String]) -> String {
     if lines.is_empty() {
         return String::new();
     }
@@ -110,10 +110,10 @@ mod tests {
 
     #[test]
     fn below_an_error_they_stand_behind_a_bar() {
-        let words = told("its health check", &lines("failed    web\nhint: x"));
+        let words = titled("its health check", &lines("failed    web\nhint: x"));
         assert_eq!(words, "\n  its health check:\n    | failed    web\n    | hint: x");
         assert_eq!(plain::text(&words), words);
-        assert_eq!(told("x", &[]), "");
+        assert_eq!(titled("x", &[]), "");
     }
 
     #[test]

@@ -103,10 +103,10 @@ impl Docker {
         })
     }
 
-    /// `docker pull`; `told` gets each line it prints. Ended at once when `stop` is set or a signal comes.
-    pub fn pull_image(&self, image: &str, stop: &AtomicBool, told: &mut dyn FnMut(&str)) -> Result<()> {
+    /// `docker pull`; `on_line` gets each line it prints. Ended at once when `stop` is set or a signal comes.
+    pub fn pull_image(&self, image: &str, stop: &AtomicBool, on_line: &mut dyn FnMut(&str)) -> Result<()> {
         let call = self.call(&command::pull(image), self.action, None, None);
-        let output = process::follow(&call, stop, told).map_err(|failure| failed(&call, failure))?;
+        let output = process::follow(&call, stop, on_line).map_err(|failure| failed(&call, failure))?;
         if output.success { Ok(()) } else { Err(refused(&call.arguments, &output)) }
     }
 

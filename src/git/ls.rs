@@ -56,7 +56,7 @@ impl Pending {
         while !self.running.is_empty() {
             signal::check()?;
             match self.receiver.recv_timeout(worker::TICK) {
-                Ok((index, answer)) => self.settle(index, answer),
+                Ok((index, answer)) => self.note_answer(index, answer),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
             self.give_up(patience);
@@ -77,7 +77,7 @@ impl Pending {
                 let _ = sender.send((index, head(&source, &access)));
             });
             if let Err(error) = started {
-                self.settle(index, Err(error));
+                self.note_answer(index, Err(error));
             }
         }
     }
@@ -91,12 +91,12 @@ impl Pending {
             .collect();
         for index in late {
             let error = explain::silent(self.sources[index].url(), patience);
-            self.settle(index, Err(error));
+            self.note_answer(index, Err(error));
         }
     }
 
     /// An answer that comes after its source was given up changes nothing.
-    fn settle(&mut self, index: usize, answer: Result<Commit>) {
+    fn note_answer(&mut self, index: usize, answer: Result<Commit>) {
         let running = self.running.len();
         self.running.retain(|(other, _)| *other != index);
         if self.running.len() < running {

@@ -58,7 +58,7 @@ impl Reconciler {
         reason: &str,
         swarm: &Swarm,
     ) -> Result<()> {
-        if self.memory.told.insert((key.clone(), format!("deploy {reason}"))) {
+        if self.memory.reported.insert((key.clone(), format!("deploy {reason}"))) {
             session.report.progress(&format!("`{key}` is to be deployed: {reason}"));
         }
         self.copy_bindings(session, key)?;
@@ -261,18 +261,18 @@ impl Reconciler {
         if !blocked.until.is_failure() {
             let source = self.source(key)?;
             let commit = source.stack(&key.stack).and_then(|row| row.commit.as_deref());
-            if matches!(source.content, Content::Waits) {
+            if matches!(source.content, Content::BackingOff) {
                 session.report.still_failed(Subject { commit, ..source.subject(&key.stack) });
             }
             return Ok(());
         }
         let held = blocked.until == Until::SourceChanges;
         let is_held = held || blocked.until == Until::DependencyHeld;
-        let told = if is_held { with_held(&blocked.why) } else { blocked.why.clone() };
-        let is_new = self.memory.told.insert((key.clone(), told.clone()));
+        let text = if is_held { with_held(&blocked.why) } else { blocked.why.clone() };
+        let is_new = self.memory.reported.insert((key.clone(), text.clone()));
         let source = self.source(key)?;
         if is_new {
-            session.report.stays_failed(source.subject(&key.stack), &told);
+            session.report.stays_failed(source.subject(&key.stack), &text);
         }
         if source.read().is_none() || blocked.until == Until::Seen {
             return Ok(());
@@ -296,20 +296,20 @@ impl Reconciler {
 
     /// What was tried failed: told, recorded, and not tried again in this run.
     pub fn fail(&mut self, session: &Session<'_>, key: &Key, why: &str, held: bool) -> Result<()> {
-        session.report.settle(key.stack.as_str());
+        session.report.stop_waiting(key.stack.as_str());
         let until = if held { Until::SourceChanges } else { Until::NextRun };
         self.memory.tried.insert(key.clone(), Tried::Failed { why: why.to_owned(), held });
         self.memory.ended.remove(key);
-        let told = if held { with_held(why) } else { why.to_owned() };
-        self.memory.told.insert((key.clone(), told.clone()));
+        let text = if held { with_held(why) } else { why.to_owned() };
+        self.memory.reported.insert((key.clone(), text.clone()));
         self.memory.decided(key, Decision::blocked(why, until));
         self.stirred = true;
         let source = self.source(key)?;
         if held {
             // It stays so: later cycles do not tell it again.
-            session.report.stays_failed(source.subject(&key.stack), &told);
+            session.report.stays_failed(source.subject(&key.stack), &text);
         } else {
-            session.report.failed(source.subject(&key.stack), &told);
+            session.report.failed(source.subject(&key.stack), &text);
         }
         let Some(record) = source.record(&key.stack, Some(why)) else { return Ok(()) };
         let Some(rendered) = source.desired(&key.stack).and_then(DesiredStack::rendered) else {

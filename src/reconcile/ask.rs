@@ -92,14 +92,14 @@ impl Reconciler {
         };
         drop(before);
         if let Some(before) = serving {
-            let goes_on = !is_forced && target.waits.is_some() && target.waits == before.head;
+            let goes_on = !is_forced && target.backing_off.is_some() && target.backing_off == before.head;
             return (WatchedSource { wish, goes_on, unreachable: head.err(), ..before }, None);
         }
         let (content, work) = match head {
             Err(error) => (Content::Failed(error), None),
             Ok(head) => match known {
-                Some(known) if !is_forced && target.waits.as_ref() == Some(&head) => {
-                    (Content::Waits, is_off(known, swarm).then_some(head))
+                Some(known) if !is_forced && target.backing_off.as_ref() == Some(&head) => {
+                    (Content::BackingOff, is_off(known, swarm).then_some(head))
                 }
                 Some(known) if !is_forced && !has_work(known, &head, swarm) => (Content::Unchanged, None),
                 _ => (Content::Unchanged, Some(head)),

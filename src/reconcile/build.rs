@@ -88,8 +88,8 @@ pub struct Builds {
     builder: Option<Builder>,
     running: Option<Running>,
     early: Vec<News>,
-    /// Whether another run builds.
-    waits: bool,
+    /// Whether another run holds the lock of builds.
+    is_locked_out: bool,
     /// The builds that a network cut off: how often, and when each is tried again.
     again: BTreeMap<ImageRef, (u32, Instant)>,
 }
@@ -97,7 +97,7 @@ pub struct Builds {
 impl Builds {
     /// Whether anything is built, or waited for.
     pub fn is_busy(&self) -> bool {
-        self.running.is_some() || self.waits || !self.again.is_empty()
+        self.running.is_some() || self.is_locked_out || !self.again.is_empty()
     }
 
     /// Sleeps until something happens, at most for `time`.
@@ -149,7 +149,7 @@ impl Reconciler {
     }
 
     fn build_next(&mut self, session: &Session<'_>) -> Result<()> {
-        self.builds.waits = false;
+        self.builds.is_locked_out = false;
         let run = self.run();
         for source in &mut self.sources {
             let (concerned, forced) = (source.concerned(), source.wish.forced.is_some());
@@ -170,7 +170,7 @@ impl Reconciler {
             }
             let lock = match lock::take(&session.places.build_lock, session.places.command) {
                 Err(error) if error.is::<Held>() => {
-                    self.builds.waits = true;
+                    self.builds.is_locked_out = true;
                     return Ok(());
                 }
                 lock => lock?,

@@ -71,7 +71,7 @@ impl Reconciler {
         let Ok(source) = self.source(key) else { return };
         let row = source.stack(&key.stack);
         let converged = row.is_some_and(|row| row.status == StackStatus::Deployed && row.hash == motion.hash);
-        session.report.settle(key.stack.as_str());
+        session.report.stop_waiting(key.stack.as_str());
         if let Some(given) = motion.given.as_ref().filter(|_| converged) {
             let text = format!("{}; another run saw it converge", given.reason);
             session.report.deployed_elsewhere(source.subject(&key.stack), &text);
@@ -88,7 +88,7 @@ impl Reconciler {
                 News::Ended(result) => {
                     signal::check()?;
                     session.state.end_work(&self.run(), WorkKind::Pulling, &image)?;
-                    session.report.settle(&image);
+                    session.report.stop_waiting(&image);
                     (self.stirred, self.memory.here) = (true, None);
                     match result {
                         Ok(()) => {
@@ -129,12 +129,12 @@ impl Reconciler {
         let mut claims = plan::claims(&known, swarm);
         let moves = self.moves(&watched, &mut claims, swarm);
         for (key, heir) in &moves {
-            if self.memory.told.insert((key.clone(), format!("moves to {heir}"))) {
+            if self.memory.reported.insert((key.clone(), format!("moves to {heir}"))) {
                 session.report.progress(&format!("`{key}` moves from `{}` to `{heir}`", key.source));
             }
         }
         let elsewhere = session.state.given_elsewhere(&self.run())?;
-        self.memory.waits_elsewhere = !elsewhere.is_empty();
+        self.memory.given_elsewhere = !elsewhere.is_empty();
         let mut gathered = Gathered { moves, elsewhere, ..Gathered::default() };
         for source in &self.sources {
             for desired in source.read().into_iter().flat_map(|read| &read.desired) {
@@ -230,7 +230,7 @@ impl Reconciler {
             is_selected: source.wish.selection.holds(&key.stack),
             forced,
             owner: gathered.owners.get(key),
-            is_own: self.memory.own.get().is_some_and(|own| own.as_ref() == Some(&key.stack)),
+            is_own: self.memory.own_stack.get().is_some_and(|own| own.as_ref() == Some(&key.stack)),
             tried: self.memory.tried.get(key),
             pulling: pulls
                 .into_iter()
@@ -280,11 +280,11 @@ impl Reconciler {
         if !decisions.iter().any(|(_, decision)| decision.is_under_way()) {
             return Ok(());
         }
-        let own = match self.memory.own.get() {
+        let own = match self.memory.own_stack.get() {
             Some(own) => own.clone(),
             None => {
                 let own = session.door.own_stack()?;
-                self.memory.own.get_or_init(|| own).clone()
+                self.memory.own_stack.get_or_init(|| own).clone()
             }
         };
         let Some(own) = own else { return Ok(()) };
@@ -297,7 +297,7 @@ impl Reconciler {
                 && matches!(decision, Decision::Apply(apply) if !matches!(apply.how, How::Adopt | How::Judge))
         };
         if let Some((key, _)) = decisions.iter().find(|decided| is_due(decided))
-            && self.memory.told.insert((key.clone(), "last".into()))
+            && self.memory.reported.insert((key.clone(), "last".into()))
         {
             session.report.progress(&format!(
                 "`{own}` is the stack that this DockerOps runs in: it comes last; where Swarm ends this run for it, \
@@ -330,7 +330,7 @@ impl Reconciler {
             || moves
             || !self.memory.removing.is_empty()
             || !self.memory.giving.is_empty()
-            || self.memory.waits_elsewhere
+            || self.memory.given_elsewhere
             || self.pulls.is_busy()
             || self.builds.is_busy()
     }
@@ -437,8 +437,8 @@ impl Reconciler {
         let known: BTreeSet<_> = self.sources.iter().map(|source| source.id.clone()).collect();
         self.memory.forget(|key| known.contains(&key.source));
         if self.sources.is_empty() {
-            let (own, happened) = (std::mem::take(&mut self.memory.own), self.take_happened());
-            self.memory = Memory { happened, own, ..Memory::default() };
+            let (own_stack, happened) = (std::mem::take(&mut self.memory.own_stack), self.take_happened());
+            self.memory = Memory { happened, own_stack, ..Memory::default() };
             self.workplace = None;
         }
     }

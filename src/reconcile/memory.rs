@@ -71,7 +71,7 @@ pub struct Memory {
     /// The stacks that are being given to docker.
     pub giving: BTreeMap<Key, Given>,
     /// Whether another run is giving one of the stacks to docker.
-    pub waits_elsewhere: bool,
+    pub given_elsewhere: bool,
     /// The tasks of what is in motion.
     pub seen: SeenTasks,
     /// The images that each stack waits for.
@@ -97,11 +97,11 @@ pub struct Memory {
     /// The secrets that exist.
     pub secrets: Option<BTreeSet<String>>,
     /// The stack that this program runs in, once docker was asked.
-    pub own: OnceCell<Option<StackName>>,
+    pub own_stack: OnceCell<Option<StackName>>,
     /// Of the images that were read.
     pub commands: BTreeMap<String, ImageCommand>,
-    /// What was told of what stays as it is.
-    pub told: BTreeSet<(Key, String)>,
+    /// What was said of each stack, so that it is said once.
+    pub reported: BTreeSet<(Key, String)>,
     /// All decisions as they were after the last turn that took any.
     pub last: Vec<(Key, Decision)>,
     /// Whether a source came to rest whose leavings were not cleaned away.
@@ -153,7 +153,7 @@ impl Memory {
         self.ended.remove(key);
         self.pulls.remove(key);
         self.decisions.remove(key);
-        self.told.retain(|(told, _)| told != key);
+        self.reported.retain(|(reported, _)| reported != key);
     }
 
     /// Forgets all that was asked of docker and registries.
@@ -170,7 +170,7 @@ impl Memory {
         self.ended.retain(|key, _| needed(key));
         self.watches.retain(|key, _| needed(key));
         self.pulls.retain(|key, _| needed(key));
-        self.told.retain(|(key, _)| needed(key));
+        self.reported.retain(|(key, _)| needed(key));
         self.degraded.retain(|key| needed(key));
         self.of_sources.retain(|id, _| needed(&Key::new(id, &StackName::known(""))));
         self.last.clear();

@@ -26,7 +26,7 @@ pub struct Objects {
     /// The stacks that were looked at, each with why it must not be deployed.
     judged: BTreeMap<Key, Option<String>>,
     /// The volumes that were told of.
-    told: BTreeSet<String>,
+    reported: BTreeSet<String>,
 }
 
 impl Objects {
@@ -159,7 +159,7 @@ impl Reconciler {
             let Some((owner, user)) = other.or_else(|| self.declared(source, rendered, volume)) else {
                 continue;
             };
-            if objects.told.insert(volume.clone()) {
+            if objects.reported.insert(volume.clone()) {
                 let text = format!(
                     "its volume `{key}` is the docker volume `{volume}`, which `{user}` of `{owner}` uses as well"
                 );

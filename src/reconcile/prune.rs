@@ -95,7 +95,7 @@ impl Reconciler {
         let gone = gone.contained()?;
         if gone == Ok(true) {
             self.removes_no_more(session, key)?;
-            session.report.settle(key.stack.as_str());
+            session.report.stop_waiting(key.stack.as_str());
             session.report.removed(self.source(key)?.subject(&key.stack), "removed; its volumes stay");
             return self.removed(session, key, removing.disabled, Ended::Removed);
         }

@@ -102,7 +102,7 @@ impl Reconciler {
     /// What docker was given is not what is there: somebody removed or replaced it meanwhile. It is given again, once
     /// a run.
     fn put_back(&mut self, session: &Session<'_>, key: &Key, why: &str) -> Result<()> {
-        if !self.memory.told.insert((key.clone(), "put back".into())) {
+        if !self.memory.reported.insert((key.clone(), "put back".into())) {
             return self.fail(session, key, why, false);
         }
         let Some(source) = self.sources.iter_mut().find(|source| source.id == key.source) else {
@@ -128,9 +128,9 @@ impl Reconciler {
             let Some(source) = self.sources.iter_mut().find(|source| source.id == key.source) else {
                 continue;
             };
-            session.report.settle(key.stack.as_str());
+            session.report.stop_waiting(key.stack.as_str());
             session.report.failed(source.subject(&key.stack), &why);
-            self.memory.told.insert((key.clone(), why.clone()));
+            self.memory.reported.insert((key.clone(), why.clone()));
             self.memory.tried.insert(key, Tried::Unseen { why: why.clone() });
         }
         (self.memory.blind_looks, self.stirred) = (0, true);
@@ -147,7 +147,7 @@ impl Reconciler {
     ) -> Result<()> {
         let edited = is_edited(given, live);
         // It is put back once a run: who edits it again and again is not fought.
-        if edited && !self.memory.told.insert((key.clone(), EDITED.to_owned())) {
+        if edited && !self.memory.reported.insert((key.clone(), EDITED.to_owned())) {
             return self.did_not(session, key, motion, given, EDITED, false);
         }
         let Some(source) = self.sources.iter_mut().find(|source| source.id == key.source) else {
@@ -161,7 +161,7 @@ impl Reconciler {
             }
         };
         let subject = crate::report::Subject { commit: Some(&given.commit), ..source.subject(&key.stack) };
-        session.report.settle(key.stack.as_str());
+        session.report.stop_waiting(key.stack.as_str());
         if edited {
             session.report.note(subject, EDITED);
         } else {
@@ -233,7 +233,7 @@ impl Reconciler {
 
     /// What came to rest is settled: its source is recorded as dealt with, and what nothing uses any more goes.
     pub fn rest(&mut self, session: &Session<'_>, swarm: &Swarm) -> Result<()> {
-        self.settle_blocks();
+        self.retry_blocked();
         if self.options.dry_run {
             let all = self.sources.iter().map(|source| source.id.clone()).collect();
             return self.judge_health(session, &all, swarm);
@@ -243,7 +243,7 @@ impl Reconciler {
         for at in 0..self.sources.len() {
             let source = &self.sources[at];
             if !source.is_settled && !self.is_moving(source) {
-                self.settle(session, source)?;
+                self.record_source(session, source)?;
                 at_rest.insert(source.id.clone());
                 self.sources[at].is_settled = true;
                 self.memory.has_settled = true;
@@ -256,7 +256,11 @@ impl Reconciler {
         if self.is_under_way() || !std::mem::take(&mut self.memory.has_settled) {
             return Ok(());
         }
-        if self.sources.iter().any(|source| !matches!(source.content, Content::Unchanged | Content::Waits)) {
+        if self
+            .sources
+            .iter()
+            .any(|source| !matches!(source.content, Content::Unchanged | Content::BackingOff))
+        {
             session.state.recount_images()?;
         }
         let changed = std::mem::take(&mut self.memory.has_acted);
@@ -264,16 +268,16 @@ impl Reconciler {
     }
 
     /// Where nothing moves any more, another turn is worth it only as long as decisions change.
-    fn settle_blocks(&mut self) {
+    fn retry_blocked(&mut self) {
         let passes =
             |decision: &Decision| matches!(decision, Decision::Blocked(blocked) if blocked.until.passes());
-        let waits = self.memory.decisions.values().any(passes);
+        let may_pass = self.memory.decisions.values().any(passes);
         let now: Vec<_> = self.memory.decisions.iter().map(|(key, it)| (key.clone(), it.clone())).collect();
         let changed = self.memory.last != now;
         self.memory.last = now;
-        if waits && changed {
+        if may_pass && changed {
             self.stirred = true;
-        } else if waits && !self.is_under_way() {
+        } else if may_pass && !self.is_under_way() {
             // Nobody is left who could end the block: it is the next run's.
             for decision in self.memory.decisions.values_mut() {
                 if let Decision::Blocked(blocked) = decision
@@ -286,7 +290,7 @@ impl Reconciler {
     }
 
     /// Writes what is now true of a source as a whole.
-    fn settle(&self, session: &Session<'_>, source: &WatchedSource) -> Result<()> {
+    fn record_source(&self, session: &Session<'_>, source: &WatchedSource) -> Result<()> {
         let Some(row) = &source.row else { return Ok(()) };
         // The run that read it since has the last word.
         if source.is_overtaken {
@@ -295,7 +299,7 @@ impl Reconciler {
         let unreachable = source.unreachable.as_ref().map(|error| format!("{error:#}"));
         match &source.content {
             Content::Unchanged => session.state.note_unchanged(&[row]),
-            Content::Waits => Ok(()),
+            Content::BackingOff => Ok(()),
             Content::Failed(error) => session.state.note_sync(row, None, Some(&format!("{error:#}"))),
             Content::Read(read) => {
                 // A commit of which only some stacks were dealt with is not done with.

@@ -125,7 +125,7 @@ impl removals::Observer for Teller<'_, '_> {
 
 fn say(session: &Session<'_>, going: &Going<'_>, result: &Result<Removal>) {
     let (report, subject) = (session.report, going.subject);
-    report.settle(subject.stack);
+    report.stop_waiting(subject.stack);
     match result {
         Ok(Removal::Gone) => report.removed(subject, "removed; its volumes stay"),
         Ok(Removal::Partly) => {

@@ -107,13 +107,13 @@ pub struct Target {
     /// Its row; `None` where it is to be remembered once its list of stacks was read.
     pub row: Option<SourceRow>,
     /// A commit that failed and is not to be tried again yet; another one is.
-    pub waits: Option<Commit>,
+    pub backing_off: Option<Commit>,
 }
 
 impl Target {
     /// A source as it is.
     pub fn new(source: Source, row: Option<SourceRow>) -> Self {
-        Self { source, row, waits: None }
+        Self { source, row, backing_off: None }
     }
 }
 

@@ -61,7 +61,7 @@ pub enum Content {
     /// It names the commit that is known, and nothing is to be done.
     Unchanged,
     /// The commit it names has failed, and is not tried again so soon.
-    Waits,
+    BackingOff,
     /// What it declares: all of it is known, single stacks may be wrong.
     Read(Box<Read>),
     /// It could not be fetched, or it is unclear as a whole: nothing of it is deployed, and nothing removed.

@@ -150,13 +150,13 @@ fn unbuilt(session: &Session<'_>, source: &WatchedSource) -> Vec<(String, String
             images.filter_map(|image| told(image.source.name.to_string(), &image.state)).collect()
         }
         // Which stacks use them is not known here; those that do say so themselves.
-        Content::Unchanged | Content::Waits if is_whole => {
+        Content::Unchanged | Content::BackingOff if is_whole => {
             let known = session.state.builds().unwrap_or_default();
             let of_it =
                 known.iter().filter(|row| Some(row.repository_id) == source.row.as_ref().map(|row| row.id));
             let failed = of_it.filter_map(|row| Some((row.name.clone(), row.error.as_ref()?)));
             failed.map(|(name, why)| (name, format!("{why}{HELD}"))).collect()
         }
-        Content::Unchanged | Content::Waits | Content::Failed(_) => Vec::new(),
+        Content::Unchanged | Content::BackingOff | Content::Failed(_) => Vec::new(),
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use super::told;
+use super::harmless;
 use crate::plain;
 use crate::redact::without_credentials;
 use crate::source::SourceUrl;
@@ -39,9 +39,9 @@ impl<'a> From<&'a String> for Subject<'a> {
 #[derive(Debug, Default)]
 pub struct Journal {
     state: RefCell<Option<Rc<State>>>,
-    told: RefCell<[BTreeMap<String, String>; 2]>,
+    recent: RefCell<[BTreeMap<String, String>; 2]>,
     /// What was told for as long as it is the same.
-    noted: RefCell<BTreeMap<String, String>>,
+    latest: RefCell<BTreeMap<String, String>>,
 }
 
 impl Journal {
@@ -56,7 +56,7 @@ impl Journal {
             // What the older release remembered may hold a password.
             let (repository, stack) =
                 (event.repository.map(without_credentials), event.stack.map(plain::name));
-            let message = told(event.message);
+            let message = harmless(event.message);
             let event = &Event {
                 repository: repository.as_deref(),
                 stack: stack.as_deref(),
@@ -70,29 +70,29 @@ impl Journal {
 
     /// Whether `key` has another text than in this cycle or the one before.
     pub fn is_new(&self, key: &str, text: &str) -> bool {
-        let mut told = self.told.borrow_mut();
-        let known = told.iter().any(|told| told.get(key).is_some_and(|known| known == text));
-        told[0].insert(key.to_owned(), text.to_owned());
+        let mut recent = self.recent.borrow_mut();
+        let known = recent.iter().any(|texts| texts.get(key).is_some_and(|known| known == text));
+        recent[0].insert(key.to_owned(), text.to_owned());
         !known
     }
 
     /// Whether `key` had another text, or none, when it was told last, however long ago.
     pub fn is_another(&self, key: &str, text: &str) -> bool {
-        self.noted.borrow_mut().insert(key.to_owned(), text.to_owned()).is_none_or(|known| known != text)
+        self.latest.borrow_mut().insert(key.to_owned(), text.to_owned()).is_none_or(|known| known != text)
     }
 
     /// What was told of `key` counts as told in this cycle too.
     pub fn keep(&self, key: &str) {
-        let mut told = self.told.borrow_mut();
-        if let Some(text) = told[1].get(key).cloned() {
-            told[0].entry(key.to_owned()).or_insert(text);
+        let mut recent = self.recent.borrow_mut();
+        if let Some(text) = recent[1].get(key).cloned() {
+            recent[0].entry(key.to_owned()).or_insert(text);
         }
     }
 
     /// A new cycle: what was told two cycles ago and not since is forgotten.
     pub fn turn(&self) {
-        let mut told = self.told.borrow_mut();
-        told[1] = std::mem::take(&mut told[0]);
+        let mut recent = self.recent.borrow_mut();
+        recent[1] = std::mem::take(&mut recent[0]);
     }
 }
 
@@ -112,7 +112,7 @@ struct Line<'a> {
 /// The event as one line of JSON.
 pub fn json_line(event: &Event<'_>) -> String {
     let Event { level, kind, stack, commit, .. } = *event;
-    let (repository, message) = (event.repository.map(without_credentials), told(event.message));
+    let (repository, message) = (event.repository.map(without_credentials), harmless(event.message));
     let (repository, message) = (repository.as_deref(), &*message);
     let error = (level == Level::Error).then_some(message);
     let line = Line { time: now(), level, event: kind, repository, stack, commit, message, error };

@@ -139,7 +139,7 @@ impl Report {
         self.beat();
         let event = Event { kind: "progress", ..about(None, Level::Info, text) };
         if !self.logged(&event) {
-            self.stderr(&format!("{DIM}{}{DIM:#}", told(text)));
+            self.stderr(&format!("{DIM}{}{DIM:#}", harmless(text)));
         }
     }
 
@@ -150,7 +150,7 @@ impl Report {
     }
 
     /// A stack is waited for no more.
-    pub fn settle(&self, stack: &str) {
+    pub fn stop_waiting(&self, stack: &str) {
         self.live.clear(stack);
     }
 
@@ -272,7 +272,7 @@ impl Report {
         if self.logged(&event) {
             return;
         }
-        self.stdout(&format!("{BAD}failed   {BAD:#} {}", told(&text)));
+        self.stdout(&format!("{BAD}failed   {BAD:#} {}", harmless(&text)));
         if let Some(hint) = hint {
             self.stdout(&format!("hint: {}", plain::text(hint)));
         }
@@ -312,7 +312,7 @@ impl Report {
         }
         if !self.logged(event) {
             let style = if event.level == Level::Error { BAD } else { DIM };
-            self.stdout(&format!("{style}{:<9}{style:#} {}", event.kind, told(event.message)));
+            self.stdout(&format!("{style}{:<9}{style:#} {}", event.kind, harmless(event.message)));
         }
     }
 
@@ -383,7 +383,7 @@ impl Report {
     }
 
     fn line(&self, style: Style, word: &str, subject: &str, text: &str) {
-        self.stdout(&format!("{style}{word:<9}{style:#} {}  {}", plain::name(subject), told(text)));
+        self.stdout(&format!("{style}{word:<9}{style:#} {}  {}", plain::name(subject), harmless(text)));
     }
 
     fn stdout(&self, text: &str) {
@@ -411,7 +411,7 @@ fn about<'a>(subject: Option<Subject<'a>>, level: Level, message: &'a str) -> Ev
 /// The one way an error is printed: `error:`, then its `hint:`.
 pub fn print_error(error: &Error) {
     let mut stderr = anstream::stderr();
-    let _ = writeln!(stderr, "{BAD}error:{BAD:#} {}", told(&format!("{error:#}")));
+    let _ = writeln!(stderr, "{BAD}error:{BAD:#} {}", harmless(&format!("{error:#}")));
     if let Some(hint) = hint_of(error) {
         let _ = writeln!(stderr, "{NOTE}hint:{NOTE:#} {}", plain::text(hint));
     }
@@ -419,6 +419,6 @@ pub fn print_error(error: &Error) {
 
 /// What somebody else may have written, as it is told: without the credentials of addresses, which docker's own
 /// words may hold, and such that no line of it looks like one of ours.
-pub fn told(text: &str) -> String {
+pub fn harmless(text: &str) -> String {
     plain::text(&without_credentials(text))
 }

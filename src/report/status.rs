@@ -6,7 +6,7 @@ use anyhow::Result;
 use chrono::{DateTime, Local, SecondsFormat, Utc};
 use serde::Serialize;
 
-use super::told;
+use super::harmless;
 use crate::compose::FINGERPRINT;
 use crate::docker::service::Service;
 use crate::docker::{Docker, Swarm};
@@ -196,7 +196,7 @@ pub fn gather(watched: &[Watched], images: &[ImageRow], work: &[Work], swarm: &S
                 url: known.row.url.shown(),
                 commit: known.row.commit.clone(),
                 last_watch: known.row.last_watch.clone(),
-                error: known.row.error.as_deref().map(told),
+                error: known.row.error.as_deref().map(harmless),
             })
             .collect(),
         stacks: watched
@@ -244,7 +244,7 @@ fn built(repository: &SourceUrl, row: &BuildRow) -> Built {
         repository: repository.shown(),
         commit: row.commit.clone(),
         reference: row.reference.clone(),
-        error: row.error.as_deref().map(told),
+        error: row.error.as_deref().map(harmless),
     }
 }
 
@@ -276,9 +276,9 @@ fn stack(known: &Watched, row: &StackRow, work: &[Work], swarm: &Swarm, look: &L
         status: if moves && row.status == StackStatus::Error { DEPLOYING } else { row.status.as_str() },
         hash: row.hash.clone(),
         commit: row.commit.clone(),
-        error: row.error.as_deref().filter(|_| !moves).map(told),
+        error: row.error.as_deref().filter(|_| !moves).map(harmless),
         health: verdict.health,
-        why: verdict.why(&row.words).as_deref().map(told),
+        why: verdict.why(&row.words).as_deref().map(harmless),
         degraded_since: row.degraded.clone().filter(|_| verdict.is_degraded()),
         held: row.held && !moves,
         drift_policy: row.drift.as_str(),
@@ -359,7 +359,7 @@ fn live(service: &Service, verdict: &ServiceVerdict) -> LiveService {
         wanted: verdict.wanted,
         restarts: verdict.restarts,
         last_restart: verdict.last_restart.and_then(moment),
-        error: verdict.error.as_deref().map(told),
+        error: verdict.error.as_deref().map(harmless),
     }
 }
 

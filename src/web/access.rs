@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
-use super::hooks::{Proof, told};
+use super::hooks::{Proof, sent};
 use super::request::Head;
 use super::response::Response;
 use crate::redact::Secret;
@@ -99,7 +99,7 @@ impl Access {
 
     fn proof(&self, head: &Head) -> Proof {
         match &self.token {
-            Some(token) => told(token, shown(head).as_deref()),
+            Some(token) => sent(token, shown(head).as_deref()),
             None => Proof::Missing,
         }
     }

@@ -27,7 +27,7 @@ pub const LAST: usize = 20;
 
 /// One task, as it is told.
 #[derive(Debug, Serialize)]
-pub struct ToldTask {
+pub struct TaskView {
     /// Its id.
     pub id: String,
     /// The node it runs on; empty while it has none.
@@ -44,7 +44,7 @@ pub struct ToldTask {
 
 /// Answers what comes after `/api/v1/`.
 pub fn answer(web: &Web, what: &str, head: &Head) -> Response {
-    let told = match what.split_once('/').unwrap_or((what, "")) {
+    let answer = match what.split_once('/').unwrap_or((what, "")) {
         ("repositories", "") => live(web, |snapshot| json!({ "repositories": snapshot.status.repositories })),
         ("stacks", "") => live(web, |snapshot| json!({ "stacks": snapshot.status.stacks })),
         ("images", "") => live(web, |snapshot| json!({ "images": snapshot.status.images })),
@@ -55,7 +55,7 @@ pub fn answer(web: &Web, what: &str, head: &Head) -> Response {
         ("jobs", id) => return job(web, id),
         _ => Ok(None),
     };
-    match told {
+    match answer {
         Ok(Some(value)) => Response::json(200, &value),
         Ok(None) => Response::refusal(404, "there is no such thing", "the README lists what there is"),
         Err(error) => trouble(&error),
@@ -75,7 +75,7 @@ fn live(web: &Web, tell: impl FnOnce(&Snapshot) -> Value) -> Result<Option<Value
 }
 
 fn trouble(error: &Error) -> Response {
-    let what = crate::report::told(&format!("{error:#}"));
+    let what = crate::report::harmless(&format!("{error:#}"));
     Response::refusal(503, &what, hint_of(error).unwrap_or_default())
 }
 
@@ -100,14 +100,14 @@ fn stack(web: &Web, name: &str, repository: Option<&str>) -> Result<Option<Value
 fn in_full(web: &Web, snapshot: &Snapshot, stack: &Stack) -> Result<Value> {
     let tasks = web.view.tasks(snapshot, &stack.name)?;
     let mut value = json!(stack);
-    for (told, service) in value["services"].as_array_mut().into_iter().flatten().zip(&stack.services) {
-        told["tasks"] = json!(tasks_of(snapshot, service, &tasks));
+    for (view, service) in value["services"].as_array_mut().into_iter().flatten().zip(&stack.services) {
+        view["tasks"] = json!(tasks_of(snapshot, service, &tasks));
     }
     let images: BTreeSet<_> = stack.services.iter().map(|service| image_of(snapshot, service)).collect();
     value["images"] =
         images.into_iter().map(|(name, digest)| json!({ "name": name, "digest": digest })).collect();
     let events = web.view.ask(|state| state.events_of(&stack.name, LAST))?;
-    value["events"] = json!(events.into_iter().map(told).collect::<Vec<_>>());
+    value["events"] = json!(events.into_iter().map(harmless_event).collect::<Vec<_>>());
     let texts = web.view.ask(|state| state.texts(&stack.source))?;
     let texts = texts.get(&StackName::known(&stack.name)).cloned().unwrap_or_default();
     value["compose"] = json!(texts.attempted.or(texts.applied).as_deref().map(without_credentials));
@@ -115,15 +115,15 @@ fn in_full(web: &Web, snapshot: &Snapshot, stack: &Stack) -> Result<Value> {
 }
 
 /// A service's tasks, newest first.
-pub fn tasks_of(snapshot: &Snapshot, service: &LiveService, tasks: &[Task]) -> Vec<ToldTask> {
+pub fn tasks_of(snapshot: &Snapshot, service: &LiveService, tasks: &[Task]) -> Vec<TaskView> {
     let id = snapshot.services.iter().find(|live| live.name == service.name).map(|live| live.id.as_str());
     let own = tasks.iter().filter(|task| Some(task.service.as_str()) == id).take(LAST);
-    own.map(|task| ToldTask {
+    own.map(|task| TaskView {
         id: task.id.clone(),
         node: task.node.clone(),
         state: task.state.clone(),
         desired: task.desired.clone(),
-        error: Some(crate::report::told(task.error.trim())).filter(|error| !error.is_empty()),
+        error: Some(crate::report::harmless(task.error.trim())).filter(|error| !error.is_empty()),
         since: task.since.map(|since| since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)),
     })
     .collect()
@@ -148,7 +148,7 @@ fn events(web: &Web, head: &Head) -> Response {
     match web.view.ask(|state| state.events(before, limit)) {
         Ok(rows) => {
             let next = (rows.len() == limit).then(|| rows.last().map(|row| row.id)).flatten();
-            let rows: Vec<_> = rows.into_iter().map(told).collect();
+            let rows: Vec<_> = rows.into_iter().map(harmless_event).collect();
             Response::json(200, &json!({ "events": rows, "next": next }))
         }
         Err(error) => trouble(&error),
@@ -156,16 +156,16 @@ fn events(web: &Web, head: &Head) -> Response {
 }
 
 /// An event without what may have been in an older database's URLs.
-pub fn told(mut row: EventRow) -> EventRow {
+pub fn harmless_event(mut row: EventRow) -> EventRow {
     row.repository = row.repository.as_deref().map(without_credentials);
-    row.message = crate::report::told(&row.message);
+    row.message = crate::report::harmless(&row.message);
     row
 }
 
 fn job(web: &Web, id: &str) -> Response {
     match JobId::parse(id).and_then(|id| web.handle.job(id)) {
         Some(mut view) => {
-            view.outcome = view.outcome.as_deref().map(crate::report::told);
+            view.outcome = view.outcome.as_deref().map(crate::report::harmless);
             Response::json(200, &view)
         }
         None => Response::refusal(

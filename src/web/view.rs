@@ -14,8 +14,8 @@ use crate::docker::Docker;
 use crate::docker::service::Service;
 use crate::docker::task::Task;
 use crate::fault::hint_of;
+use crate::report::harmless;
 use crate::report::status::{self, Status};
-use crate::report::told;
 use crate::settings::Settings;
 use crate::source::Source;
 use crate::state::{ImageRow, State};
@@ -37,11 +37,11 @@ pub struct View {
     rows: Mutex<Rows>,
     known: Mutex<Option<Arc<Snapshot>>>,
     asking: Mutex<()>,
-    tasks: Mutex<BTreeMap<String, Told>>,
+    tasks: Mutex<BTreeMap<String, TasksAt>>,
 }
 
 /// A stack's tasks, and when docker told them.
-type Told = (Instant, Arc<Vec<Task>>);
+type TasksAt = (Instant, Arc<Vec<Task>>);
 
 #[derive(Debug, Default)]
 struct Rows {
@@ -155,7 +155,7 @@ impl View {
         let (status, services, trouble) = match status::read(&watched, &images, &work, &self.docker) {
             Ok((status, swarm)) => (status, swarm.services, None),
             Err(error) => {
-                let what = told(&format!("{error:#}"));
+                let what = harmless(&format!("{error:#}"));
                 let trouble = Trouble { what, hint: hint_of(&error).map(str::to_owned) };
                 (status::recorded(&watched, &images, &work), Vec::new(), Some(trouble))
             }

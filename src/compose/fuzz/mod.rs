@@ -48,7 +48,7 @@ fn what_docker_creates_is_what_our_tree_says() {
     };
     let fixture = Fixture::new();
     let tally = run(&fixture, &plan);
-    let _ = writeln!(std::io::stderr(), "{tally}\n{}", tally.told());
+    let _ = writeln!(std::io::stderr(), "{tally}\n{}", tally.summary());
     assert!(tally.failures.is_empty(), "{} cases differ:\n{}", tally.differ, tally.failures.join("\n\n"));
     // A fuzzer whose files are all refused finds nothing.
     if tally.cases >= 1000 {

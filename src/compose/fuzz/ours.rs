@@ -59,7 +59,7 @@ fn load(fixture: &Fixture, name: &str) -> Result<Ours, Refused> {
     let inherited = inherited();
     let key = Key::from_hex(&"5a".repeat(32)).unwrap();
     let rendered = compose::load(&StackName::known(STACK), compose_file, &inherited, &Volumes::new(), &key);
-    let rendered = rendered.map_err(|why| Refused::Told(told(&why)))?;
+    let rendered = rendered.map_err(|why| Refused::Told(message(&why)))?;
     let ownership = Ownership { repository: REPOSITORY.into(), commit: COMMIT.into() };
     let whole = |error: anyhow::Error| Refused::Told(format!("{error:#}"));
     let rotated = rendered.rotated.iter();
@@ -98,7 +98,7 @@ fn own(node: &Node) -> Tree {
     }
 }
 
-fn told(why: &Unrenderable) -> String {
+fn message(why: &Unrenderable) -> String {
     match why {
         Unrenderable::Invalid(problems) => {
             problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")

@@ -260,10 +260,10 @@ impl<'a> Worker<'a> {
             return true;
         }
         let small = shrink(text, |text| self.faults(text).iter().any(|line| kinds.contains(&kind(line))));
-        let told =
+        let text =
             found.iter().take(4).map(|line| line.chars().take(700).collect::<String>()).collect::<Vec<_>>();
-        let told = format!("DOCKEROPS_FUZZ_SEED={number}: {}\n{small:?}\n{small}", told.join("\n"));
-        self.tally.lock().unwrap().failures.push(told);
+        let text = format!("DOCKEROPS_FUZZ_SEED={number}: {}\n{small:?}\n{small}", text.join("\n"));
+        self.tally.lock().unwrap().failures.push(text);
         true
     }
 

@@ -55,7 +55,7 @@ impl Tally {
     }
 
     /// What went wrong and why files were refused, by how often, a line each.
-    pub fn told(&self) -> String {
+    pub fn summary(&self) -> String {
         let kinds = self.kinds.iter().map(|(kind, cases)| (cases.len() as u64, format!("differs: {kind}")));
         let mut refused: Vec<_> = self.refusals.iter().map(|(why, count)| (*count, why.clone())).collect();
         refused.sort_by_key(|(count, _)| std::cmp::Reverse(*count));

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Lab;
-use super::lab::{git, head, told};
+use super::lab::{git, head, refusal};
 use crate::git::heads;
 use crate::source::Source;
 
@@ -14,12 +14,12 @@ fn nothing_to_fetch() {
     lab.origin("r");
     let server = lab.server(&[]);
     for base in [lab.path("empty.git").display().to_string(), server.url("empty")] {
-        let (error, hint) = told(head(&base, &lab.access()));
+        let (error, hint) = refusal(head(&base, &lab.access()));
         assert!(error.contains(&base) && error.contains("no commit in the repository"), "{error}");
         assert!(hint.contains("push"), "{hint}");
     }
     let source = format!("{}#nope", server.url("r"));
-    let (error, hint) = told(head(&source, &lab.access()));
+    let (error, hint) = refusal(head(&source, &lab.access()));
     assert!(error.contains(&source) && error.contains("no branch or tag `nope`"), "{error}");
     assert!(hint.contains("`main`"), "{hint}");
 }
@@ -40,7 +40,7 @@ fn not_found_not_git_refused() {
         (refused, "connection refused"),
         ("http://no-such-host.invalid/r".into(), "cannot be reached"),
     ] {
-        let (error, _) = told(head(&source, &lab.access()));
+        let (error, _) = refusal(head(&source, &lab.access()));
         assert!(error.contains(&format!("source `{source}`")), "{error}");
         assert!(error.contains(wanted), "{error}");
     }
@@ -51,7 +51,7 @@ fn a_folder_that_cannot_be_made_is_named() {
     let lab = Lab::new();
     let origin = lab.origin("r");
     std::fs::write(lab.path("checkouts"), "a file").unwrap();
-    let (error, _) = told(lab.fetch(origin.path(), &lab.access()));
+    let (error, _) = refusal(lab.fetch(origin.path(), &lab.access()));
     assert!(error.contains("checkouts") && error.contains(origin.path()), "{error}");
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::Lab;
-use super::lab::{head, told};
+use super::lab::{head, refusal};
 use crate::git::{Commit, checkout, sweep};
 use crate::source::Source;
 
@@ -80,7 +80,7 @@ fn branches_tags_full_names_and_folders() {
         assert!(made.dir().join("e").is_file());
         drop(made);
         for (dir, wanted) in [("nope", "does not exist"), ("a", "is no folder")] {
-            let (error, hint) = told(lab.fetch(&format!("{base}#main:{dir}"), &lab.access()));
+            let (error, hint) = refusal(lab.fetch(&format!("{base}#main:{dir}"), &lab.access()));
             assert!(error.contains(wanted) && error.contains(&base), "{error}");
             assert!(hint.contains("folder"), "{hint}");
         }
@@ -94,7 +94,7 @@ fn a_folder_that_is_a_symlink_out_of_the_repository_is_refused() {
     let origin = lab.origin("r");
     symlink("/etc", origin.work().join("out")).unwrap();
     origin.commit(&[]);
-    let (error, _) = told(lab.fetch(&format!("{}#:out", origin.path()), &lab.access()));
+    let (error, _) = refusal(lab.fetch(&format!("{}#:out", origin.path()), &lab.access()));
     assert!(error.contains("leads out"), "{error}");
 }
 
@@ -130,7 +130,7 @@ fn a_whole_commit_id_needs_no_ls_remote_and_an_unknown_one_is_an_error() {
         assert!(server.log().is_empty());
         let made = lab.fetch(&source, &lab.access()).unwrap();
         assert_eq!(fs::read_to_string(made.root().join("a")).unwrap(), "1");
-        let (error, hint) = told(lab.fetch(&format!("{url}#{unknown}"), &lab.access()));
+        let (error, hint) = refusal(lab.fetch(&format!("{url}#{unknown}"), &lab.access()));
         assert!(error.contains(&unknown) && error.contains(&url), "{error}");
         assert!(hint.contains("branch or tag"), "{error} / {hint}");
     }

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::Lab;
-use super::lab::{head, told};
+use super::lab::{head, refusal};
 use crate::redact::Secret;
 use crate::settings::GitAccess;
 
@@ -32,7 +32,7 @@ fn a_refused_credential_is_offered_once_and_never_printed() {
     lab.origin("r");
     let server = lab.server(PASSWORD);
     let access = lab.access_with(&credential("bob", "wrong-secret", "127.0.0.1", server.port));
-    let (error, hint) = told(head(&server.url("r"), &access));
+    let (error, hint) = refusal(head(&server.url("r"), &access));
     assert!(error.contains("remote authentication required"), "{error}");
     assert!(error.contains("line 1 of") && error.contains(&server.url("r")), "{error}");
     assert!(hint.contains("DOCKEROPS_GIT_CREDENTIALS"), "{hint}");
@@ -45,12 +45,12 @@ fn a_refused_credential_is_offered_once_and_never_printed() {
 fn without_a_credential_the_error_says_what_to_set() {
     let lab = Lab::new();
     let server = lab.server(PASSWORD);
-    let (error, hint) = told(head(&server.url("r"), &lab.access()));
+    let (error, hint) = refusal(head(&server.url("r"), &lab.access()));
     assert!(error.contains("remote authentication required"), "{error}");
     assert!(hint.contains("DOCKEROPS_GIT_CREDENTIALS"), "{hint}");
     let mut access = lab.access();
     access.credentials_file = Some(lab.path("nope"));
-    let (error, hint) = told(head(&server.url("r"), &access));
+    let (error, hint) = refusal(head(&server.url("r"), &access));
     assert!(error.contains("nope") && error.contains("DOCKEROPS_GIT_CREDENTIALS"), "{error}");
     assert!(hint.contains("readable"), "{hint}");
 }
@@ -64,7 +64,7 @@ fn lines_for_another_port_and_the_token_over_http_stay_at_home() {
         gh_host: Some(format!("127.0.0.1:{}", server.port)),
         ..lab.access_with(&credential("bob", "hunter2", "127.0.0.1", 1))
     };
-    let (error, hint) = told(head(&server.url("r"), &access));
+    let (error, hint) = refusal(head(&server.url("r"), &access));
     assert!(error.contains("remote authentication required"), "{error}");
     assert!(hint.contains("`GITHUB_TOKEN` is sent over https"), "{hint}");
     assert_eq!(server.authorized(), 0);
@@ -96,7 +96,7 @@ fn after_a_redirect_the_other_hosts_own_credential_is_used() {
     let requests = target.authorized();
     assert!(requests > 0);
     let others = credential("bob", "hunter2", "127.0.0.1", entry.port);
-    let (error, _) = told(head(&entry.url("r"), &lab.access_with(&others)));
+    let (error, _) = refusal(head(&entry.url("r"), &lab.access_with(&others)));
     assert!(error.contains("remote authentication required"), "{error}");
     assert_eq!((entry.authorized(), target.authorized()), (0, requests));
 }
@@ -109,7 +109,7 @@ fn a_credential_given_before_a_redirect_does_not_follow_it() {
     let to = format!("http://localhost:{}", target.port);
     let entry = lab.server(&[PASSWORD, &["--redirect-to", &to]].concat());
     let lines = credential("bob", "hunter2", "127.0.0.1", entry.port);
-    let (error, hint) = told(head(&entry.url("r"), &lab.access_with(&lines)));
+    let (error, hint) = refusal(head(&entry.url("r"), &lab.access_with(&lines)));
     assert!(error.contains("redirects"), "{error}");
     assert!(hint.contains("moved"), "{hint}");
     assert_eq!((entry.authorized(), target.authorized()), (1, 0));
@@ -122,7 +122,7 @@ fn a_redirect_to_another_port_of_the_host_is_asked_anonymously_first() {
     let target = lab.server(PASSWORD);
     let entry = lab.server(&["--redirect-to", &format!("http://127.0.0.1:{}", target.port)]);
     let others = credential("bob", "hunter2", "127.0.0.1", entry.port);
-    let (error, _) = told(head(&entry.url("r"), &lab.access_with(&others)));
+    let (error, _) = refusal(head(&entry.url("r"), &lab.access_with(&others)));
     assert!(error.contains("remote authentication required"), "{error}");
     assert_eq!((entry.authorized(), target.authorized()), (0, 0));
     let own = credential("bob", "hunter2", "127.0.0.1", target.port);
@@ -139,7 +139,7 @@ fn a_circle_of_redirects_ends() {
     let other = lab.server(&["--redirect-to", &format!("http://localhost:{port}")]);
     let back = format!("http://127.0.0.1:{}", other.port);
     let _one = lab.server(&["--port", &port, "--redirect-to", &back]);
-    let (error, _) = told(head(&other.url("r"), &lab.access()));
+    let (error, _) = refusal(head(&other.url("r"), &lab.access()));
     assert!(error.contains("redirects more than 5 times"), "{error}");
 }
 

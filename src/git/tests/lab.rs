@@ -203,7 +203,7 @@ pub(super) fn head(source: &str, access: &GitAccess) -> anyhow::Result<Commit> {
 }
 
 /// The message and the hint of a failure.
-pub(super) fn told<T>(result: anyhow::Result<T>) -> (String, String) {
+pub(super) fn refusal<T>(result: anyhow::Result<T>) -> (String, String) {
     let error = result.err().expect("it should fail");
     let hint = crate::fault::hint_of(&error).expect("it should have a hint").to_owned();
     (format!("{error:#}"), hint)

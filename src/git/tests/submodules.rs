@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::Lab;
-use super::lab::{Origin, told};
+use super::lab::{Origin, refusal};
 
 /// Pins `commit` at `path` in `outer`, with this `.gitmodules` or none.
 fn pin(outer: &Origin, path: &str, commit: &str, url: Option<&str>) {
@@ -56,7 +56,7 @@ fn each_submodule_gets_its_own_hosts_credential() {
     let lines = format!("http://bob:hunter2@127.0.0.1:{}\n", private.port);
     lab.fetch(&open.url("outer"), &lab.access_with(&lines)).unwrap();
     assert_eq!(open.authorized(), 0);
-    let (error, _) = told(lab.fetch(&open.url("outer"), &lab.access()));
+    let (error, _) = refusal(lab.fetch(&open.url("outer"), &lab.access()));
     assert!(error.contains("submodule `sub`: remote authentication required"), "{error}");
 }
 
@@ -68,7 +68,7 @@ fn a_network_source_cannot_name_local_files() {
     for url in [inner.path().to_owned(), format!("file://{}", inner.path())] {
         let outer = lab.origin("outer");
         pin(&outer, "sub", &inner.head(), Some(&url));
-        let (error, hint) = told(lab.fetch(&server.url("outer"), &lab.access()));
+        let (error, hint) = refusal(lab.fetch(&server.url("outer"), &lab.access()));
         assert!(error.contains("submodule `sub`") && error.contains("refused"), "{error}");
         assert!(hint.contains(".gitmodules"), "{hint}");
         fs::remove_dir_all(&outer.bare).unwrap();
@@ -82,14 +82,14 @@ fn a_missing_entry_a_missing_commit_and_a_circle_are_errors() {
     let outer = lab.origin("outer");
     let commit = outer.head();
     pin(&outer, "sub", &commit, None);
-    let (error, hint) = told(lab.fetch(outer.path(), &lab.access()));
+    let (error, hint) = refusal(lab.fetch(outer.path(), &lab.access()));
     assert!(error.contains("submodule `sub`") && error.contains("`.gitmodules`"), "{error}");
     assert!(hint.contains("git submodule add"), "{hint}");
 
     let unknown = "0123456789".repeat(4);
     let lost = lab.origin("lost");
     pin(&lost, "sub", &unknown, Some("../outer.git"));
-    let (error, _) = told(lab.fetch(lost.path(), &lab.access()));
+    let (error, _) = refusal(lab.fetch(lost.path(), &lab.access()));
     assert!(error.contains("submodule `sub`") && error.contains(&unknown), "{error}");
 
     // A chain of repositories, each holding the one before: as deep as a circle would go.
@@ -100,7 +100,7 @@ fn a_missing_entry_a_missing_commit_and_a_circle_are_errors() {
         before = next.head();
     }
     lab.fetch(&lab.path("c8.git").display().to_string(), &lab.access()).unwrap();
-    let (error, _) = told(lab.fetch(&lab.path("c9.git").display().to_string(), &lab.access()));
+    let (error, _) = refusal(lab.fetch(&lab.path("c9.git").display().to_string(), &lab.access()));
     assert!(error.contains("nested more than 8 deep"), "{error}");
 }
 
@@ -152,20 +152,20 @@ fn a_local_source_reaches_what_lies_beside_it_and_nothing_else() {
         "/nonexistent/private.git".to_owned(),
     ] {
         for made in fetch(&url, &private.head()) {
-            let (error, hint) = told(made);
+            let (error, hint) = refusal(made);
             assert!(error.contains("submodule `sub`") && error.contains("refused"), "{url}: {error}");
             assert!(hint.contains("beside"), "{hint}");
         }
     }
     for made in fetch("../gone.git", &inner.head()) {
-        let (error, _) = told(made);
+        let (error, _) = refusal(made);
         assert!(error.contains("gone.git` was not found"), "{error}");
     }
     // Nor does one reach further by one that lies beside it.
     let middle = lab.origin("middle");
     pin(&middle, "deep", &private.head(), Some(private.path()));
     for made in fetch("../middle.git", &middle.head()) {
-        let (error, _) = told(made);
+        let (error, _) = refusal(made);
         assert!(error.contains("submodule `sub`: submodule `deep`") && error.contains("refused"), "{error}");
     }
     assert_eq!(lab.leftovers(), 0);

@@ -4,7 +4,7 @@ use super::play::Stage;
 use super::spec::{Behaviour, Commit, OnFailure};
 use super::story::{Change, Event, Story, entry};
 use super::swarm::Hand;
-use super::{play, told};
+use super::{describe, play};
 use crate::rng::Rng;
 use crate::stack::DriftPolicy;
 
@@ -21,7 +21,7 @@ fn holds(stacks: &[&'static str], events: Vec<Event>) -> Vec<String> {
     let (broken, log) = play(&stage, &story, true);
     println!("{}", log.join("\n"));
     if let Some(broken) = broken {
-        panic!("{}", told(&stage, story, &broken));
+        panic!("{}", describe(&stage, story, &broken));
     }
     log
 }

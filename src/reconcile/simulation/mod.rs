@@ -75,7 +75,7 @@ fn shortest(stage: &Stage, mut story: Story, rule: &str) -> Story {
     }
 }
 
-fn told(stage: &Stage, story: Story, broken: &Broken) -> String {
+fn describe(stage: &Stage, story: Story, broken: &Broken) -> String {
     let story = shortest(stage, story, broken.rule);
     let (again, log) = play(stage, &story, true);
     let what = again.map_or_else(|| broken.what.clone(), |broken| broken.what);
@@ -105,7 +105,7 @@ fn what_must_hold_holds_in_every_story() {
             let story = Story::of(first + at);
             if let (Some(broken), _) = play(&stage, &story, false) {
                 next.store(stories, Ordering::Relaxed);
-                return (count, Some(told(&stage, story, &broken)));
+                return (count, Some(describe(&stage, story, &broken)));
             }
             count += 1;
         }

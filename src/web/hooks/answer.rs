@@ -62,11 +62,11 @@ fn decide(web: &Web, hook: &Hook, head: &Head, body: &mut Body<'_>) -> Result<De
             Response::refusal(403, "webhooks need a secret, and none is set", hint),
         ));
     };
-    if hook.told_in_head {
+    if hook.secret_in_head {
         believe(hook, head, b"", secret)?;
     }
     let body = body.read().map_err(|refusal| Box::new((Outcome::Malformed, refusal)))?;
-    if !hook.told_in_head {
+    if !hook.secret_in_head {
         believe(hook, head, &body, secret)?;
     }
     let delivery = (hook.read)(head, &body).map_err(|error| {

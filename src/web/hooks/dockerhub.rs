@@ -32,7 +32,7 @@ fn latest() -> String {
 
 /// The query parameter is the secret.
 pub fn verify(head: &Head, _body: &[u8], secret: &Secret) -> Proof {
-    signature::told(secret, head.parameter("token"))
+    signature::sent(secret, head.parameter("token"))
 }
 
 /// What was pushed. There is no id; `push_data.pushed_at` makes every push another body.

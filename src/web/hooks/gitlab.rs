@@ -29,7 +29,7 @@ struct Project {
 
 /// The header is the secret.
 pub fn verify(head: &Head, _body: &[u8], secret: &Secret) -> Proof {
-    signature::told(secret, head.header("x-gitlab-token"))
+    signature::sent(secret, head.header("x-gitlab-token"))
 }
 
 /// What happened. `Idempotency-Key` (15.10 and later) stays the same when GitLab sends a delivery again;

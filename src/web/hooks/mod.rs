@@ -25,7 +25,7 @@ use crate::redact::Secret;
 pub use answer::{Outcome, answer};
 pub use callback::Callbacks;
 pub use deliveries::Deliveries;
-pub use signature::{Proof, told};
+pub use signature::{Proof, sent};
 
 /// What a sender says.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ pub struct Hook {
     /// Where it posts to.
     pub path: &'static str,
     /// Whether the body is not needed to know the sender.
-    told_in_head: bool,
+    secret_in_head: bool,
     verify: fn(&Head, &[u8], &Secret) -> Proof,
     read: fn(&Head, &[u8]) -> Result<Delivery>,
 }
@@ -92,12 +92,12 @@ pub struct Hook {
 /// All that are known. The last one is Docker Hub's for services that were set up with a bare address.
 pub const HOOKS: [Hook; 7] = [
     Hook::signing("github", "/hooks/github", github::verify, github::read),
-    Hook::telling("gitlab", "/hooks/gitlab", gitlab::verify, gitlab::read),
+    Hook::sending("gitlab", "/hooks/gitlab", gitlab::verify, gitlab::read),
     Hook::signing("gitea", "/hooks/gitea", gitea::verify, gitea::read),
     Hook::signing("bitbucket", "/hooks/bitbucket", bitbucket::verify, bitbucket::read),
-    Hook::telling("dockerhub", "/hooks/dockerhub", dockerhub::verify, dockerhub::read),
-    Hook::telling("registry", "/hooks/registry", registry::verify, registry::read),
-    Hook::telling("dockerhub", "/", dockerhub::verify, dockerhub::read),
+    Hook::sending("dockerhub", "/hooks/dockerhub", dockerhub::verify, dockerhub::read),
+    Hook::sending("registry", "/hooks/registry", registry::verify, registry::read),
+    Hook::sending("dockerhub", "/", dockerhub::verify, dockerhub::read),
 ];
 
 type Verify = fn(&Head, &[u8], &Secret) -> Proof;
@@ -105,11 +105,11 @@ type Read = fn(&Head, &[u8]) -> Result<Delivery>;
 
 impl Hook {
     const fn signing(name: &'static str, path: &'static str, verify: Verify, read: Read) -> Self {
-        Self { name, path, told_in_head: false, verify, read }
+        Self { name, path, secret_in_head: false, verify, read }
     }
 
-    const fn telling(name: &'static str, path: &'static str, verify: Verify, read: Read) -> Self {
-        Self { name, path, told_in_head: true, verify, read }
+    const fn sending(name: &'static str, path: &'static str, verify: Verify, read: Read) -> Self {
+        Self { name, path, secret_in_head: true, verify, read }
     }
 
     /// The one that listens at `path`. Forgejo's is Gitea's by another name.
@@ -171,11 +171,11 @@ mod tests {
     }
 
     /// Right, wrong, missing and empty.
-    pub fn check_tokens(verify: Verify, told: impl Fn(&str) -> Head) {
+    pub fn check_tokens(verify: Verify, with: impl Fn(&str) -> Head) {
         let secret = Secret::new(SECRET);
-        assert_eq!(verify(&told(SECRET), b"", &secret), Proof::Right);
-        assert_eq!(verify(&told("another"), b"", &secret), Proof::Wrong);
-        assert_eq!(verify(&told(""), b"", &secret), Proof::Missing);
+        assert_eq!(verify(&with(SECRET), b"", &secret), Proof::Right);
+        assert_eq!(verify(&with("another"), b"", &secret), Proof::Wrong);
+        assert_eq!(verify(&with(""), b"", &secret), Proof::Missing);
         assert_eq!(verify(&head(&[]), b"", &secret), Proof::Missing);
     }
 

@@ -33,7 +33,7 @@ struct Target {
 /// The bearer token is the secret, or the query parameter is.
 pub fn verify(head: &Head, _body: &[u8], secret: &Secret) -> Proof {
     let bearer = head.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
-    signature::told(secret, bearer.or_else(|| head.parameter("token")))
+    signature::sent(secret, bearer.or_else(|| head.parameter("token")))
 }
 
 /// The tags that were pushed; layers, pulls and untagged manifests are passed over. Which name the registry

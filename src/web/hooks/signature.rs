@@ -24,7 +24,7 @@ pub fn signed(secret: &Secret, body: &[u8], hex: Option<&str>) -> Proof {
 }
 
 /// The secret itself, as it was shown. Both are hashed first, so not even their length can be told from the time.
-pub fn told(secret: &Secret, shown: Option<&str>) -> Proof {
+pub fn sent(secret: &Secret, shown: Option<&str>) -> Proof {
     let Some(shown) = shown.map(str::trim).filter(|shown| !shown.is_empty()) else { return Proof::Missing };
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(b"dockerops") else { return Proof::Wrong };
     mac.update(shown.as_bytes());
@@ -85,12 +85,12 @@ pub mod tests {
     }
 
     #[test]
-    fn a_told_secret_is_the_whole_secret() {
+    fn a_sent_secret_is_the_whole_secret() {
         let secret = Secret::new("correct horse");
-        assert_eq!(told(&secret, Some("correct horse")), Proof::Right);
-        assert_eq!(told(&secret, Some("correct hors")), Proof::Wrong);
-        assert_eq!(told(&secret, Some("correct horse!")), Proof::Wrong);
-        assert_eq!(told(&secret, Some("")), Proof::Missing);
-        assert_eq!(told(&secret, None), Proof::Missing);
+        assert_eq!(sent(&secret, Some("correct horse")), Proof::Right);
+        assert_eq!(sent(&secret, Some("correct hors")), Proof::Wrong);
+        assert_eq!(sent(&secret, Some("correct horse!")), Proof::Wrong);
+        assert_eq!(sent(&secret, Some("")), Proof::Missing);
+        assert_eq!(sent(&secret, None), Proof::Missing);
     }
 }

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::Page;
 use super::parts::{moment, sentence, shape, text};
 use crate::state::{EventRow, Level};
-use crate::web::api::told;
+use crate::web::api::harmless_event;
 
 /// Events on a page.
 const EVENTS: usize = 15;
@@ -25,7 +25,7 @@ pub fn section(page: &Page<'_>) -> Result<Markup> {
         section aria-labelledby="events" {
             h2 id="events" { "Events" }
             @if rows.is_empty() { p.empty { "Nothing has happened yet." } }
-            ol.events { @for row in rows { (line(&told(row), true)) } }
+            ol.events { @for row in rows { (line(&harmless_event(row), true)) } }
             p.pages {
                 @if page.asked.before.is_some() { a id="newest" href=(link(None)) data-swap { "Newest" } }
                 @if older.is_some() { a id="older" href=(link(older)) data-swap { "Older" } }

@@ -3,12 +3,12 @@
 use maud::{Markup, html};
 
 use crate::health::Health;
+use crate::report::harmless;
 use crate::report::status::Stack;
-use crate::report::told;
 
 /// Text from outside, fit for people's eyes.
 pub fn text(text: &str) -> String {
-    told(text)
+    harmless(text)
 }
 
 /// `1 stack`, `2 stacks`.

@@ -7,7 +7,7 @@ use super::Page;
 use super::parts::{badge, count, moment, sentence, short, state, text, why};
 use crate::docker::task::Task;
 use crate::report::status::{LiveService, Stack};
-use crate::web::api::{LAST, ToldTask, image_of, tasks_of, told};
+use crate::web::api::{LAST, TaskView, harmless_event, image_of, tasks_of};
 
 /// The section.
 pub fn section(page: &Page<'_>) -> Result<Markup> {
@@ -75,7 +75,7 @@ fn in_full(page: &Page<'_>, stack: &Stack) -> Result<Markup> {
         @for service in &stack.services { (service_in_full(page, stack, service, &tasks)) }
         @if !events.is_empty() {
             h4 { "Last events" }
-            ol.events { @for event in events { (super::events::line(&told(event), false)) } }
+            ol.events { @for event in events { (super::events::line(&harmless_event(event), false)) } }
         }
         div.buttons {
             (page.button("Reconcile this stack", Some(&stack.name), false))
@@ -105,10 +105,10 @@ fn service_in_full(page: &Page<'_>, stack: &Stack, service: &LiveService, tasks:
     }
 }
 
-fn task_list(tasks: &[ToldTask]) -> Markup {
+fn task_list(tasks: &[TaskView]) -> Markup {
     let (now, before): (Vec<_>, Vec<_>) =
         tasks.iter().partition(|task| !matches!(task.desired.as_str(), "shutdown" | "remove"));
-    let lines = |tasks: &[&ToldTask]| {
+    let lines = |tasks: &[&TaskView]| {
         html! {
             ul.tasklist {
                 @for task in tasks {

@@ -49,8 +49,8 @@ pub fn of(
         bad(format!("Repository {source} is not watched"), why.iter().cloned().collect(), Some(hint.into()));
     }
     // While docker is away nothing is known of any, which is told above.
-    let is_told = |stack: &&Stack| snapshot.trouble.is_none() || stack.health != Health::Unknown;
-    let mut stacks: Vec<_> = snapshot.status.stacks.iter().filter(is_told).filter_map(of_stack).collect();
+    let is_known = |stack: &&Stack| snapshot.trouble.is_none() || stack.health != Health::Unknown;
+    let mut stacks: Vec<_> = snapshot.status.stacks.iter().filter(is_known).filter_map(of_stack).collect();
     stacks.sort_by_key(|wrong| wrong.tone != "bad");
     wrongs.append(&mut stacks);
     wrongs
