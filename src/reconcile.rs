@@ -63,7 +63,7 @@ pub use builds::{LOCAL_TAG, lasting_tag};
 pub use clean::{clean_after_removal, note_digests};
 pub use door::World;
 pub use remove::remove_all;
-pub use session::{Options, Outcome, Places, Selection, Session, Target, Wish};
+pub use session::{Options, Outcome, Paths, Selection, Session, Target, Wish};
 
 /// Between two looks at what is in motion.
 const PAUSE: Duration = Duration::from_millis(500);

@@ -102,7 +102,7 @@ impl Settings {
         let database = std::path::absolute(&database)
             .with_context(|| format!("`DOCKEROPS_DB_PATH` is no usable path: `{}`", database.display()))?;
         let docker_environment: Environment =
-            environment.iter().filter(|(name, _)| for_docker(name)).map(own).collect();
+            environment.iter().filter(|(name, _)| for_docker(name)).map(owned).collect();
         let docker_config = match text(environment, "DOCKER_CONFIG")? {
             Some(folder) => Some(PathBuf::from(folder)),
             None => home.as_ref().map(|home| home.join(".docker")),
@@ -135,7 +135,7 @@ impl Settings {
     }
 }
 
-fn own((name, value): (&OsString, &OsString)) -> (OsString, OsString) {
+fn owned((name, value): (&OsString, &OsString)) -> (OsString, OsString) {
     (name.clone(), value.clone())
 }
 

@@ -10,7 +10,7 @@ use anyhow::Result;
 use crate::docker::Docker;
 use crate::git;
 use crate::lock::{self, Held, Lock};
-use crate::reconcile::{Places, Session, World};
+use crate::reconcile::{Paths, Session, World};
 use crate::report::Report;
 use crate::settings::Settings;
 use crate::signal;
@@ -95,7 +95,7 @@ impl Writer {
             own_guard: &self.settings.guard,
             whole_guard: OnceCell::new(),
             report: &self.report,
-            places: Places {
+            paths: Paths {
                 lock: beside(&self.settings.database, ".lock"),
                 build_lock: beside(&self.settings.database, ".build.lock"),
                 checkouts: beside(&self.settings.database, ".checkouts"),

@@ -81,7 +81,7 @@ impl Reconciler {
         }
         let begun = self.memory.turn_begun.unwrap_or_else(|| session.door.now().instant);
         let patience = patience(session.door.now().instant.duration_since(begun));
-        match session.door.deploy(&complete, &ownership, resolve, &session.places.checkouts, patience)? {
+        match session.door.deploy(&complete, &ownership, resolve, &session.paths.checkouts, patience)? {
             Giving::Done(result) => {
                 result?;
                 self.set_in_motion(session, key, &rendered, By::Deploy, reason)

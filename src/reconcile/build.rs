@@ -168,7 +168,7 @@ impl Reconciler {
                 self.stirred = true;
                 return self.build_next(session);
             }
-            let lock = match lock::take(&session.places.build_lock, session.places.command) {
+            let lock = match lock::take(&session.paths.build_lock, session.paths.command) {
                 Err(error) if error.is::<Held>() => {
                     self.builds.is_locked_out = true;
                     return Ok(());

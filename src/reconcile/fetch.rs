@@ -28,7 +28,7 @@ pub fn fetch(
     let folder = match workplace {
         Some(known) => known.path(),
         None if asked.iter().all(|(_, work)| work.is_none()) => Path::new(""),
-        None => workplace.insert(Workplace::new(&session.places.checkouts)?).path(),
+        None => workplace.insert(Workplace::new(&session.paths.checkouts)?).path(),
     };
     let access = session.git;
     let mut fetched = Vec::new();

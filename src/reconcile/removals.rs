@@ -34,16 +34,16 @@ pub struct Leaving {
     pub services: BTreeSet<String>,
     /// Whether others of it stay.
     pub is_part: bool,
-    /// By their place in the list: no container of these runs any more when this one's turn comes.
+    /// By their index in the list: no container of these runs any more when this one's turn comes.
     pub after: Vec<usize>,
 }
 
 /// Who is told, on the thread that asked.
 pub trait Observer {
-    /// The stack at this place is waited for.
-    fn waiting(&mut self, place: usize, what: &str);
+    /// The stack at this index is waited for.
+    fn waiting(&mut self, index: usize, what: &str);
     /// It came to its end: nothing of it is left, or why not. An error ends the whole.
-    fn ended(&mut self, place: usize, result: Result<()>) -> Result<()>;
+    fn ended(&mut self, index: usize, result: Result<()>) -> Result<()>;
 }
 
 /// One docker call.
@@ -113,8 +113,8 @@ fn work(
 ) {
     loop {
         let next = asked.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok((place, ask)) = next else { return };
-        let Leaving { name, services, is_part, .. } = &leaving[place];
+        let Ok((index, ask)) = next else { return };
+        let Leaving { name, services, is_part, .. } = &leaving[index];
         let answer = match ask {
             Ask::Remove if *is_part => {
                 let ids: Vec<_> = services.iter().map(String::as_str).collect();
@@ -124,7 +124,7 @@ fn work(
             Ask::IsDown => Answer::Down(docker.is_down(name)),
             Ask::Users => Answer::Users(docker.users_of_networks(name)),
         };
-        if answers.send((place, answer)).is_err() {
+        if answers.send((index, answer)).is_err() {
             return;
         }
     }
@@ -146,11 +146,11 @@ impl<'a> Removals<'a> {
         observer: &'a mut dyn Observer,
         asks: Sender<(usize, Ask)>,
     ) -> Self {
-        let stacks = (0..leaving.len()).map(|place| Stack {
+        let stacks = (0..leaving.len()).map(|index| Stack {
             turn: Turn::Waits,
             until: Instant::now(),
             pause: PAUSES[0],
-            is_awaited: leaving.iter().any(|other| other.after.contains(&place)),
+            is_awaited: leaving.iter().any(|other| other.after.contains(&index)),
             is_down: false,
             is_gone: false,
             trouble: None,
@@ -167,9 +167,9 @@ impl<'a> Removals<'a> {
                 return Ok(());
             }
             match answered.recv_timeout(TICK) {
-                Ok((place, answer)) => {
+                Ok((index, answer)) => {
                     self.under_way -= 1;
-                    self.hear(place, answer)?;
+                    self.hear(index, answer)?;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Err(anyhow!("nobody asks docker any more")),
@@ -180,11 +180,11 @@ impl<'a> Removals<'a> {
     /// Those whose turn has come. One that others depend on stays while these could not be taken down.
     fn begin(&mut self) -> Result<()> {
         let now = Instant::now();
-        for place in 0..self.stacks.len() {
-            if !matches!(self.stacks[place].turn, Turn::Waits) {
+        for index in 0..self.stacks.len() {
+            if !matches!(self.stacks[index].turn, Turn::Waits) {
                 continue;
             }
-            let before = || self.leaving[place].after.iter();
+            let before = || self.leaving[index].after.iter();
             let runs_on = |other: &&usize| {
                 matches!(self.stacks[**other].turn, Turn::Ended { well: false })
                     && !self.stacks[**other].is_down
@@ -192,13 +192,13 @@ impl<'a> Removals<'a> {
             if let Some(other) = before().find(runs_on) {
                 let other = &self.leaving[*other].name;
                 let why = anyhow!("`{other}`, which needs it, could not be removed");
-                self.end(place, Err(why))?;
+                self.end(index, Err(why))?;
             } else if before().all(|other| {
                 self.stacks[*other].is_down || matches!(self.stacks[*other].turn, Turn::Ended { .. })
             }) {
-                self.stacks[place].until = now + self.patience;
-                self.stacks[place].turn = Turn::Due(Ask::Remove, now);
-                self.observer.waiting(place, "is being removed");
+                self.stacks[index].until = now + self.patience;
+                self.stacks[index].turn = Turn::Due(Ask::Remove, now);
+                self.observer.waiting(index, "is being removed");
             }
         }
         Ok(())
@@ -208,23 +208,23 @@ impl<'a> Removals<'a> {
     fn ask(&mut self) -> Result<()> {
         let now = Instant::now();
         let mut due: Vec<_> = (0..self.stacks.len())
-            .filter_map(|place| match self.stacks[place].turn {
-                Turn::Due(ask, when) if when <= now => Some((when, place, ask)),
+            .filter_map(|index| match self.stacks[index].turn {
+                Turn::Due(ask, when) if when <= now => Some((when, index, ask)),
                 _ => None,
             })
             .collect();
-        due.sort_by_key(|(when, place, _)| (*when, *place));
-        for (_, place, ask) in due.into_iter().take(CALLS - self.under_way) {
-            self.stacks[place].turn = Turn::Asked;
+        due.sort_by_key(|(when, index, _)| (*when, *index));
+        for (_, index, ask) in due.into_iter().take(CALLS - self.under_way) {
+            self.stacks[index].turn = Turn::Asked;
             self.under_way += 1;
-            self.asks.send((place, ask)).context("nobody asks docker any more")?;
+            self.asks.send((index, ask)).context("nobody asks docker any more")?;
         }
         Ok(())
     }
 
-    fn hear(&mut self, place: usize, answer: Answer) -> Result<()> {
-        let Leaving { name, is_part, .. } = &self.leaving[place];
-        let stack = &mut self.stacks[place];
+    fn hear(&mut self, index: usize, answer: Answer) -> Result<()> {
+        let Leaving { name, is_part, .. } = &self.leaving[index];
+        let stack = &mut self.stacks[index];
         let was_removal = matches!(answer, Answer::Removed(_));
         match answer {
             Answer::Removed(Err(error)) | Answer::Down(Err(error)) | Answer::Users(Err(error))
@@ -233,7 +233,7 @@ impl<'a> Removals<'a> {
                 return Err(error);
             }
             Answer::Removed(Err(error)) if *is_part || error.is::<DeployedAnew>() => {
-                return self.end(place, Err(error));
+                return self.end(index, Err(error));
             }
             Answer::Removed(result) => {
                 stack.is_gone = matches!(result, Ok(true));
@@ -242,13 +242,13 @@ impl<'a> Removals<'a> {
             Answer::Down(result) => stack.is_down = matches!(result, Ok(true)),
             Answer::Users(users) => {
                 let why = kept(name, stack.trouble.take(), &users.unwrap_or_default());
-                return self.end(place, Err(why));
+                return self.end(index, Err(why));
             }
         }
         let is_late = Instant::now() >= stack.until;
         let is_awaited = stack.is_awaited && !stack.is_down;
         if stack.is_gone && (is_late || !is_awaited) {
-            return self.end(place, Ok(()));
+            return self.end(index, Ok(()));
         }
         let (ask, pause) = if is_late {
             (Ask::Users, Duration::ZERO)
@@ -262,13 +262,13 @@ impl<'a> Removals<'a> {
         }
         stack.turn = Turn::Due(ask, Instant::now() + pause);
         let what = if stack.is_gone { "stops its containers" } else { "is being removed" };
-        self.observer.waiting(place, what);
+        self.observer.waiting(index, what);
         Ok(())
     }
 
-    fn end(&mut self, place: usize, result: Result<()>) -> Result<()> {
-        self.stacks[place].turn = Turn::Ended { well: result.is_ok() };
-        self.observer.ended(place, result)
+    fn end(&mut self, index: usize, result: Result<()>) -> Result<()> {
+        self.stacks[index].turn = Turn::Ended { well: result.is_ok() };
+        self.observer.ended(index, result)
     }
 }
 

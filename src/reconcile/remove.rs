@@ -46,7 +46,7 @@ pub struct Going<'a> {
 }
 
 /// Removes `going`, side by side and dependents first, and says what came of each. Each end is given to `ended` as
-/// soon as it is known, with the stack's place, so that a run that is cut off loses nothing. What is not ours is no
+/// soon as it is known, with the stack's index, so that a run that is cut off loses nothing. What is not ours is no
 /// failure. An error only where the run must end.
 pub fn remove_stacks(
     session: &Session<'_>,
@@ -55,11 +55,11 @@ pub fn remove_stacks(
     ended: &mut dyn FnMut(usize, Result<Removal>) -> Result<()>,
 ) -> Result<()> {
     let mut ours = Vec::new();
-    for (place, going) in going.iter().enumerate() {
+    for (index, going) in going.iter().enumerate() {
         let services = match plan::evidence(going.name, going.identity, going.row, swarm) {
             Evidence::None => {
                 say(session, going, &Ok(Removal::NotOurs));
-                ended(place, Ok(Removal::NotOurs))?;
+                ended(index, Ok(Removal::NotOurs))?;
                 continue;
             }
             Evidence::Services(ids) => Some(ids.into_iter().map(str::to_owned).collect()),
@@ -67,15 +67,15 @@ pub fn remove_stacks(
         };
         let (is_part, all) = (services.is_some(), || swarm.ids_of(going.name));
         let services = services.unwrap_or_else(all);
-        ours.push((place, Leaving { name: going.name.clone(), services, is_part, after: Vec::new() }));
+        ours.push((index, Leaving { name: going.name.clone(), services, is_part, after: Vec::new() }));
     }
     if ours.is_empty() {
         return Ok(());
     }
-    let (places, mut leaving): (Vec<_>, Vec<_>) = ours.into_iter().unzip();
-    put_in_order(session, going, &places, &mut leaving, swarm);
+    let (indices, mut leaving): (Vec<_>, Vec<_>) = ours.into_iter().unzip();
+    put_in_order(session, going, &indices, &mut leaving, swarm);
     let patience = PATIENCE.min(session.deploy_timeout.max(Duration::from_secs(10)));
-    let mut observer = Teller { session, going, places: &places, leaving: &leaving, ended };
+    let mut observer = Teller { session, going, indices: &indices, leaving: &leaving, ended };
     removals::run(session.docker, &leaving, patience, &mut observer)
 }
 
@@ -83,7 +83,7 @@ pub fn remove_stacks(
 fn put_in_order(
     session: &Session<'_>,
     going: &[Going<'_>],
-    places: &[usize],
+    indices: &[usize],
     leaving: &mut [Leaving],
     swarm: &Swarm,
 ) {
@@ -91,7 +91,7 @@ fn put_in_order(
         return;
     }
     let at: BTreeMap<_, _> = leaving.iter().enumerate().map(|(at, it)| (it.name.clone(), at)).collect();
-    let rows = places.iter().filter_map(|place| going[*place].row);
+    let rows = indices.iter().filter_map(|index| going[*index].row);
     let depends_on: Vec<_> = rows.map(|row| (&row.name, &*row.depends_on)).collect();
     let networks = session.docker.network_stacks().unwrap_or_default();
     let mut order = order(&at.keys().collect(), &depends_on, &networks, swarm);
@@ -104,22 +104,22 @@ fn put_in_order(
 struct Teller<'a, 'b> {
     session: &'a Session<'a>,
     going: &'a [Going<'a>],
-    /// Of each that leaves, its place in `going`.
-    places: &'a [usize],
+    /// Of each that leaves, its index in `going`.
+    indices: &'a [usize],
     leaving: &'a [Leaving],
     ended: &'b mut dyn FnMut(usize, Result<Removal>) -> Result<()>,
 }
 
 impl removals::Observer for Teller<'_, '_> {
-    fn waiting(&mut self, place: usize, what: &str) {
-        self.session.report.waiting(self.leaving[place].name.as_str(), what);
+    fn waiting(&mut self, index: usize, what: &str) {
+        self.session.report.waiting(self.leaving[index].name.as_str(), what);
     }
 
-    fn ended(&mut self, place: usize, result: Result<()>) -> Result<()> {
-        let removal = if self.leaving[place].is_part { Removal::Partly } else { Removal::Gone };
-        let (place, result) = (self.places[place], result.map(|()| removal));
-        say(self.session, &self.going[place], &result);
-        (self.ended)(place, result)
+    fn ended(&mut self, index: usize, result: Result<()>) -> Result<()> {
+        let removal = if self.leaving[index].is_part { Removal::Partly } else { Removal::Gone };
+        let (index, result) = (self.indices[index], result.map(|()| removal));
+        say(self.session, &self.going[index], &result);
+        (self.ended)(index, result)
     }
 }
 
@@ -163,14 +163,14 @@ pub fn remove_all(session: &Session<'_>, sources: &[&Watched], swarm: &Swarm) ->
         going.push(Going { name, subject, identity: &known.identity, row });
     }
     // Until its rows are gone, others see why it runs no more.
-    let workplace = Workplace::new(&session.places.checkouts)?;
+    let workplace = Workplace::new(&session.paths.checkouts)?;
     for Going { name, .. } in &going {
         session.state.begin_work(&workplace.run(), WorkKind::Removing, name.as_str())?;
     }
     let mut failures = 0;
-    remove_stacks(session, &going, swarm, &mut |place, result| match result {
+    remove_stacks(session, &going, swarm, &mut |index, result| match result {
         Ok(_) => {
-            let Going { name, subject, .. } = &going[place];
+            let Going { name, subject, .. } = &going[index];
             subject.repository.map_or(Ok(()), |url| session.state.forget_stack(name, url))
         }
         Err(_) => {

@@ -55,12 +55,12 @@ pub struct Session<'a> {
     /// Who is told.
     pub report: &'a Report,
     /// What lies beside the database.
-    pub places: Places<'a>,
+    pub paths: Paths<'a>,
 }
 
 /// What lies beside a database.
 #[derive(Debug)]
-pub struct Places<'a> {
+pub struct Paths<'a> {
     /// The lock that is held for a turn.
     pub lock: PathBuf,
     /// The lock that is held while an image is built.
@@ -76,14 +76,14 @@ pub struct Places<'a> {
 impl Session<'_> {
     /// Lets other runs have a turn.
     pub fn unlock(&self) {
-        self.places.held.take();
+        self.paths.held.take();
     }
 
     /// Takes the lock for a further turn, as soon as other runs had theirs.
     pub fn lock_again(&self) -> Result<()> {
         let (begun, mut told) = (Instant::now(), false);
         loop {
-            match lock::take(&self.places.lock, self.places.command) {
+            match lock::take(&self.paths.lock, self.paths.command) {
                 Err(error) if error.is::<Held>() => {
                     if begun.elapsed() > LONG && !std::mem::replace(&mut told, true) {
                         self.report.progress(&format!("waiting: {error:#}"));
@@ -91,7 +91,7 @@ impl Session<'_> {
                     signal::pause(PATIENCE)?;
                 }
                 lock => {
-                    self.places.held.replace(Some(lock?));
+                    self.paths.held.replace(Some(lock?));
                     return Ok(());
                 }
             }

@@ -12,14 +12,14 @@ pub fn args(item: &Node, place: &str, problems: &mut Collector) -> BTreeMap<Stri
     let pairs: Vec<_> = match value.items() {
         Some(items) => items
             .iter()
-            .map(|item| (item.line, item.text().and_then(|text| text.split_once('=')).map(own)))
+            .map(|item| (item.line, item.text().and_then(|text| text.split_once('=')).map(owned)))
             .collect(),
         None => value
             .merged_pairs()
             .iter()
             .map(|(key, value)| {
                 let value = (!value.is_null()).then(|| value.text()).flatten();
-                (key.line, key.text().zip(value).map(own))
+                (key.line, key.text().zip(value).map(owned))
             })
             .collect(),
     };
@@ -49,7 +49,7 @@ pub fn args(item: &Node, place: &str, problems: &mut Collector) -> BTreeMap<Stri
     args
 }
 
-fn own((name, value): (&str, &str)) -> (String, String) {
+fn owned((name, value): (&str, &str)) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }
 

@@ -17,7 +17,7 @@ use super::world::{ACTORS, Broken, Killed, Shared, SimSource, View, World, contr
 use crate::docker::Docker;
 use crate::guard::Guard;
 use crate::lock::Lock;
-use crate::reconcile::{Options, Places, Reconciler, Selection, Session, Target, Wish};
+use crate::reconcile::{Options, Paths, Reconciler, Selection, Session, Target, Wish};
 use crate::report::{Report, Tally};
 use crate::settings::{GitAccess, PullPolicy, RegistryAccess};
 use crate::source::{Source, SourceId, SourceUrl};
@@ -73,7 +73,7 @@ impl Stage {
             own_guard: &self.guard,
             whole_guard: OnceCell::new(),
             report: &self.report,
-            places: Places {
+            paths: Paths {
                 lock: PathBuf::new(),
                 build_lock: PathBuf::new(),
                 checkouts: PathBuf::new(),
