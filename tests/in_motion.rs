@@ -9,8 +9,8 @@ use crate::support::dockerops::Running;
 use crate::support::fake_docker::FakeDocker;
 use crate::support::lab::lab;
 use crate::support::repo::Repo;
-use crate::support::scene::{App, Scene};
-use crate::support::wait_for;
+use crate::support::scene::{App, Scene, compose};
+use crate::support::{unique, wait_for};
 
 /// A service that no node takes.
 fn hanging(scene: &Scene) -> App {
@@ -106,6 +106,32 @@ fn a_call_of_docker_that_hangs_holds_up_no_other_stack_and_no_other_run() {
     scene.docker.release();
     second.wait().success().stdout_has(&format!("deployed  {hangs} "));
     scene.reconcile().success().stdout_has("2 unchanged");
+}
+
+#[test]
+fn pulls_of_a_registry_that_says_nothing_hold_up_no_other_pull() {
+    let Some(lab) = lab() else { return };
+    let scene = Scene::before(lab, FakeDocker::new());
+    let mut docker = scene.docker;
+    for number in 0..5 {
+        let silent = format!("{}/silent-{}:{number}", lab.registry(), unique("pull"));
+        docker = docker.does(&format!("pull {silent}"), "exec sleep 90");
+        let name = scene.ops.unique(&format!("a-silent-{number}"));
+        scene.repo.stack(&name, &compose([("app", &App::new(&silent))]));
+    }
+    let mut scene = Scene { docker, ..scene };
+    let late = format!("{}:1", unique("late"));
+    scene.lab.publish(&late, &[]);
+    let web = scene.stack("web", &App::new(&scene.lab.image(&late)));
+    scene.ops = scene.ops.with_fake(&scene.docker).limit(150);
+    scene.repo.commit("first");
+    let begun = Instant::now();
+    let mut run = scene.ops.spawn(["watch", &scene.repo.url()]);
+    run.wait_for(&format!("deployed  {web} "), 1, 40);
+    assert!(begun.elapsed() > Duration::from_secs(9), "none had to wait: {:?}", begun.elapsed());
+    assert_eq!(scene.docker.calls_with("/silent-").len(), 5);
+    run.signal(Signal::INT);
+    run.wait().failure(130);
 }
 
 #[test]

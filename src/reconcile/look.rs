@@ -82,6 +82,7 @@ impl Reconciler {
 
     /// What pulls, builds and removals came to since the last turn.
     pub fn collect(&mut self, session: &Session<'_>) -> Result<()> {
+        self.pulls.begin_more(session.docker);
         for (image, news) in self.pulls.news() {
             match news {
                 News::Progress(sum) => session.report.waiting(&image, &sum),

@@ -3,14 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::docker::Docker;
 
 /// So many images are pulled at once; docker pulls several layers of each.
 const AT_ONCE: usize = 4;
+/// One of which nothing was heard for so long leaves its room to another: its registry may never answer.
+const SILENT: Duration = Duration::from_secs(10);
+/// So many at the most, the silent ones included.
+const MOST: usize = 16;
 
 /// What is new of a pull.
 #[derive(Debug)]
@@ -26,12 +30,16 @@ type Channel = (Sender<(String, News)>, Receiver<(String, News)>);
 
 type Queue = Arc<Mutex<VecDeque<String>>>;
 
+/// When each pull that a thread is at was heard of last.
+type Heard = Arc<Mutex<BTreeMap<String, Instant>>>;
+
 /// The pulls of a run; those still under way are ended when dropped.
 #[derive(Debug, Default)]
 pub struct Pulls {
     channel: Option<Channel>,
     early: VecDeque<(String, News)>,
     queue: Queue,
+    heard: Heard,
     under_way: BTreeSet<String>,
     failures: BTreeMap<String, String>,
     stop: Arc<AtomicBool>,
@@ -45,28 +53,39 @@ impl Pulls {
             if self.failures.contains_key(image) || !self.under_way.insert(image.clone()) {
                 continue;
             }
-            self.queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(image.clone());
-            self.threads.retain(|thread| !thread.is_finished());
-            if self.threads.len() < AT_ONCE {
-                self.start(docker);
-            }
+            lock(&self.queue).push_back(image.clone());
+            self.begin_more(docker);
+        }
+    }
+
+    /// Begins what is queued, as far as there is room.
+    pub fn begin_more(&mut self, docker: &Docker) {
+        self.threads.retain(|thread| !thread.is_finished());
+        let is_silent = |heard: &&Instant| heard.elapsed() > SILENT;
+        let silent = lock(&self.heard).values().filter(is_silent).count();
+        let begun = self.threads.len();
+        if !lock(&self.queue).is_empty() && begun < MOST && begun < AT_ONCE + silent {
+            self.start(docker);
         }
     }
 
     fn start(&mut self, docker: &Docker) {
         let (sender, _) = self.channel.get_or_insert_with(mpsc::channel);
-        let (docker, queue, sender, stop) =
-            (docker.clone(), Arc::clone(&self.queue), sender.clone(), Arc::clone(&self.stop));
+        let (docker, sender, stop) = (docker.clone(), sender.clone(), Arc::clone(&self.stop));
+        let (queue, last_heard) = (Arc::clone(&self.queue), Arc::clone(&self.heard));
         let work = move || {
             while let Some(image) = next(&queue).filter(|_| !stop.load(Ordering::Relaxed)) {
                 let mut layers = Layers::default();
+                lock(&last_heard).insert(image.clone(), Instant::now());
                 let mut heard = |line: &str| {
+                    lock(&last_heard).insert(image.clone(), Instant::now());
                     if let Some(sum) = layers.take(line) {
                         let _ = sender.send((image.clone(), News::Progress(sum)));
                     }
                 };
                 let result = docker.pull_image(&image, &stop, &mut heard);
                 let result = result.map_err(|error| format!("{error:#}"));
+                lock(&last_heard).remove(&image);
                 let _ = sender.send((image, News::Ended(result)));
             }
         };
@@ -138,7 +157,11 @@ impl Drop for Pulls {
 }
 
 fn next(queue: &Queue) -> Option<String> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    lock(queue).pop_front()
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a pull failed because the image is for other machines than this one: they may well run it.
