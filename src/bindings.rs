@@ -42,7 +42,6 @@ pub struct Destination<'a> {
     pub guard: &'a Guard,
 }
 
-/// What a sync did.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Synced {
     /// Files and symlinks written.

@@ -28,7 +28,6 @@ impl Default for Limits {
     }
 }
 
-/// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Count {
     /// Files, folders and symlinks of the commit.
@@ -145,7 +144,6 @@ impl Budget {
         self.exceeded.borrow().clone()
     }
 
-    /// What was counted.
     pub fn counted(&self, count: Count) -> u64 {
         self.counted[count as usize].get()
     }

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-/// A moment, by both clocks.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
     /// For how long something took: nobody sets this clock.
@@ -14,7 +13,6 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// This one.
     pub fn now() -> Self {
         Self { instant: Instant::now(), wall: Utc::now() }
     }

@@ -4,7 +4,6 @@ use crate::docker::service::Service;
 use crate::docker::{Swarm, spec};
 use crate::state::{StackRow, StackStatus};
 
-/// One service that drifted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drift {
     /// Its full name.

@@ -12,7 +12,6 @@ pub fn hex(hash: Md5) -> String {
     to_hex(&hash.finalize())
 }
 
-/// Bytes in hexadecimal.
 pub fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");

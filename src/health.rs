@@ -36,7 +36,6 @@ pub enum Health {
     Degraded,
     /// Docker was given it, and nobody has seen the end of that.
     Deploying,
-    /// It is being removed.
     Removing,
     /// Its last attempt failed: its row says why.
     Error,
@@ -60,7 +59,6 @@ pub struct Verdict {
 pub struct ServiceVerdict {
     /// Tasks that run, or that completed where they are to.
     pub running: u64,
-    /// Tasks that should.
     pub wanted: u64,
     /// How often a task was replaced because it had failed, as far as the task history tells.
     pub restarts: u64,
@@ -75,7 +73,6 @@ pub struct ServiceVerdict {
 }
 
 impl Verdict {
-    /// Whether it is degraded.
     pub fn is_degraded(&self) -> bool {
         self.health == Health::Degraded
     }

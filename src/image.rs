@@ -73,7 +73,6 @@ impl ImageRef {
         self.tag.as_deref()
     }
 
-    /// The digest it is pinned to.
     pub fn digest(&self) -> Option<&str> {
         self.digest.as_deref()
     }

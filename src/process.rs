@@ -40,7 +40,6 @@ const LONGEST_LINE: u64 = 64 * 1024;
 pub struct Call {
     /// Name looked up on the `PATH` of `environment`.
     pub program: String,
-    /// Its arguments.
     pub arguments: Vec<String>,
     /// Its whole environment.
     pub environment: BTreeMap<OsString, OsString>,

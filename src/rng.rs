@@ -5,7 +5,6 @@
 pub struct Rng(u64);
 
 impl Rng {
-    /// Of a seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
@@ -28,7 +27,6 @@ impl Rng {
         self.below(100) < percent
     }
 
-    /// One of these.
     pub fn pick<'a, T: ?Sized>(&mut self, of: &[&'a T]) -> &'a T {
         of[self.below(of.len())]
     }

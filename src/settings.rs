@@ -29,9 +29,7 @@ pub struct Settings {
     pub deploy_timeout: Duration,
     /// `DOCKEROPS_BUILD_TIMEOUT`: how long one build, or one push, may take.
     pub build_timeout: Duration,
-    /// How git is reached.
     pub git: GitAccess,
-    /// How registries are asked.
     pub registry: RegistryAccess,
     /// `DOCKEROPS_IMAGE_PULL_POLICY`: when images are brought to this node.
     pub pull_policy: PullPolicy,

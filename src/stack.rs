@@ -40,7 +40,6 @@ impl StackName {
         Self(name.into())
     }
 
-    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -95,7 +94,6 @@ pub enum StoredKind {
 }
 
 impl StoredKind {
-    /// Both.
     pub const ALL: [Self; 2] = [Self::Config, Self::Secret];
 
     /// docker's word for one.

@@ -22,11 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// All that a command needs that changes something, the lock included.
 pub struct Writer {
-    /// How docker is called.
     pub docker: Docker,
-    /// The database.
     pub state: Rc<State>,
-    /// Who is told.
     pub report: Rc<Report>,
     door: World,
     settings: Settings,
@@ -79,7 +76,6 @@ impl Writer {
         })
     }
 
-    /// What a run works with.
     pub fn session(&self) -> Session<'_> {
         Session {
             door: &self.door,

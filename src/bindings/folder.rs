@@ -73,7 +73,6 @@ impl Folder {
         Ok(Some(Found { held, stat }))
     }
 
-    /// What this folder is.
     pub fn stat_now(&self) -> Outcome<Stat> {
         rustix::fs::fstat(&self.0)
     }
@@ -133,7 +132,6 @@ impl Folder {
         }
     }
 
-    /// The names in this folder.
     pub fn names(&self) -> Outcome<Vec<Vec<u8>>> {
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.0)? {
@@ -146,12 +144,10 @@ impl Folder {
 }
 
 impl Found {
-    /// Whether it is a regular file.
     pub fn is_file(&self) -> bool {
         FileType::from_raw_mode(self.stat.st_mode).is_file()
     }
 
-    /// Whether it is a folder.
     pub fn is_folder(&self) -> bool {
         FileType::from_raw_mode(self.stat.st_mode).is_dir()
     }

@@ -26,7 +26,6 @@ pub struct Item {
 }
 
 impl Item {
-    /// Whether it was a folder.
     pub fn is_folder(&self) -> bool {
         self.content.first() == Some(&b'd')
     }

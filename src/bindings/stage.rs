@@ -73,7 +73,6 @@ impl<'a> Stage<'a> {
         })
     }
 
-    /// A new symlink.
     pub fn link(&self, target: &Path) -> Result<Staged> {
         let name = untaken(|random| {
             let name = OsString::from(random);

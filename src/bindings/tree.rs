@@ -15,23 +15,19 @@ use crate::hash::{hex, part};
 pub struct File {
     /// Below the binding; empty where the binding is this file.
     pub path: PathBuf,
-    /// What it is.
     pub kind: Kind,
 }
 
 /// What lies at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
-    /// A folder.
     Folder,
-    /// A regular file.
     File {
         /// Whether git has it as an executable.
         executable: bool,
         /// git's id of its content.
         id: Oid,
     },
-    /// A symlink.
     Link {
         /// Where it points, as the author wrote it.
         target: PathBuf,

@@ -52,7 +52,6 @@ impl From<Tally> for Ending {
     }
 }
 
-/// Runs `command`.
 pub fn run(command: Command) -> Result<Ending> {
     if matches!(command, Command::Version) {
         version::run();

@@ -45,7 +45,6 @@ pub fn run(settings: &Settings, arguments: &StatusArgs) -> Result<Ending> {
     Ok(if status.is_wrong() { Ending::Partly } else { Ending::Done })
 }
 
-/// The texts of each stack.
 fn texts(state: &State, status: &Status) -> Result<Vec<Texts>> {
     let mut by_source = BTreeMap::new();
     for stack in &status.stacks {

@@ -2,7 +2,6 @@
 
 use crate::report::Report;
 
-/// Prints version and repository.
 pub fn run() {
     let report = Report::new();
     report.say(concat!("dockerops ", env!("CARGO_PKG_VERSION")));

@@ -54,7 +54,6 @@ impl Variables {
         found
     }
 
-    /// The value of `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.process.get(name).or_else(|| self.dotenv.get(name)).map(String::as_str)
     }

@@ -73,7 +73,6 @@ pub struct ComposeFile<'a> {
 pub struct RenderedStack {
     /// What docker calls it.
     pub name: StackName,
-    /// Its services, by name.
     pub services: Vec<Service>,
     /// Changes with all that decides what runs: 32 hexadecimal digits.
     pub fingerprint: String,

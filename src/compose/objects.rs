@@ -14,7 +14,6 @@ use crate::yaml::Node;
 /// A config, secret or network that a stack makes for itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
-    /// Which of them.
     pub kind: ObjectKind,
     /// Its key in the compose file.
     pub key: String,

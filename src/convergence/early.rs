@@ -15,7 +15,6 @@ const NO_NODE: &str = "no suitable node";
 /// Something to tell at once.
 #[derive(Debug)]
 pub struct Early<'a> {
-    /// In words.
     pub what: String,
     /// The task whose own last words belong to it.
     pub of: Option<&'a Task>,

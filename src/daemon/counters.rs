@@ -27,11 +27,9 @@ pub struct Counters {
     pub last_success: BTreeMap<SourceUrl, u64>,
     /// Stacks that were deployed and converged.
     pub deploys: u64,
-    /// Stacks that were removed.
     pub removals: u64,
     /// Failures of stacks and sources, each attempt for itself.
     pub failures: u64,
-    /// Images that were pulled.
     pub pulls: u64,
 }
 

@@ -41,10 +41,8 @@ impl fmt::Display for Scope {
     }
 }
 
-/// A wish.
 #[derive(Debug, Clone)]
 pub struct Trigger {
-    /// For what.
     pub scope: Scope,
     /// Whether to deploy again what did not change, held stacks included.
     pub force: bool,
@@ -83,9 +81,7 @@ impl fmt::Display for JobId {
 pub enum JobState {
     /// It waits for its turn.
     Queued,
-    /// It is under way.
     Running,
-    /// It was done.
     Done,
     /// It, or a stack or source of it, failed.
     Failed,
@@ -94,36 +90,28 @@ pub enum JobState {
 /// A job as others may see it.
 #[derive(Debug, Clone, Serialize)]
 pub struct JobView {
-    /// Its name.
     pub id: JobId,
     /// For what, in words.
     pub target: String,
-    /// Whether it was forced.
     pub force: bool,
     /// Who asked; several, if triggers merged.
     pub cause: String,
-    /// How far it is.
     pub state: JobState,
     /// How it went, in words; none before its end.
     pub outcome: Option<String>,
     /// When it was first asked for, RFC 3339.
     pub queued: String,
-    /// When it began.
     pub started: Option<String>,
-    /// When it ended.
     pub finished: Option<String>,
 }
 
 /// A job that is handed out to be done.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// Its name.
     pub id: JobId,
-    /// What is wished.
     pub trigger: Trigger,
 }
 
-/// All jobs.
 #[derive(Debug)]
 pub struct Queue {
     next: u64,
@@ -138,7 +126,6 @@ impl Queue {
         Self { next: first, waiting: VecDeque::new(), views: BTreeMap::new(), ended: VecDeque::new() }
     }
 
-    /// Whether nothing waits.
     #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()

@@ -44,13 +44,10 @@ pub fn pending(repos: &[String]) -> Vec<Pending> {
 /// Whom a run is for, and how it is done.
 #[derive(Debug, Default)]
 pub struct Selection {
-    /// The sources.
     pub targets: Vec<Target>,
-    /// What is wished of them.
     pub wish: Wish,
     /// Sources that cannot even be read, by what they are told of.
     pub unreadable: Vec<(String, anyhow::Error)>,
-    /// Why there is nothing to do.
     pub nothing: Option<String>,
 }
 

@@ -14,7 +14,6 @@ use crate::fault::OrHint;
 /// One task, as `service ps` has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// Its id.
     pub id: String,
     /// Its service's id.
     pub service: String,
@@ -33,7 +32,6 @@ pub struct Line {
 }
 
 impl Line {
-    /// Whether it ended badly.
     pub fn has_failed(&self) -> bool {
         matches!(self.state.as_str(), "failed" | "rejected" | "orphaned")
     }

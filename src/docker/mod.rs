@@ -44,7 +44,6 @@ const QUESTION: Duration = Duration::from_secs(60);
 const UNWELL: &str = "is the docker daemon well? `docker info` and its log tell";
 const ANOTHER: &str = "is the `docker` on the PATH Docker's own CLI? `docker version` tells";
 
-/// How docker is called.
 #[derive(Debug, Clone)]
 pub struct Docker {
     environment: BTreeMap<OsString, OsString>,
@@ -65,7 +64,6 @@ impl Swarm {
         self.services.iter().filter(move |service| service.stack == *name)
     }
 
-    /// Their ids.
     pub fn ids_of(&self, name: &StackName) -> BTreeSet<String> {
         self.of_stack(name).map(|service| service.id.clone()).collect()
     }
@@ -74,9 +72,7 @@ impl Swarm {
 /// What `stack deploy` needs.
 #[derive(Debug)]
 pub struct Deployment<'a> {
-    /// The stack.
     pub name: &'a StackName,
-    /// The compose text.
     pub text: String,
     /// The folder that relative paths start from, with all files that the text names.
     pub folder: &'a Path,

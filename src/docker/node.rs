@@ -33,7 +33,6 @@ impl NodeImages {
         self.0.get(name).map(String::as_str)
     }
 
-    /// All names.
     pub fn names(&self) -> impl Iterator<Item = &String> {
         self.0.keys()
     }
@@ -42,7 +41,6 @@ impl NodeImages {
 /// What came of removing an image from this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageRemoval {
-    /// It is gone.
     Removed,
     /// It was not on this node.
     NotHere,

@@ -24,17 +24,13 @@ pub struct Listed {
 /// A service of a stack, as Swarm has it.
 #[derive(Debug, Clone)]
 pub struct Service {
-    /// Its id.
     pub id: String,
     /// Its full name, `web_app`.
     pub name: String,
     /// The stack that its label names.
     pub stack: StackName,
-    /// Its service labels.
     pub labels: BTreeMap<String, String>,
-    /// Tasks that run.
     pub running: u64,
-    /// Tasks that should run.
     pub wanted: u64,
     /// For a job: tasks that completed, and that should.
     pub completed: Option<(u64, u64)>,

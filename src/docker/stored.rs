@@ -15,9 +15,7 @@ use crate::stack::{StackName, StoredKind};
 pub struct Stored {
     /// Which of both.
     pub kind: StoredKind,
-    /// Its id.
     pub id: String,
-    /// Its name.
     pub name: String,
     /// The stack that its label names.
     pub stack: StackName,

@@ -6,10 +6,8 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-/// One task.
 #[derive(Debug, Clone)]
 pub struct Task {
-    /// Its id.
     pub id: String,
     /// Its service's id.
     pub service: String,
@@ -27,11 +25,9 @@ pub struct Task {
     pub since: Option<DateTime<Utc>>,
     /// Its container's id; empty where it never had one.
     pub container: String,
-    /// When it was made.
     pub created: String,
     /// For a job: which run of it the task belongs to.
     pub iteration: u64,
-    /// What it was made from.
     pub spec: Value,
 }
 
@@ -72,7 +68,6 @@ fn task(mut value: Value, nodes: &BTreeMap<String, String>) -> Result<Task> {
 }
 
 impl Task {
-    /// Whether it ended badly.
     pub fn has_failed(&self) -> bool {
         matches!(self.state.as_str(), "failed" | "rejected" | "orphaned")
     }

@@ -143,7 +143,6 @@ impl Workplace {
             .or_hint("check the permissions and the free space there")
     }
 
-    /// Where it is.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }

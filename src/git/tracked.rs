@@ -14,7 +14,6 @@ use super::trees::Modules;
 pub struct Tracked {
     /// Below the path that was asked for; empty where that is the file itself.
     pub path: PathBuf,
-    /// What it is.
     pub kind: TrackedKind,
     /// git's id of its content; a symlink's content is where it points.
     pub id: Oid,
@@ -23,7 +22,6 @@ pub struct Tracked {
 /// What git knows of a file's kind and mode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrackedKind {
-    /// A regular file.
     File {
         /// Mode 755 rather than 644.
         executable: bool,

@@ -36,7 +36,6 @@ pub fn is_of_the_kernel(kind: &str) -> bool {
     KERNEL.contains(&kind)
 }
 
-/// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
     id: u64,
@@ -44,7 +43,6 @@ pub struct Mount {
     pub device: String,
     /// The folder of the file system that is mounted.
     pub root: PathBuf,
-    /// Where.
     pub point: PathBuf,
     /// `ext4`, `nfs4`, …
     pub kind: String,
@@ -55,7 +53,6 @@ pub struct Mount {
 pub struct Mounts(Vec<Mount>);
 
 impl Mounts {
-    /// As they are now.
     pub fn read() -> io::Result<Self> {
         Ok(Self::parse(&std::fs::read("/proc/self/mountinfo")?))
     }
@@ -65,7 +62,6 @@ impl Mounts {
         Self(text.split(|byte| *byte == b'\n').filter_map(mount).collect())
     }
 
-    /// The mount of this id.
     pub fn get(&self, id: u64) -> Option<&Mount> {
         self.0.iter().find(|mount| mount.id == id)
     }

@@ -52,7 +52,6 @@ impl Look {
         self.nodes.get(id)
     }
 
-    /// When docker was asked.
     pub fn taken(&self) -> DateTime<Utc> {
         self.taken
     }

@@ -61,7 +61,6 @@ pub struct StackEntry {
     pub enabled: bool,
     /// Stacks that must have converged before this one is deployed.
     pub depends_on: Vec<StackName>,
-    /// What to do about drift.
     pub drift: DriftPolicy,
     /// The compose file, symlinks resolved; `None` where a disabled stack has none.
     pub compose_file: Option<PathBuf>,

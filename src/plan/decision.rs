@@ -25,9 +25,7 @@ pub enum Decision {
 /// How a stack becomes what Git says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Apply {
-    /// By what.
     pub how: How,
-    /// Why, in words.
     pub reason: String,
     /// What drifted, and is only reported.
     pub drifts: Vec<Drift>,
@@ -54,9 +52,7 @@ pub enum How {
 /// How a stack goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remove {
-    /// From the Swarm.
     FromSwarm {
-        /// Why, in words.
         reason: String,
         /// Whether the manifest still lists it, as disabled.
         disabled: bool,
@@ -74,7 +70,6 @@ pub struct Blocked {
     pub why: String,
     /// More of it, for the record alone: it was told elsewhere.
     pub detail: Option<String>,
-    /// What ends it.
     pub until: Until,
 }
 

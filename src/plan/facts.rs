@@ -5,7 +5,6 @@ use crate::docker::command::ResolveImage;
 use crate::source::SourceId;
 use crate::stack::StackName;
 
-/// The facts about one task.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Facts<'a> {
@@ -66,7 +65,6 @@ pub enum Handover {
 /// How a stack is that another one depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dependency {
-    /// It is under way.
     Moving,
     /// An image of it is to be built.
     Building,
@@ -80,18 +78,13 @@ pub enum Dependency {
 /// What came of a stack in this run that is not to be tried again in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tried {
-    /// It failed.
     Failed {
-        /// Why.
         why: String,
         /// Whether it is not to be tried again until the source changes.
         held: bool,
     },
     /// docker was given it, and cannot be asked what came of it.
-    Unseen {
-        /// Why.
-        why: String,
-    },
+    Unseen { why: String },
     /// It keeps what it runs: a new image could not be had.
     Kept,
 }

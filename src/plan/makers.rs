@@ -10,7 +10,6 @@ use crate::source::{SourceId, SourceUrl};
 /// What one watched source has of images.
 #[derive(Debug)]
 pub struct Maker {
-    /// The source's identity.
     pub identity: SourceId,
     /// As people know it.
     pub url: SourceUrl,

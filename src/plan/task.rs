@@ -51,16 +51,13 @@ pub enum Desired<'a> {
     Disabled,
     /// Something that cannot be read, and why.
     Wrong(&'a Error),
-    /// This.
     Rendered(&'a RenderedStack, &'a DesiredStack),
 }
 
 /// One stack of one source.
 #[derive(Debug)]
 pub struct Task<'a> {
-    /// The source's identity.
     pub source: &'a SourceId,
-    /// The stack.
     pub name: &'a StackName,
     /// What Git says.
     pub desired: Desired<'a>,

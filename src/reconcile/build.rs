@@ -26,7 +26,6 @@ use crate::state::{BuildRow, SourceRow, WorkKind};
 
 /// So many digits tell one build from another.
 const DIGITS: usize = 12;
-/// The longest tag there is.
 const LONGEST_TAG: usize = 128;
 
 /// How often what a network cut off is tried again, where nothing else is in motion.
@@ -57,7 +56,6 @@ struct Built {
 enum News {
     /// A line that docker said.
     Line(String),
-    /// The builder that there is.
     Builder(Builder),
     Ended(Result<Built>),
 }
@@ -82,7 +80,6 @@ impl Drop for Running {
     }
 }
 
-/// The builds of a run.
 #[derive(Debug, Default)]
 pub struct Builds {
     builder: Option<Builder>,
@@ -108,7 +105,6 @@ impl Builds {
     }
 }
 
-/// One image to build.
 struct Work {
     docker: Docker,
     limit: Duration,

@@ -25,7 +25,6 @@ pub use super::build::{Builds, LOCAL_TAG, lasting_tag};
 /// An image that a source builds.
 #[derive(Debug)]
 pub struct Image {
-    /// Its entry.
     pub source: ImageSource,
     /// The id of all that decides what is built.
     pub content: String,

@@ -34,7 +34,6 @@ pub type Heads<'a> = Box<dyn FnOnce() -> Result<Vec<Result<Commit>>> + 'a>;
 
 /// The world, as far as the loop goes.
 pub trait Door: fmt::Debug {
-    /// What time it is.
     fn now(&self) -> Moment;
 
     /// Asks every source which commit it names, and returns at once.
@@ -65,7 +64,6 @@ pub trait Door: fmt::Debug {
     fn last_words_of(&self, service: &str, task: &str) -> String;
     /// Configs, secrets or networks by name: whose each is.
     fn holders(&self, kind: ObjectKind) -> Result<Holders>;
-    /// The secrets that exist.
     fn secret_names(&self) -> Result<BTreeSet<String>>;
     /// The stack that this program runs in.
     fn own_stack(&self) -> Result<Option<StackName>>;
@@ -77,7 +75,6 @@ pub trait Door: fmt::Debug {
     fn in_use<'a>(&self, ids: &BTreeSet<&'a str>) -> Result<BTreeSet<&'a str>>;
     /// What an image runs by itself.
     fn image_command(&self, image: &str, pull: bool) -> Result<ImageCommand>;
-    /// The images of this node.
     fn node_images(&self) -> Result<NodeImages>;
     /// The containers of this node.
     fn containers(&self) -> Result<BTreeSet<String>>;

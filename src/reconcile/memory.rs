@@ -21,14 +21,11 @@ use crate::stack::StackName;
 /// One stack of one source: another source may list the same name, in vain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
-    /// The source's identity.
     pub source: SourceId,
-    /// The stack.
     pub stack: StackName,
 }
 
 impl Key {
-    /// The stack `stack` of `source`.
     pub fn new(source: &SourceId, stack: &StackName) -> Self {
         Self { source: source.clone(), stack: stack.clone() }
     }
@@ -45,7 +42,6 @@ impl fmt::Display for Key {
 pub enum Ended {
     /// It was deployed, rolled or adopted, and converged.
     Deployed,
-    /// It was removed.
     Removed,
     /// It was to be removed, and is not ours.
     NotOurs,
@@ -54,7 +50,6 @@ pub enum Ended {
 /// What a run remembers.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// The last decision about each stack.
     pub decisions: BTreeMap<Key, Decision>,
     /// What failed, or is kept, and is not tried again in this run.
     pub tried: BTreeMap<Key, Tried>,
@@ -62,17 +57,14 @@ pub struct Memory {
     pub degraded: BTreeSet<Key>,
     /// What came to an end.
     pub ended: BTreeMap<Key, Ended>,
-    /// The stacks that are being removed.
     pub removing: BTreeMap<Key, Removing>,
     /// What looks remember of the services of a stack in motion.
     pub watches: BTreeMap<Key, BTreeMap<String, Watch>>,
-    /// When the turn began.
     pub turn_begun: Option<Instant>,
     /// The stacks that are being given to docker.
     pub giving: BTreeMap<Key, Given>,
     /// Whether another run is giving one of the stacks to docker.
     pub given_elsewhere: bool,
-    /// The tasks of what is in motion.
     pub seen: SeenTasks,
     /// The images that each stack waits for.
     pub pulls: BTreeMap<Key, BTreeSet<String>>,
@@ -94,7 +86,6 @@ pub struct Memory {
     pub rolls: Rolls,
     /// Names of configs, secrets and networks.
     pub objects: Objects,
-    /// The secrets that exist.
     pub secrets: Option<BTreeSet<String>>,
     /// The stack that this program runs in, once docker was asked.
     pub own_stack: OnceCell<Option<StackName>>,
@@ -113,18 +104,14 @@ pub struct Memory {
 /// A stack that is being given to docker.
 #[derive(Debug)]
 pub struct Given {
-    /// The call.
     pub call: Running,
     /// What docker gets.
     pub rendered: RenderedStack,
-    /// Why.
     pub reason: String,
 }
 
-/// A stack that is being removed.
 #[derive(Debug, Clone)]
 pub struct Removing {
-    /// Since when.
     pub since: Instant,
     /// The ids of its services that were proven ours.
     pub services: BTreeSet<String>,
@@ -135,7 +122,6 @@ pub struct Removing {
 /// A stack that converged in this run.
 #[derive(Debug, Clone)]
 pub struct Converged {
-    /// Which.
     pub key: Key,
     /// The configs and secrets it has now.
     pub versions: crate::state::Versions,

@@ -19,7 +19,6 @@ const MOST: usize = 16;
 /// What is new of a pull.
 #[derive(Debug)]
 pub enum News {
-    /// How far it is.
     Progress(String),
     /// It came to its end; `Err` holds docker's words.
     Ended(Result<(), String>),
@@ -109,7 +108,6 @@ impl Pulls {
         self.under_way.contains(image)
     }
 
-    /// Whether anything is waited for.
     pub fn is_busy(&self) -> bool {
         !self.under_way.is_empty()
     }

@@ -30,7 +30,6 @@ struct Wrong {
 }
 
 impl Wrong {
-    /// The error of one stack.
     fn stack(&mut self, problems: Vec<Problem>, volumes: &Volumes) -> Error {
         let used = volumes
             .iter()

@@ -28,7 +28,6 @@ const TICK: Duration = Duration::from_millis(50);
 /// A stack that is to go.
 #[derive(Debug, Clone)]
 pub struct Leaving {
-    /// Its name.
     pub name: StackName,
     /// Its services that go, by id.
     pub services: BTreeSet<String>,
@@ -46,7 +45,6 @@ pub trait Observer {
     fn ended(&mut self, index: usize, result: Result<()>) -> Result<()>;
 }
 
-/// One docker call.
 #[derive(Debug, Clone, Copy)]
 enum Ask {
     Remove,

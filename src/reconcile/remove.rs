@@ -35,7 +35,6 @@ pub enum Removal {
 /// A stack that is asked to go, and what is known of it.
 #[derive(Debug)]
 pub struct Going<'a> {
-    /// Its name.
     pub name: &'a StackName,
     /// As it is told of.
     pub subject: Subject<'a>,

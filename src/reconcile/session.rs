@@ -32,11 +32,8 @@ pub struct Session<'a> {
     pub door: &'a dyn Door,
     /// How docker is called by what is no part of the loop.
     pub docker: &'a Docker,
-    /// What is remembered.
     pub state: &'a State,
-    /// How git is reached.
     pub git: &'a GitAccess,
-    /// How registries are asked.
     pub registry: &'a RegistryAccess,
     /// When images are pulled.
     pub pull_policy: PullPolicy,
@@ -52,7 +49,6 @@ pub struct Session<'a> {
     pub own_guard: &'a Guard,
     /// Likewise, docker's own data included; see `guard`.
     pub whole_guard: OnceCell<Guard>,
-    /// Who is told.
     pub report: &'a Report,
     /// What lies beside the database.
     pub paths: Paths<'a>,
@@ -99,10 +95,8 @@ impl Session<'_> {
     }
 }
 
-/// A source to sync.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// The source.
     pub source: Source,
     /// Its row; `None` where it is to be remembered once its list of stacks was read.
     pub row: Option<SourceRow>,
@@ -111,13 +105,11 @@ pub struct Target {
 }
 
 impl Target {
-    /// A source as it is.
     pub fn new(source: Source, row: Option<SourceRow>) -> Self {
         Self { source, row, backing_off: None }
     }
 }
 
-/// How a command syncs.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Say what would change, and touch nothing.
@@ -126,7 +118,6 @@ pub struct Options {
     pub show: Option<Show>,
     /// Whether a source that cannot be remembered, being wrong, only counts as failed.
     pub go_on: bool,
-    /// What is wished of the sources.
     pub wish: Wish,
 }
 
@@ -144,10 +135,8 @@ pub struct Wish {
 /// The stacks of a source that a run is for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Selection {
-    /// All.
     #[default]
     All,
-    /// These.
     Some(BTreeSet<StackName>),
 }
 
@@ -161,9 +150,7 @@ impl Selection {
     }
 }
 
-/// What came of a run.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// In numbers.
     pub tally: Tally,
 }

@@ -31,13 +31,11 @@ pub struct WatchedSource {
     pub stacks: Vec<StackRow>,
     /// What the database knows of the images it builds.
     pub builds: Vec<BuildRow>,
-    /// Its deploys in motion.
     pub motions: Vec<Motion>,
     /// The commit it names; `None` where it could not be asked.
     pub head: Option<Commit>,
     /// What was read of it.
     pub content: Content,
-    /// What is wished of it.
     pub wish: Wish,
     /// The stacks that are still to be deployed by force, and why.
     pub forced: BTreeMap<StackName, String>,
@@ -68,7 +66,6 @@ pub enum Content {
     Failed(anyhow::Error),
 }
 
-/// A checkout, read.
 #[derive(Debug)]
 pub struct Read {
     /// Holds the files until docker has read them.
@@ -79,7 +76,6 @@ pub struct Read {
     pub desired: Vec<DesiredStack>,
     /// What is to be copied for it.
     pub bindings: Bindings,
-    /// What it builds.
     pub images: Vec<Image>,
     /// Bindings that are wrong and that no stack was seen to mount, each with what is wrong.
     pub unused: Vec<(String, String)>,
@@ -91,14 +87,12 @@ impl Read {
         self.desired.iter().any(|desired| matches!(desired.rendered, Some(Err(_))))
     }
 
-    /// The names of the images it builds.
     pub fn image_names(&self) -> BTreeSet<String> {
         self.images.iter().map(|image| image.source.name.to_string()).collect()
     }
 }
 
 impl WatchedSource {
-    /// What was read of it.
     pub fn read(&self) -> Option<&Read> {
         if let Content::Read(read) = &self.content { Some(read) } else { None }
     }

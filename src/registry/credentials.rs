@@ -20,8 +20,10 @@ const TOKEN_USER: &str = "<token>";
 /// What is offered to one registry, and to its token service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Credential {
-    /// A user and their password.
-    Password { user: String, password: Secret },
+    Password {
+        user: String,
+        password: Secret,
+    },
     /// A refresh token, which a token service exchanges.
     Identity(Secret),
     /// A token for the registry itself.

@@ -41,7 +41,6 @@ impl Listed {
 }
 
 impl Shared {
-    /// Asks nobody yet.
     pub fn new(access: &RegistryAccess, insecure: Insecure) -> Self {
         let listed = Arc::new(Listed { insecure, known: OnceLock::new() });
         let (daemons, theirs) = (Arc::clone(&listed), access.clone());

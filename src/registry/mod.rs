@@ -54,7 +54,6 @@ pub struct Registries {
 }
 
 impl Registries {
-    /// Asks nobody yet.
     pub fn new(access: &RegistryAccess, insecure: Insecure) -> Self {
         let shared = Arc::new(host::Shared::new(access, insecure));
         Self { shared, hosts: BTreeMap::new(), answers: BTreeMap::new() }

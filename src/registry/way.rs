@@ -40,7 +40,6 @@ pub struct Way {
 }
 
 impl Way {
-    /// Asks nobody yet.
     pub fn new(timeout: Duration, named: Named) -> Self {
         Self { timeout, named, seen: Seen::default(), agents: Mutex::default() }
     }

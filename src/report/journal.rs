@@ -109,7 +109,6 @@ struct Line<'a> {
     error: Option<&'a str>,
 }
 
-/// The event as one line of JSON.
 pub fn json_line(event: &Event<'_>) -> String {
     let Event { level, kind, stack, commit, .. } = *event;
     let (repository, message) = (event.repository.map(without_credentials), harmless(event.message));

@@ -8,7 +8,6 @@ use crate::plain;
 /// What is to be shown of a rendered file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Show {
-    /// All of it.
     Whole,
     /// How it differs from the one applied last.
     Difference,

@@ -21,11 +21,8 @@ use crate::watched::Watched;
 /// Everything `status --json` prints; the README documents the fields.
 #[derive(Debug, Serialize)]
 pub struct Status {
-    /// The watched sources.
     pub repositories: Vec<Repository>,
-    /// Their stacks.
     pub stacks: Vec<Stack>,
-    /// The tracked images.
     pub images: Vec<Image>,
     /// The images that the sources build.
     pub builds: Vec<Built>,
@@ -42,18 +39,15 @@ pub struct UnderWay {
     pub what: String,
     /// The stack's source.
     pub repository: Option<String>,
-    /// Since when.
     pub since: String,
 }
 
-/// One watched source.
 #[derive(Debug, Serialize)]
 pub struct Repository {
     /// As it was watched.
     pub url: String,
     /// The commit whose stacks were dealt with.
     pub commit: Option<String>,
-    /// When it was last synced.
     pub last_watch: String,
     /// Why the last sync failed as a whole.
     pub error: Option<String>,
@@ -62,17 +56,14 @@ pub struct Repository {
 /// The status of a stack of which nobody has seen a version converge, or whose last one failed, while one is deployed.
 const DEPLOYING: &str = "deploying";
 
-/// One stack.
 #[derive(Debug, Serialize)]
 pub struct Stack {
-    /// Its name.
     pub name: String,
     /// Its source, as it is shown.
     pub repository: String,
     /// As rows have it.
     #[serde(skip)]
     pub source: SourceUrl,
-    /// Its compose file.
     pub compose_path: String,
     /// `deployed`, `stopped`, `error` or `deploying`.
     pub status: &'static str,
@@ -96,14 +87,12 @@ pub struct Stack {
     pub updating: bool,
     /// What is not as it was applied.
     pub drift: Vec<DriftedService>,
-    /// Its live services.
     pub services: Vec<LiveService>,
     /// What docker was given for it last, where that is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rendered: Option<String>,
 }
 
-/// One service that drifted.
 #[derive(Debug, Serialize)]
 pub struct DriftedService {
     /// Its full name.
@@ -112,12 +101,10 @@ pub struct DriftedService {
     pub what: String,
 }
 
-/// One live service.
 #[derive(Debug, Serialize)]
 pub struct LiveService {
     /// Its full name.
     pub name: String,
-    /// The image it runs.
     pub image: String,
     /// Tasks that run (a job: that completed).
     pub running: u64,
@@ -131,7 +118,6 @@ pub struct LiveService {
     pub error: Option<String>,
 }
 
-/// One tracked image.
 #[derive(Debug, Serialize)]
 pub struct Image {
     /// Its reference.

@@ -9,13 +9,11 @@ pub struct Tally {
     pub deployed: usize,
     /// Left as they were.
     pub unchanged: usize,
-    /// Removed.
     pub removed: usize,
     /// Drifted, and only reported.
     pub drifted: usize,
     /// Run less than Git says, or do not keep running, though nothing failed in this run.
     pub degraded: usize,
-    /// Failed.
     pub failed: usize,
     /// Images that were pulled to this node; no part of what stacks came to.
     pub pulled: usize,

@@ -46,7 +46,6 @@ const OF_PROXIES: [&str; 26] = [
 const SET_ONE: &str = "set `DOCKEROPS_API_TOKEN` (or `…_FILE`) and start DockerOps again";
 const SHOW_IT: &str = "`Authorization: Bearer <token>`, or Basic with any user and the token as password";
 
-/// The rules of this address.
 #[derive(Debug, Clone)]
 pub struct Access {
     /// Whether only this machine reaches the address.

@@ -28,7 +28,6 @@ pub const LAST: usize = 20;
 /// One task, as it is told.
 #[derive(Debug, Serialize)]
 pub struct TaskView {
-    /// Its id.
     pub id: String,
     /// The node it runs on; empty while it has none.
     pub node: String,

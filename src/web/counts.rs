@@ -10,7 +10,6 @@ use super::hooks::Outcome;
 pub struct Counts(Mutex<BTreeMap<(&'static str, Outcome), u64>>);
 
 impl Counts {
-    /// One more.
     pub fn note(&self, sender: &'static str, outcome: Outcome) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry((sender, outcome)).or_default() += 1;
     }

@@ -23,7 +23,6 @@ pub fn health(health: &Health) -> Response {
     }
 }
 
-/// All metrics.
 pub fn answer(web: &Web) -> Response {
     let (counters, health) = (web.handle.counters(), web.handle.health());
     let mut text = Text(String::new());

@@ -21,7 +21,6 @@ struct Taken {
 /// What a permit is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Any request.
     Any,
     /// The health check alone, from this machine: it must not be kept out by whoever holds the others, or the
     /// daemon is restarted for their sake.
@@ -35,7 +34,6 @@ pub enum Kind {
 pub struct Permit {
     taken: Arc<Mutex<Taken>>,
     client: IpAddr,
-    /// What it is good for.
     pub kind: Kind,
 }
 

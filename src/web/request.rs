@@ -112,12 +112,10 @@ pub struct Wire {
 }
 
 impl Wire {
-    /// Nothing is read yet.
     pub fn new(stream: TcpStream) -> Self {
         Self { stream, pending: Vec::new() }
     }
 
-    /// The connection itself.
     pub fn stream(&self) -> &TcpStream {
         &self.stream
     }

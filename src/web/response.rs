@@ -9,10 +9,8 @@ use crate::plain;
 /// For anything but the page: no browser is to run, show or frame it.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// An answer.
 #[derive(Debug, Clone)]
 pub struct Response {
-    /// The status code.
     pub status: u16,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
@@ -29,7 +27,6 @@ impl Response {
         Self { status, headers, body: body.into() }
     }
 
-    /// A value as JSON.
     pub fn json(status: u16, value: &impl Serialize) -> Self {
         match serde_json::to_string_pretty(value) {
             Ok(body) => Self::new(status, "application/json", plain::json(&body) + "\n"),

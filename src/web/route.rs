@@ -7,7 +7,6 @@ use super::response::Response;
 use super::{Web, access, actions, api, metrics, page};
 use crate::plain;
 
-/// Answers a request.
 pub fn answer(web: &Web, head: &Head, body: &mut Body<'_>) -> Response {
     let path = head.path.as_str();
     if head.method == "POST" {

@@ -70,14 +70,11 @@ pub struct Snapshot {
 /// Why docker could not be asked.
 #[derive(Debug, Clone)]
 pub struct Trouble {
-    /// The error.
     pub what: String,
-    /// The way out.
     pub hint: Option<String>,
 }
 
 impl View {
-    /// Reads nothing yet.
     pub fn new(settings: &Settings, handle: Handle) -> Self {
         Self {
             handle,

@@ -24,7 +24,6 @@ pub struct Node {
     pub line: usize,
     /// An explicit tag in full (`tag:yaml.org,2002:str`), if the author wrote one.
     pub tag: Option<String>,
-    /// The value.
     pub kind: Kind,
 }
 
@@ -38,7 +37,6 @@ pub enum Kind {
         /// Whether YAML decides its type by its text.
         plain: bool,
     },
-    /// A list.
     Sequence(Vec<Rc<Node>>),
     /// Pairs in the author's order; a `<<` key is kept as it stands.
     Mapping(Vec<(Rc<Node>, Rc<Node>)>),
@@ -106,7 +104,6 @@ impl Node {
         matches!(&self.kind, Kind::Scalar { text, plain: true } if as_it_stands && is_one(text))
     }
 
-    /// The items of a list.
     pub fn items(&self) -> Option<&[Rc<Node>]> {
         match &self.kind {
             Kind::Sequence(items) => Some(items),

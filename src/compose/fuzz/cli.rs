@@ -43,7 +43,6 @@ pub struct Docker<'a> {
     pub fixture: &'a Fixture,
     /// What docker talks to.
     pub api: Api,
-    /// Whose it is.
     pub worker: usize,
 }
 

@@ -27,13 +27,11 @@ type Record = Arc<Mutex<Vec<Request>>>;
 
 /// A server on a socket of its own; it ends with the test.
 pub struct Api {
-    /// The socket.
     pub socket: PathBuf,
     record: Record,
 }
 
 impl Api {
-    /// Listens on `socket`.
     pub fn listen(socket: &Path) -> Self {
         let listener = UnixListener::bind(socket).unwrap();
         let record = Record::default();

@@ -24,7 +24,6 @@ pub const DOTENV: &str = "FROM_DOTENV=dotenv\nFROM_BOTH=dotenv\nEMPTY=\nTRUE=tru
 /// A folder with `checkout/` and things that are none of its business.
 pub struct Fixture {
     above: TempDir,
-    /// The checkout.
     pub root: PathBuf,
 }
 

@@ -40,7 +40,6 @@ const MOST_OF_A_KIND: usize = 1;
 pub struct Plan {
     /// The first number.
     pub first: u64,
-    /// How many.
     pub cases: u64,
     /// No case is begun later than this.
     pub limit: Duration,

@@ -15,14 +15,12 @@ pub enum Tree {
         /// It stood without quotes and has no tag.
         plain: bool,
     },
-    /// A list.
     List(Vec<Tree>),
     /// Pairs in order.
     Map(Vec<(Tree, Tree)>),
 }
 
 impl Tree {
-    /// A text in quotes.
     pub fn quoted(text: impl Into<String>) -> Self {
         Self::Scalar { text: text.into(), plain: false }
     }

@@ -44,12 +44,10 @@ const OF_THE_SHELL: [&str; 26] = [
     "_",
 ];
 
-/// One entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The secret's name in the Swarm.
     pub secret: String,
-    /// The variable.
     pub env: String,
     /// The services that get it; `None` for all.
     pub services: Option<BTreeSet<String>>,

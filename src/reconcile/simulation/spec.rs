@@ -27,11 +27,8 @@ pub enum Behaviour {
 /// `update_config.failure_action`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OnFailure {
-    /// `pause`.
     Pause,
-    /// `rollback`.
     Rollback,
-    /// `continue`.
     Continue,
 }
 
@@ -44,7 +41,6 @@ pub struct Spec {
     pub env: u16,
     /// Tasks.
     pub replicas: u64,
-    /// What they do.
     pub behaviour: Behaviour,
     /// What Swarm does when they fail.
     pub on_failure: OnFailure,
@@ -57,7 +53,6 @@ impl Spec {
     }
 }
 
-/// The image of a tag.
 pub fn image(tag: u16) -> String {
     format!("app:{tag}")
 }
@@ -68,13 +63,9 @@ pub type Services = BTreeMap<&'static str, Spec>;
 /// One entry of `stacks.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// The stack.
     pub name: &'static str,
-    /// `enabled`.
     pub enabled: bool,
-    /// `depends_on`.
     pub depends_on: Vec<&'static str>,
-    /// `drift`.
     pub drift: DriftPolicy,
     /// Its compose file.
     pub services: Services,

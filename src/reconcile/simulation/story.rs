@@ -6,7 +6,6 @@ use super::world::{ACTORS, Fault};
 use crate::rng::Rng;
 use crate::stack::DriftPolicy;
 
-/// The stacks that there may be.
 pub const STACKS: [&str; 5] = ["api", "db", "web", "jobs", "shared"];
 /// So many sources: two of the first controller, one of the second.
 pub const SOURCES: usize = 3;

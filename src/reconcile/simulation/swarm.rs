@@ -10,7 +10,6 @@ use crate::docker::command::ResolveImage;
 /// So long the containers of a removed service hold its network.
 const LEAVING: Millis = 3_000;
 
-/// What a hand does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hand {
     Scale,
@@ -23,7 +22,6 @@ pub enum Hand {
     Own,
 }
 
-/// The Swarm.
 #[derive(Debug)]
 pub struct Swarm {
     pub services: BTreeMap<String, Live>,

@@ -11,7 +11,6 @@ use crate::docker::task::Task;
 /// So long Swarm waits before it starts a task again.
 const RESTART: Millis = 5_000;
 
-/// One task.
 #[derive(Debug, Clone)]
 pub struct SimTask {
     pub id: u64,

@@ -17,7 +17,6 @@ pub fn controller(actor: usize) -> usize {
     usize::from(actor == 2)
 }
 
-/// A source.
 #[derive(Debug)]
 pub struct SimSource {
     pub source: Source,
@@ -40,11 +39,9 @@ impl SimSource {
 /// What may happen to a call through the door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It is refused.
     Refused,
     /// It is done, and nobody hears of it.
     Unanswered,
-    /// Half of it is done.
     Half,
     /// It takes its time.
     Slow(Millis),
@@ -87,7 +84,6 @@ pub struct Broken {
     pub what: String,
 }
 
-/// All there is.
 #[derive(Debug)]
 pub struct World {
     pub now: Millis,

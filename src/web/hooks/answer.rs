@@ -23,7 +23,6 @@ pub enum Outcome {
     Repeated,
     /// It concerns nothing here.
     Ignored,
-    /// A ping.
     Ping,
     /// The sender is not believed, or there is no secret to believe by.
     Refused,

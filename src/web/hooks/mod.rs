@@ -27,16 +27,13 @@ pub use callback::Callbacks;
 pub use deliveries::Deliveries;
 pub use signature::{Proof, sent};
 
-/// What a sender says.
 #[derive(Debug)]
 pub struct Delivery {
     /// What stays the same when the sender repeats it; `None` where nothing does.
     pub id: Option<String>,
-    /// What happened.
     pub event: Event,
 }
 
-/// What happened.
 #[derive(Debug)]
 pub enum Event {
     /// The hook was just made, or is being tried.
@@ -47,7 +44,6 @@ pub enum Event {
     Push(Push),
     /// Images were pushed.
     Images {
-        /// Which.
         images: Vec<PushedImage>,
         /// Where Docker Hub wants to be told how it went.
         callback: Option<String>,

@@ -11,7 +11,6 @@ use crate::web::api::harmless_event;
 /// Events on a page.
 const EVENTS: usize = 15;
 
-/// The section.
 pub fn section(page: &Page<'_>) -> Result<Markup> {
     let rows = page.web.view.ask(|state| state.events(page.asked.before, EVENTS))?;
     let older = (rows.len() == EVENTS).then(|| rows.last().map(|row| row.id)).flatten();

@@ -72,7 +72,6 @@ impl Asked {
     }
 }
 
-/// What a page is made of.
 struct Page<'a> {
     web: &'a Web,
     asked: Asked,

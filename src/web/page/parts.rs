@@ -25,7 +25,6 @@ pub struct State {
     pub tone: &'static str,
 }
 
-/// Of this stack.
 pub fn state(stack: &Stack) -> State {
     let (word, tone) = match stack.status {
         _ if stack.health == Health::Removing => ("Removing", "busy"),

@@ -5,7 +5,6 @@ use maud::{Markup, html};
 use super::parts::{moment, shape, short, text};
 use crate::web::view::Snapshot;
 
-/// The watched sources.
 pub fn repositories(snapshot: &Snapshot) -> Markup {
     html! {
         section aria-labelledby="repositories" {

@@ -9,7 +9,6 @@ use crate::docker::task::Task;
 use crate::report::status::{LiveService, Stack};
 use crate::web::api::{LAST, TaskView, harmless_event, image_of, tasks_of};
 
-/// The section.
 pub fn section(page: &Page<'_>) -> Result<Markup> {
     let stacks = &page.snapshot.status.stacks;
     let lines = stacks.iter().map(|stack| line(page, stack)).collect::<Result<Vec<_>>>()?;

@@ -14,9 +14,7 @@ pub struct Wrong {
     tone: &'static str,
     /// What it is about, and in which state.
     title: String,
-    /// Why.
     reasons: Vec<String>,
-    /// The way out.
     hint: Option<String>,
 }
 

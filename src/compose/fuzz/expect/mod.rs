@@ -20,7 +20,6 @@ use text::Text;
 /// What a part of a request must be.
 #[derive(Debug, Clone)]
 pub enum Want {
-    /// This text.
     Text(Text),
     /// This image, which docker may call `:latest`.
     Image(Text),
@@ -32,7 +31,6 @@ pub enum Want {
     Map(BTreeMap<String, Text>),
     /// Likewise as `NAME=text`, or `NAME` alone.
     Environment(BTreeMap<String, Option<Text>>),
-    /// This number.
     Number(Text),
     /// This; what is empty may be missing.
     Json(Value),

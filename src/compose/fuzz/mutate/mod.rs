@@ -14,7 +14,6 @@ use crate::rng::Rng;
 /// What may end a line: for docker, for our reader, or for nobody.
 pub const LINE_ENDS: [&str; 8] = ["\n", "\r\n", "\r", "\u{85}", "\u{2028}", "\u{2029}", "\u{b}", "\u{c}"];
 
-/// The case of this number.
 pub fn case(seeds: &[Seed], number: u64) -> String {
     let mut rng = Rng::new(number);
     let mut text = seeds[rng.below(seeds.len())].named(&suffix(&mut rng));

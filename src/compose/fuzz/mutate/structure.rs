@@ -3,7 +3,6 @@
 use crate::compose::fuzz::tree::Tree;
 use crate::rng::Rng;
 
-/// One change.
 pub fn mutate(tree: &mut Tree, rng: &mut Rng) {
     let size = tree.size();
     let at = 1 + rng.below(size);

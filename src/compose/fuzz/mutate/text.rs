@@ -71,7 +71,6 @@ const MARKS: [&str; 26] = [
     "|", ">", "%", "@", "`", "~", "\n", "---\n",
 ];
 
-/// One change.
 pub fn mutate(text: &mut String, rng: &mut Rng) {
     let places: Vec<_> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
     let at = places[rng.below(places.len())];

@@ -85,7 +85,6 @@ const TAILS: [&str; 10] = [
     "x-end: 99999999999999999999999999999999999999999\n",
 ];
 
-/// One change.
 pub fn mutate(text: &mut String, rng: &mut Rng) {
     match rng.below(14) {
         0 | 1 => text.insert_str(0, rng.pick(&HEADS)),

@@ -142,7 +142,6 @@ const DOLLARS: [&str; 44] = [
     "${NONE:-$$x}",
 ];
 
-/// One change.
 pub fn mutate(tree: &mut Tree, rng: &mut Rng) {
     let mut files = Vec::new();
     let mut values = Vec::new();
