@@ -74,13 +74,11 @@ const LONGER_PAUSE: Duration = Duration::from_millis(900);
 /// a whole could not be done; what failed in it is counted.
 pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: &Options) -> Result<Outcome> {
     let mut reconciler = Reconciler::new(options);
-    reconciler.ask(session, targets, &options.wish)?;
-    while reconciler.turn(session)? {
-        session.unlock();
-        reconciler.wait()?;
-        session.lock_again()?;
+    let done = reconciler.bring_to_rest(session, targets);
+    if done.is_err() {
+        reconciler.leave(session);
     }
-    Ok(reconciler.outcome())
+    done.map(|()| reconciler.outcome())
 }
 
 /// The sources that are looked after, and what is known of them from turn to turn.
@@ -108,6 +106,17 @@ impl Reconciler {
     /// For the daemon: a source that cannot be watched is only told of.
     pub fn of_daemon() -> Self {
         Self::new(&Options { go_on: true, ..Options::default() })
+    }
+
+    fn bring_to_rest(&mut self, session: &Session<'_>, targets: Vec<Target>) -> Result<()> {
+        let wish = self.options.wish.clone();
+        self.ask(session, targets, &wish)?;
+        while self.turn(session)? {
+            session.unlock();
+            self.wait()?;
+            session.lock_again()?;
+        }
+        Ok(())
     }
 
     /// One turn; whether another one has anything to do. An error ends the run: docker or the database are away, or

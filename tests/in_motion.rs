@@ -191,6 +191,28 @@ fn what_a_killed_run_left_in_motion_is_judged_by_the_next_look_without_another_d
 }
 
 #[test]
+fn what_docker_took_while_the_run_was_asked_to_end_is_in_motion_for_the_next_one() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = scene.stack("slow", &scene.off());
+    scene.repo.commit("first");
+    let scene = Scene { docker: scene.docker.does(&format!("- {stack}"), "sleep 4"), ..scene };
+    let end = |run: Running| {
+        scene.docker.wait_for_call(&format!("- {stack}"));
+        run.signal(Signal::TERM);
+        run.wait()
+    };
+    end(scene.ops.spawn(["watch", &scene.repo.url()])).failure(128 + 15);
+    scene.reconcile().success().stdout_has(&format!("deployed  {stack}  new; converged in "));
+    assert_eq!(scene.deploys(), [""; 0], "docker had it");
+
+    scene.change(&stack, &scene.off().with("environment: {N: '2'}")).repo.commit("second");
+    scene.docker.forget();
+    end(scene.ops.spawn(["run"])).success();
+    scene.reconcile().success().stdout_has(&format!("deployed  {stack}  changed; converged in "));
+    assert_eq!(scene.deploys(), [""; 0], "docker had it");
+}
+
+#[test]
 fn what_others_change_while_a_deploy_is_in_motion_is_no_part_of_it() {
     let Some(lab) = lab() else { return };
     let scene = Scene::before(lab, FakeDocker::new()).timeout(90);

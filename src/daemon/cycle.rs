@@ -76,8 +76,7 @@ impl Daemon {
             }
             Err(error) if error.is::<Interrupted>() => {}
             Err(error) => {
-                // What docker was given is known to the database: the next cycle looks after it again.
-                self.reconciler = Reconciler::of_daemon();
+                self.leave();
                 let text = format!("{error:#}");
                 let mut first = Some(error);
                 for run in std::mem::take(&mut self.runs) {
@@ -87,6 +86,18 @@ impl Daemon {
             }
         }
         is_cycle
+    }
+
+    /// Gives up what is under way. What docker was given is known to the database: whoever comes next looks after it.
+    pub fn leave(&mut self) {
+        let mut left = std::mem::replace(&mut self.reconciler, Reconciler::of_daemon());
+        // A database that is gone is not made anew.
+        if left.is_giving()
+            && self.shared.database.check().is_ok()
+            && let Ok(writer) = Writer::open_for(&self.settings, "run", self.report.clone())
+        {
+            left.leave(&writer.session());
+        }
     }
 
     /// What is still in motion of a cycle that is overtaken is the next one's too.

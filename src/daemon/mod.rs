@@ -181,6 +181,7 @@ impl Daemon {
                 self.shared.bell.wait(self.reconciler.pause());
             }
         }
+        self.leave();
         self.log("stopped", "asked to end; what was applied is recorded");
     }
 

@@ -15,6 +15,7 @@ use crate::compose::{Ownership, RenderedStack};
 use crate::docker::command::ResolveImage;
 use crate::docker::{Roll, Swarm};
 use crate::drift::{self, Drift};
+use crate::git::Workplace;
 use crate::plan::{self, Apply, Blocked, Decision, DesiredStack, Tried, Until};
 use crate::report::Subject;
 use crate::stack::StoredKind;
@@ -81,7 +82,9 @@ impl Reconciler {
         }
         let begun = self.memory.turn_begun.unwrap_or_else(|| session.door.now().instant);
         let patience = patience(session.door.now().instant.duration_since(begun));
-        match session.door.deploy(&complete, &ownership, resolve, &session.paths.checkouts, patience)? {
+        // Its copies lie in this run's own folder: other runs, and later turns, clear away whatever lies beside those.
+        let folder = self.workplace.as_ref().map_or(&*session.paths.checkouts, Workplace::path);
+        match session.door.deploy(&complete, &ownership, resolve, folder, patience)? {
             Giving::Done(result) => {
                 result?;
                 self.set_in_motion(session, key, &rendered, By::Deploy, reason)

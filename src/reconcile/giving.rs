@@ -65,6 +65,10 @@ impl Running {
             Err(TryRecvError::Disconnected) => Some(Err(cut_off())),
         }
     }
+
+    fn end(&self) -> Result<()> {
+        self.result.recv().unwrap_or_else(|_| Err(cut_off()))
+    }
 }
 
 impl Drop for Running {
@@ -100,6 +104,21 @@ impl Reconciler {
             self.accepted(session, &key, result, &given)?;
         }
         Ok(())
+    }
+
+    /// Whether docker is being given a stack.
+    pub fn is_giving(&self) -> bool {
+        !self.memory.giving.is_empty()
+    }
+
+    /// Before a run is given up: waits for the calls that go on, and records what docker took. The next run would give
+    /// it once more, and that of the stack which DockerOps runs in, whose new version ends this run, without an end.
+    pub fn leave(&mut self, session: &Session<'_>) {
+        for (key, given) in std::mem::take(&mut self.memory.giving) {
+            if let Ok(()) = given.call.end() {
+                let _ = self.accepted(session, &key, Ok(()), &given);
+            }
+        }
     }
 }
 
