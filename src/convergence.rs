@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::Moment;
 use crate::docker::service::{Mode, Restart, Service};
+use crate::docker::state::{TaskState, UpdateState};
 use crate::docker::task::Task;
 
 pub use early::{culprit, early};
@@ -65,21 +66,21 @@ pub fn judge(service: &Service, tasks: &[&Task], watch: &mut Watch, now: Moment)
         slots.iter().filter_map(|(slot, tasks)| Some((*slot, filling(service, tasks)?))).collect();
     let wanted = wanted(service, tasks, now);
     let enough = filled.len() as u64 >= wanted;
-    let updating = service.update.as_ref().map(|update| update.state.as_str());
-    let ended = enough && wanted > 0 && filled.values().all(|task| task.state == "complete");
+    let updating = service.update.as_ref().map(|update| &update.state);
+    let ended = enough && wanted > 0 && filled.values().all(|task| task.state == TaskState::Complete);
     if ended {
         // An update of a one-shot service ends as `paused`: its task terminated early, which it should.
         return Progress::Done;
     }
-    if updating == Some("paused") {
+    if updating == Some(&UpdateState::Paused) {
         // Pushed again, Swarm would take the next of the tasks that still run as before; a one-shot has none.
         let stopped = service.restart != Restart::Never;
         return Progress::Failed { why: because(&service.update_message(), tasks), stopped };
     }
-    if enough && !matches!(updating, Some("updating" | "rollback_started")) {
+    if enough && !matches!(updating, Some(UpdateState::Updating | UpdateState::RollbackStarted)) {
         // Swarm calls an update completed, too, when it learned too late of the task that ended: then as without its word.
-        let trusted =
-            updating == Some("completed") && !slots.values().flatten().any(|task| task.has_failed());
+        let trusted = updating == Some(&UpdateState::Completed)
+            && !slots.values().flatten().any(|task| task.has_failed());
         return if wanted == 0 || trusted {
             Progress::Done
         } else {
@@ -119,16 +120,16 @@ impl Service {
 
 fn rolled_back(service: &Service, tasks: &[&Task]) -> Option<Progress> {
     let update = service.update.as_ref()?;
-    match update.state.as_str() {
-        "rollback_completed" => {
+    match update.state {
+        UpdateState::RollbackCompleted => {
             let why = because("Swarm rolled it back to the previous version", tasks);
             Some(Progress::Failed { why, stopped: true })
         }
-        "rollback_paused" => {
+        UpdateState::RollbackPaused => {
             let why = because(&format!("Swarm could not roll it back: {}", update.message), tasks);
             Some(Progress::Failed { why, stopped: true })
         }
-        "rollback_started" => Some(Progress::Waiting("is being rolled back".into())),
+        UpdateState::RollbackStarted => Some(Progress::Waiting("is being rolled back".into())),
         _ => None,
     }
 }
@@ -153,7 +154,7 @@ fn job(service: &Service, tasks: &[&Task]) -> Progress {
 
 /// The tasks of the new spec by the slot they fill, newest first.
 fn slots<'a>(service: &Service, tasks: &[&'a Task]) -> BTreeMap<&'a str, Vec<&'a Task>> {
-    let updated = service.update.as_ref().is_some_and(|update| update.state == "completed");
+    let updated = service.update.as_ref().is_some_and(|update| update.state == UpdateState::Completed);
     let mut slots: BTreeMap<&str, Vec<&Task>> = BTreeMap::new();
     for task in tasks {
         if !service.has_previous || (updated && !task.is_over()) || task.runs(&service.template) {
@@ -166,8 +167,10 @@ fn slots<'a>(service: &Service, tasks: &[&'a Task]) -> BTreeMap<&'a str, Vec<&'a
 /// The task that makes a slot count as filled: one that runs, or one that did its work and is not to be
 /// started again.
 fn filling<'a>(service: &Service, tasks: &[&'a Task]) -> Option<&'a Task> {
-    let running = tasks.iter().find(|task| task.state == "running" && task.desired == "running");
-    let newest = tasks.first().filter(|task| task.state == "complete" && service.restart != Restart::Any);
+    let running =
+        tasks.iter().find(|task| task.state == TaskState::Running && task.desired == TaskState::Running);
+    let newest =
+        tasks.first().filter(|task| task.state == TaskState::Complete && service.restart != Restart::Any);
     match service.restart {
         // A service that never restarts is a one-shot: done when it has completed.
         Restart::Never => newest.copied(),
@@ -188,7 +191,7 @@ fn steady(
     let long_ago = |task: &&Task| {
         task.since.is_some_and(|since| (now.wall - since).to_std().is_ok_and(|age| age > steady))
     };
-    if filled.values().all(|task| long_ago(task) || task.state == "complete") {
+    if filled.values().all(|task| long_ago(task) || task.state == TaskState::Complete) {
         return Progress::Done;
     }
     let since = match &watch.steady {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Watch;
 use crate::docker::service::Service;
+use crate::docker::state::TaskState;
 use crate::docker::task::Task;
 
 /// So long a task must have found no node: one may be just joining, or the old task just leaving.
@@ -37,7 +38,9 @@ pub fn culprit<'a>(service: &Service, tasks: &[&'a Task]) -> Option<&'a Task> {
     // After a rollback the failed one is of another spec.
     let failed = all.clone().find(|task| task.has_failed() && !task.container.is_empty());
     failed.or_else(|| {
-        all.find(|task| task.state == "starting" && !task.container.is_empty() && is_new(service, task))
+        all.find(|task| {
+            task.state == TaskState::Starting && !task.container.is_empty() && is_new(service, task)
+        })
     })
 }
 
@@ -57,16 +60,16 @@ fn died<'a>(service: &Service, tasks: &[&'a Task], watch: &mut Watch) -> Option<
     }
     let task = failed().find(|task| !before.contains(&task.id) && is_new(service, task))?;
     watch.reported_death = true;
-    let what = format!("a task failed: {}", task.complaint().unwrap_or_else(|| task.state.clone()));
+    let what = format!("a task failed: {}", task.complaint().unwrap_or_else(|| task.state.to_string()));
     Some(Early { what, of: Some(task) })
 }
 
 fn unplaced<'a>(service: &Service, tasks: &[&'a Task], watch: &mut Watch, now: Instant) -> Option<Early<'a>> {
     let mut pending = tasks
         .iter()
-        .filter(|task| task.state == "pending" && !task.is_over() && task.error.contains(NO_NODE));
+        .filter(|task| task.state == TaskState::Pending && !task.is_over() && task.error.contains(NO_NODE));
     // An older task that is leaving may make room.
-    let leaving = tasks.iter().any(|task| task.is_over() && task.state == "running");
+    let leaving = tasks.iter().any(|task| task.is_over() && task.state == TaskState::Running);
     let Some(why) = pending.next().map(|task| task.error.as_str()).filter(|_| !leaving) else {
         watch.unplaced = None;
         return None;

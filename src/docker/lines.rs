@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
+use super::state::TaskState;
 use super::{ANOTHER, Docker, UNWELL, command, garbage, parse_line, refused, some_are_gone};
 use crate::fault::OrHint;
 
@@ -21,10 +22,10 @@ pub struct Line {
     pub slot: String,
     /// The id of its node, empty while it has none.
     pub node: String,
-    /// Where Swarm wants it: `running`, `ready`, `shutdown`, `remove`, …
-    pub desired: String,
-    /// Where it is: `running`, `complete`, `failed`, `rejected`, `pending`, …
-    pub state: String,
+    /// Where Swarm wants it.
+    pub desired: TaskState,
+    /// Where it is.
+    pub state: TaskState,
     /// For how long, as coarsely as docker says it, and never longer than it is; `None` if it does not say.
     pub age: Option<Duration>,
     /// What went wrong, in docker's words; may be empty.
@@ -33,17 +34,17 @@ pub struct Line {
 
 impl Line {
     pub fn has_failed(&self) -> bool {
-        matches!(self.state.as_str(), "failed" | "rejected" | "orphaned")
+        self.state.has_failed()
     }
 
     /// Whether Swarm has given it up for another, or for none.
     pub fn is_over(&self) -> bool {
-        matches!(self.desired.as_str(), "shutdown" | "remove")
+        self.desired.is_over()
     }
 
     /// Whether it runs, and is to.
     pub fn runs(&self) -> bool {
-        self.state == "running" && self.desired == "running"
+        self.state == TaskState::Running && self.desired == TaskState::Running
     }
 }
 
@@ -130,8 +131,8 @@ fn line(raw: RawTask) -> Line {
         service: service.to_owned(),
         slot: slot.to_owned(),
         node: raw.node,
-        desired: raw.desired.to_lowercase(),
-        state: state.to_lowercase(),
+        desired: raw.desired.to_lowercase().as_str().into(),
+        state: state.to_lowercase().as_str().into(),
         age: age_of(age),
         error: unquoted.unwrap_or(error).trim().to_owned(),
         id: raw.id,
@@ -181,7 +182,7 @@ mod tests {
         assert_eq!(first.age, Some(Duration::from_secs(300)));
         assert!(lines[1].has_failed() && lines[1].is_over());
         assert_eq!((&*lines[1].slot, &*lines[1].error), ("n7", "task: non-zero exit (1)"));
-        assert_eq!((&*lines[2].state, lines[2].age, &*lines[2].node), ("new", None, ""));
+        assert_eq!((lines[2].state.as_str(), lines[2].age, &*lines[2].node), ("new", None, ""));
         assert_eq!(read("").unwrap(), []);
         assert!(read("Cannot connect").is_err());
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::state::TaskState;
 use super::task::{self, Task};
 use super::{Docker, command};
 use crate::plain;
@@ -33,7 +34,7 @@ impl Docker {
             &format!("the last lines of `{service}`"),
             &lines(&self.words(&command::task_logs(&task.id))),
         );
-        if task.error.contains("unhealthy") || task.state == "starting" {
+        if task.error.contains("unhealthy") || task.state == TaskState::Starting {
             // Known only where the container is on this node.
             let health = self.words(&command::container_health(&task.container));
             text += &titled(&format!("the health check of `{service}`"), &lines(&last_check(&health)));

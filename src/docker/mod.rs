@@ -17,6 +17,7 @@ mod removal;
 mod seen;
 pub mod service;
 pub mod spec;
+pub mod state;
 pub mod stored;
 pub mod task;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::state::TaskState;
 use super::task::Task;
 use super::{ANOTHER, Docker, command, refused};
 use crate::fault::OrHint;
@@ -67,13 +68,13 @@ impl Docker {
 
 /// Whether a task of the job has come to its end.
 pub fn is_over(task: &Task) -> bool {
-    task.has_failed() || task.state == "complete"
+    task.has_failed() || task.state == TaskState::Complete
 }
 
 /// A task's node, and why images stay there; `None` where they are gone.
 pub fn failure(task: &Task, patience: Duration) -> Option<(String, String)> {
-    let why = match task.state.as_str() {
-        "complete" => return None,
+    let why = match &task.state {
+        TaskState::Complete => return None,
         _ if task.error.contains(&format!("({IN_USE})")) => "a container there uses one of them".to_owned(),
         _ if task.has_failed() && !task.error.trim().is_empty() => task.error.trim().to_owned(),
         state => format!("the job is `{state}` there after {} s", patience.as_secs()),

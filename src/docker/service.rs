@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::command::NAMESPACE;
 use super::spec::{self, Summary};
+use super::state::{TaskState, UpdateState};
 use super::task::Task;
 use crate::stack::StackName;
 
@@ -85,9 +86,8 @@ pub enum Restart {
 /// `UpdateStatus`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Update {
-    /// `updating`, `paused`, `completed`, `rollback_started`, `rollback_paused`, `rollback_completed`.
     #[serde(rename = "State", default)]
-    pub state: String,
+    pub state: UpdateState,
     /// Swarm's reason.
     #[serde(rename = "Message", default)]
     pub message: String,
@@ -97,12 +97,13 @@ impl Service {
     /// Counts what `service ls` would have told. Of a global service only tasks know how many there should be.
     pub fn count(&mut self, tasks: &[Task]) {
         let own = || tasks.iter().filter(|task| task.service == self.id);
-        let running =
-            own().filter(|task| task.state == "running" && task.desired == "running").count() as u64;
+        let running = own()
+            .filter(|task| task.state == TaskState::Running && task.desired == TaskState::Running)
+            .count() as u64;
         let slots = || own().filter(|task| !task.is_over()).map(|task| &task.slot).collect::<BTreeSet<_>>();
         if self.mode == Mode::Job {
             let this_run = || own().filter(|task| task.iteration == self.iteration);
-            let done = this_run().filter(|task| task.state == "complete").count() as u64;
+            let done = this_run().filter(|task| task.state == TaskState::Complete).count() as u64;
             let wanted = self.completions.unwrap_or_else(|| {
                 this_run().map(|task| &task.slot).collect::<BTreeSet<_>>().len().max(1) as u64
             });
@@ -119,7 +120,7 @@ impl Service {
 
     /// Whether the last that came of it is that Swarm went back from an update, or is about to.
     pub fn goes_back(&self) -> bool {
-        self.update.as_ref().is_some_and(|update| update.state.starts_with("rollback"))
+        self.update.as_ref().is_some_and(|update| update.state.goes_back())
     }
 }
 
@@ -171,7 +172,7 @@ fn service(value: &Value, replicas: &str) -> Result<Service> {
         monitor: Duration::from_nanos(nanoseconds),
         update: serde_json::from_value(value["UpdateStatus"].clone())
             .ok()
-            .filter(|update: &Update| !update.state.is_empty()),
+            .filter(|update: &Update| !update.state.as_str().is_empty()),
         has_previous: !value["PreviousSpec"].is_null(),
         replicas: mode["Replicated"]["Replicas"].as_u64(),
         completions: mode["ReplicatedJob"]["TotalCompletions"].as_u64(),

@@ -6,6 +6,8 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use super::state::TaskState;
+
 #[derive(Debug, Clone)]
 pub struct Task {
     pub id: String,
@@ -15,10 +17,10 @@ pub struct Task {
     pub slot: String,
     /// The name of its node, empty while it has none.
     pub node: String,
-    /// Where it is: `running`, `complete`, `failed`, `rejected`, `pending`, …
-    pub state: String,
-    /// Where Swarm wants it: `running`, `ready`, `complete`, `shutdown`, `remove`.
-    pub desired: String,
+    /// Where it is.
+    pub state: TaskState,
+    /// Where Swarm wants it.
+    pub desired: TaskState,
     /// What went wrong, in docker's words; may be empty.
     pub error: String,
     /// Since when it is in its state, by its node's clock.
@@ -49,14 +51,15 @@ pub fn read(inspected: Vec<Value>, nodes: &BTreeMap<String, String>) -> Result<V
 
 fn task(mut value: Value, nodes: &BTreeMap<String, String>) -> Result<Task> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let state = |value: &Value| TaskState::from(value.as_str().unwrap_or_default());
     let id = value["ID"].as_str().context("a task without an id")?.to_owned();
     let slot = value["Slot"].as_u64().filter(|slot| *slot > 0).map(|slot| slot.to_string());
     Ok(Task {
         service: text(&value["ServiceID"]),
         slot: slot.unwrap_or_else(|| text(&value["NodeID"])),
         node: nodes.get(&id).cloned().unwrap_or_default(),
-        state: text(&value["Status"]["State"]),
-        desired: text(&value["DesiredState"]),
+        state: state(&value["Status"]["State"]),
+        desired: state(&value["DesiredState"]),
         error: text(&value["Status"]["Err"]),
         since: value["Status"]["Timestamp"].as_str().and_then(|time| time.parse().ok()),
         container: text(&value["Status"]["ContainerStatus"]["ContainerID"]),
@@ -69,12 +72,12 @@ fn task(mut value: Value, nodes: &BTreeMap<String, String>) -> Result<Task> {
 
 impl Task {
     pub fn has_failed(&self) -> bool {
-        matches!(self.state.as_str(), "failed" | "rejected" | "orphaned")
+        self.state.has_failed()
     }
 
     /// Whether Swarm has given it up for another, or for none.
     pub fn is_over(&self) -> bool {
-        matches!(self.desired.as_str(), "shutdown" | "remove")
+        self.desired.is_over()
     }
 
     /// Its error and node, for people.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Look, STEADY};
 use crate::docker::lines::Line;
 use crate::docker::service::{Mode, Restart, Service};
+use crate::docker::state::TaskState;
 
 /// The clocks of nodes, and docker's whole seconds, may be off by so much.
 const SLACK: Duration = Duration::from_secs(2);
@@ -30,7 +31,7 @@ impl<'a> Slots<'a> {
     /// Of a service. Of a global one only where Swarm places it; of others not what is being removed.
     pub fn of(service: &'a Service, lines: &'a [Line], look: &Look) -> Self {
         let mut slots: BTreeMap<&str, Vec<&Line>> = BTreeMap::new();
-        for line in lines.iter().filter(|line| line.desired != "remove") {
+        for line in lines.iter().filter(|line| line.desired != TaskState::Remove) {
             slots.entry(&line.slot).or_default().push(line);
         }
         let mut slots = Self { service, slots };
@@ -56,8 +57,8 @@ impl<'a> Slots<'a> {
         if !newest.is_over() {
             return true;
         }
-        match newest.state.as_str() {
-            "complete" => self.service.restart != Restart::Any,
+        match newest.state {
+            TaskState::Complete => self.service.restart != Restart::Any,
             // Where it is to be started again its successor is there as soon as it failed.
             _ if newest.has_failed() => self.gives_up() || newest.age.is_none_or(|age| age < STEADY),
             _ => false,
@@ -71,7 +72,7 @@ impl<'a> Slots<'a> {
     }
 
     fn is_filled(&self, tasks: &[&Line]) -> bool {
-        let done = tasks[0].state == "complete" && self.service.restart != Restart::Any;
+        let done = tasks[0].state == TaskState::Complete && self.service.restart != Restart::Any;
         done || tasks.iter().any(|task| task.runs())
     }
 
@@ -121,7 +122,7 @@ impl<'a> Slots<'a> {
 
     /// Whether it ended as a task of this service is not to.
     fn has_ended(&self, task: &Line) -> bool {
-        task.has_failed() || (task.state == "complete" && self.service.restart == Restart::Any)
+        task.has_failed() || (task.state == TaskState::Complete && self.service.restart == Restart::Any)
     }
 
     /// What the history tells since the stack converged. What failed before that, an older version perhaps, was

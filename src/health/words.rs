@@ -28,7 +28,7 @@ impl Cause<'_> {
     /// What went wrong, in docker's words as far as there are any.
     fn what(&self) -> Option<String> {
         let blamed = self.blamed?;
-        Some(match (&*blamed.error, &*blamed.state) {
+        Some(match (&*blamed.error, blamed.state.as_str()) {
             ("", "complete") => "a task ended by itself".to_owned(),
             ("", state) if blamed.has_failed() => format!("a task is {state}"),
             ("", state) => format!("a task is still {state}"),

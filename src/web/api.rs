@@ -12,6 +12,7 @@ use super::request::Head;
 use super::response::Response;
 use super::view::Snapshot;
 use crate::daemon::JobId;
+use crate::docker::state::TaskState;
 use crate::docker::task::Task;
 use crate::fault::hint_of;
 use crate::redact::without_credentials;
@@ -31,10 +32,9 @@ pub struct TaskView {
     pub id: String,
     /// The node it runs on; empty while it has none.
     pub node: String,
-    /// `running`, `complete`, `failed`, `rejected`, `pending`, …
-    pub state: String,
+    pub state: TaskState,
     /// What Swarm wants it to be.
-    pub desired: String,
+    pub desired: TaskState,
     /// What went wrong, in docker's words.
     pub error: Option<String>,
     /// Since when, RFC 3339.

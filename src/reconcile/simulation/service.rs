@@ -242,7 +242,7 @@ impl Live {
             ("environment", environment(&BTreeSet::from([variable(&self.spec)])).unwrap()),
             ("service labels", format!("{owner} {fingerprint} {commit} {noted:?}")),
         ];
-        let update = |state: &str| Update { state: state.to_owned(), message: "as it is".to_owned() };
+        let update = |state: &str| Update { state: state.into(), message: "as it is".to_owned() };
         Service {
             id: self.id.clone(),
             name: self.name.clone(),

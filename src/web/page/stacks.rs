@@ -105,15 +105,14 @@ fn service_in_full(page: &Page<'_>, stack: &Stack, service: &LiveService, tasks:
 }
 
 fn task_list(tasks: &[TaskView]) -> Markup {
-    let (now, before): (Vec<_>, Vec<_>) =
-        tasks.iter().partition(|task| !matches!(task.desired.as_str(), "shutdown" | "remove"));
+    let (now, before): (Vec<_>, Vec<_>) = tasks.iter().partition(|task| !task.desired.is_over());
     let lines = |tasks: &[&TaskView]| {
         html! {
             ul.tasklist {
                 @for task in tasks {
                     li {
                         span.where { (text(if task.node.is_empty() { "no node" } else { &task.node })) }
-                        span { (text(&task.state)) }
+                        span { (text(task.state.as_str())) }
                         @if let Some(since) = &task.since { span.muted { (moment(since)) } }
                         @if let Some(error) = &task.error { (why(error)) }
                     }
