@@ -103,8 +103,7 @@ pub fn rename(tree: &Rc<Node>, rotated: &[Rotated]) -> Rc<Node> {
 /// more it refuses in the older ones, and means the same by all that they know.
 fn knows_no_name(version: &Node) -> bool {
     // A plain 3.3 is a number: docker refuses it as one.
-    let written = version.as_bool().is_none() && version.what() == "a string";
-    written && version.text().is_some_and(|text| ["3.1", "3.2", "3.3", "3.4"].contains(&text))
+    version.is_string() && version.text().is_some_and(|text| ["3.1", "3.2", "3.3", "3.4"].contains(&text))
 }
 
 /// `tree` with credential specs that find their config: docker looks for it by its key, and again by its name in the

@@ -66,6 +66,15 @@ impl Node {
         if self.is_null() || self.as_bool().is_some() { None } else { self.text() }
     }
 
+    /// Whether it is a scalar that is a string, and no number either.
+    pub fn is_string(&self) -> bool {
+        self.as_string().is_some() && !self.is_number()
+    }
+
+    fn is_number(&self) -> bool {
+        matches!(&self.kind, Kind::Scalar { text, plain: true } if text.parse::<f64>().is_ok())
+    }
+
     /// A YAML 1.1 boolean (`true`, `no`, `On`, …), as docker reads it.
     pub fn as_bool(&self) -> Option<bool> {
         let Kind::Scalar { text, plain: true } = &self.kind else {
@@ -201,7 +210,7 @@ impl Node {
         match &self.kind {
             _ if self.is_null() => "nothing",
             _ if self.as_bool().is_some() => "a boolean",
-            Kind::Scalar { text, plain: true } if text.parse::<f64>().is_ok() => "a number",
+            _ if self.is_number() => "a number",
             Kind::Scalar { .. } => "a string",
             Kind::Sequence(_) => "a list",
             Kind::Mapping(_) => "a mapping",

@@ -42,7 +42,7 @@ fn words_of(service: &Node, name: &str, key: &str, problems: &mut Collector) -> 
             let mut words = Vec::new();
             for item in items {
                 // docker refuses any other item, in words that would name the rewritten list.
-                match item.as_string().filter(|_| item.what() == "a string") {
+                match item.as_string().filter(|_| item.is_string()) {
                     Some(word) => words.push(word.to_owned()),
                     None => wrong(item, format!("must list strings, not {}; put it in quotes", item.what())),
                 }

@@ -157,7 +157,7 @@ fn word(
         problems.add(item.line, place, format!("has no `{key}`"));
         return None;
     };
-    let what = match value.as_string().filter(|_| value.what() == "a string") {
+    let what = match value.as_string().filter(|_| value.is_string()) {
         None => format!("must be a string, not {}", value.what()),
         Some(text) => match wrong(text) {
             None => return Some(text.to_owned()),

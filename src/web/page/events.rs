@@ -4,7 +4,7 @@ use anyhow::Result;
 use maud::{Markup, html};
 
 use super::Page;
-use super::parts::{moment, sentence, shape, text};
+use super::parts::{Tone, moment, sentence, shape, text};
 use crate::state::{EventRow, Level};
 use crate::web::api::harmless_event;
 
@@ -36,12 +36,12 @@ pub fn section(page: &Page<'_>) -> Result<Markup> {
 /// One event, with the name of its stack where that is not plain already.
 pub fn line(row: &EventRow, with_stack: bool) -> Markup {
     let tone = match row.level {
-        Level::Info => "off",
-        Level::Warn => "warn",
-        Level::Error => "bad",
+        Level::Info => Tone::Off,
+        Level::Warn => Tone::Warn,
+        Level::Error => Tone::Bad,
     };
     html! {
-        li data-tone=(tone) {
+        li data-tone=(tone.as_str()) {
             (moment(&row.time))
             p {
                 @if row.level != Level::Info { (shape(tone)) " " }

@@ -16,26 +16,48 @@ pub fn count(number: usize, one: &str, more: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { more })
 }
 
+/// What gives a state its shape and colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tone {
+    Bad,
+    Warn,
+    Busy,
+    Good,
+    Off,
+}
+
+impl Tone {
+    /// The style sheet's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bad => "bad",
+            Self::Warn => "warn",
+            Self::Busy => "busy",
+            Self::Good => "good",
+            Self::Off => "off",
+        }
+    }
+}
+
 /// How a stack fares: in a word, and in the tone that gives it shape and colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State {
     /// For people.
     pub word: &'static str,
-    /// For the style sheet: `good`, `busy`, `warn`, `bad`, `off`.
-    pub tone: &'static str,
+    pub tone: Tone,
 }
 
 pub fn state(stack: &Stack) -> State {
     let (word, tone) = match stack.status {
-        _ if stack.health == Health::Removing => ("Removing", "busy"),
-        "stopped" => ("Stopped", "off"),
-        "deploying" => ("Deploying", "busy"),
-        "error" if stack.held => ("Failed, held", "bad"),
-        "error" => ("Failed", "bad"),
-        _ if stack.is_degraded() => ("Degraded", "bad"),
-        _ if stack.updating || stack.health == Health::Deploying => ("Updating", "busy"),
-        _ if !stack.drift.is_empty() => ("Drifted", "warn"),
-        _ => ("Deployed", "good"),
+        _ if stack.health == Health::Removing => ("Removing", Tone::Busy),
+        "stopped" => ("Stopped", Tone::Off),
+        "deploying" => ("Deploying", Tone::Busy),
+        "error" if stack.held => ("Failed, held", Tone::Bad),
+        "error" => ("Failed", Tone::Bad),
+        _ if stack.is_degraded() => ("Degraded", Tone::Bad),
+        _ if stack.updating || stack.health == Health::Deploying => ("Updating", Tone::Busy),
+        _ if !stack.drift.is_empty() => ("Drifted", Tone::Warn),
+        _ => ("Deployed", Tone::Good),
     };
     State { word, tone }
 }
@@ -43,20 +65,20 @@ pub fn state(stack: &Stack) -> State {
 /// A word with a shape of its own, so that colour alone tells nothing.
 pub fn badge(state: State) -> Markup {
     html! {
-        span.badge data-tone=(state.tone) { (shape(state.tone)) (state.word) }
+        span.badge data-tone=(state.tone.as_str()) { (shape(state.tone)) (state.word) }
     }
 }
 
 /// A filled circle, a ring, a diamond, a triangle, a bar.
-pub fn shape(tone: &str) -> Markup {
+pub fn shape(tone: Tone) -> Markup {
     html! {
         svg viewBox="0 0 12 12" width="12" height="12" aria-hidden="true" {
             @match tone {
-                "good" => { path d="M6 .8a5.2 5.2 0 1 0 0 10.4A5.2 5.2 0 0 0 6 .8Z M3.4 6.1l1.8 1.8 3.4-3.7" {} },
-                "busy" => { path d="M6 1.4a4.6 4.6 0 1 0 4.6 4.6" {} },
-                "warn" => { path d="M6 .6 11.4 6 6 11.4.6 6Z" {} },
-                "bad" => { path d="M6 .9 11.6 11H.4Z" {} },
-                _ => { path d="M2 6h8" {} },
+                Tone::Good => { path d="M6 .8a5.2 5.2 0 1 0 0 10.4A5.2 5.2 0 0 0 6 .8Z M3.4 6.1l1.8 1.8 3.4-3.7" {} },
+                Tone::Busy => { path d="M6 1.4a4.6 4.6 0 1 0 4.6 4.6" {} },
+                Tone::Warn => { path d="M6 .6 11.4 6 6 11.4.6 6Z" {} },
+                Tone::Bad => { path d="M6 .9 11.6 11H.4Z" {} },
+                Tone::Off => { path d="M2 6h8" {} },
             }
         }
     }

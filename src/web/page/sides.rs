@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::parts::{moment, shape, short, text};
+use super::parts::{Tone, moment, shape, short, text};
 use crate::web::view::Snapshot;
 
 pub fn repositories(snapshot: &Snapshot) -> Markup {
@@ -12,9 +12,9 @@ pub fn repositories(snapshot: &Snapshot) -> Markup {
             @if snapshot.status.repositories.is_empty() { p.empty { "None is watched." } }
             ul.plain {
                 @for repository in &snapshot.status.repositories {
-                    li data-tone=(if repository.error.is_some() { "bad" } else { "good" }) {
+                    li data-tone=((if repository.error.is_some() { Tone::Bad } else { Tone::Good }).as_str()) {
                         p.name {
-                            @if repository.error.is_some() { (shape("bad")) span.hidden { "failing: " } }
+                            @if repository.error.is_some() { (shape(Tone::Bad)) span.hidden { "failing: " } }
                             (text(&repository.url))
                         }
                         p.muted {

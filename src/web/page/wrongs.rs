@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::parts::{sentence, shape, why};
+use super::parts::{Tone, sentence, shape, why};
 use crate::daemon;
 use crate::health::Health;
 use crate::report::status::Stack;
@@ -11,7 +11,7 @@ use crate::web::view::Snapshot;
 /// One thing that needs attention.
 #[derive(Debug)]
 pub struct Wrong {
-    tone: &'static str,
+    tone: Tone,
     /// What it is about, and in which state.
     title: String,
     reasons: Vec<String>,
@@ -26,7 +26,7 @@ pub fn of(
 ) -> Vec<Wrong> {
     let mut wrongs = Vec::new();
     let mut bad = |title: String, reasons: Vec<String>, hint: Option<String>| {
-        wrongs.push(Wrong { tone: "bad", title, reasons, hint });
+        wrongs.push(Wrong { tone: Tone::Bad, title, reasons, hint });
     };
     if let Some(stuck) = &health.stuck {
         let hint = "restart DockerOps; what was applied so far is recorded";
@@ -49,7 +49,7 @@ pub fn of(
     // While docker is away nothing is known of any, which is told above.
     let is_known = |stack: &&Stack| snapshot.trouble.is_none() || stack.health != Health::Unknown;
     let mut stacks: Vec<_> = snapshot.status.stacks.iter().filter(is_known).filter_map(of_stack).collect();
-    stacks.sort_by_key(|wrong| wrong.tone != "bad");
+    stacks.sort_by_key(|wrong| wrong.tone);
     wrongs.append(&mut stacks);
     wrongs
 }
@@ -57,19 +57,19 @@ pub fn of(
 fn of_stack(stack: &Stack) -> Option<Wrong> {
     let drift = stack.drift.iter().map(|drift| format!("{}: {}", drift.service, drift.what));
     let (tone, state, reasons) = match (&stack.error, &stack.why, stack.drift.is_empty()) {
-        (Some(error), ..) => ("bad", "failed", vec![error.clone()]),
-        (None, Some(why), _) => ("bad", "is degraded", [why.clone()].into_iter().chain(drift).collect()),
+        (Some(error), ..) => (Tone::Bad, "failed", vec![error.clone()]),
+        (None, Some(why), _) => (Tone::Bad, "is degraded", [why.clone()].into_iter().chain(drift).collect()),
         (None, None, _) if stack.health == Health::Unknown => {
-            ("bad", "is not known to run", vec!["nothing of it is there".to_owned()])
+            (Tone::Bad, "is not known to run", vec!["nothing of it is there".to_owned()])
         }
-        (None, None, false) => ("warn", "drifted", drift.collect()),
+        (None, None, false) => (Tone::Warn, "drifted", drift.collect()),
         (None, None, true) => return None,
     };
     let hint = match stack.drift_policy {
         _ if stack.held => Some("Held: not tried again until the repository changes, or it is forced."),
         _ if stack.error.is_some() => Some("It is tried again in the next cycle."),
-        "correct" if tone == "warn" => Some("The next cycle puts it back."),
-        "report" if tone == "warn" => Some("It is left so: `drift: report`."),
+        "correct" if tone == Tone::Warn => Some("The next cycle puts it back."),
+        "report" if tone == Tone::Warn => Some("It is left so: `drift: report`."),
         _ => None,
     };
     Some(Wrong { tone, title: format!("{} {state}", stack.name), reasons, hint: hint.map(str::to_owned) })
@@ -83,7 +83,7 @@ pub fn section(wrongs: &[Wrong]) -> Markup {
                 h2 id="wrongs" .hidden { "What is wrong" }
                 ul {
                     @for wrong in wrongs {
-                        li data-tone=(wrong.tone) {
+                        li data-tone=(wrong.tone.as_str()) {
                             (shape(wrong.tone))
                             div {
                                 h3 { (sentence(&wrong.title)) }
