@@ -33,8 +33,7 @@ pub struct Status {
 /// A deploy whose end nobody has seen yet, a stack that is removed, or an image that is built or pulled.
 #[derive(Debug, Serialize)]
 pub struct UnderWay {
-    /// `deploying`, `removing`, `building` or `pulling`.
-    pub state: &'static str,
+    pub state: WorkKind,
     /// The stack, or the image.
     pub what: String,
     /// The stack's source.
@@ -53,8 +52,37 @@ pub struct Repository {
     pub error: Option<String>,
 }
 
-/// The status of a stack of which nobody has seen a version converge, or whose last one failed, while one is deployed.
-const DEPLOYING: &str = "deploying";
+/// The status of a stack, as people see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StackState {
+    Deployed,
+    Stopped,
+    Error,
+    /// Nobody has seen a version converge, or the last one failed, and one is being deployed.
+    Deploying,
+}
+
+impl StackState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deploying => "deploying",
+            Self::Deployed => StackStatus::Deployed.as_str(),
+            Self::Stopped => StackStatus::Stopped.as_str(),
+            Self::Error => StackStatus::Error.as_str(),
+        }
+    }
+}
+
+impl From<StackStatus> for StackState {
+    fn from(status: StackStatus) -> Self {
+        match status {
+            StackStatus::Deployed => Self::Deployed,
+            StackStatus::Stopped => Self::Stopped,
+            StackStatus::Error => Self::Error,
+        }
+    }
+}
 
 #[derive(Debug, Serialize)]
 pub struct Stack {
@@ -65,8 +93,7 @@ pub struct Stack {
     #[serde(skip)]
     pub source: SourceUrl,
     pub compose_path: String,
-    /// `deployed`, `stopped`, `error` or `deploying`.
-    pub status: &'static str,
+    pub status: StackState,
     /// The fingerprint that converged; empty if none did.
     pub hash: String,
     /// The commit it was last dealt with at.
@@ -81,8 +108,7 @@ pub struct Stack {
     pub degraded_since: Option<String>,
     /// Whether it is not tried again until the source changes.
     pub held: bool,
-    /// `correct`, `report` or `ignore`.
-    pub drift_policy: &'static str,
+    pub drift_policy: DriftPolicy,
     /// Whether live services are newer than what converged: a deploy is under way, or was cut off.
     pub updating: bool,
     /// What is not as it was applied.
@@ -210,13 +236,13 @@ fn under_way(watched: &[Watched], work: &[Work]) -> Vec<UnderWay> {
         |since: &DateTime<Utc>| since.with_timezone(&Local).to_rfc3339_opts(SecondsFormat::Secs, false);
     let motions = watched.iter().flat_map(|known| known.motions.iter().map(move |motion| (known, motion)));
     let deploys = motions.map(|(known, motion)| UnderWay {
-        state: "deploying",
+        state: WorkKind::Deploying,
         what: motion.name.to_string(),
         repository: Some(known.row.url.shown()),
         since: time(&motion.since),
     });
     let others = work.iter().map(|work| UnderWay {
-        state: work.kind.as_str(),
+        state: work.kind,
         what: work.what.clone(),
         repository: None,
         since: time(&work.since),
@@ -259,7 +285,11 @@ fn stack(known: &Watched, row: &StackRow, work: &[Work], swarm: &Swarm, look: &L
         repository: row.repository_url.shown(),
         source: row.repository_url.clone(),
         compose_path: row.compose_path.clone(),
-        status: if moves && row.status == StackStatus::Error { DEPLOYING } else { row.status.as_str() },
+        status: if moves && row.status == StackStatus::Error {
+            StackState::Deploying
+        } else {
+            row.status.into()
+        },
         hash: row.hash.clone(),
         commit: row.commit.clone(),
         error: row.error.as_deref().filter(|_| !moves).map(harmless),
@@ -267,7 +297,7 @@ fn stack(known: &Watched, row: &StackRow, work: &[Work], swarm: &Swarm, look: &L
         why: verdict.why(&row.words).as_deref().map(harmless),
         degraded_since: row.degraded.clone().filter(|_| verdict.is_degraded()),
         held: row.held && !moves,
-        drift_policy: row.drift.as_str(),
+        drift_policy: row.drift,
         updating: row.status == StackStatus::Deployed && services.iter().any(|service| newer(&service.name)),
         drift: drift::find(row, swarm)
             .into_iter()
@@ -296,7 +326,7 @@ fn first(known: &Watched, motion: &Motion, swarm: &Swarm) -> Stack {
         repository: known.row.url.shown(),
         source: known.row.url.clone(),
         compose_path: given.map(|given| given.compose_path.clone()).unwrap_or_default(),
-        status: DEPLOYING,
+        status: StackState::Deploying,
         hash: String::new(),
         commit: given.map(|given| given.commit.clone()),
         error: None,
@@ -304,7 +334,7 @@ fn first(known: &Watched, motion: &Motion, swarm: &Swarm) -> Stack {
         why: None,
         degraded_since: None,
         held: false,
-        drift_policy: given.map(|given| given.drift).unwrap_or_default().as_str(),
+        drift_policy: given.map(|given| given.drift).unwrap_or_default(),
         updating: true,
         drift: Vec::new(),
         services: swarm.of_stack(&motion.name).map(service).collect(),
@@ -320,7 +350,7 @@ impl Stack {
 
     /// Whether it is not as Git says, nor as the manifest lets it be.
     fn is_wrong(&self) -> bool {
-        let to_correct = self.drift_policy == DriftPolicy::Correct.as_str() && !self.drift.is_empty();
+        let to_correct = self.drift_policy == DriftPolicy::Correct && !self.drift.is_empty();
         self.error.is_some()
             || self.is_degraded()
             || to_correct

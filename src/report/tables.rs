@@ -5,7 +5,7 @@ use std::fmt::Write;
 use comfy_table::Table;
 use comfy_table::TableStyle;
 
-use super::status::{self, Stack, Status};
+use super::status::{self, Stack, StackState, Status};
 use crate::docker::Swarm;
 use crate::health::{Health, Look};
 use crate::plain;
@@ -59,7 +59,7 @@ pub fn text(status: &Status) -> String {
         let rows = status
             .under_way
             .iter()
-            .map(|work| vec![work.state.to_owned(), work.what.clone(), work.since.clone()]);
+            .map(|work| vec![work.state.as_str().to_owned(), work.what.clone(), work.since.clone()]);
         out += &format!("\n{}", table(&["UNDER WAY", "WHAT", "SINCE"], rows));
     }
     out + &wrongs(status)
@@ -123,14 +123,14 @@ fn wrongs(status: &Status) -> String {
 
 /// The status word, and what it does not say by itself.
 fn in_words(stack: &Stack) -> String {
-    let mut words = stack.status.to_owned();
+    let mut words = stack.status.as_str().to_owned();
     if stack.held {
         words += ", held";
     }
     if !stack.drift.is_empty() {
         words += ", drifted";
     }
-    if (stack.updating || stack.health == Health::Deploying) && stack.status == "deployed" {
+    if (stack.updating || stack.health == Health::Deploying) && stack.status == StackState::Deployed {
         words += ", updating";
     }
     if stack.health == Health::Removing {
@@ -171,6 +171,7 @@ pub fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String 
 mod tests {
     use super::*;
     use crate::report::status::LiveService;
+    use crate::stack::DriftPolicy;
 
     #[test]
     fn what_a_task_died_of_is_told_once_and_where_there_is_more() {
@@ -189,7 +190,7 @@ mod tests {
                 repository: String::new(),
                 source: "".into(),
                 compose_path: String::new(),
-                status: "error",
+                status: StackState::Error,
                 hash: String::new(),
                 commit: None,
                 error: stack.map(str::to_owned),
@@ -197,7 +198,7 @@ mod tests {
                 why: None,
                 degraded_since: None,
                 held: false,
-                drift_policy: "correct",
+                drift_policy: DriftPolicy::Correct,
                 updating: false,
                 drift: Vec::new(),
                 services: vec![service(task)],

@@ -8,7 +8,7 @@ use super::Web;
 use super::response::Response;
 use crate::daemon::Health;
 use crate::plain;
-use crate::report::status::Stack;
+use crate::report::status::{Stack, StackState};
 
 const FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -79,8 +79,8 @@ fn stacks(web: &Web, text: &mut Text) {
     let stacks = &snapshot.status.stacks;
     let count = |what: &dyn Fn(&Stack) -> bool| stacks.iter().filter(|stack| what(stack)).count();
     text.one("dockerops_stacks", "gauge", "Stacks by status.");
-    for status in ["deployed", "error", "stopped"] {
-        text.line("dockerops_stacks", &[("status", status)], count(&|stack| stack.status == status));
+    for status in [StackState::Deployed, StackState::Error, StackState::Stopped] {
+        text.line("dockerops_stacks", &[("status", status.as_str())], count(&|stack| stack.status == status));
     }
     text.one("dockerops_stacks_held", "gauge", "Stacks that are not tried again until their source changes.")
         .plain(count(&|stack| stack.held));

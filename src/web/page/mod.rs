@@ -219,7 +219,8 @@ impl Page<'_> {
             let since = since.parse::<DateTime<Utc>>().unwrap_or_default();
             (Utc::now() - since).num_seconds().max(0)
         };
-        let one = |work: &UnderWay| format!("{} {} for {} s", work.state, work.what, age(&work.since));
+        let one =
+            |work: &UnderWay| format!("{} {} for {} s", work.state.as_str(), work.what, age(&work.since));
         let shown: Vec<_> = all.iter().take(SHOWN).map(one).collect();
         let more = all.len().saturating_sub(SHOWN);
         let text = if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") };

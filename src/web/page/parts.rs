@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::health::Health;
 use crate::report::harmless;
-use crate::report::status::Stack;
+use crate::report::status::{Stack, StackState};
 
 /// Text from outside, fit for people's eyes.
 pub fn text(text: &str) -> String {
@@ -50,10 +50,10 @@ pub struct State {
 pub fn state(stack: &Stack) -> State {
     let (word, tone) = match stack.status {
         _ if stack.health == Health::Removing => ("Removing", Tone::Busy),
-        "stopped" => ("Stopped", Tone::Off),
-        "deploying" => ("Deploying", Tone::Busy),
-        "error" if stack.held => ("Failed, held", Tone::Bad),
-        "error" => ("Failed", Tone::Bad),
+        StackState::Stopped => ("Stopped", Tone::Off),
+        StackState::Deploying => ("Deploying", Tone::Busy),
+        StackState::Error if stack.held => ("Failed, held", Tone::Bad),
+        StackState::Error => ("Failed", Tone::Bad),
         _ if stack.is_degraded() => ("Degraded", Tone::Bad),
         _ if stack.updating || stack.health == Health::Deploying => ("Updating", Tone::Busy),
         _ if !stack.drift.is_empty() => ("Drifted", Tone::Warn),

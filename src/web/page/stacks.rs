@@ -68,7 +68,7 @@ fn in_full(page: &Page<'_>, stack: &Stack) -> Result<Markup> {
             dt { "Compose file" } dd { (text(&stack.compose_path)) }
             @if let Some(commit) = &stack.commit { dt { "Commit" } dd { code { (text(commit)) } } }
             @if !stack.hash.is_empty() { dt { "Fingerprint" } dd { code { (text(&stack.hash)) } } }
-            dt { "On drift" } dd { (stack.drift_policy) }
+            dt { "On drift" } dd { (stack.drift_policy.as_str()) }
         }
         @if stack.services.is_empty() && page.snapshot.trouble.is_none() { p.empty { "No service of it runs." } }
         @for service in &stack.services { (service_in_full(page, stack, service, &tasks)) }

@@ -6,6 +6,7 @@ use super::parts::{Tone, sentence, shape, why};
 use crate::daemon;
 use crate::health::Health;
 use crate::report::status::Stack;
+use crate::stack::DriftPolicy;
 use crate::web::view::Snapshot;
 
 /// One thing that needs attention.
@@ -68,8 +69,8 @@ fn of_stack(stack: &Stack) -> Option<Wrong> {
     let hint = match stack.drift_policy {
         _ if stack.held => Some("Held: not tried again until the repository changes, or it is forced."),
         _ if stack.error.is_some() => Some("It is tried again in the next cycle."),
-        "correct" if tone == Tone::Warn => Some("The next cycle puts it back."),
-        "report" if tone == Tone::Warn => Some("It is left so: `drift: report`."),
+        DriftPolicy::Correct if tone == Tone::Warn => Some("The next cycle puts it back."),
+        DriftPolicy::Report if tone == Tone::Warn => Some("It is left so: `drift: report`."),
         _ => None,
     };
     Some(Wrong { tone, title: format!("{} {state}", stack.name), reasons, hint: hint.map(str::to_owned) })
