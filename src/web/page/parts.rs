@@ -57,7 +57,7 @@ pub fn state(stack: &Stack) -> State {
         _ if stack.is_degraded() => ("Degraded", Tone::Bad),
         _ if stack.updating || stack.health == Health::Deploying => ("Updating", Tone::Busy),
         _ if !stack.drift.is_empty() => ("Drifted", Tone::Warn),
-        _ => ("Deployed", Tone::Good),
+        StackState::Deployed => ("Deployed", Tone::Good),
     };
     State { word, tone }
 }
