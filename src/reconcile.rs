@@ -68,7 +68,7 @@ pub use session::{Options, Outcome, Paths, Selection, Session, Target, Wish};
 /// Between two looks at what is in motion.
 const PAUSE: Duration = Duration::from_millis(500);
 /// Likewise, where nothing moves.
-const LONGER_PAUSE: Duration = Duration::from_millis(900);
+const LONGER_PAUSE: Duration = Duration::from_secs(1);
 
 /// Makes the Swarm be what `targets` say, and waits until nothing of them is in motion. An error means that the run as
 /// a whole could not be done; what failed in it is counted.
