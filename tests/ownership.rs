@@ -144,6 +144,10 @@ fn a_stack_deployed_by_hand_is_not_taken_over_where_services_of_it_would_go() {
 fn a_lost_database_is_rebuilt_from_labels_without_a_deploy_or_a_restart() {
     let Some(scene) = Scene::new() else { return };
     let (one, two) = (scene.stack("one", &scene.on()), scene.stack("two", &scene.off()));
+    let volumes = "volumes: ['/tmp:/host/:ro', 'data:/data', '/alone', {type: tmpfs, target: /scratch}, \
+        {type: volume, source: named, target: /named}, {type: bind, source: /tmp/, target: /bound}]";
+    let named = format!("volumes: {{data: {{}}, named: {{name: {}}}}}\n", scene.ops.unique("named"));
+    scene.repo.stack(&two, &(compose([("app", &scene.off().with(volumes))]) + &named));
     scene.watch().success();
     let live = || [&one, &two].map(|stack| (scene.lab.tasks(stack), scene.lab.specs(stack)));
     let (before, row) = (live(), scene.row(&one));
@@ -186,7 +190,8 @@ fn a_stack_edited_by_hand_while_the_database_was_lost_is_what_the_source_says() 
     scene.watch().success();
     let runs = scene.lab.spec(&service, ".Spec.TaskTemplate.ContainerSpec.Image");
     assert!(runs.starts_with(&scene.lab.image("app:1")), "{runs}");
-    for edit in [["--replicas", "1"], ["--env-add", "FOREIGN=1"], ["--env-rm", "OWN"]] {
+    let foreign = ["--mount-add", "type=bind,source=/tmp,target=/foreign"];
+    for edit in [["--replicas", "1"], ["--env-add", "FOREIGN=1"], ["--env-rm", "OWN"], foreign] {
         scene
             .change(&stack, &scene.off().with("environment: {OWN: 'a b', N: 1, T: 'true'}"))
             .repo
@@ -198,9 +203,17 @@ fn a_stack_edited_by_hand_while_the_database_was_lost_is_what_the_source_says() 
         assert!(scene.lab.spec(&service, "json .Spec.Mode").contains("\"Replicas\":0"));
         let environment = scene.lab.spec(&service, "json .Spec.TaskTemplate.ContainerSpec.Env");
         assert_eq!(environment, r#"["N=1","OWN=a b","T=true"]"#, "{edit:?}");
+        assert_eq!(
+            scene.lab.spec(&service, "json .Spec.TaskTemplate.ContainerSpec.Mounts"),
+            "null",
+            "{edit:?}"
+        );
     }
     lose_database(&scene);
-    scene.watch().success().stdout_has("adopted: images, replicas and environment are as the source says");
+    scene
+        .watch()
+        .success()
+        .stdout_has("adopted: images, replicas, environment and mounts are as the source says");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What a rendered stack says of a service that shows in Swarm as well, so that one is told from the other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::RenderedStack;
@@ -13,6 +13,9 @@ pub struct Declared {
     pub replicas: Option<u64>,
     /// Its environment as docker has it, `NAME=value`; `None` where it cannot be told.
     pub environment: Option<BTreeSet<String>>,
+    /// What is mounted where, by path in the container: a path of the node, a volume's full name, or nothing of an
+    /// unnamed one; `None` where it cannot be told.
+    pub mounts: Option<BTreeMap<String, String>>,
 }
 
 impl RenderedStack {
@@ -34,7 +37,46 @@ impl RenderedStack {
         Declared {
             replicas: replicas.filter(|_| is_replicated),
             environment: environment.map_or_else(|| Some(BTreeSet::new()), |node| environment_of(&node)),
+            mounts: self.mounts_of(&node),
         }
+    }
+
+    fn mounts_of(&self, service: &Node) -> Option<BTreeMap<String, String>> {
+        let Some(volumes) = service.get("volumes").filter(|node| !node.is_null()) else {
+            return Some(BTreeMap::new());
+        };
+        let mount = |node: &Rc<Node>| {
+            let (target, source) = mount_of(node)?;
+            let source = if source.is_empty() || source.starts_with('/') {
+                source
+            } else {
+                self.volumes.iter().find(|(_, key)| **key == source)?.0.clone()
+            };
+            target.starts_with('/').then(|| (at(&target), at(&source)))
+        };
+        volumes.items()?.iter().map(mount).collect()
+    }
+}
+
+/// Where it is mounted, and what.
+fn mount_of(node: &Node) -> Option<(String, String)> {
+    if let Some(text) = node.text() {
+        let parts: Vec<_> = text.split(':').collect();
+        return match *parts {
+            [target] => Some((target.to_owned(), String::new())),
+            [source, target] | [source, target, _] => Some((target.to_owned(), source.to_owned())),
+            _ => None,
+        };
+    }
+    let source = node.get("source").and_then(|source| Some(source.text()?.to_owned()));
+    Some((node.get("target")?.text()?.to_owned(), source.unwrap_or_default()))
+}
+
+/// A path as everybody writes it.
+pub fn at(path: &str) -> String {
+    match path.trim_end_matches('/') {
+        "" => path.to_owned(),
+        trimmed => trimmed.to_owned(),
     }
 }
 

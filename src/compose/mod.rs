@@ -46,6 +46,7 @@ use crate::stack::StackName;
 use crate::yaml::{self, Node};
 use interpolate::Variables;
 
+pub use declared::at;
 pub use labels::{FINGERPRINT, Ownership, REPOSITORY};
 pub use objects::Object;
 pub use rotate::Rotated;

@@ -1,6 +1,8 @@
 //! The decision about a stack: pure, and the order of its lines is the precedence.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
 
 use super::decision::{Apply, Blocked, Decision, How, Remove, Until};
 use super::facts::{Dependency, Facts, Handover, Tried};
@@ -205,9 +207,10 @@ fn difference(
             return deploy(reason);
         }
         match edited(rendered, &task.live) {
-            None => {
-                without_docker(How::Adopt, "adopted: images, replicas and environment are as the source says")
-            }
+            None => without_docker(
+                How::Adopt,
+                "adopted: images, replicas, environment and mounts are as the source says",
+            ),
             Some(what) if desired.entry.drift == DriftPolicy::Correct => {
                 deploy(format!("drifted while nobody looked: {what}"))
             }
@@ -323,9 +326,21 @@ fn image_edited(service: &Service) -> bool {
 fn edited(rendered: &RenderedStack, live: &[&Service]) -> Option<String> {
     wanted(rendered).iter().find_map(|(name, parts)| {
         let live = live.iter().find(|live| live.name == *name)?;
-        let differences = differences(&as_wanted(parts, &live.summary), &live.summary);
+        let mut differences = differences(&as_wanted(parts, &live.summary), &live.summary);
+        differences.extend(other_mounts(rendered, live));
         (!differences.is_empty()).then(|| format!("`{name}` by hand: {}", differences.join(", ")))
     })
+}
+
+/// Whether other things are mounted, or elsewhere, than the compose file tells.
+fn other_mounts(rendered: &RenderedStack, live: &Service) -> Option<String> {
+    let service = rendered.services.iter().find(|it| rendered.name.scope(&it.name) == live.name)?;
+    let wanted = rendered.declared(&service.name).mounts?;
+    let text = |value: &Value| compose::at(value.as_str().unwrap_or_default());
+    let mounts = live.template["ContainerSpec"]["Mounts"].as_array();
+    let mounts: BTreeMap<_, _> =
+        mounts.into_iter().flatten().map(|it| (text(&it["Target"]), text(&it["Source"]))).collect();
+    (mounts != wanted).then(|| "`volumes` edited".to_owned())
 }
 
 /// Whether the labels of all its services, and of no other, say that exactly this was deployed.
