@@ -2,20 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use std::time::Duration;
-
 use anyhow::Result;
 
-use super::memory::{Ended, Memory};
+use super::memory::Ended;
 use super::moves::Moves;
 use super::pulls::News;
-use super::session::{Outcome, Selection};
 use super::source::WatchedSource;
-use super::{Key, LONGER_PAUSE, PAUSE, Reconciler, Session, rolls};
+use super::{Key, Reconciler, Session, rolls};
 use crate::docker::Swarm;
-use crate::git::{Commit, Workplace};
-use crate::plan::{self, Decision, Dependency, DesiredStack, Facts, How, Objections, Tried, Until, decide};
-use crate::report::Tally;
+use crate::git::Workplace;
+use crate::plan::{self, Decision, Dependency, DesiredStack, Facts, How, Objections, Until, decide};
 use crate::signal;
 use crate::source::SourceId;
 use crate::stack::StackName;
@@ -320,140 +316,6 @@ impl Reconciler {
     fn has_bindings(&self) -> bool {
         self.sources.iter().filter_map(WatchedSource::read).any(|read| !read.bindings.is_empty())
     }
-
-    /// Whether another turn has anything to do.
-    pub fn is_under_way(&self) -> bool {
-        if self.options.dry_run {
-            return false;
-        }
-        let moves = self.sources.iter().any(|source| self.seen_motions(source).next().is_some());
-        self.stirred
-            || moves
-            || !self.memory.removing.is_empty()
-            || !self.memory.giving.is_empty()
-            || self.memory.given_elsewhere
-            || self.pulls.is_busy()
-            || self.builds.is_busy()
-    }
-
-    /// The deploys in motion that are looked at.
-    pub fn seen_motions<'a>(&'a self, source: &'a WatchedSource) -> impl Iterator<Item = &'a Motion> {
-        source.motions.iter().filter(|motion| {
-            let tried = self.memory.tried.get(&Key::new(&source.id, &motion.name));
-            motion.given.is_some() && !matches!(tried, Some(Tried::Unseen { .. }))
-        })
-    }
-
-    /// Whether a stack of the source has not come to rest.
-    pub fn is_moving(&self, source: &WatchedSource) -> bool {
-        let of_it = |key: &&Key| key.source == source.id;
-        self.seen_motions(source).next().is_some()
-            || source.has_builds()
-            || self.memory.removing.keys().chain(self.memory.giving.keys()).any(|key| of_it(&key))
-            || self.memory.decisions.iter().any(|(key, decision)| of_it(&key) && decision.is_under_way())
-    }
-
-    /// Between two looks: longer where the last one saw nothing move. A look starts two docker processes.
-    pub fn pause(&self) -> Duration {
-        if self.memory.seen.has_moved() { PAUSE } else { LONGER_PAUSE }
-    }
-
-    /// Sleeps until there may be something to see.
-    pub fn wait(&mut self) -> Result<()> {
-        signal::check()?;
-        if self.stirred {
-            return Ok(());
-        }
-        let moves = self.sources.iter().any(|source| !source.motions.is_empty());
-        if !moves && self.memory.removing.is_empty() && self.pulls.is_busy() {
-            self.pulls.wait(PAUSE);
-        } else if !moves && self.memory.removing.is_empty() && self.builds.is_busy() {
-            self.builds.wait(PAUSE);
-        } else {
-            signal::pause(self.pause())?;
-        }
-        signal::check()
-    }
-
-    /// Whether the next turn is to come at once.
-    pub fn is_stirred(&self) -> bool {
-        self.stirred
-    }
-
-    /// The commit that a source names on which a run is still at work.
-    pub fn works_on(&self, id: &SourceId) -> Option<Commit> {
-        let source = self.sources.iter().find(|source| source.id == *id && !source.is_settled)?;
-        source.head.clone().filter(|_| source.read().is_some())
-    }
-
-    /// The commit that a source names, if its remote could be asked.
-    pub fn head(&self, id: &SourceId) -> Option<Commit> {
-        self.sources.iter().find(|source| source.id == *id)?.head.clone()
-    }
-
-    /// Whether nothing of these stacks is in motion.
-    pub fn is_at_rest<'a>(&self, ids: impl IntoIterator<Item = &'a SourceId>, stacks: &Selection) -> bool {
-        let of_them = |id: &SourceId, key: &Key| key.source == *id && stacks.holds(&key.stack);
-        !self.stirred
-            && ids.into_iter().all(|id| {
-                let source = self.sources.iter().find(|source| source.id == *id);
-                let moves = source.is_some_and(|source| match stacks {
-                    Selection::All => !source.is_settled,
-                    Selection::Some(_) => source.motions.iter().any(|motion| stacks.holds(&motion.name)),
-                });
-                let under_way =
-                    |(key, decision): (&Key, &Decision)| of_them(id, key) && decision.is_under_way();
-                !moves && !self.memory.decisions.iter().any(under_way)
-            })
-    }
-
-    /// What came to its end was told of.
-    pub fn forget_ended<'a>(&mut self, ids: impl IntoIterator<Item = &'a SourceId>) {
-        let ids: BTreeSet<_> = ids.into_iter().collect();
-        self.memory.ended.retain(|key, _| !ids.contains(&key.source));
-    }
-
-    /// The stacks of these sources that have not come to rest.
-    pub fn moving<'a>(&self, ids: impl IntoIterator<Item = &'a SourceId>) -> Vec<String> {
-        let ids: BTreeSet<_> = ids.into_iter().collect();
-        let decisions = self.memory.decisions.iter();
-        let moving = decisions.filter(|(key, decision)| ids.contains(&key.source) && decision.is_under_way());
-        moving.map(|(key, _)| key.stack.to_string()).collect()
-    }
-
-    /// In numbers, what came of these stacks.
-    pub fn tally<'a>(&self, ids: impl IntoIterator<Item = &'a SourceId>, stacks: &Selection) -> Tally {
-        let ids: BTreeSet<_> = ids.into_iter().collect();
-        self.memory.tally(|source| ids.contains(source), stacks)
-    }
-
-    /// What happened since this was last asked: deploys that converged, removals, pulls.
-    pub fn take_happened(&mut self) -> Tally {
-        std::mem::take(&mut self.memory.happened)
-    }
-
-    /// Forgets the sources that came to rest and that nobody needs any more, with their files.
-    pub fn forget_settled(&mut self, needed: impl Fn(&SourceId) -> bool) {
-        self.sources.retain(|source| !source.is_settled || needed(&source.id));
-        let known: BTreeSet<_> = self.sources.iter().map(|source| source.id.clone()).collect();
-        self.memory.forget(|key| known.contains(&key.source));
-        if self.sources.is_empty() {
-            let (own_stack, happened) = (std::mem::take(&mut self.memory.own_stack), self.take_happened());
-            self.memory = Memory { happened, own_stack, ..Memory::default() };
-            self.workplace = None;
-        }
-    }
-
-    /// What came of the run.
-    pub fn outcome(&self) -> Outcome {
-        let mut tally = self.memory.tally(|_| true, &Selection::All);
-        // What the run that read it since came to counts here too.
-        let overtaken = self.sources.iter().filter(|source| source.is_overtaken);
-        let failed =
-            overtaken.flat_map(|source| &source.stacks).filter(|row| row.status == StackStatus::Error);
-        tally.failed += failed.count();
-        Outcome { tally }
-    }
 }
 
 /// The stacks of a source: those that are to go, then each after what it depends on.
@@ -484,6 +346,3 @@ fn dependents(source: &WatchedSource, own: &StackName) -> BTreeSet<StackName> {
         last.insert(next);
     }
 }
-
-/// How long a look may be without an answer before a stack is given up.
-pub const MOST_BLIND_LOOKS: u8 = 5;

@@ -3,6 +3,8 @@
 //! On a terminal: colour, and a live line for every stack that is waited for. Elsewhere: plain, whole
 //! lines. What somebody else wrote is made plain here (see `plain`). What happened is also noted as an event.
 
+#[cfg(test)]
+mod heard;
 mod journal;
 mod live;
 mod pulse;
@@ -48,23 +50,7 @@ pub struct Report {
     daemon: Option<(LogFormat, Arc<Pulse>)>,
     /// In tests that want no output: what was told, and of whom.
     #[cfg(test)]
-    heard: Option<std::cell::RefCell<Vec<Heard>>>,
-}
-
-/// What a test heard.
-#[cfg(test)]
-#[derive(Debug, Clone)]
-pub struct Heard {
-    /// `deployed`, `failed`, …
-    pub kind: String,
-    /// Of which source.
-    pub repository: Option<String>,
-    /// Of which stack.
-    pub stack: String,
-    /// At which commit.
-    pub commit: Option<String>,
-    /// In words.
-    pub text: String,
+    heard: Option<std::cell::RefCell<Vec<heard::Heard>>>,
 }
 
 impl Report {
@@ -87,32 +73,6 @@ impl Report {
             #[cfg(test)]
             heard: None,
         }
-    }
-
-    /// Prints nothing, and keeps what it is told.
-    #[cfg(test)]
-    pub fn silent() -> Self {
-        Self { heard: Some(std::cell::RefCell::default()), ..Self::of(Live::new(false), None) }
-    }
-
-    /// What was told since.
-    #[cfg(test)]
-    pub fn take_heard(&self) -> Vec<Heard> {
-        self.heard.as_ref().map(std::cell::RefCell::take).unwrap_or_default()
-    }
-
-    #[cfg(test)]
-    fn hears(&self, kind: &str, subject: Option<Subject<'_>>, text: &str) -> bool {
-        let Some(heard) = &self.heard else { return false };
-        let own = |text: &str| text.to_owned();
-        heard.borrow_mut().push(Heard {
-            kind: own(kind),
-            repository: subject.and_then(|subject| subject.repository).map(ToString::to_string),
-            stack: subject.map(|subject| subject.stack).map(own).unwrap_or_default(),
-            commit: subject.and_then(|subject| subject.commit).map(own),
-            text: own(text),
-        });
-        true
     }
 
     #[cfg(not(test))]
