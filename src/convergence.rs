@@ -73,8 +73,10 @@ pub fn judge(service: &Service, tasks: &[&Task], watch: &mut Watch, now: Moment)
         return Progress::Done;
     }
     if updating == Some(&UpdateState::Paused) {
-        // Pushed again, Swarm would take the next of the tasks that still run as before; a one-shot has none.
-        let stopped = service.restart != Restart::Never;
+        // Pushed again, Swarm would take the next of the tasks that still run as before; a one-shot has none, and one
+        // that lacked its image is pushed again when its node has it.
+        let lacked = tasks.iter().find(|task| task.has_failed()).is_some_and(|task| task.lacked_its_image());
+        let stopped = service.restart != Restart::Never && !lacked;
         return Progress::Failed { why: because(&service.update_message(), tasks), stopped };
     }
     if enough && !matches!(updating, Some(UpdateState::Updating | UpdateState::RollbackStarted)) {
@@ -92,6 +94,14 @@ pub fn judge(service: &Service, tasks: &[&Task], watch: &mut Watch, now: Moment)
         return failed;
     }
     Progress::Waiting(sentence(service, wanted, filled.len(), tasks))
+}
+
+/// The task that still lacks the image for want of which Swarm paused an update: no registry has answered its node.
+/// Swarm itself starts it again and again.
+pub fn lacks_image<'a>(service: &Service, tasks: &[&'a Task]) -> Option<&'a Task> {
+    let runs = |tasks: &Vec<&Task>| tasks.first().is_some_and(|task| task.state == TaskState::Running);
+    let empty = slots(service, tasks).into_values().filter(|tasks| service.is_paused() && !runs(tasks));
+    empty.flatten().find(|task| task.lacked_its_image())
 }
 
 /// How many tasks there should be. Of a global service docker counts those that are to run just now: a node that
@@ -347,6 +357,28 @@ mod tests {
         let complete = vec![task("b", "complete", "shutdown", "1", "")];
         let case = Case { service: service("0/1", Some("paused"), "none", "1"), tasks: complete };
         assert_eq!(case.first(), Progress::Done);
+    }
+
+    #[test]
+    fn an_update_that_paused_for_want_of_an_image_goes_on_once_the_node_has_it() {
+        let lacked = task("b", "rejected", "shutdown", "1", "No such image: app:2");
+        let mut case = Case {
+            service: service("1/2", Some("paused"), "any", "1"),
+            tasks: vec![lacked, task("a", "running", "running", "0", "")],
+        };
+        let lacks = |case: &Case| {
+            lacks_image(&case.service, &case.tasks.iter().collect::<Vec<_>>()).map(|task| task.id.clone())
+        };
+        let Progress::Failed { why, stopped: false } = case.first() else { panic!() };
+        assert!(why.contains("No such image: app:2"), "{why}");
+        assert_eq!(lacks(&case).as_deref(), Some("b"));
+        case.tasks.insert(0, task("c", "preparing", "running", "1", ""));
+        assert_eq!(lacks(&case).as_deref(), Some("b"), "it is only tried again");
+        case.tasks[0] = task("c", "running", "running", "1", "");
+        assert_eq!(lacks(&case), None);
+        case.tasks.remove(0);
+        case.service.update = service("1/2", Some("updating"), "any", "1").update;
+        assert_eq!(lacks(&case), None, "nothing keeps that from going on");
     }
 
     #[test]

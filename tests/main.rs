@@ -43,6 +43,7 @@ mod layers;
 mod layout;
 mod lock;
 mod objects;
+mod outages;
 mod output;
 mod own_images;
 mod ownership;

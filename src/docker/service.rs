@@ -118,6 +118,11 @@ impl Service {
         self.template["ContainerSpec"]["Image"].as_str().unwrap_or_default()
     }
 
+    /// Whether Swarm stopped in the middle of an update.
+    pub fn is_paused(&self) -> bool {
+        self.update.as_ref().is_some_and(|update| update.state == UpdateState::Paused)
+    }
+
     /// Whether the last that came of it is that Swarm went back from an update, or is about to.
     pub fn goes_back(&self) -> bool {
         self.update.as_ref().is_some_and(|update| update.state.goes_back())

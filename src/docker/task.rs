@@ -75,6 +75,11 @@ impl Task {
         self.state.has_failed()
     }
 
+    /// Whether its node had no image to start it from: docker's word for a pull that failed, whatever for.
+    pub fn lacked_its_image(&self) -> bool {
+        self.error.contains("No such image")
+    }
+
     /// Whether Swarm has given it up for another, or for none.
     pub fn is_over(&self) -> bool {
         self.desired.is_over()

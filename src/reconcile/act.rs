@@ -67,6 +67,7 @@ impl Reconciler {
         if let Pulled::UnderWay = self.bring(session, key, &rendered, resolve, swarm)? {
             return Ok(());
         }
+        self.nodes_can_pull(session, key, &rendered, swarm)?;
         // One of those that go on ends first.
         if self.memory.giving.len() >= AT_ONCE {
             return Ok(());

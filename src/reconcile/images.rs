@@ -10,10 +10,13 @@ use super::pulls::{is_denied, is_for_other_platforms};
 use super::rolls::live;
 use super::source::WatchedSource;
 use super::{Key, Reconciler, Session};
-use crate::compose::RenderedStack;
+use crate::compose::{FINGERPRINT, RenderedStack};
+use crate::convergence;
 use crate::docker::command::ResolveImage;
+use crate::docker::service::Service;
 use crate::docker::spec::IMAGE_LABEL;
-use crate::docker::{NodeImages, Roll, Swarm};
+use crate::docker::task::Task;
+use crate::docker::{NodeImages, Roll, SeenTasks, Swarm};
 use crate::image::ImageRef;
 use crate::state::WorkKind;
 
@@ -59,7 +62,36 @@ impl Reconciler {
         })
     }
 
-    /// Likewise before services roll: by tag, so that the tag moves here as well.
+    /// What Swarm paused for want of an image is not given again as long as a node lacks it: of the tasks that still run
+    /// as before Swarm would take the next.
+    pub fn nodes_can_pull(
+        &self,
+        session: &Session<'_>,
+        key: &Key,
+        rendered: &RenderedStack,
+        swarm: &Swarm,
+    ) -> Result<()> {
+        let is_same = |live: &&Service| live.labels.get(FINGERPRINT) == Some(&rendered.fingerprint);
+        let paused = swarm.of_stack(&key.stack).filter(|live| live.is_paused()).filter(is_same);
+        let paused: BTreeSet<_> = paused.map(|live| live.name.as_str()).collect();
+        if paused.is_empty() || self.source(key)?.forced.contains_key(&key.stack) {
+            return Ok(());
+        }
+        let mut seen = SeenTasks::default();
+        let (swarm, tasks) = session.door.observe_tasks(&BTreeSet::from([&key.stack]), &paused, &mut seen)?;
+        for live in swarm.services.iter().filter(|live| paused.contains(live.name.as_str())) {
+            let own: Vec<_> = tasks.iter().filter(|task| task.service == live.id).collect();
+            if let Some(why) = convergence::lacks_image(live, &own).and_then(Task::complaint) {
+                bail!(
+                    "`{}`: Swarm paused its update, which goes on when its nodes have the image: {why}",
+                    live.name
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// As `bring`, before services roll: by tag, so that the tag moves here as well.
     pub fn bring_rolls(&mut self, session: &Session<'_>, key: &Key, rolls: &[Roll]) -> Result<Pulled> {
         if !self.memory.pulls.contains_key(key) {
             let here = here(&mut self.memory.here, session.door)?;
