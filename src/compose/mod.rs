@@ -21,25 +21,23 @@ mod labels;
 mod objects;
 mod pin;
 mod references;
+mod rendered;
 mod rotate;
 mod secrets;
 mod shown;
 mod tags;
 mod volumes;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt;
 use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::Context;
-use tempfile::TempDir;
 
 use crate::budget::{Budget, Count};
-use crate::fault::OrHint;
 use crate::hash::Key;
-use crate::image::{ImageCommand, ImageRef};
+use crate::image::ImageRef;
 use crate::paths;
 use crate::problem::{Collector, Problem};
 use crate::stack::StackName;
@@ -49,6 +47,7 @@ use interpolate::Variables;
 pub use declared::at;
 pub use labels::{FINGERPRINT, Ownership, REPOSITORY};
 pub use objects::Object;
+pub use rendered::{RenderedStack, Service};
 pub use rotate::Rotated;
 pub use secrets::Script;
 pub use volumes::{Mount, Volumes};
@@ -69,42 +68,6 @@ pub struct ComposeFile<'a> {
     pub budget: &'a Budget,
 }
 
-/// A stack as docker will get it. Values of variables stand in it, so it is never printed whole.
-#[derive(Clone)]
-pub struct RenderedStack {
-    /// What docker calls it.
-    pub name: StackName,
-    pub services: Vec<Service>,
-    /// Changes with all that decides what runs: 32 hexadecimal digits.
-    pub fingerprint: String,
-    /// Its configs and secrets whose names follow their content.
-    pub rotated: Vec<Rotated>,
-    /// The configs, secrets and networks that docker makes for it.
-    pub objects: Vec<Object>,
-    /// The docker volumes it declares or takes from `volumes.yaml`: name → what its services call it.
-    pub volumes: BTreeMap<String, String>,
-    /// The bindings it mounts, by id.
-    pub bindings: BTreeSet<String>,
-    /// What its author should know.
-    pub notes: Vec<String>,
-    /// Whole: docker finds no variable in it and no file of the repository.
-    tree: Rc<Node>,
-    /// As its author wrote it, variables by name.
-    shown: Rc<Node>,
-    files: Vec<references::FileReference>,
-    installation: Key,
-    secrets: secrets::Plan,
-}
-
-/// One service of a compose file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Service {
-    /// Its name in the file, without the stack's.
-    pub name: String,
-    /// The image it asks for, after interpolation.
-    pub image: Option<ImageRef>,
-}
-
 /// Why a stack cannot be rendered.
 #[derive(Debug)]
 pub enum Unrenderable {
@@ -112,113 +75,6 @@ pub enum Unrenderable {
     Invalid(Vec<Problem>),
     /// It cannot be deployed here and now: a variable is missing, say.
     Stack(anyhow::Error),
-}
-
-impl fmt::Debug for RenderedStack {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("RenderedStack");
-        shown.field("name", &self.name).field("fingerprint", &self.fingerprint).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-impl RenderedStack {
-    /// One of these services and images, with nothing else in it.
-    pub fn of(name: &str, services: &[(&str, &str)], fingerprint: &str) -> Self {
-        let service = |(name, image): &(&str, &str)| Service {
-            name: (*name).to_owned(),
-            image: Some(ImageRef::parse(image).unwrap()),
-        };
-        Self {
-            name: StackName::known(name),
-            services: services.iter().map(service).collect(),
-            fingerprint: fingerprint.to_owned(),
-            rotated: Vec::new(),
-            objects: Vec::new(),
-            volumes: BTreeMap::new(),
-            bindings: BTreeSet::new(),
-            notes: Vec::new(),
-            tree: Node::mapping(Vec::new()),
-            shown: Node::mapping(Vec::new()),
-            files: Vec::new(),
-            installation: Key::new().unwrap(),
-            secrets: secrets::Plan::default(),
-        }
-    }
-
-    /// With a text that declares, of each service, so many tasks and the environment.
-    pub fn declaring(mut self, services: &[(&str, u64, &str)]) -> Self {
-        let pair = |name: &str, value: Rc<Node>| (Node::string(name), value);
-        let service = |(name, replicas, value): &(&str, u64, &str)| {
-            let deploy = Node::mapping(vec![pair("replicas", Node::plain(replicas.to_string()))]);
-            let environment = Node::mapping(vec![pair("V", Node::string(*value))]);
-            pair(name, Node::mapping(vec![pair("deploy", deploy), pair("environment", environment)]))
-        };
-        let services = Node::mapping(services.iter().map(service).collect());
-        self.tree = Node::mapping(vec![pair("services", services)]);
-        self
-    }
-}
-
-impl RenderedStack {
-    /// The text docker reads: the author's file with ownership labels on every service, and on configs and
-    /// secrets that rotate. An error where a reader of docker's family would find another meaning in it.
-    pub fn text(&self, ownership: &Ownership) -> anyhow::Result<String> {
-        let labelled = labels::label(&self.tree, ownership, &self.fingerprint);
-        let labelled = rotate::label(&labelled, &self.rotated, ownership);
-        let tree = environment::literal(&rotate::follow_credential_specs(&labelled, &self.rotated));
-        let text = yaml::print(&tree);
-        yaml::reads_alike(&text, &tree)
-            .map_err(|error| anyhow::anyhow!("cannot be handed to docker unchanged: {error}"))
-            .or_hint("please report this compose file as a bug of DockerOps")?;
-        Ok(text)
-    }
-
-    /// The files that the text names, in a new folder below `folder`, where docker is to start.
-    pub fn copies(&self, folder: &Path) -> anyhow::Result<TempDir> {
-        references::copies(&self.files, folder)
-            .with_context(|| format!("cannot copy the configs and secrets of `{}`", self.name))
-    }
-
-    /// The file for people, less ownership, the commands of images, and what looks like a secret.
-    pub fn shown(&self) -> String {
-        yaml::show(&shown::without_secrets(&self.shown))
-    }
-
-    /// The stack with the images that are built here by what they are to run: by their names, a reference. The
-    /// fingerprint takes it in; of a stack that uses none of them nothing changes.
-    pub fn pinned(&self, references: &BTreeMap<ImageRef, ImageRef>) -> Self {
-        pin::pin(self, references)
-    }
-
-    /// Secrets that must exist in the Swarm before it is deployed.
-    pub fn secrets(&self) -> &BTreeSet<String> {
-        self.secrets.needed()
-    }
-
-    /// Scripts that must lie in the Swarm as configs before it is deployed.
-    pub fn scripts(&self) -> Vec<&Script> {
-        self.secrets.scripts()
-    }
-
-    /// Images whose commands its text needs; where there are none, it is complete.
-    pub fn images_to_read(&self) -> BTreeSet<&str> {
-        self.secrets.images()
-    }
-
-    /// What the script of `service` gets as arguments; `None` where it gets no secrets as variables.
-    pub fn command_of(
-        &self,
-        service: &str,
-        images: &BTreeMap<String, ImageCommand>,
-    ) -> Option<anyhow::Result<Vec<String>>> {
-        self.secrets.command_of(service, images)
-    }
-
-    /// The stack with the commands of services that get secrets as variables written out.
-    pub fn complete(&self, images: &BTreeMap<String, ImageCommand>) -> anyhow::Result<Self> {
-        Ok(Self { tree: self.secrets.complete(Rc::clone(&self.tree), images)?, ..self.clone() })
-    }
 }
 
 /// Reads and renders the compose file as the stack `name`. What others may see of contents is
