@@ -8,11 +8,9 @@ use crate::state::{BuildRow, Motion, SourceRow, StackRow, State};
 /// A watched source with its stacks.
 #[derive(Debug, Clone)]
 pub struct Watched {
-    /// Its row.
     pub row: SourceRow,
     /// Its identity, as labels have it.
     pub identity: SourceId,
-    /// Its stacks.
     pub stacks: Vec<StackRow>,
     /// The images it built, or tried to.
     pub builds: Vec<BuildRow>,

@@ -33,11 +33,9 @@ pub struct Run {
     begun: Instant,
     /// The sources it is for: their identity, and the commit each names if its remote could be asked.
     sources: BTreeMap<SourceId, Option<Commit>>,
-    /// The stacks of these.
     stacks: Stacks,
     /// Sources that could not even be read.
     unreadable: usize,
-    /// Why there was nothing to do.
     nothing: Option<String>,
 }
 

@@ -129,7 +129,6 @@ impl Report {
         }
     }
 
-    /// An image was built.
     pub fn built(&self, image: &str, text: &str) {
         self.happened("built", Level::Info, image.into(), text, false);
     }

@@ -20,7 +20,6 @@ pub enum Level {
     Info,
     /// Worth a look.
     Warn,
-    /// Something failed.
     Error,
 }
 
@@ -42,7 +41,6 @@ impl Level {
 /// Something that happened.
 #[derive(Debug, Clone, Copy)]
 pub struct Event<'a> {
-    /// How much it matters.
     pub level: Level,
     /// What, in one word: `deployed`, `removed`, `failed`, `note`, …
     pub kind: &'a str,
@@ -63,18 +61,14 @@ pub struct EventRow {
     pub id: i64,
     /// When, RFC 3339, local.
     pub time: String,
-    /// How much it matters.
     pub level: Level,
     /// What, in one word.
     #[serde(rename = "event")]
     pub kind: String,
     /// The source, as it was watched.
     pub repository: Option<String>,
-    /// The stack.
     pub stack: Option<String>,
-    /// The commit.
     pub commit: Option<String>,
-    /// In words.
     pub message: String,
 }
 
@@ -126,7 +120,6 @@ impl State {
         self.some_events(before, None, limit)
     }
 
-    /// Likewise of one stack.
     pub fn events_of(&self, stack: &str, limit: usize) -> Result<Vec<EventRow>> {
         self.some_events(None, Some(stack), limit)
     }

@@ -7,7 +7,6 @@ use rusqlite::params;
 
 use super::State;
 
-/// One tracked image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageRow {
     /// Its reference.

@@ -17,7 +17,6 @@ use crate::stack::{DriftPolicy, StackName};
 pub struct Motion {
     /// `repository_cache.id` of the source.
     pub repository_id: i64,
-    /// The stack.
     pub name: StackName,
     /// The fingerprint of what docker was given.
     pub hash: String,
@@ -32,15 +31,11 @@ pub struct Motion {
 /// What docker was given, as it is recorded when its end was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Given {
-    /// By what.
     pub how: GivenHow,
-    /// Why, in words.
     pub reason: String,
-    /// The commit.
     pub commit: String,
     /// The compose file, from the repository's root.
     pub compose_path: String,
-    /// What to do about drift.
     pub drift: DriftPolicy,
     /// The stacks that its manifest says it needs.
     #[serde(default)]

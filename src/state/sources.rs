@@ -9,14 +9,12 @@ use super::{State, now};
 use crate::plain;
 use crate::source::SourceUrl;
 
-/// One watched source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceRow {
     /// `repository_cache.id`.
     pub id: i64,
     /// The source as it was watched.
     pub url: SourceUrl,
-    /// When it was last synced.
     pub last_watch: String,
     /// The commit whose every stack was dealt with; `None` before that.
     pub commit: Option<String>,

@@ -40,7 +40,6 @@ impl StackStatus {
     }
 }
 
-/// One service as it was applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppliedService {
     /// The image it was asked to run.
@@ -53,7 +52,6 @@ pub struct AppliedService {
 #[derive(Debug, Clone)]
 pub struct StackRow {
     pub(super) id: i64,
-    /// Its name.
     pub name: StackName,
     /// `repository_cache.url` of its source.
     pub repository_url: SourceUrl,
@@ -61,11 +59,9 @@ pub struct StackRow {
     pub compose_path: String,
     /// The fingerprint that converged; empty if none did.
     pub hash: String,
-    /// What it is.
     pub status: StackStatus,
     /// The commit it was last dealt with at.
     pub commit: Option<String>,
-    /// What to do about drift.
     pub drift: DriftPolicy,
     /// The stacks that its manifest says it needs; empty where that is not known.
     pub depends_on: Vec<StackName>,
@@ -86,23 +82,19 @@ pub struct StackRow {
 /// What is to be written about a stack, after the fact.
 #[derive(Debug)]
 pub struct Record<'a> {
-    /// The stack.
     pub name: &'a StackName,
     /// `repository_cache.url` of its source.
     pub repository_url: &'a SourceUrl,
     /// The compose file, from the repository's root.
     pub compose_path: &'a str,
-    /// What it is now.
     pub status: StackStatus,
     /// The fingerprint, if it converged; `None` keeps the earlier one.
     pub hash: Option<&'a str>,
     /// The commit it was dealt with at.
     pub commit: &'a str,
-    /// What to do about drift.
     pub drift: DriftPolicy,
     /// The stacks that its manifest says it needs.
     pub depends_on: &'a [StackName],
-    /// Why it failed.
     pub error: Option<&'a str>,
     /// Whether to leave it until the source changes.
     pub held: bool,
@@ -159,7 +151,6 @@ fn names(text: &str) -> Vec<StackName> {
     serde_json::from_str::<Vec<String>>(text).unwrap_or_default().into_iter().map(StackName::known).collect()
 }
 
-/// Likewise.
 fn last_words(text: &str) -> BTreeMap<String, LastWords> {
     serde_json::from_str(text).unwrap_or_default()
 }

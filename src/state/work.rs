@@ -11,7 +11,6 @@ use serde::Serialize;
 use super::State;
 use crate::lock;
 
-/// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum WorkKind {
@@ -40,11 +39,9 @@ impl WorkKind {
 /// Work under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Work {
-    /// What is done.
     pub kind: WorkKind,
     /// The image, or the stack.
     pub what: String,
-    /// Since when.
     pub since: DateTime<Utc>,
 }
 
