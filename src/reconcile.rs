@@ -53,6 +53,7 @@ use crate::docker::Swarm;
 use crate::git::Workplace;
 use crate::plan::{Decision, How, Remove};
 use crate::signal;
+use crate::watched::Known;
 
 use builds::Builds;
 use contain::Contain;
@@ -88,6 +89,7 @@ pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: &Options)
 pub struct Reconciler {
     options: Options,
     sources: Vec<WatchedSource>,
+    known: Known,
     memory: Memory,
     pulls: Pulls,
     builds: Builds,

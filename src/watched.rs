@@ -1,9 +1,11 @@
 //! A watched source with its stacks, as the database knows them.
 
+use std::rc::Rc;
+
 use anyhow::Result;
 
 use crate::source::SourceId;
-use crate::state::{BuildRow, Motion, SourceRow, StackRow, State};
+use crate::state::{BuildRow, Edition, Motion, SourceRow, StackRow, State};
 
 /// A watched source with its stacks.
 #[derive(Debug, Clone)]
@@ -29,4 +31,55 @@ pub fn watched(state: &State) -> Result<Vec<Watched>> {
         Watched { row, identity, stacks, builds, motions }
     };
     Ok(state.sources()?.into_iter().map(with_stacks).collect())
+}
+
+/// The watched sources, read again only where anybody wrote to the database meanwhile.
+#[derive(Debug, Default)]
+pub struct Known {
+    edition: Option<Edition>,
+    watched: Rc<Vec<Watched>>,
+}
+
+impl Known {
+    /// All of them, as they are now.
+    pub fn read(&mut self, state: &State) -> Result<Rc<Vec<Watched>>> {
+        let edition = Some(state.edition()?);
+        if self.edition != edition {
+            self.watched = Rc::new(watched(state)?);
+            self.edition = edition;
+        }
+        Ok(Rc::clone(&self.watched))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_writes_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.db");
+        let (own, other) = (State::open(&path).unwrap(), State::open(&path).unwrap());
+        let mut known = Known::default();
+        let mut count = |state: &State| known.read(state).unwrap().len();
+        assert_eq!(count(&own), 0);
+        own.remember(&"https://h/a".into()).unwrap();
+        assert_eq!(count(&own), 1);
+        let row = other.remember(&"https://h/b".into()).unwrap();
+        assert_eq!(count(&own), 2);
+        // Two connections that have seen as many changes are not one.
+        other.forget(&row).unwrap();
+        assert_eq!(count(&State::open(&path).unwrap()), 1);
+        own.clear().unwrap();
+        assert_eq!(count(&own), 0);
+    }
+
+    #[test]
+    fn what_nobody_writes_to_is_read_once() {
+        let state = State::in_memory();
+        state.remember(&"https://h/a".into()).unwrap();
+        let mut known = Known::default();
+        assert!(Rc::ptr_eq(&known.read(&state).unwrap(), &known.read(&state).unwrap()));
+    }
 }

@@ -43,6 +43,9 @@ pub fn as_wanted(parts: &Parts, live: &Summary) -> Summary {
 
 /// One image has many names, and what is no reference is not judged.
 fn is_same_image(wanted: &str, live: Option<&String>) -> bool {
+    if live.is_some_and(|live| live == wanted) {
+        return true;
+    }
     let parsed = |text: &str| ImageRef::parse(text).ok();
     let both = parsed(wanted).zip(live.and_then(|live| parsed(live)));
     both.is_none_or(|(wanted, live)| wanted == live)

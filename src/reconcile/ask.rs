@@ -14,7 +14,7 @@ use crate::plan;
 use crate::source::SourceUrl;
 use crate::stack::{DriftPolicy, StackName};
 use crate::state::{StackRow, StackStatus};
-use crate::watched::{Watched, watched};
+use crate::watched::Watched;
 
 impl Reconciler {
     /// Looks after `targets` from now on: what they name now is what is wanted.
@@ -24,7 +24,7 @@ impl Reconciler {
         let sources: Vec<_> = targets.iter().map(|target| target.source.clone()).collect();
         let heads = session.door.heads(&sources);
         let swarm = session.door.observe()?;
-        let watched = watched(session.state)?;
+        let watched = self.known.read(session.state)?;
         session.report.state(&watched, &session.state.images()?, &swarm);
         self.memory.look_again();
         self.pulls.forgive();

@@ -14,7 +14,7 @@ use crate::report::Subject;
 use crate::report::status::stacks_of;
 use crate::source::SourceId;
 use crate::state::{LastWords, StackRow, StackStatus};
-use crate::watched::{Watched, watched};
+use crate::watched::Watched;
 
 /// So long failed tasks are asked for their last words; those that are left are asked at the next look.
 const ASKING: Duration = Duration::from_secs(3);
@@ -24,14 +24,14 @@ const ASKING: Duration = Duration::from_secs(3);
 /// each service of which another task failed.
 pub fn judge(
     session: &Session<'_>,
-    watched: &[Watched],
+    watched: &[&Watched],
     swarm: &Swarm,
     dry_run: bool,
 ) -> Result<BTreeSet<Key>> {
-    let look = session.door.health(swarm, &stacks_of(watched))?;
+    let look = session.door.health(swarm, &stacks_of(watched.iter().copied()))?;
     let until = session.door.now().instant + ASKING;
     let mut degraded = BTreeSet::new();
-    for known in watched {
+    for known in watched.iter().copied() {
         for row in &known.stacks {
             let verdict = health::judge(row, &known.motions, swarm, &look);
             note(session, known, row, &verdict, until, dry_run)?;
@@ -111,11 +111,11 @@ impl Reconciler {
         at_rest: &BTreeSet<SourceId>,
         before: &Swarm,
     ) -> Result<()> {
-        let mut watched = watched(session.state)?;
-        watched.retain(|known| at_rest.contains(&known.identity));
+        let watched = self.known.read(session.state)?;
+        let watched: Vec<_> = watched.iter().filter(|known| at_rest.contains(&known.identity)).collect();
         self.memory.degraded.retain(|key| !at_rest.contains(&key.source));
         let is_deployed = |row: &StackRow| row.status == StackStatus::Deployed;
-        if !watched.iter().flat_map(|known| &known.stacks).any(is_deployed) {
+        if !watched.iter().copied().flat_map(|known| &known.stacks).any(is_deployed) {
             return Ok(());
         }
         // What was done since is not in it.

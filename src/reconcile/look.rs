@@ -16,7 +16,7 @@ use crate::signal;
 use crate::source::SourceId;
 use crate::stack::StackName;
 use crate::state::{Motion, StackStatus, WorkKind};
-use crate::watched::{Watched, watched};
+use crate::watched::Watched;
 
 /// What was gathered for all stacks together.
 #[derive(Default)]
@@ -35,15 +35,14 @@ struct Gathered {
 impl Reconciler {
     /// What the database knows by now: between two turns other runs may have written to it.
     pub fn reload(&mut self, session: &Session<'_>) -> Result<()> {
-        let watched = watched(session.state)?;
+        let watched = self.known.read(session.state)?;
         let (mut left, mut ended) = (Vec::new(), Vec::new());
         self.sources.retain_mut(|source| {
             let Some(row) = &source.row else { return true };
             let known = watched.iter().find(|known| known.row.id == row.id);
             match known {
                 Some(known) => {
-                    let before = source.motions.clone();
-                    source.recorded(known);
+                    let before = source.recorded(known);
                     let gone = before.into_iter().filter(|motion| source.motion(&motion.name).is_none());
                     ended.extend(gone.map(|motion| (Key::new(&source.id, &motion.name), motion)));
                 }
@@ -120,7 +119,7 @@ impl Reconciler {
 
     /// The decisions about all stacks: what goes first, then what is deployed, each after what it depends on.
     pub fn decide(&mut self, session: &Session<'_>, swarm: &Swarm) -> Result<Vec<(Key, Decision)>> {
-        let watched = watched(session.state)?;
+        let watched = self.known.read(session.state)?;
         let known: Vec<_> =
             watched.iter().map(|known| (known.identity.clone(), known.stacks.clone())).collect();
         let mut claims = plan::claims(&known, swarm);

@@ -9,7 +9,6 @@ use super::source::{Content, WatchedSource};
 use super::{Reconciler, Session, clean, retire};
 use crate::docker::Swarm;
 use crate::plan::{Decision, Until};
-use crate::watched::watched;
 
 impl Reconciler {
     /// What came to rest is settled: its source is recorded as dealt with, and what nothing uses any more goes.
@@ -45,7 +44,7 @@ impl Reconciler {
             session.state.recount_images()?;
         }
         let changed = std::mem::take(&mut self.memory.has_acted);
-        clean::clean_after_run(session, &watched(session.state)?, swarm, changed)
+        clean::clean_after_run(session, &self.known.read(session.state)?, swarm, changed)
     }
 
     /// Where nothing moves any more, another turn is worth it only as long as decisions change.

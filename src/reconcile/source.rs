@@ -117,11 +117,10 @@ impl WatchedSource {
         Some(self.read()?.checkout.commit().as_str())
     }
 
-    /// Takes over what the database knows by now. Where another run has read it since, that one decides, and this one
-    /// only looks on.
-    pub fn recorded(&mut self, known: &Watched) {
-        let before: Vec<_> =
-            self.motions.iter().map(|motion| (motion.name.clone(), motion.hash.clone())).collect();
+    /// Takes over what the database knows by now; what was in motion before. Where another run has read it since, that
+    /// one decides, and this one only looks on.
+    pub fn recorded(&mut self, known: &Watched) -> Vec<Motion> {
+        let before = std::mem::replace(&mut self.motions, known.motions.clone());
         if known.row.asked > self.asked && self.asked > 0 {
             (self.content, self.forced) = (Content::Unchanged, BTreeMap::new());
             self.is_overtaken = true;
@@ -130,11 +129,13 @@ impl WatchedSource {
         self.row = Some(known.row.clone());
         self.stacks.clone_from(&known.stacks);
         self.builds.clone_from(&known.builds);
-        self.motions.clone_from(&known.motions);
         if self.is_overtaken {
             // What the other run sets in motion from now on is its own to wait for.
-            self.motions.retain(|motion| before.contains(&(motion.name.clone(), motion.hash.clone())));
+            let was =
+                |motion: &Motion| before.iter().any(|was| was.name == motion.name && was.hash == motion.hash);
+            self.motions.retain(was);
         }
+        before
     }
 
     /// All stacks that it lists, that the database knows of it, or whose labels name it.

@@ -180,8 +180,8 @@ pub fn read(
 }
 
 /// Every stack with the motions of its source.
-pub fn stacks_of(watched: &[Watched]) -> Vec<(&StackRow, &[Motion])> {
-    let with_source = watched.iter().flat_map(|known| known.stacks.iter().map(move |row| (known, row)));
+pub fn stacks_of<'a>(watched: impl IntoIterator<Item = &'a Watched>) -> Vec<(&'a StackRow, &'a [Motion])> {
+    let with_source = watched.into_iter().flat_map(|known| known.stacks.iter().map(move |row| (known, row)));
     with_source.map(|(known, row)| (row, &*known.motions)).collect()
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use rusqlite::params;
 
-use super::State;
+use super::{State, execute};
 use crate::source::SourceUrl;
 
 /// A folder or file that a source had copied.
@@ -69,7 +69,8 @@ impl State {
     /// Claims a place for a source, if it is not its own already.
     pub fn claim_binding(&self, repository_url: &SourceUrl, root: &Path, below: &Path) -> Result<BindingRow> {
         let (root_bytes, path_bytes) = (root.as_os_str().as_bytes(), below.as_os_str().as_bytes());
-        self.connection.execute(
+        execute(
+            &self.connection,
             "INSERT OR IGNORE INTO bindings (repository_url, root, path) VALUES (?1, ?2, ?3)",
             params![repository_url, root_bytes, path_bytes],
         )?;
@@ -106,8 +107,7 @@ impl State {
 
     /// Forgets a binding and the list of its files.
     pub fn forget_binding(&self, binding: &BindingRow) -> Result<()> {
-        self.connection
-            .execute("DELETE FROM bindings WHERE id = ?1", params![binding.id])
+        execute(&self.connection, "DELETE FROM bindings WHERE id = ?1", params![binding.id])
             .context("cannot forget a binding")?;
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result};
 use rusqlite::params;
 
-use super::{SourceRow, State};
+use super::{SourceRow, State, execute};
 use crate::plain;
 
 /// The last build of one image of one source.
@@ -60,22 +60,22 @@ impl State {
 
     /// Writes what came of a build. Without a `reference` the earlier one stays.
     pub fn record_build(&self, build: &BuildRow) -> Result<()> {
-        self.connection
-            .execute(
-                "INSERT INTO builds (repository_id, name, content, commit_id, reference, error)
+        execute(
+            &self.connection,
+            "INSERT INTO builds (repository_id, name, content, commit_id, reference, error)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                  ON CONFLICT(repository_id, name) DO UPDATE
                  SET content = ?3, commit_id = ?4, reference = coalesce(?5, reference), error = ?6",
-                params![
-                    build.repository_id,
-                    build.name,
-                    build.content,
-                    build.commit,
-                    build.reference,
-                    build.error.as_deref().map(plain::text)
-                ],
-            )
-            .with_context(|| format!("cannot record the build of `{}`", build.name))?;
+            params![
+                build.repository_id,
+                build.name,
+                build.content,
+                build.commit,
+                build.reference,
+                build.error.as_deref().map(plain::text)
+            ],
+        )
+        .with_context(|| format!("cannot record the build of `{}`", build.name))?;
         Ok(())
     }
 
@@ -87,12 +87,12 @@ impl State {
                 if build.reference.is_some() {
                     self.track_image(&build.name)?;
                 }
-                self.connection
-                    .execute(
-                        "DELETE FROM builds WHERE repository_id = ?1 AND name = ?2",
-                        params![source.id, build.name],
-                    )
-                    .with_context(|| format!("cannot forget the build of `{}`", build.name))?;
+                execute(
+                    &self.connection,
+                    "DELETE FROM builds WHERE repository_id = ?1 AND name = ?2",
+                    params![source.id, build.name],
+                )
+                .with_context(|| format!("cannot forget the build of `{}`", build.name))?;
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 
-use super::{State, now};
+use super::{State, execute, now, query_row};
 use crate::plain;
 
 /// So many events are kept.
@@ -78,7 +78,8 @@ impl State {
         let message = shortened(event.message);
         let note = || -> rusqlite::Result<()> {
             let transaction = self.connection.unchecked_transaction()?;
-            transaction.execute(
+            execute(
+                &transaction,
                 "INSERT INTO events (time, level, event, repository, stack, commit_id, message)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 params![
@@ -92,7 +93,7 @@ impl State {
                 ],
             )?;
             let oldest = transaction.last_insert_rowid() - KEPT;
-            transaction.execute("DELETE FROM events WHERE id <= ?1", params![oldest])?;
+            execute(&transaction, "DELETE FROM events WHERE id <= ?1", params![oldest])?;
             transaction.commit()
         };
         note().context("cannot note an event")
@@ -100,9 +101,8 @@ impl State {
 
     /// Notes what lasts, unless the newest event of its stack, or source, says the same already.
     pub fn note_lasting_event(&self, event: &Event<'_>) -> Result<()> {
-        let newest: Option<(String, String)> = self
-            .connection
-            .query_row(
+        let newest: Option<(String, String)> = query_row(
+                &self.connection,
                 "SELECT event, message FROM events WHERE repository IS ?1 AND stack IS ?2 ORDER BY id DESC LIMIT 1",
                 params![event.repository, event.stack],
                 |row| Ok((row.get(0)?, row.get(1)?)),

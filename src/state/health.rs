@@ -6,20 +6,21 @@ use anyhow::{Context, Result};
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
-use super::{StackRow, StackStatus, State, now};
+use super::{StackRow, StackStatus, State, execute, now};
 use crate::source::SourceUrl;
 use crate::stack::StackName;
 
 /// What the record of a stack says of its health.
 pub fn note(connection: &Connection, stack: i64, status: StackStatus) -> rusqlite::Result<()> {
     match status {
-        StackStatus::Deployed => connection.execute(
+        StackStatus::Deployed => execute(
+            connection,
             "INSERT INTO stack_health (stack_id, converged) VALUES (?1, ?2)
              ON CONFLICT(stack_id) DO UPDATE SET converged = ?2, words = NULL",
             params![stack, now()],
         )?,
         StackStatus::Stopped => {
-            connection.execute("DELETE FROM stack_health WHERE stack_id = ?1", params![stack])?
+            execute(connection, "DELETE FROM stack_health WHERE stack_id = ?1", params![stack])?
         }
         StackStatus::Error => 0,
     };
@@ -40,40 +41,40 @@ impl State {
     pub fn forget_convergence(&self, name: &StackName, repository_url: &SourceUrl) -> Result<()> {
         let update = "UPDATE stack_health SET converged = NULL
              WHERE stack_id = (SELECT id FROM stacks WHERE name = ?1 AND repository_url = ?2)";
-        let done = self.connection.execute(update, params![name.as_str(), repository_url]);
+        let done = execute(&self.connection, update, params![name.as_str(), repository_url]);
         done.with_context(|| format!("cannot record how the stack `{name}` was found"))?;
         Ok(())
     }
 
     /// Notes that a stack is degraded from now on.
     pub fn note_degraded(&self, stack: &StackRow) -> Result<()> {
-        self.connection
-            .execute(
-                "INSERT INTO stack_health (stack_id, degraded) VALUES (?1, ?2)
+        execute(
+            &self.connection,
+            "INSERT INTO stack_health (stack_id, degraded) VALUES (?1, ?2)
                  ON CONFLICT(stack_id) DO UPDATE SET degraded = ?2",
-                params![stack.id, now()],
-            )
-            .with_context(|| format!("cannot note that the stack `{}` is degraded", stack.name))?;
+            params![stack.id, now()],
+        )
+        .with_context(|| format!("cannot note that the stack `{}` is degraded", stack.name))?;
         Ok(())
     }
 
     /// Notes what the failed tasks of a degraded stack said last, by service.
     pub fn note_last_words(&self, stack: &StackRow, words: &BTreeMap<String, LastWords>) -> Result<()> {
         let text = serde_json::to_string(words)?;
-        self.connection
-            .execute("UPDATE stack_health SET words = ?2 WHERE stack_id = ?1", params![stack.id, text])
+        let update = "UPDATE stack_health SET words = ?2 WHERE stack_id = ?1";
+        execute(&self.connection, update, params![stack.id, text])
             .with_context(|| format!("cannot note what the tasks of `{}` said", stack.name))?;
         Ok(())
     }
 
     /// Notes that a stack is degraded no more.
     pub fn note_recovered(&self, stack: &StackRow) -> Result<()> {
-        self.connection
-            .execute(
-                "UPDATE stack_health SET degraded = NULL, words = NULL WHERE stack_id = ?1",
-                params![stack.id],
-            )
-            .with_context(|| format!("cannot note that the stack `{}` recovered", stack.name))?;
+        execute(
+            &self.connection,
+            "UPDATE stack_health SET degraded = NULL, words = NULL WHERE stack_id = ?1",
+            params![stack.id],
+        )
+        .with_context(|| format!("cannot note that the stack `{}` recovered", stack.name))?;
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result};
 use rusqlite::params;
 
-use super::State;
+use super::{State, execute};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageRow {
@@ -39,8 +39,9 @@ impl State {
     /// Counts anew, from the services of all stacks. An image that no service uses keeps its row with 0.
     pub fn recount_images(&self) -> Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
-        transaction.execute("UPDATE images SET reference_count = 0", [])?;
-        transaction.execute(
+        execute(&transaction, "UPDATE images SET reference_count = 0", [])?;
+        execute(
+            &transaction,
             "INSERT INTO images (name, reference_count)
              SELECT image, count(*) FROM stack_services WHERE image IS NOT NULL GROUP BY image
              ON CONFLICT(name) DO UPDATE SET reference_count = excluded.reference_count",
@@ -52,7 +53,7 @@ impl State {
     /// Tracks an image that was brought to this node, before any service is known to use it.
     pub fn track_image(&self, name: &str) -> Result<()> {
         let insert = "INSERT OR IGNORE INTO images (name, reference_count) VALUES (?1, 0)";
-        self.connection.execute(insert, params![name]).context("cannot track an image")?;
+        execute(&self.connection, insert, params![name]).context("cannot track an image")?;
         Ok(())
     }
 
@@ -72,7 +73,7 @@ impl State {
         let transaction = self.connection.unchecked_transaction()?;
         for (image, reference) in digests {
             let insert = "INSERT OR IGNORE INTO image_digests (image, reference) VALUES (?1, ?2)";
-            transaction.execute(insert, params![image, reference])?;
+            execute(&transaction, insert, params![image, reference])?;
         }
         transaction.commit().context("cannot note the digests of images")
     }
@@ -80,14 +81,14 @@ impl State {
     /// Forgets a digest that is gone.
     pub fn forget_digest(&self, image: &str, reference: &str) -> Result<()> {
         let delete = "DELETE FROM image_digests WHERE image = ?1 AND reference = ?2";
-        self.connection.execute(delete, params![image, reference]).context("cannot forget a digest")?;
+        execute(&self.connection, delete, params![image, reference]).context("cannot forget a digest")?;
         Ok(())
     }
 
     /// Forgets an image that is gone, unless a service uses it.
     pub fn forget_image(&self, name: &str) -> Result<()> {
         let delete = "DELETE FROM images WHERE name = ?1 AND reference_count = 0";
-        self.connection.execute(delete, params![name]).context("cannot forget an image")?;
+        execute(&self.connection, delete, params![name]).context("cannot forget an image")?;
         Ok(())
     }
 
@@ -101,9 +102,9 @@ impl State {
     /// Notes what was found; `None` where they are to be looked at again in any case.
     pub fn note_kept_images(&self, found: Option<&str>) -> Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
-        transaction.execute("DELETE FROM kept_images", [])?;
+        execute(&transaction, "DELETE FROM kept_images", [])?;
         if let Some(found) = found {
-            transaction.execute("INSERT INTO kept_images (found) VALUES (?1)", params![found])?;
+            execute(&transaction, "INSERT INTO kept_images (found) VALUES (?1)", params![found])?;
         }
         transaction.commit().context("cannot note which images stay")
     }
@@ -112,7 +113,8 @@ impl State {
     pub fn forget_failed_rolls<'a>(&self, services: impl IntoIterator<Item = &'a str>) -> Result<()> {
         for service in services {
             let delete = "DELETE FROM failed_rolls WHERE service = ?1";
-            self.connection.execute(delete, params![service]).context("cannot forget a roll that failed")?;
+            execute(&self.connection, delete, params![service])
+                .context("cannot forget a roll that failed")?;
         }
         Ok(())
     }
@@ -129,7 +131,8 @@ impl State {
     pub fn note_foreign_images(&self, names: &BTreeSet<String>) -> Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
         for name in names {
-            transaction.execute(
+            execute(
+                &transaction,
                 "INSERT OR IGNORE INTO foreign_images (name) SELECT ?1 WHERE ?1 NOT IN (SELECT name FROM images)",
                 params![name],
             )?;

@@ -19,11 +19,12 @@ mod work;
 use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result};
 use chrono::{Local, SecondsFormat};
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Params, Row};
 
 use crate::fault::{OrHint, fault, hint_of};
 
@@ -42,9 +43,20 @@ pub use work::{Work, WorkKind};
 #[derive(Debug)]
 pub struct State {
     connection: Connection,
+    /// Another one for each connection of this process.
+    number: u64,
 }
 
+/// What is the same for as long as nobody writes to the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edition(u64, i64, u64);
+
 impl State {
+    fn of(connection: Connection) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self { connection, number: NEXT.fetch_add(1, Ordering::Relaxed) }
+    }
+
     /// Opens the database at `path` for writing; makes it (folder 0700, file 0600) and migrates it.
     pub fn open(path: &Path) -> Result<Self> {
         Self::open_inner(path).map_err(|error| trouble(error, path))
@@ -56,7 +68,7 @@ impl State {
         let connection = Connection::open(path)?;
         prepare(&connection)?;
         migrations::migrate(&connection)?;
-        Ok(Self { connection })
+        Ok(Self::of(connection))
     }
 
     /// Opens the database at `path` for reading, `None` where there is none. An older one is migrated in
@@ -78,7 +90,7 @@ impl State {
         let file = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         prepare(&file)?;
         if migrations::is_current(&file)? {
-            return Ok(Self { connection: file });
+            return Ok(Self::of(file));
         }
         let mut connection = Connection::open_in_memory()?;
         rusqlite::backup::Backup::new(&file, &mut connection)?.run_to_completion(
@@ -88,13 +100,18 @@ impl State {
         )?;
         prepare(&connection)?;
         migrations::migrate(&connection)?;
-        Ok(Self { connection })
+        Ok(Self::of(connection))
     }
 
     /// A number that is another one after anybody else wrote to the database.
     pub fn version(&self) -> Result<i64> {
-        let version = self.connection.pragma_query_value(None, "data_version", |row| row.get(0));
+        let version = query_row(&self.connection, "PRAGMA data_version", [], |row| row.get(0));
         version.context("cannot ask the database")
+    }
+
+    /// Which it is: another one after anybody wrote to it, this connection too.
+    pub fn edition(&self) -> Result<Edition> {
+        Ok(Edition(self.number, self.version()?, self.connection.total_changes()))
     }
 
     /// Whether this is a copy in memory, which is never another one: the file is of an older release.
@@ -108,7 +125,7 @@ impl State {
         let images =
             ["images", "foreign_images", "image_digests", "failed_rolls", "kept_images", "installation"];
         for table in ["stacks", "repository_cache", "bindings", "events", "work"].into_iter().chain(images) {
-            transaction.execute(&format!("DELETE FROM {table}"), [])?;
+            execute(&transaction, &format!("DELETE FROM {table}"), [])?;
         }
         transaction.commit().context("cannot empty the database")
     }
@@ -118,7 +135,7 @@ impl State {
         let connection = Connection::open_in_memory().unwrap();
         prepare(&connection).unwrap();
         migrations::migrate(&connection).unwrap();
-        Self { connection }
+        Self::of(connection)
     }
 }
 
@@ -163,9 +180,24 @@ pub fn make_folder(database: &Path) -> Result<()> {
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     // All that a turn of the loop asks.
-    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_prepared_statement_cache_capacity(128);
     connection.busy_timeout(Duration::from_secs(10))?;
     connection.pragma_update(None, "foreign_keys", true)
+}
+
+/// A statement that is prepared once.
+fn execute(connection: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<usize> {
+    connection.prepare_cached(sql)?.execute(params)
+}
+
+/// Likewise, of one row.
+fn query_row<T>(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    connection.prepare_cached(sql)?.query_row(params, read)
 }
 
 /// The time as rows and people read it: local, with its offset.

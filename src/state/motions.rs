@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
-use super::{SourceRow, State};
+use super::{SourceRow, State, execute};
 use crate::stack::{DriftPolicy, StackName};
 
 /// A deploy, or a roll, that docker accepted.
@@ -80,8 +80,9 @@ pub struct Versions {
 impl State {
     /// All motions of all sources.
     pub fn motions(&self) -> Result<Vec<Motion>> {
-        let mut query =
-            self.connection.prepare("SELECT repository_id, name, hash, rolls, since, given FROM attempts")?;
+        let mut query = self
+            .connection
+            .prepare_cached("SELECT repository_id, name, hash, rolls, since, given FROM attempts")?;
         let rows = query.query_map([], |row| {
             let since = row.get::<_, Option<i64>>(4)?.and_then(DateTime::from_timestamp_millis);
             Ok(Motion {
@@ -100,40 +101,40 @@ impl State {
     pub fn note_motion(&self, motion: &Motion) -> Result<()> {
         let Motion { repository_id, name, hash, rolls, since, given } = motion;
         let given = given.as_ref().map(serde_json::to_string).transpose()?;
-        self.connection
-            .execute(
-                "INSERT OR REPLACE INTO attempts (repository_id, name, hash, rolls, since, given)
+        execute(
+            &self.connection,
+            "INSERT OR REPLACE INTO attempts (repository_id, name, hash, rolls, since, given)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                params![
-                    repository_id,
-                    name.as_str(),
-                    hash,
-                    serde_json::to_string(rolls)?,
-                    since.timestamp_millis(),
-                    given
-                ],
-            )
-            .with_context(|| format!("cannot record that the stack `{name}` was given to docker"))?;
+            params![
+                repository_id,
+                name.as_str(),
+                hash,
+                serde_json::to_string(rolls)?,
+                since.timestamp_millis(),
+                given
+            ],
+        )
+        .with_context(|| format!("cannot record that the stack `{name}` was given to docker"))?;
         Ok(())
     }
 
     /// Notes that Swarm went back from the rolls of a motion: they are not tried again.
     pub fn note_failed_rolls(&self, repository_id: i64, name: &StackName) -> Result<()> {
-        self.connection
-            .execute(
-                "INSERT OR REPLACE INTO failed_rolls (service, image)
+        execute(
+            &self.connection,
+            "INSERT OR REPLACE INTO failed_rolls (service, image)
                  SELECT roll.key, roll.value FROM attempts, json_each(attempts.rolls) AS roll
                  WHERE repository_id = ?1 AND name = ?2",
-                params![repository_id, name.as_str()],
-            )
-            .context("cannot note a roll that failed")?;
+            params![repository_id, name.as_str()],
+        )
+        .context("cannot note a roll that failed")?;
         Ok(())
     }
 
     /// Forgets a motion whose end needs no record.
     pub fn forget_motion(&self, source: &SourceRow, name: &StackName) -> Result<()> {
         let delete = "DELETE FROM attempts WHERE repository_id = ?1 AND name = ?2";
-        let done = self.connection.execute(delete, params![source.id, name.as_str()]);
+        let done = execute(&self.connection, delete, params![source.id, name.as_str()]);
         done.with_context(|| format!("cannot forget the deploy of the stack `{name}`"))?;
         Ok(())
     }

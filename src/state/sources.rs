@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result};
 use rusqlite::params;
 
-use super::{State, now};
+use super::{State, execute, now, query_row};
 use crate::plain;
 use crate::source::SourceUrl;
 
@@ -47,12 +47,12 @@ impl State {
     /// Remembers a source; its stacks are recorded as they are dealt with.
     pub fn remember(&self, url: &SourceUrl) -> Result<SourceRow> {
         let last_watch = now();
-        self.connection
-            .execute(
-                "INSERT INTO repository_cache (url, last_watch) VALUES (?1, ?2)",
-                params![url, last_watch],
-            )
-            .with_context(|| format!("cannot remember `{url}`"))?;
+        execute(
+            &self.connection,
+            "INSERT INTO repository_cache (url, last_watch) VALUES (?1, ?2)",
+            params![url, last_watch],
+        )
+        .with_context(|| format!("cannot remember `{url}`"))?;
         let id = self.connection.last_insert_rowid();
         Ok(SourceRow { id, url: url.clone(), last_watch, commit: None, error: None, asked: 0 })
     }
@@ -60,12 +60,9 @@ impl State {
     /// Notes that a run has read the files of a source, and from now on decides about its stacks: the number of
     /// such runs.
     pub fn note_asked(&self, source: &SourceRow) -> Result<i64> {
-        let asked = self.connection.query_row(
-            "INSERT INTO source_states (repository_id, asked) VALUES (?1, 1)
-             ON CONFLICT(repository_id) DO UPDATE SET asked = asked + 1 RETURNING asked",
-            params![source.id],
-            |row| row.get(0),
-        );
+        let insert = "INSERT INTO source_states (repository_id, asked) VALUES (?1, 1)
+             ON CONFLICT(repository_id) DO UPDATE SET asked = asked + 1 RETURNING asked";
+        let asked = query_row(&self.connection, insert, params![source.id], |row| row.get(0));
         asked.with_context(|| format!("cannot record that `{}` is synced", source.url))
     }
 
@@ -73,12 +70,14 @@ impl State {
     pub fn note_sync(&self, source: &SourceRow, commit: Option<&str>, error: Option<&str>) -> Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
         if error.is_none() {
-            transaction.execute(
+            execute(
+                &transaction,
                 "UPDATE repository_cache SET last_watch = ?2 WHERE id = ?1",
                 params![source.id, now()],
             )?;
         }
-        transaction.execute(
+        execute(
+            &transaction,
             "INSERT INTO source_states (repository_id, commit_id, error) VALUES (?1, ?2, ?3)
              ON CONFLICT(repository_id) DO UPDATE SET commit_id = coalesce(?2, commit_id), error = ?3",
             params![source.id, commit, error.map(plain::text)],
@@ -91,11 +90,13 @@ impl State {
         let transaction = self.connection.unchecked_transaction()?;
         let now = now();
         for source in sources {
-            transaction.execute(
+            execute(
+                &transaction,
                 "UPDATE repository_cache SET last_watch = ?2 WHERE id = ?1",
                 params![source.id, now],
             )?;
-            transaction.execute(
+            execute(
+                &transaction,
                 "UPDATE source_states SET error = NULL WHERE repository_id = ?1",
                 params![source.id],
             )?;
@@ -107,9 +108,9 @@ impl State {
     pub fn forget(&self, source: &SourceRow) -> Result<()> {
         self.forget_builds(source, &BTreeSet::new())?;
         let transaction = self.connection.unchecked_transaction()?;
-        transaction.execute("DELETE FROM stacks WHERE repository_url = ?1", params![source.url])?;
-        transaction.execute("DELETE FROM bindings WHERE repository_url = ?1", params![source.url])?;
-        transaction.execute("DELETE FROM repository_cache WHERE id = ?1", params![source.id])?;
+        execute(&transaction, "DELETE FROM stacks WHERE repository_url = ?1", params![source.url])?;
+        execute(&transaction, "DELETE FROM bindings WHERE repository_url = ?1", params![source.url])?;
+        execute(&transaction, "DELETE FROM repository_cache WHERE id = ?1", params![source.id])?;
         transaction.commit().with_context(|| format!("cannot forget `{}`", source.url))
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use rusqlite::params;
 
-use super::{LastWords, State, health};
+use super::{LastWords, State, execute, health, query_row};
 use crate::plain;
 use crate::source::SourceUrl;
 use crate::stack::{DriftPolicy, StackName};
@@ -219,7 +219,7 @@ impl State {
 
     fn record_inner(&self, record: &Record<'_>) -> Result<()> {
         let transaction = self.connection.unchecked_transaction()?;
-        transaction.execute(
+        execute(&transaction,
             "INSERT INTO stacks (name, repository_url, compose_path, hash, status) VALUES (?1, ?2, ?3, coalesce(?4, ''), ?5)
              ON CONFLICT(name, repository_url)
              DO UPDATE SET compose_path = ?3, hash = coalesce(?4, hash), status = ?5",
@@ -231,12 +231,14 @@ impl State {
                 record.status.as_str()
             ],
         )?;
-        let id: i64 = transaction.query_row(
+        let id: i64 = query_row(
+            &transaction,
             "SELECT id FROM stacks WHERE name = ?1 AND repository_url = ?2",
             params![record.name.as_str(), record.repository_url],
             |row| row.get(0),
         )?;
-        transaction.execute(
+        execute(
+            &transaction,
             "INSERT OR REPLACE INTO stack_states (stack_id, commit_id, drift, error, held, depends_on)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             params![
@@ -250,15 +252,16 @@ impl State {
         )?;
         health::note(&transaction, id, record.status)?;
         if let Some(services) = &record.services {
-            transaction.execute("DELETE FROM stack_services WHERE stack_id = ?1", params![id])?;
+            execute(&transaction, "DELETE FROM stack_services WHERE stack_id = ?1", params![id])?;
             for (name, service) in services {
-                transaction.execute(
+                execute(
+                    &transaction,
                     "INSERT INTO stack_services (stack_id, name, image, spec) VALUES (?1, ?2, ?3, ?4)",
                     params![id, name, service.image, serde_json::to_string(&service.spec)?],
                 )?;
             }
         }
-        transaction.execute(FORGET_ATTEMPT, params![record.name.as_str(), record.repository_url])?;
+        execute(&transaction, FORGET_ATTEMPT, params![record.name.as_str(), record.repository_url])?;
         transaction.commit()?;
         Ok(())
     }
@@ -269,7 +272,7 @@ impl State {
             let transaction = self.connection.unchecked_transaction()?;
             let delete = "DELETE FROM stacks WHERE name = ?1 AND repository_url = ?2";
             for delete in [delete, FORGET_ATTEMPT] {
-                transaction.execute(delete, params![name.as_str(), repository_url])?;
+                execute(&transaction, delete, params![name.as_str(), repository_url])?;
             }
             transaction.commit()
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use rusqlite::params;
 
-use super::State;
+use super::{State, execute};
 use crate::source::SourceUrl;
 use crate::stack::StackName;
 
@@ -41,14 +41,14 @@ impl State {
         converged: bool,
     ) -> Result<()> {
         let (applied, attempted) = if converged { (Some(text), None) } else { (None, Some(text)) };
-        self.connection
-            .execute(
-                "INSERT INTO stack_texts (stack_id, applied, attempted)
+        execute(
+            &self.connection,
+            "INSERT INTO stack_texts (stack_id, applied, attempted)
                  SELECT id, ?3, ?4 FROM stacks WHERE name = ?1 AND repository_url = ?2
                  ON CONFLICT(stack_id) DO UPDATE SET applied = coalesce(?3, applied), attempted = ?4",
-                params![name.as_str(), repository_url, applied, attempted],
-            )
-            .with_context(|| format!("cannot record the text of the stack `{name}`"))?;
+            params![name.as_str(), repository_url, applied, attempted],
+        )
+        .with_context(|| format!("cannot record the text of the stack `{name}`"))?;
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::params;
 use serde::Serialize;
 
-use super::State;
+use super::{State, execute};
 use crate::lock;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -48,19 +48,19 @@ pub struct Work {
 impl State {
     /// Notes that `run`, by the name of its folder, has begun.
     pub fn begin_work(&self, run: &str, kind: WorkKind, what: &str) -> Result<()> {
-        self.connection
-            .execute(
-                "INSERT OR REPLACE INTO work (run, kind, image, since) VALUES (?1, ?2, ?3, ?4)",
-                params![run, kind.as_str(), what, Utc::now().timestamp_millis()],
-            )
-            .with_context(|| format!("cannot note what is done to `{what}`"))?;
+        execute(
+            &self.connection,
+            "INSERT OR REPLACE INTO work (run, kind, image, since) VALUES (?1, ?2, ?3, ?4)",
+            params![run, kind.as_str(), what, Utc::now().timestamp_millis()],
+        )
+        .with_context(|| format!("cannot note what is done to `{what}`"))?;
         Ok(())
     }
 
     /// Notes that it came to its end.
     pub fn end_work(&self, run: &str, kind: WorkKind, what: &str) -> Result<()> {
         let delete = "DELETE FROM work WHERE run = ?1 AND kind = ?2 AND image = ?3";
-        let done = self.connection.execute(delete, params![run, kind.as_str(), what]);
+        let done = execute(&self.connection, delete, params![run, kind.as_str(), what]);
         done.with_context(|| format!("cannot note what was done to `{what}`"))?;
         Ok(())
     }
@@ -80,7 +80,7 @@ impl State {
 
     /// Forgets all that a run was at.
     pub fn forget_work(&self, run: &str) -> Result<()> {
-        let done = self.connection.execute("DELETE FROM work WHERE run = ?1", params![run]);
+        let done = execute(&self.connection, "DELETE FROM work WHERE run = ?1", params![run]);
         done.map(drop).context("cannot forget what a run was at")
     }
 
@@ -91,8 +91,9 @@ impl State {
     }
 
     fn all_work(&self) -> Result<Vec<(String, Work)>> {
-        let mut query =
-            self.connection.prepare("SELECT run, kind, image, since FROM work ORDER BY since, image")?;
+        let mut query = self
+            .connection
+            .prepare_cached("SELECT run, kind, image, since FROM work ORDER BY since, image")?;
         let rows = query.query_map([], |row| {
             let kind = match row.get::<_, String>(1)?.as_str() {
                 "building" => WorkKind::Building,

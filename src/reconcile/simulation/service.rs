@@ -43,6 +43,8 @@ pub struct Live {
     update: Option<&'static str>,
     updated: Millis,
     value: Rc<Value>,
+    /// Its environment, as a summary has it.
+    environment: String,
     pub tasks: Vec<SimTask>,
     pub made: Millis,
 }
@@ -56,6 +58,10 @@ fn variable(spec: &Spec) -> String {
     format!("V={}", spec.env)
 }
 
+fn hashed(spec: &Spec) -> String {
+    environment(&BTreeSet::from([variable(spec)])).unwrap()
+}
+
 impl Live {
     pub fn new(id: u64, name: String, stack: &'static str, spec: Spec, labels: Labels, now: Millis) -> Self {
         Self {
@@ -63,6 +69,7 @@ impl Live {
             name,
             stack,
             value: template(&spec),
+            environment: hashed(&spec),
             spec,
             labels,
             previous: None,
@@ -78,7 +85,11 @@ impl Live {
         let before = (std::mem::replace(&mut self.spec, spec), std::mem::replace(&mut self.labels, labels));
         self.previous = Some(before);
         (self.update, self.updated) = (None, now);
-        self.value = template(&self.spec);
+        self.show();
+    }
+
+    fn show(&mut self) {
+        (self.value, self.environment) = (template(&self.spec), hashed(&self.spec));
     }
 
     fn newest(&self, slot: u64) -> Option<usize> {
@@ -207,7 +218,7 @@ impl Live {
             if let Some((spec, labels)) = self.previous.take() {
                 let before = (self.spec, self.labels.clone());
                 (self.spec, self.labels, self.previous) = (spec, labels, Some(before));
-                self.value = template(&self.spec);
+                self.show();
             }
             (self.update, self.updated) = (Some("rollback_started"), now);
         }
@@ -239,7 +250,7 @@ impl Live {
         let summary = [
             ("image", image(self.spec.image)),
             ("replicas", self.spec.replicas.to_string()),
-            ("environment", environment(&BTreeSet::from([variable(&self.spec)])).unwrap()),
+            ("environment", self.environment.clone()),
             ("service labels", format!("{owner} {fingerprint} {commit} {noted:?}")),
         ];
         let update = |state: &str| Update { state: state.into(), message: "as it is".to_owned() };
