@@ -42,6 +42,7 @@ mod last_words;
 mod layers;
 mod layout;
 mod lock;
+mod nodes;
 mod objects;
 mod outages;
 mod output;
