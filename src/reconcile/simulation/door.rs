@@ -151,7 +151,7 @@ impl Door for SimDoor<'_> {
             let is_new = work.is_some();
             if let Some(commit) = work {
                 let at = world.source_of(source.id.as_str()).unwrap();
-                let last = usize::from_str_radix(&commit.as_str()[20..], 16).unwrap();
+                let last = SimSource::place(commit.as_str());
                 let content = &world.sources[at].commits[last];
                 source.content = if content.broken {
                     Content::Failed(anyhow!("`stacks.yaml` cannot be read"))
@@ -198,16 +198,20 @@ impl Door for SimDoor<'_> {
                 for live in world.swarm.of_stack(stack.as_str()) {
                     tasks.extend(live.tasks.iter().map(|task| task.shown(&live.id)));
                 }
-                let mut well = Vec::new();
+                let (mut well, mut ran) = (Vec::new(), None);
                 for (at, source) in world.sources.iter().enumerate() {
                     for (commit, content) in source.commits.iter().enumerate() {
                         let entry = content.entry(stack.as_str());
                         if entry.is_some_and(|it| world.swarm.is_as(it, source.source.id().as_str(), true)) {
+                            ran = entry.map(Entry::fingerprint);
                             well.push((at, commit));
                         }
                     }
                 }
                 world.views[self.actor].well.insert(stack.to_string(), well);
+                if ran.is_some() {
+                    world.ledger(stack.as_str()).ran = ran;
+                }
             }
             tasks.sort_by(|one, other| other.created.cmp(&one.created));
             (swarm, tasks)
@@ -278,7 +282,7 @@ impl Door for SimDoor<'_> {
         let (entry, labels) = {
             let world = self.world.borrow();
             let source = world.source_of(ownership.repository.as_str()).unwrap();
-            let commit = usize::from_str_radix(&ownership.commit[20..], 16).unwrap();
+            let commit = SimSource::place(&ownership.commit);
             let entry = world.sources[source].commits[commit].entry(rendered.name.as_str()).cloned();
             let labels = Labels {
                 owner: ownership.repository.to_string(),

@@ -21,6 +21,7 @@ use crate::reconcile::{Options, Paths, Reconciler, Selection, Session, Target, W
 use crate::report::{Report, Tally};
 use crate::settings::{GitAccess, PullPolicy, RegistryAccess};
 use crate::source::{Source, SourceId, SourceUrl};
+use crate::stack::DriftPolicy;
 use crate::state::State;
 
 /// How long a stack may take.
@@ -240,16 +241,24 @@ impl<'a> Play<'a> {
                 world.tell(|| format!("  {who}: says {} {}: {}", heard.kind, heard.stack, heard.text));
             }
             if heard.kind == "failed" {
-                world.ledger(&heard.stack).failed = true;
+                world.heard_failed(&heard.stack, heard.commit.as_deref(), &heard.text);
+            }
+            if let Some(owner) = heard.repository.as_deref().filter(|_| heard.kind == "removed") {
+                let owner = world.source_of(owner).map(|at| world.sources[at].source.id().to_string());
+                world.heard_removed(&heard.stack, &owner.unwrap_or_default());
             }
             if heard.kind != "deployed" {
                 continue;
             }
             let source = heard.repository.as_deref().and_then(|url| world.source_of(url));
-            let commit = heard.commit.as_deref().map(|id| usize::from_str_radix(&id[20..], 16).unwrap());
+            let commit = heard.commit.as_deref().map(SimSource::place);
             let Some(claim) = source.zip(commit) else { continue };
+            let entry = world.sources[claim.0].commits[claim.1].entry(&heard.stack);
+            // It says so, and its author asked for it.
+            let is_left = heard.text.contains("left as it is")
+                && entry.is_some_and(|entry| entry.drift != DriftPolicy::Correct);
             let well = world.views[who].well.get(&heard.stack);
-            if !well.is_some_and(|well| well.contains(&claim)) {
+            if !is_left && !well.is_some_and(|well| well.contains(&claim)) {
                 let what = format!("`{}` is called deployed: {}", heard.stack, heard.text);
                 world.breaks(TRUTH, what);
             }
@@ -297,7 +306,7 @@ impl<'a> Play<'a> {
         }
         let begun = self.world.borrow().now;
         self.actors[who].run = Some(Run { begun, ids, asked: self.asked[controller(who)] });
-        let due = self.world.borrow().due(who);
+        let due = self.world.borrow().due(who, forced);
         let goes_on = self.turn(who);
         let mut world = self.world.borrow_mut();
         if goes_on && world.views[who].troubles == 0 {
@@ -348,10 +357,7 @@ impl<'a> Play<'a> {
                 let is_wrong = match entry.enabled {
                     _ if touched >= run.begun => false,
                     true if entry.wrong => true,
-                    true => {
-                        entry.drift == crate::stack::DriftPolicy::Correct
-                            && !world.swarm.is_as(entry, id, false)
-                    }
+                    true => entry.drift == DriftPolicy::Correct && !world.swarm.is_as(entry, id, false),
                     false => is_ours,
                 };
                 if is_wrong {

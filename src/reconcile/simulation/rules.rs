@@ -2,8 +2,9 @@
 
 use super::clock::Millis;
 use super::service::{Labels, Live};
-use super::spec::Entry;
-use super::world::{World, controller};
+use super::spec::{Commit, Entry};
+use super::world::{SimSource, World, controller};
+use crate::stack::DriftPolicy;
 
 pub const EVIDENCE: &str = "nothing is removed or changed without evidence that it is ours";
 pub const TRUTH: &str = "nothing says deployed, or exits with 0, that is not as Git says";
@@ -12,6 +13,10 @@ pub const CONVERGES: &str = "once faults end, everything is as Git says within a
 pub const IDLE: &str = "an idle world gets no act";
 pub const ONCE: &str = "nothing is deployed twice for one change";
 pub const NO_FIGHT: &str = "two controllers, or two runs, never undo each other";
+pub const ORDER: &str = "a stack is given to docker once what it depends on runs as Git says";
+pub const HELD: &str = "what is held is not tried again before its source changes";
+pub const HANDOVER: &str = "what changes hands is not removed";
+pub const LOST: &str = "what somebody removes while it is deployed is put back, and not waited for";
 pub const ENDS: &str = "a run comes to its end";
 
 /// What is known of one stack.
@@ -29,6 +34,12 @@ pub struct Ledger {
     pub edited: bool,
     /// When it was last asked to go.
     pub removing: Option<Millis>,
+    /// The commit that it was said to be held at.
+    pub held: Option<String>,
+    /// The fingerprint that it was seen to run since it was last given to docker.
+    pub ran: Option<String>,
+    /// The services that were last given to docker.
+    given: Vec<String>,
 }
 
 impl World {
@@ -77,12 +88,83 @@ impl World {
             let text = format!("`{}`, which a hand made, is pruned with `{stack}`", lost.name);
             self.breaks(EVIDENCE, text);
         }
+        if let Some(what) = self.taken(actor, stack, labels).or_else(|| self.early(actor, entry, labels)) {
+            let rule = if what.contains("depends") { ORDER } else { NO_FIGHT };
+            self.breaks(rule, what);
+        }
         let now = (controller(actor), labels.owner.clone(), fingerprint);
         let ledger = self.ledger(stack);
+        let is_held = ledger.held.take().map(|commit| commit == labels.commit);
         let again = ledger.last.as_ref() == Some(&now) && !ledger.excused && !forced;
         (ledger.last, ledger.excused, ledger.failed, ledger.removing) = (Some(now), false, false, None);
-        if again {
-            self.breaks(ONCE, format!("`{stack}` is given to docker again, and nothing had changed"));
+        ledger.ran = None;
+        ledger.given = entry.services.keys().map(|key| format!("{stack}_{key}")).collect();
+        if again && is_held != Some(false) {
+            let rule = if is_held.is_some() { HELD } else { ONCE };
+            self.breaks(rule, format!("`{stack}` is given to docker again, and nothing had changed"));
+        }
+    }
+
+    /// The commit of another source of `actor` that it has read, and that is the newest, by source.
+    fn read_elsewhere(&self, actor: usize, owner: &str) -> impl Iterator<Item = (usize, &Commit)> {
+        let view = &self.views[actor];
+        let own = self.source_of(owner);
+        let newest = view.read.iter().filter(|(at, commit)| view.heads.get(at) == Some(commit));
+        let other = newest.filter(move |(at, _)| Some(**at) != own);
+        other.map(|(at, commit)| (*at, &self.sources[*at].commits[*commit])).filter(|(_, it)| !it.broken)
+    }
+
+    /// What another source of the same controller lists and runs.
+    fn taken(&self, actor: usize, stack: &str, labels: &Labels) -> Option<String> {
+        self.read_elsewhere(actor, &labels.owner).find_map(|(at, commit)| {
+            commit.entry(stack).filter(|entry| entry.enabled)?;
+            let id = self.sources[at].source.id().as_str();
+            let seen = |live: &&Live| live.labels.owner == id && self.was_seen(actor, live.made);
+            let live = self.swarm.of_stack(stack).find(seen)?;
+            Some(format!("`{}` is taken from `{id}`, which lists it", live.name))
+        })
+    }
+
+    /// What it depends on, and what has not come to run as this commit says.
+    fn early(&self, actor: usize, entry: &Entry, labels: &Labels) -> Option<String> {
+        let at = self.source_of(&labels.owner)?;
+        let commit = &self.sources[at].commits[SimSource::place(&labels.commit)];
+        let on = entry.depends_on.iter().filter_map(|on| commit.entry(on)).filter(|on| on.enabled);
+        on.into_iter().find_map(|on| {
+            let (ledger, fingerprint) = (self.ledgers.get(on.name), on.fingerprint());
+            let ran = ledger.is_some_and(|it| it.ran.as_ref() == Some(&fingerprint));
+            let edited = ledger.is_some_and(|it| {
+                it.edited && (on.drift != DriftPolicy::Correct || it.touched >= self.views[actor].observed)
+            });
+            let is_there = on.services.keys().all(|key| {
+                let name = format!("{}_{key}", on.name);
+                let live = self.swarm.services.get(&name).map(|live| &live.labels);
+                live.is_some_and(|it| it.owner == labels.owner && it.fingerprint == fingerprint)
+            });
+            let is_well = !on.wrong && (edited || (ran && is_there));
+            (!is_well).then(|| format!("`{}` depends on `{}`, which does not run so", entry.name, on.name))
+        })
+    }
+
+    /// What it heard of a stack that failed.
+    pub fn heard_failed(&mut self, stack: &str, commit: Option<&str>, text: &str) {
+        let ledger = self.ledgers.entry(stack.to_owned()).or_default();
+        match commit.filter(|_| text.contains("(held until")) {
+            Some(commit) => ledger.held = Some(commit.to_owned()),
+            None => ledger.failed = true,
+        }
+        let gone = |name: &&String| !self.swarm.services.contains_key(*name);
+        let lost = ledger.given.iter().find(gone).filter(|_| text.starts_with("did not converge"));
+        if let Some(lost) = lost.map(|lost| format!("`{lost}` is not there, and was waited for")) {
+            self.breaks(LOST, lost);
+        }
+    }
+
+    /// Nothing that is a source's own is left of what was said to be removed.
+    pub fn heard_removed(&mut self, stack: &str, owner: &str) {
+        let left = self.swarm.of_stack(stack).find(|live| live.labels.owner == owner);
+        if let Some(left) = left.map(|left| format!("`{}` is called removed", left.name)) {
+            self.breaks(TRUTH, left);
         }
     }
 
@@ -93,6 +175,7 @@ impl World {
     /// Before services go, all of the stack or these.
     pub fn before_removal(&mut self, actor: usize, stack: &str, ids: Option<&[&str]>) {
         let mut wrong = Vec::new();
+        let mut heir = None;
         for live in self.swarm.of_stack(stack) {
             if ids.is_some_and(|ids| !ids.contains(&live.id.as_str())) {
                 continue;
@@ -110,6 +193,17 @@ impl World {
                 entry.is_some_and(|entry| entry.enabled).then_some(*source)
             };
             let at = self.source_of(owner);
+            let unlisted = self.views[actor].read.get(&at.unwrap_or_default()).is_some_and(|commit| {
+                self.sources[at.unwrap_or_default()].commits[*commit].entry(stack).is_none()
+            });
+            if unlisted && self.ledgers.get(stack).is_none_or(|it| it.removing.is_none()) {
+                let mut others = self.read_elsewhere(actor, owner);
+                let lists = others.find(|(_, commit)| commit.entry(stack).is_some_and(|it| it.enabled));
+                heir = lists.map(|(at, _)| {
+                    let id = self.sources[at].source.id();
+                    format!("`{}` of `{owner}` is removed, and `{id}` lists it now", live.name)
+                });
+            }
             if let Some(source) = self.views[actor].read.iter().find_map(lists).filter(|it| Some(*it) == at) {
                 let url = self.sources[source].source.id();
                 wrong.push(format!("`{}` is removed, and `{url}` lists it", live.name));
@@ -121,10 +215,13 @@ impl World {
         for what in wrong {
             self.breaks(EVIDENCE, what);
         }
+        if let Some(what) = heir {
+            self.breaks(HANDOVER, what);
+        }
     }
 
     /// The stacks of a source that are to be deployed at once, whatever else goes on.
-    pub fn due(&self, actor: usize) -> Vec<&'static str> {
+    pub fn due(&self, actor: usize, forced: bool) -> Vec<&'static str> {
         let view = &self.views[actor];
         let mut due = Vec::new();
         for (source, commit) in &view.read {
@@ -133,7 +230,7 @@ impl World {
                 continue;
             }
             for entry in &at.commits[*commit].stacks {
-                if self.is_due(actor, *source, entry) {
+                if self.is_due(actor, *source, entry, forced) {
                     due.push(entry.name);
                 }
             }
@@ -141,18 +238,20 @@ impl World {
         due
     }
 
-    fn is_due(&self, actor: usize, source: usize, entry: &Entry) -> bool {
+    fn is_due(&self, actor: usize, source: usize, entry: &Entry, forced: bool) -> bool {
         let id = self.sources[source].source.id().as_str();
         let (ledger, fingerprint) = (self.ledgers.get(entry.name), entry.fingerprint());
         let is_new = ledger.is_none_or(|ledger| {
-            ledger.removing.is_none() && ledger.last.as_ref().is_none_or(|(.., last)| *last != fingerprint)
+            let is_other = forced || ledger.last.as_ref().is_none_or(|(.., last)| *last != fingerprint);
+            ledger.removing.is_none() && is_other
         });
         let elsewhere = self.views.iter().flat_map(|view| &view.read).any(|(other, commit)| {
             *other != source && self.sources[*other].commits[*commit].entry(entry.name).is_some()
         }) || self.sources.iter().enumerate().any(|(other, at)| {
             other != source && at.commits.iter().any(|commit| commit.entry(entry.name).is_some())
         });
-        let theirs = |live: &Live| live.labels.owner != id || live.labels.fingerprint == fingerprint;
+        let theirs =
+            |live: &Live| live.labels.owner != id || (!forced && live.labels.fingerprint == fingerprint);
         entry.enabled
             && !entry.wrong
             && entry.depends_on.is_empty()

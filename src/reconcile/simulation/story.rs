@@ -10,6 +10,9 @@ pub const STACKS: [&str; 5] = ["api", "db", "web", "jobs", "shared"];
 /// So many sources: two of the first controller, one of the second.
 pub const SOURCES: usize = 3;
 
+/// To the source that lists the stack.
+pub const LISTING: usize = SOURCES;
+
 /// What is pushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
@@ -29,6 +32,17 @@ pub enum Change {
     Revert,
     /// A stack goes to this source.
     Move(&'static str, usize),
+}
+
+impl Change {
+    /// The stack that it is about; nothing where it is about all.
+    pub fn stack(&self) -> &'static str {
+        use Change::{Broken, List, Move, Revert, Scale, Switch, Version, Wrong};
+        match self {
+            Version(name, ..) | Move(name, _) | Scale(name) | List(name) | Switch(name) | Wrong(name) => name,
+            Broken | Revert => "",
+        }
+    }
 }
 
 /// What happens.
@@ -126,17 +140,66 @@ impl Story {
         if rng.chance(15) {
             first[rng.below(2)].stacks.push(entry("shared", 2, rng));
         }
+        // Most of it happens to one of them.
+        let focus = STACKS[rng.below(STACKS.len())];
+        if rng.chance(10) {
+            for source in first.iter_mut().take(2).filter(|it| it.entry(focus).is_none()) {
+                source.stacks.push(entry(focus, 1, rng));
+            }
+        }
         let count = 2 + rng.below(9);
         let mut events = Vec::new();
         for _ in 0..count {
-            event(rng, &mut events);
+            if rng.chance(12) {
+                plot(focus, rng, &mut events);
+            } else {
+                event(focus, rng, &mut events);
+            }
         }
         Self { seed, first, events }
     }
 }
 
-fn stack(rng: &mut Rng) -> &'static str {
-    STACKS[rng.below(STACKS.len())]
+fn stack(focus: &'static str, rng: &mut Rng) -> &'static str {
+    if rng.chance(40) { focus } else { STACKS[rng.below(STACKS.len())] }
+}
+
+/// What only shows where one thing follows another.
+fn plot(focus: &'static str, rng: &mut Rng, events: &mut Vec<Event>) {
+    let settles = [Event::Ask(0), Event::Turns(0, 8, 5_000)];
+    events.extend(settles.clone().into_iter().take(1 + rng.below(2)));
+    let leaves = [Change::List(focus), Change::Switch(focus)][rng.below(2)].clone();
+    match rng.below(5) {
+        // Something goes while it is deployed.
+        0 => {
+            let crashes = Change::Version(focus, behaviour(rng), on_failure(rng));
+            events.extend([Event::Push(LISTING, crashes), Event::Ask(0)]);
+            events.push(Event::Hand(focus, [Hand::RemoveService, Hand::RemoveStack][rng.below(2)]));
+            events.push(Event::Turns(0, 1 + rng.below(12), 5_000));
+        }
+        // What is not ours stays when ours leaves.
+        1 => {
+            events.push(Event::Hand(focus, [Hand::AddService, Hand::Replace][rng.below(2)]));
+            events.extend(settles.into_iter().take(rng.below(3)));
+            events.extend([Event::Push(LISTING, leaves), Event::Ask(actor(rng) % 2)]);
+        }
+        // A command comes between.
+        2 => {
+            events.extend([Event::Hand(stack(focus, rng), hand(rng)), Event::Ask(1), Event::Kill(1)]);
+            events.push([Event::Ask(0), Event::Force(0)][rng.below(2)].clone());
+        }
+        // It changes hands.
+        3 => {
+            let to = Change::Move(focus, rng.below(2));
+            events.extend([Event::Push(LISTING, to), Event::Ask(actor(rng) % 2)]);
+        }
+        // What failed is met again by a run that others need.
+        _ => {
+            let crashes = Change::Version(focus, Behaviour::Crash, on_failure(rng));
+            events.extend([Event::Push(LISTING, crashes), Event::Ask(0), Event::Turns(0, 12, 4_000)]);
+            events.extend([Event::Hand(stack(focus, rng), hand(rng)), Event::Ask(0)]);
+        }
+    }
 }
 
 /// Mostly the daemon.
@@ -144,7 +207,7 @@ fn actor(rng: &mut Rng) -> usize {
     [0, 0, 0, 1, 2][rng.below(5)] % ACTORS
 }
 
-fn event(rng: &mut Rng, events: &mut Vec<Event>) {
+fn event(focus: &'static str, rng: &mut Rng, events: &mut Vec<Event>) {
     let who = actor(rng);
     match rng.below(100) {
         0..=29 => {
@@ -155,8 +218,8 @@ fn event(rng: &mut Rng, events: &mut Vec<Event>) {
         }
         30..=37 => events.push(Event::Turns(who, 1 + rng.below(6), 3_000)),
         38..=42 => events.push(Event::Wait([1_000, 8_000, 70_000][rng.below(3)])),
-        43..=64 => events.push(Event::Push(rng.below(SOURCES), change(rng))),
-        65..=73 => events.push(Event::Hand(stack(rng), hand(rng))),
+        43..=64 => events.push(Event::Push(rng.below(SOURCES), change(focus, rng))),
+        65..=73 => events.push(Event::Hand(stack(focus, rng), hand(rng))),
         74..=76 => events.push(Event::Node(rng.below(3))),
         77..=78 => events.push(Event::Remote(rng.below(SOURCES))),
         79..=88 => events.push(Event::Trouble(who, rng.below(6), fault(rng))),
@@ -164,12 +227,12 @@ fn event(rng: &mut Rng, events: &mut Vec<Event>) {
         91..=93 => events.push(Event::Kill(who)),
         94 => events.push(Event::Lose(rng.below(2))),
         95..=96 => events.push(Event::Force(who)),
-        _ => events.push(Event::Die(stack(rng))),
+        _ => events.push(Event::Die(stack(focus, rng))),
     }
 }
 
-fn change(rng: &mut Rng) -> Change {
-    let name = stack(rng);
+fn change(focus: &'static str, rng: &mut Rng) -> Change {
+    let name = stack(focus, rng);
     match rng.below(20) {
         0..=8 => Change::Version(name, behaviour(rng), on_failure(rng)),
         9..=10 => Change::Scale(name),
@@ -183,8 +246,8 @@ fn change(rng: &mut Rng) -> Change {
 }
 
 fn hand(rng: &mut Rng) -> Hand {
-    use Hand::{AddService, Env, Image, Own, RemoveService, RemoveStack, Scale};
-    [Scale, Env, Image, RemoveService, AddService, RemoveStack, Own][rng.below(7)]
+    use Hand::{AddService, Env, Image, Own, RemoveService, RemoveStack, Replace, Scale};
+    [Scale, Env, Image, RemoveService, AddService, RemoveStack, Own, Replace][rng.below(8)]
 }
 
 fn fault(rng: &mut Rng) -> Fault {

@@ -20,6 +20,8 @@ pub enum Hand {
     RemoveStack,
     /// A stack of that name that nobody else deployed.
     Own,
+    /// What runs goes, and such a stack is there in its place.
+    Replace,
 }
 
 #[derive(Debug)]
@@ -133,7 +135,9 @@ impl Swarm {
         let there = self.of_stack(stack).next().map(|live| live.name.clone());
         match hand {
             Hand::Own if there.is_some() => return false,
-            Hand::Own => {
+            Hand::Replace if there.is_none() => return false,
+            Hand::Own | Hand::Replace => {
+                self.services.retain(|_, live| live.stack != stack);
                 self.networks.insert(stack.to_owned(), Millis::MAX);
                 self.put(stack, "theirs", some, Labels::default());
                 return true;

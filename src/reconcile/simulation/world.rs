@@ -30,6 +30,11 @@ impl SimSource {
         &self.commits[self.commits.len() - 1]
     }
 
+    /// The place of the commit with this id.
+    pub fn place(id: &str) -> usize {
+        usize::from_str_radix(&id[20..], 16).unwrap()
+    }
+
     /// The id of the commit at this place.
     pub fn commit(source: usize, at: usize) -> crate::git::Commit {
         crate::git::Commit::parse(&format!("{source:020x}{at:020x}")).unwrap()
