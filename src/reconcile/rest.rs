@@ -63,7 +63,11 @@ impl Reconciler {
                 if let Decision::Blocked(blocked) = decision
                     && blocked.until.passes()
                 {
-                    blocked.until = Until::Selected { well: false };
+                    blocked.until = match blocked.until {
+                        // Its old owner is not done with it, and must read his commit again.
+                        Until::Handover => Until::NewOwner,
+                        _ => Until::Selected { well: false },
+                    };
                 }
             }
         }

@@ -10,13 +10,19 @@ use crate::stack::DriftPolicy;
 
 /// The first source lists these; nothing breaks a rule. What happened.
 fn holds(stacks: &[&'static str], events: Vec<Event>) -> Vec<String> {
+    both_hold(stacks, &[], events)
+}
+
+/// So does the second one.
+fn both_hold(stacks: &[&'static str], others: &[&'static str], events: Vec<Event>) -> Vec<String> {
     let listed = |name: &&'static str| {
         let mut entry = entry(name, 1, &mut Rng::new(1));
         entry.drift = DriftPolicy::Correct;
         entry
     };
-    let stacks = stacks.iter().map(listed).collect();
-    let first = vec![Commit { stacks, broken: false }, Commit::default(), Commit::default()];
+    let commit =
+        |stacks: &[&'static str]| Commit { stacks: stacks.iter().map(listed).collect(), broken: false };
+    let first = vec![commit(stacks), commit(others), Commit::default()];
     let (stage, story) = (Stage::new(), Story { seed: 0, first, events });
     let (broken, log) = play(&stage, &story, true);
     println!("{}", log.join("\n"));
@@ -86,4 +92,17 @@ fn what_one_source_removes_another_deploys_only_when_it_is_gone() {
         Event::Ask(0),
     ];
     holds(&["web"], events);
+}
+
+#[test]
+fn what_one_source_lists_no_more_another_gets_however_long_it_could_not_take_it() {
+    let events = vec![
+        Event::Ask(0),
+        Event::Turns(0, 7, 2_000),
+        Event::Hand("web", Hand::Replace),
+        Event::Push(0, Change::List("web")),
+        Event::Ask(0),
+        Event::Ask(0),
+    ];
+    both_hold(&["web"], &["web"], events);
 }
