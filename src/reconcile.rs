@@ -55,6 +55,7 @@ use crate::plan::{Decision, How, Remove};
 use crate::signal;
 use crate::watched::Known;
 
+use ask::Asking;
 use builds::Builds;
 use contain::Contain;
 use memory::{Key, Memory};
@@ -89,6 +90,8 @@ pub fn reconcile(session: &Session<'_>, targets: Vec<Target>, options: &Options)
 pub struct Reconciler {
     options: Options,
     sources: Vec<WatchedSource>,
+    /// Those whose servers have not answered so far.
+    asking: Vec<Asking>,
     known: Known,
     memory: Memory,
     pulls: Pulls,
@@ -128,6 +131,7 @@ impl Reconciler {
     pub fn turn(&mut self, session: &Session<'_>) -> Result<bool> {
         signal::check()?;
         self.memory.turn_begun = Some(session.door.now().instant);
+        self.collect_answers(session)?;
         self.reload(session)?;
         self.collect(session)?;
         self.stirred |= self.memory.given_elsewhere;
@@ -143,7 +147,11 @@ impl Reconciler {
             let goes = |(_, decision): &(Key, Decision)| matches!(decision, Decision::Remove(_));
             let (gone, rest): (Vec<_>, Vec<_>) = decided.into_iter().partition(goes);
             for (key, decision) in gone {
-                self.act(session, &key, decision, &swarm)?;
+                if self.may_be_taken_over(&decision) {
+                    self.memory.decided(&key, decision);
+                } else {
+                    self.act(session, &key, decision, &swarm)?;
+                }
             }
             // Names, ports and networks are free then.
             self.go_on_removing(session)?;

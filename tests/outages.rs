@@ -1,10 +1,17 @@
-//! A registry that goes away in the midst of work: what runs goes on, others are deployed, and what it held up is
-//! brought to its end when it is back.
+//! A registry or git server that goes away in the midst of work: what runs goes on, others are deployed, and what it held
+//! up is brought to its end when it is back.
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
 
 use crate::support::fake_docker::FakeDocker;
+use crate::support::git_server::GitServer;
 use crate::support::lab::lab;
 use crate::support::registry::Registry;
-use crate::support::scene::{App, Scene};
+use crate::support::repo::Repo;
+use crate::support::scene::{App, Scene, compose};
 use crate::support::{unique, wait_for};
 
 #[test]
@@ -51,4 +58,54 @@ fn an_update_whose_image_a_node_could_not_pull_takes_no_more_of_what_runs_and_go
     wait_for("the rest of the update", 60, || scene.reconcile().code == 0);
     assert_eq!((running(&first), running(&second)), (0, 2));
     scene.reconcile().success().stdout_has("2 unchanged");
+}
+
+#[test]
+fn a_git_server_that_says_nothing_holds_up_no_other_source() {
+    let Some(scene) = Scene::new() else { return };
+    let web = scene.stack("web", &scene.off());
+    scene.watch().success();
+    // Its connections are taken, by the kernel.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/silent.git", silent.local_addr().unwrap());
+    let Scene { lab, ops, repo, docker } = scene;
+    let ops = ops.env("DOCKEROPS_REPOS", url).env("DOCKEROPS_GIT_TIMEOUT", "15").limit(90);
+    let scene = Scene { lab, ops: ops.env("DOCKEROPS_SYNC_INTERVAL", "3600"), repo, docker };
+    let change = |number: usize| {
+        let app = scene.off().with(format!("environment: {{N: '{number}'}}"));
+        scene.change(&web, &app).repo.commit("change");
+    };
+    change(1);
+    let begun = Instant::now();
+    let mut daemon = scene.ops.spawn(["run"]);
+    daemon.wait_for(&format!("deployed  {web} "), 1, 12);
+    assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
+    change(2);
+    let begun = Instant::now();
+    daemon.signal(Signal::HUP);
+    daemon.wait_for(&format!("deployed  {web} "), 2, 12);
+    assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
+    // Its own trouble is told all the same.
+    daemon.wait_for("silent.git", 1, 60);
+    daemon.signal(Signal::TERM);
+    daemon.wait().success().stdout_has("timed out").stdout_has("cycle");
+}
+
+#[test]
+fn a_stack_that_goes_to_a_source_whose_server_is_slow_is_not_removed_first() {
+    let Some(scene) = Scene::new() else { return };
+    let (stack, stays) = (scene.stack("moves", &scene.on()), scene.stack("stays", &scene.off()));
+    scene.watch().success();
+    let tasks = scene.lab.tasks(&stack);
+    let (other, folder) = (Repo::new(), tempfile::tempdir().unwrap());
+    let own = scene.ops.unique("own");
+    other.stack(&own, &compose([("app", &scene.off())])).commit("first");
+    other.publish(folder.path(), "other");
+    let server = GitServer::start(folder.path(), &["--delay", "3"]);
+    scene.run(&["watch", &server.url("other")]).success();
+    other.stack(&stack, &compose([("app", &scene.on())])).commit("both");
+    other.publish(folder.path(), "other");
+    scene.repo.remove(&stack).write("stacks.yaml", format!("- name: {stays}\n"));
+    scene.push().success().stdout_lacks("removed").stderr_has("moves from");
+    assert_eq!((scene.lab.tasks(&stack), scene.docker.calls_with("stack rm")), (tasks, vec![]));
 }

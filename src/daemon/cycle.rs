@@ -31,7 +31,7 @@ pub struct Run {
     jobs: Vec<Job>,
     is_cycle: bool,
     begun: Instant,
-    /// The sources it is for: their identity, and the commit each names if its remote could be asked.
+    /// The sources it is for: their identity, and at its end the commit each names if its remote could be asked.
     sources: BTreeMap<SourceId, Option<Commit>>,
     stacks: Stacks,
     /// Sources that could not even be read.
@@ -132,9 +132,12 @@ impl Daemon {
         if ended.is_empty() {
             return Ok((Vec::new(), Vec::new()));
         }
-        let tally = |run: Run| {
+        let tally = |mut run: Run| {
             let mut tally = self.reconciler.tally(run.sources.keys(), &run.stacks);
             tally.failed += run.unreadable;
+            for (id, head) in &mut run.sources {
+                *head = self.reconciler.head(id);
+            }
             (run, tally)
         };
         let ended = ended.into_iter().map(tally).collect();
@@ -163,8 +166,7 @@ impl Daemon {
         if !targets.is_empty() {
             let ids: Vec<_> = targets.iter().map(|target| target.source.id().clone()).collect();
             self.reconciler.ask(&writer.session(), targets, &wish)?;
-            let heads = ids.into_iter().map(|id| (id.clone(), self.reconciler.head(&id)));
-            self.runs[at].sources = heads.collect();
+            self.runs[at].sources = ids.into_iter().map(|id| (id, None)).collect();
         }
         self.greet(&before, &watched(&writer.state)?);
         Ok(())

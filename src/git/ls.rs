@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use git2::Oid;
 
 use super::remote::{self, Head};
@@ -50,20 +50,36 @@ pub fn heads(sources: &[Source], access: &GitAccess) -> Pending {
 }
 
 impl Pending {
-    /// The answers, in the order of the sources; fails as a whole only when interrupted.
-    pub fn wait(mut self) -> Result<Vec<Result<Commit>>> {
+    /// The answers that came since it was called last, by the place of their source; it waits so long for all that
+    /// are left, where there is no bound until each answered or was given up. Fails only when interrupted.
+    pub fn answered(&mut self, wait: Option<Duration>) -> Result<Vec<(usize, Result<Commit>)>> {
         let patience = worker::patience(self.access.timeout);
-        while !self.running.is_empty() {
+        let begun = Instant::now();
+        while let Ok((index, answer)) = self.receiver.try_recv() {
+            self.note_answer(index, answer);
+        }
+        self.start();
+        while !self.running.is_empty() && wait.is_none_or(|wait| begun.elapsed() < wait) {
             signal::check()?;
-            match self.receiver.recv_timeout(worker::TICK) {
+            let left = wait.map_or(worker::TICK, |wait| wait.saturating_sub(begun.elapsed()));
+            match self.receiver.recv_timeout(worker::TICK.min(left)) {
                 Ok((index, answer)) => self.note_answer(index, answer),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
             self.give_up(patience);
             self.start();
         }
-        let missing = || Err(anyhow!("git's thread ended without a result"));
-        Ok(self.answers.into_iter().map(|answer| answer.unwrap_or_else(missing)).collect())
+        self.give_up(patience);
+        let answers = self.answers.iter_mut().enumerate();
+        Ok(answers.filter_map(|(index, answer)| Some((index, answer.take()?))).collect())
+    }
+
+    /// All answers, in the order of the sources.
+    #[cfg(test)]
+    pub fn wait(mut self) -> Result<Vec<Result<Commit>>> {
+        let mut answers = self.answered(None)?;
+        answers.sort_by_key(|(index, _)| *index);
+        Ok(answers.into_iter().map(|(_, answer)| answer).collect())
     }
 
     fn start(&mut self) {

@@ -30,7 +30,7 @@ use anyhow::{Result, anyhow};
 use git2::{ConfigLevel, Oid};
 
 pub use checkout::{Checkout, Workplace, checkout, sweep};
-pub use ls::heads;
+pub use ls::{Pending, heads};
 pub use memory::NoRoom;
 pub use tracked::{Tracked, TrackedKind};
 pub use worker::LONGEST_TRANSFER;

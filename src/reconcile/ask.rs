@@ -1,26 +1,53 @@
-//! Sources asked: one `ls-remote` each, then what has work is fetched and read, eight at a time.
+//! Sources asked: one `ls-remote` each, then what has work is fetched and read, eight at a time. Nobody waits longer than
+//! a moment for a server that says nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use anyhow::{Error, Result};
 
+use super::door::Heads;
 use super::session::{Selection, Session, Target, Wish};
 use super::source::{Content, WatchedSource};
 use super::{Key, Reconciler, builds};
 use crate::docker::Swarm;
 use crate::drift;
 use crate::git::Commit;
-use crate::plan;
-use crate::source::SourceUrl;
+use crate::plan::{self, Decision, Remove};
+use crate::source::{SourceId, SourceUrl};
 use crate::stack::{DriftPolicy, StackName};
 use crate::state::{StackRow, StackStatus};
 use crate::watched::Watched;
 
+/// So long the first turn waits for servers that have not answered; those are taken up when they do.
+const MOMENT: Duration = Duration::from_secs(2);
+
+/// Sources whose servers are asked which commit they name.
+#[derive(Debug)]
+pub struct Asking {
+    heads: Box<dyn Heads>,
+    /// Those that have not answered so far, by their place among those asked.
+    targets: BTreeMap<usize, (Target, Wish)>,
+}
+
+impl Asking {
+    /// The sources that have not answered.
+    pub fn ids(&self) -> impl Iterator<Item = &SourceId> {
+        self.targets.values().map(|(target, _)| target.source.id())
+    }
+
+    /// What is wished of a source that is asked anew; this answer is not waited for any more.
+    fn give_up(&mut self, id: &SourceId) -> Option<Wish> {
+        let at = self.targets.iter().find(|(_, (target, _))| target.source.id() == id).map(|(at, _)| *at)?;
+        self.targets.remove(&at).map(|(_, wish)| wish)
+    }
+}
+
 impl Reconciler {
-    /// Looks after `targets` from now on: what they name now is what is wanted.
+    /// Looks after `targets` from now on: what they name now is what is wanted. A source whose server takes its time
+    /// is taken up by the turn that has its answer.
     pub fn ask(&mut self, session: &Session<'_>, targets: Vec<Target>, wish: &Wish) -> Result<()> {
         // All under way while docker is asked twice.
-        let ids = targets.iter().map(|target| target.source.id().clone()).collect();
         let sources: Vec<_> = targets.iter().map(|target| target.source.clone()).collect();
         let heads = session.door.heads(&sources);
         let swarm = session.door.observe()?;
@@ -28,11 +55,68 @@ impl Reconciler {
         session.report.state(&watched, &session.state.images()?, &swarm);
         self.memory.look_again();
         self.pulls.forgive();
-        let mut asked = Vec::new();
-        for (target, head) in targets.into_iter().zip(heads()?) {
-            asked.push(self.survey(target, head, &watched, &swarm, wish));
+        let mut asking = Asking { heads, targets: BTreeMap::new() };
+        for (at, target) in targets.into_iter().enumerate() {
+            let earlier = self.asking.iter_mut().find_map(|earlier| earlier.give_up(target.source.id()));
+            let wish = earlier.map_or_else(|| wish.clone(), |earlier| earlier.and(wish));
+            asking.targets.insert(at, (target, wish));
         }
-        self.survey_tags(session, &mut asked, &watched, &swarm)?;
+        self.asking.push(asking);
+        let wait = (!self.options.dry_run).then_some(MOMENT);
+        let answered = self.answered(wait)?;
+        for (target, _) in self.asking.iter().flat_map(|asking| asking.targets.values()) {
+            session.report.waiting(target.source.id().as_str(), "is asked which commit it names");
+        }
+        self.take_up(session, answered, &swarm)?;
+        (self.swarm, self.stirred) = (Some(swarm), true);
+        Ok(())
+    }
+
+    /// Takes up the sources whose servers have answered since.
+    pub fn collect_answers(&mut self, session: &Session<'_>) -> Result<()> {
+        let answered = self.answered(Some(Duration::ZERO))?;
+        if answered.is_empty() {
+            return Ok(());
+        }
+        let swarm = session.door.observe()?;
+        self.take_up(session, answered, &swarm)?;
+        (self.swarm, self.stirred) = (Some(swarm), true);
+        Ok(())
+    }
+
+    fn answered(&mut self, mut wait: Option<Duration>) -> Result<Vec<(Target, Wish, Result<Commit>)>> {
+        let mut answered = Vec::new();
+        // The newest was asked last.
+        for asking in self.asking.iter_mut().rev() {
+            for (at, head) in asking.heads.answered(wait)? {
+                answered.extend(asking.targets.remove(&at).map(|(target, wish)| (target, wish, head)));
+            }
+            wait = Some(Duration::ZERO);
+        }
+        self.asking.retain(|asking| !asking.targets.is_empty());
+        Ok(answered)
+    }
+
+    /// Whether a stack is to go that a source may list which has not answered yet: then it changes hands as it runs.
+    pub fn may_be_taken_over(&self, decision: &Decision) -> bool {
+        !self.asking.is_empty()
+            && matches!(decision, Decision::Remove(Remove::FromSwarm { disabled: false, .. }))
+    }
+
+    fn take_up(
+        &mut self,
+        session: &Session<'_>,
+        answered: Vec<(Target, Wish, Result<Commit>)>,
+        swarm: &Swarm,
+    ) -> Result<()> {
+        let watched = self.known.read(session.state)?;
+        let (mut asked, mut wishes) = (Vec::new(), BTreeMap::new());
+        for (target, wish, head) in answered {
+            session.report.stop_waiting(target.source.id().as_str());
+            asked.push(self.survey(target, head, &watched, swarm, &wish));
+            wishes.extend(asked.last().map(|(source, _)| (source.id.clone(), wish)));
+        }
+        self.survey_tags(session, &mut asked, &watched, swarm)?;
         let read = session.door.read(session, asked, &mut self.workplace, self.options.dry_run)?;
         for (mut source, is_new) in read {
             if source.row.is_none() {
@@ -43,7 +127,7 @@ impl Reconciler {
                     _ => source.row = Some(session.state.remember(&source.url)?),
                 }
             }
-            source.begin(wish);
+            source.begin(&wishes[&source.id]);
             // Who asked last decides, also by what it had read before: a command may have come between.
             let decides = (is_new || source.read().is_some()) && !self.options.dry_run;
             if let Some(row) = source.row.as_mut().filter(|_| decides) {
@@ -56,9 +140,8 @@ impl Reconciler {
             }
             self.look_after(source);
         }
-        builds::survey(session, &mut self.sources, &watched, &swarm)?;
-        self.tell_of_sources(session, &ids);
-        (self.swarm, self.stirred) = (Some(swarm), true);
+        builds::survey(session, &mut self.sources, &watched, swarm)?;
+        self.tell_of_sources(session, &wishes.into_keys().collect());
         Ok(())
     }
 

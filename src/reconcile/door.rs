@@ -29,15 +29,25 @@ use crate::source::Source;
 use crate::stack::{ObjectKind, StackName};
 use crate::state::{Motion, StackRow};
 
-/// What is still under way while docker is asked.
-pub type Heads<'a> = Box<dyn FnOnce() -> Result<Vec<Result<Commit>>> + 'a>;
+/// The commits that sources name, as far as their servers have answered.
+pub trait Heads: fmt::Debug {
+    /// What was answered since, by the place of the source; waits so long for what is left, without a bound where none
+    /// is given. Fails only when interrupted.
+    fn answered(&mut self, wait: Option<Duration>) -> Result<Vec<(usize, Result<Commit>)>>;
+}
+
+impl Heads for git::Pending {
+    fn answered(&mut self, wait: Option<Duration>) -> Result<Vec<(usize, Result<Commit>)>> {
+        Self::answered(self, wait)
+    }
+}
 
 /// The world, as far as the loop goes.
 pub trait Door: fmt::Debug {
     fn now(&self) -> Moment;
 
     /// Asks every source which commit it names, and returns at once.
-    fn heads<'a>(&'a self, sources: &[Source]) -> Heads<'a>;
+    fn heads(&self, sources: &[Source]) -> Box<dyn Heads>;
     /// Fetches and reads every source that has work, given with the commit.
     fn read(
         &self,
@@ -126,9 +136,8 @@ impl Door for World {
         Moment::now()
     }
 
-    fn heads<'a>(&'a self, sources: &[Source]) -> Heads<'a> {
-        let pending = git::heads(sources, &self.git);
-        Box::new(|| pending.wait())
+    fn heads(&self, sources: &[Source]) -> Box<dyn Heads> {
+        Box::new(git::heads(sources, &self.git))
     }
 
     fn read(

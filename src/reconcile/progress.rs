@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::ask::Asking;
 use super::memory::Memory;
 use super::session::{Outcome, Selection};
 use super::source::WatchedSource;
@@ -26,6 +27,7 @@ impl Reconciler {
         let moves = self.sources.iter().any(|source| self.seen_motions(source).next().is_some());
         self.stirred
             || moves
+            || !self.asking.is_empty()
             || !self.memory.removing.is_empty()
             || !self.memory.giving.is_empty()
             || self.memory.given_elsewhere
@@ -91,6 +93,7 @@ impl Reconciler {
     /// Whether nothing of these stacks is in motion.
     pub fn is_at_rest<'a>(&self, ids: impl IntoIterator<Item = &'a SourceId>, stacks: &Selection) -> bool {
         let of_them = |id: &SourceId, key: &Key| key.source == *id && stacks.holds(&key.stack);
+        let asked: BTreeSet<_> = self.asking.iter().flat_map(Asking::ids).collect();
         !self.stirred
             && ids.into_iter().all(|id| {
                 let source = self.sources.iter().find(|source| source.id == *id);
@@ -98,6 +101,7 @@ impl Reconciler {
                     Selection::All => !source.is_settled,
                     Selection::Some(_) => source.motions.iter().any(|motion| stacks.holds(&motion.name)),
                 });
+                let moves = moves || asked.contains(id);
                 let under_way =
                     |(key, decision): (&Key, &Decision)| of_them(id, key) && decision.is_under_way();
                 !moves && !self.memory.decisions.iter().any(under_way)
@@ -110,12 +114,13 @@ impl Reconciler {
         self.memory.ended.retain(|key, _| !ids.contains(&key.source));
     }
 
-    /// The stacks of these sources that have not come to rest.
+    /// The stacks of these sources that have not come to rest, and the sources that have not answered.
     pub fn moving<'a>(&self, ids: impl IntoIterator<Item = &'a SourceId>) -> Vec<String> {
         let ids: BTreeSet<_> = ids.into_iter().collect();
         let decisions = self.memory.decisions.iter();
         let moving = decisions.filter(|(key, decision)| ids.contains(&key.source) && decision.is_under_way());
-        moving.map(|(key, _)| key.stack.to_string()).collect()
+        let asked = self.asking.iter().flat_map(Asking::ids).filter(|id| ids.contains(id));
+        moving.map(|(key, _)| key.stack.to_string()).chain(asked.map(ToString::to_string)).collect()
     }
 
     /// In numbers, what came of these stacks.
