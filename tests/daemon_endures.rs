@@ -30,7 +30,13 @@ fn a_signal_lets_the_docker_call_end_and_the_daemon_exits_with_0_within_10_s() {
         assert!(ops.checkouts().is_empty());
         let check: String = ops.db().query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
         assert_eq!(check, "ok");
-        ops.run(["status"]).success().stdout_has(&repo.url());
+        let status = ops.run(["status"]);
+        status.stdout_has(&repo.url());
+        // Nobody has seen the end of what docker took.
+        assert_eq!(
+            (status.code, status.stdout.contains("deploying")),
+            (if is_done { 3 } else { 0 }, is_done)
+        );
     };
     scope(|threads| {
         threads.spawn(|| one("sleep 2; touch $folder/bin/done; exit 0", true));
