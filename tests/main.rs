@@ -63,6 +63,7 @@ mod shared_images;
 mod stop;
 #[allow(dead_code, reason = "made for all the tests, also those to come")]
 mod support;
+mod swarm_stories;
 mod terminal;
 mod unattended;
 mod uninstall;

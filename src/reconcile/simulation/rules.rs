@@ -162,7 +162,9 @@ impl World {
 
     /// Nothing that is a source's own is left of what was said to be removed.
     pub fn heard_removed(&mut self, stack: &str, owner: &str) {
-        let left = self.swarm.of_stack(stack).find(|live| live.labels.owner == owner);
+        // It may have been deployed again since, in the same turn.
+        let is_anew = self.ledgers.get(stack).is_none_or(|it| it.removing.is_none());
+        let left = self.swarm.of_stack(stack).find(|live| live.labels.owner == owner && !is_anew);
         if let Some(left) = left.map(|left| format!("`{}` is called removed", left.name)) {
             self.breaks(TRUTH, left);
         }

@@ -96,6 +96,10 @@ impl Live {
         self.tasks.iter().position(|task| task.slot == slot && task.is_current())
     }
 
+    fn last(&self, slot: u64) -> Option<&SimTask> {
+        self.tasks.iter().find(|task| task.slot == slot)
+    }
+
     fn is_new(&self, task: &SimTask) -> bool {
         task.template == self.spec.template()
     }
@@ -135,10 +139,9 @@ impl Live {
         self.tasks.retain(|task| task.slot <= slots);
         for slot in 1..=slots {
             if self.newest(slot).is_none() {
-                let last = self.tasks.iter().find(|task| task.slot == slot);
-                let is_done = self.spec.behaviour == Behaviour::Once
-                    && last.is_some_and(|task| task.state == "complete" && self.is_new(task));
-                if !is_done {
+                let last = self.last(slot);
+                // An update alone brings another one.
+                if !last.is_some_and(SimTask::did_its_work) {
                     let follows = last.is_some_and(SimTask::ended);
                     self.start(slot, now, follows, ids);
                 }
@@ -168,9 +171,10 @@ impl Live {
     }
 
     /// The place whose task is still to be replaced.
-    fn dirty(&self) -> Option<usize> {
-        let dirty = |slot| self.newest(slot).filter(|at| !self.is_new(&self.tasks[*at]));
-        (1..=self.spec.replicas).find_map(dirty)
+    fn dirty(&self) -> Option<u64> {
+        let did_its_work = |slot| self.last(slot).filter(|task| task.did_its_work());
+        let newest = |slot| self.newest(slot).map(|at| &self.tasks[at]).or_else(|| did_its_work(slot));
+        (1..=self.spec.replicas).find(|slot| newest(*slot).is_some_and(|task| !self.is_new(task)))
     }
 
     fn is_to_roll(&self) -> bool {
@@ -225,9 +229,10 @@ impl Live {
         if self.waits() {
             return;
         }
-        if let Some(at) = self.dirty() {
-            let slot = self.tasks[at].slot;
-            self.tasks[at].give_up(now);
+        if let Some(slot) = self.dirty() {
+            if let Some(at) = self.newest(slot) {
+                self.tasks[at].give_up(now);
+            }
             self.start(slot, now, false, ids);
         } else if self.completes().is_some_and(|when| when <= now) {
             let goes_back = self.update == Some("rollback_started");

@@ -56,6 +56,11 @@ impl SimTask {
         self.state == "running" && self.desired == "running"
     }
 
+    /// Whether it was to end, and ended well.
+    pub fn did_its_work(&self) -> bool {
+        self.behaviour == Behaviour::Once && self.state == "complete"
+    }
+
     /// Whether it ended badly, or at all before it should.
     pub fn ended(&self) -> bool {
         matches!(self.state, "failed" | "rejected" | "complete")
