@@ -220,8 +220,9 @@ impl Reconciler {
         self.fail(session, key, why, held)?;
         let Some(source) = self.sources.iter().find(|source| source.id == key.source) else { return Ok(()) };
         let desired = source.desired(&key.stack).and_then(DesiredStack::rendered);
-        if desired.is_some_and(|rendered| rendered.fingerprint != motion.hash) {
-            // What failed is not what Git says by now: that was not tried so far.
+        let is_forced = source.forced.contains_key(&key.stack);
+        if is_forced || desired.is_some_and(|rendered| rendered.fingerprint != motion.hash) {
+            // What failed is not what Git says by now, or what is wished by force: that was not tried so far.
             self.memory.tried.remove(key);
         }
         // Of a first attempt at least the images are known; later ones keep what had converged.

@@ -106,3 +106,14 @@ fn what_one_source_lists_no_more_another_gets_however_long_it_could_not_take_it(
     ];
     both_hold(&["web"], &["web"], events);
 }
+
+#[test]
+fn what_is_wished_by_force_is_deployed_though_an_earlier_deploy_is_seen_to_fail_in_the_same_turn() {
+    let events = vec![
+        Event::Push(0, Change::Version("web", Behaviour::Never, OnFailure::Pause)),
+        Event::Ask(0),
+        Event::Wait(70_000),
+        Event::Force(1),
+    ];
+    holds(&["web"], events);
+}
