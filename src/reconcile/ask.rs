@@ -167,7 +167,11 @@ impl Reconciler {
         // What was read of it still serves where it names the same commit, or cannot be asked.
         let serves = |before: &WatchedSource| {
             before.read().is_some()
-                && commit.as_ref().is_none_or(|commit| before.commit() == Some(commit.as_str()))
+                && match &commit {
+                    Some(commit) => before.commit() == Some(commit.as_str()),
+                    // Another run may have read a newer one since.
+                    None => known.is_none_or(|known| known.row.asked <= before.asked),
+                }
         };
         let (before, serving) = match before {
             Some(before) if serves(&before) => (None, Some(before)),

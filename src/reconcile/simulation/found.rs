@@ -117,3 +117,15 @@ fn what_is_wished_by_force_is_deployed_though_an_earlier_deploy_is_seen_to_fail_
     ];
     holds(&["web"], events);
 }
+
+#[test]
+fn what_a_command_deployed_meanwhile_is_not_undone_by_a_run_that_cannot_ask() {
+    let events = vec![
+        Event::Ask(0),
+        Event::Push(0, Change::Version("web", Behaviour::Good, OnFailure::Pause)),
+        Event::Ask(1),
+        Event::Remote(0),
+        Event::Ask(0),
+    ];
+    holds(&["web"], events);
+}
