@@ -16,7 +16,7 @@ use chrono::{DateTime, FixedOffset};
 use serde::Serialize;
 
 use crate::docker::Swarm;
-use crate::docker::service::{Mode, Service};
+use crate::docker::service::{Mode, Restart, Service};
 use crate::state::{AppliedService, LastWords, Motion, StackRow, StackStatus};
 use slots::Slots;
 
@@ -156,6 +156,8 @@ fn service(row: &StackRow, applied: Option<&AppliedService>, live: &Service, loo
     } else {
         blamed.map(|_| words::unsteady(live, running, wanted, &cause))
     };
+    let paused = || live.is_paused() && live.restart == Restart::Any && applied.is_some();
+    let why = why.or_else(|| paused().then(|| words::paused(live, running, wanted)));
     let error = cause.complaint();
     let failed = blamed.filter(|task| task.is_over() || task.has_failed()).map(|task| task.id.clone());
     ServiceVerdict { running, wanted, restarts: count, last_restart, error, why, failed }

@@ -66,7 +66,7 @@ pub use bindings::remove_bindings;
 pub use builds::{LOCAL_TAG, lasting_tag};
 pub use clean::{clean_after_removal, note_digests};
 pub use door::World;
-pub use remove::remove_all;
+pub use remove::{remove_all, wait_for_others};
 pub use session::{Options, Outcome, Paths, Selection, Session, Target, Wish};
 
 /// Between two looks at what is in motion.

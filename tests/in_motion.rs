@@ -264,3 +264,85 @@ fn what_another_version_in_motion_changed_is_no_drift_when_the_source_goes_back(
     let back = scene.change(&stack, &scene.off()).push();
     back.success().stdout_has(&format!("deployed  {stack}  changed")).stdout_lacks("drift");
 }
+
+#[test]
+fn a_commit_that_was_begun_and_reverted_is_undone_as_well() {
+    let Some(scene) = Scene::new() else { return };
+    let (changes, goes, late) = (
+        scene.stack("changes", &scene.off()),
+        scene.stack("goes", &scene.off()),
+        scene.stack("late", &scene.off()),
+    );
+    scene.watch().success();
+    let first = scene.repo.head();
+    let environment =
+        || scene.lab.spec(&format!("{changes}_app"), "json .Spec.TaskTemplate.ContainerSpec.Env");
+    // The run is ended when some of it is done.
+    scene.repo.remove(&goes).write("stacks.yaml", format!("- name: {changes}\n- name: {late}\n"));
+    scene.change(&changes, &scene.off().with("environment: {N: '2'}"));
+    scene.change(&late, &hanging(&scene)).repo.commit("half");
+    let mut run = scene.ops.spawn(["reconcile"]);
+    run.wait_for(&format!("deployed  {changes} "), 1, 30);
+    run.signal(Signal::KILL);
+    run.wait();
+    assert_eq!((&*environment(), scene.lab.services(&goes)), (r#"["N=2"]"#, vec![]));
+    scene.repo.reset(&first);
+    scene.reconcile().success();
+    assert_eq!((&*environment(), scene.lab.services(&goes).len()), ("null", 1));
+    scene.reconcile().success().stdout_has("3 unchanged");
+    assert_eq!(scene.docker.calls().len(), 2, "{:?}", scene.docker.calls());
+}
+
+#[test]
+fn a_stack_that_is_put_back_while_another_run_removes_it_runs_in_the_end() {
+    let Some(scene) = Scene::new() else { return };
+    let app = scene.on().with("stop_grace_period: 6s").shell("trap '' TERM; while :; do sleep 0.1; done");
+    let (web, stays) = (scene.stack("web", &app), scene.stack("stays", &scene.off()));
+    scene.watch().success();
+    let first = scene.repo.head();
+    scene.repo.remove(&web).write("stacks.yaml", format!("- name: {stays}\n")).commit("it goes");
+    scene.docker.forget();
+    let removes = scene.ops.spawn(["reconcile"]);
+    scene.docker.wait_for_call(&format!("stack rm {web}"));
+    scene.repo.reset(&first);
+    scene.reconcile().success();
+    removes.wait().success();
+    assert_eq!((scene.lab.services(&web).len(), scene.row(&web).is_some()), (1, true));
+    scene.reconcile().success().stdout_has("2 unchanged");
+}
+
+#[test]
+fn what_another_run_gives_to_docker_is_removed_by_unwatch_and_stop_as_well() {
+    let Some(lab) = lab() else { return };
+    let scene = Scene::before(lab, FakeDocker::new());
+    scene.stack("stays", &scene.off());
+    scene.watch().success();
+    for command in [vec!["unwatch".to_owned(), scene.repo.url()], vec!["stop".into(), "--yes".into()]] {
+        let Scene { lab, ops, repo, docker } = Scene::before(scene.lab, FakeDocker::new());
+        let new = ops.unique("new");
+        let docker = docker.does(&format!("- {new}"), "sleep 5");
+        let beside = Scene { ops: ops.with_fake(&docker).limit(90), docker, lab, repo };
+        beside.repo.stack(&new, &compose([("app", &beside.off())])).commit("new");
+        let command: Vec<_> = command
+            .iter()
+            .map(|word| if word.starts_with("file://") { beside.repo.url() } else { word.clone() })
+            .collect();
+        let run = beside.ops.spawn(["watch", &beside.repo.url()]);
+        beside.docker.wait_for_call(&format!("- {new}"));
+        std::thread::sleep(Duration::from_secs(3));
+        beside.ops.run(&command).success().stdout_has("removed");
+        run.wait();
+        assert_eq!(beside.lab.services(&new), [""; 0], "{command:?}");
+    }
+}
+
+#[test]
+fn a_stack_that_a_hand_removes_is_back_in_the_run_that_sees_it() {
+    let Some(scene) = Scene::new() else { return };
+    let app = scene.on().with("stop_grace_period: 4s").shell("trap '' TERM; while :; do sleep 0.1; done");
+    let web = scene.stack("web", &app);
+    scene.watch().success();
+    scene.lab.try_docker(&["stack", "rm", &web]).ok();
+    scene.reconcile().success().stdout_has(&format!("deployed  {web} "));
+    assert_eq!(scene.lab.services(&web).len(), 1);
+}

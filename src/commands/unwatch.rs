@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::{Ending, Writer, all_removed};
 use crate::cli::UnwatchArgs;
 use crate::fault::fault;
-use crate::reconcile::{clean_after_removal, note_digests, remove_all, remove_bindings};
+use crate::reconcile::{clean_after_removal, note_digests, remove_all, remove_bindings, wait_for_others};
 use crate::settings::Settings;
 use crate::source::Source;
 use crate::watched::watched;
@@ -23,8 +23,9 @@ pub fn run(settings: &Settings, arguments: &UnwatchArgs) -> Result<Ending> {
         };
         return Err(fault(format!("`{source}` is not being watched"), hint));
     };
+    let session = writer.session();
+    wait_for_others(&session)?;
     if !arguments.keep_stacks {
-        let session = writer.session();
         let swarm = writer.docker.observe()?;
         let watched = watched(&writer.state)?;
         note_digests(&session, &watched, &swarm)?;
@@ -36,7 +37,7 @@ pub fn run(settings: &Settings, arguments: &UnwatchArgs) -> Result<Ending> {
     writer.state.forget(&row)?;
     writer.state.recount_images()?;
     if !arguments.keep_stacks {
-        clean_after_removal(&writer.session())?;
+        clean_after_removal(&session)?;
     }
     writer.report.unwatched(&row.url);
     let stacks = if arguments.keep_stacks { "its stacks run on" } else { "see above for its stacks" };

@@ -24,13 +24,14 @@ pub mod task;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use serde::de::DeserializeOwned;
 
 use crate::fault::{OrHint, fault};
 use crate::process::{self, Call, Failure, Output};
+use crate::signal;
 use crate::stack::StackName;
 use service::{Listed, Service};
 use task::Task;
@@ -42,6 +43,8 @@ pub use seen::SeenTasks;
 /// How long docker may take to answer a question.
 const QUESTION: Duration = Duration::from_secs(60);
 
+/// So long a stack that is deployed waits for networks of its name that are being removed.
+const LEAVING: Duration = Duration::from_secs(30);
 const UNWELL: &str = "is the docker daemon well? `docker info` and its log tell";
 const ANOTHER: &str = "is the `docker` on the PATH Docker's own CLI? `docker version` tells";
 
@@ -163,7 +166,7 @@ impl Docker {
     }
 
     /// `docker stack deploy`, with the compose text on standard input.
-    pub fn deploy(&self, deployment: Deployment<'_>) -> Result<()> {
+    pub fn deploy(&self, deployment: &Deployment<'_>) -> Result<()> {
         let call = command::stack_deploy(deployment.name, deployment.resolve);
         // Of what compose files may name, docker is to have what they were rendered with.
         let is_text =
@@ -171,8 +174,22 @@ impl Docker {
         let environment = self.environment.iter().filter(is_text);
         let environment = environment.map(|(name, value)| (name.clone(), value.clone())).collect();
         let docker = Self { environment, ..self.clone() };
-        let output = docker.raw(&call, self.action, Some(deployment.folder), Some(deployment.text))?;
-        if output.success { Ok(()) } else { Err(refused(&call, &output)) }
+        let begun = Instant::now();
+        loop {
+            let text = Some(deployment.text.clone());
+            let output = docker.raw(&call, self.action, Some(deployment.folder), text)?;
+            if output.success {
+                return Ok(());
+            }
+            // What `docker stack rm` took away is gone only when the last container has left it; until then docker
+            // finds it there, and Swarm does not.
+            let own_network = format!("network {}_", deployment.name);
+            let goes = output.stderr.contains(&own_network) && output.stderr.contains("not found");
+            if !goes || begun.elapsed() > LEAVING {
+                return Err(refused(&call, &output));
+            }
+            signal::pause(Duration::from_secs(1))?;
+        }
     }
 
     /// `docker service rm`.

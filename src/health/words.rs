@@ -90,6 +90,14 @@ pub fn unsteady(service: &Service, running: u64, wanted: u64, cause: &Cause<'_>)
     )
 }
 
+/// Of a service whose update Swarm stopped in the middle.
+pub fn paused(service: &Service, running: u64, wanted: u64) -> String {
+    let name = &service.name;
+    format!(
+        "`{name}` runs {running} of {wanted}, but its update is paused: tasks may run another version than it asks for"
+    )
+}
+
 /// Of a service that a hand removed.
 pub fn removed(name: &str, wanted: u64) -> String {
     format!("`{name}` runs 0 of {wanted}: it was removed by hand")

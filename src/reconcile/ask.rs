@@ -270,6 +270,7 @@ fn has_work(known: &Watched, head: &Commit, swarm: &Swarm) -> bool {
     let moved = known.row.commit.as_deref() != Some(head.as_str());
     let to_retry = |stack: &StackRow| stack.status == StackStatus::Error && !stack.held;
     moved
+        || known.row.is_begun
         || known.builds.iter().any(|build| build.was_refused() || build.was_cut_off())
         || known.stacks.iter().any(to_retry)
         || !known.motions.is_empty()

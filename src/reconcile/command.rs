@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::{Reconciler, Session};
 use crate::compose::{Ownership, REPOSITORY, RenderedStack};
@@ -45,6 +45,10 @@ impl Reconciler {
         }
         for image in rendered.images_to_read() {
             if !self.memory.commands.contains_key(image) {
+                // Pulled again here it would hold up everybody.
+                if let Some(why) = self.pulls.failure(image) {
+                    bail!("the command of `{image}` cannot be read: {why}");
+                }
                 session.report.waiting(rendered.name.as_str(), &format!("reads the command of `{image}`"));
                 // Where docker asks the registry again, the image that will run may not be the one here.
                 let command = session.door.image_command(image, resolve == ResolveImage::Always)?;

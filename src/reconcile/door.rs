@@ -227,7 +227,7 @@ impl Door for World {
         let (text, copies) = (rendered.text(ownership)?, rendered.copies(folder)?);
         let (docker, name) = (self.docker.clone(), rendered.name.clone());
         Ok(Giving::begin(patience, move || {
-            docker.deploy(Deployment { name: &name, text, folder: copies.path(), resolve })
+            docker.deploy(&Deployment { name: &name, text, folder: copies.path(), resolve })
         }))
     }
 

@@ -99,7 +99,20 @@ impl Reconciler {
             let absent = rolls.iter().filter(absent).map(|roll| roll.image.unpinned().to_string()).collect();
             self.pull(session, key, absent)?;
         }
-        Ok(self.pulled(key))
+        let pulled = self.pulled(key);
+        if matches!(pulled, Pulled::Done) {
+            let here = here(&mut self.memory.here, session.door)?;
+            let tag = |roll: &Roll| roll.image.unpinned().to_string();
+            let lacks = |roll: &&Roll| {
+                roll.image.pulled().is_some_and(|pulled| !here.has(&pulled))
+                    && self.pulls.failure(&tag(roll)).is_none()
+            };
+            if let Some(roll) = rolls.iter().find(lacks) {
+                let why = format!("its registry named `{}`, and gave another image for it", roll.image);
+                return Ok(Pulled::Failed(tag(roll), why));
+            }
+        }
+        Ok(pulled)
     }
 
     fn pull(&mut self, session: &Session<'_>, key: &Key, absent: BTreeSet<String>) -> Result<()> {

@@ -181,6 +181,11 @@ impl Reconciler {
             let mut states: BTreeMap<StackName, Decision> = BTreeMap::new();
             for name in in_order(&self.sources[at], swarm) {
                 let key = Key::new(&self.sources[at].id, &name);
+                // Another run decides about it; only what this one gave to docker is still looked at.
+                if self.sources[at].is_overtaken && self.sources[at].motion(&name).is_none() {
+                    decided.push((key, Decision::in_sync()));
+                    continue;
+                }
                 let mut tags = Facts::default();
                 if gathered.asked {
                     self.note_tags(session, &key, swarm, &mut tags)?;

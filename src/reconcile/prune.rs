@@ -119,6 +119,11 @@ impl Reconciler {
         self.memory.happened.removed += usize::from(ended == Ended::Removed);
         self.memory.ended.insert(key.clone(), ended);
         self.stirred = true;
+        // Another run has read the source since, and wants it perhaps: what it recorded stands.
+        if self.source(key)?.is_overtaken {
+            self.memory.decided(key, Decision::in_sync());
+            return Ok(());
+        }
         if disabled {
             return self.note_stopped(session, key);
         }

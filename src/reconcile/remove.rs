@@ -13,11 +13,14 @@ use crate::fault::hint_of;
 use crate::git::Workplace;
 use crate::plan::{self, Evidence};
 use crate::report::Subject;
+use crate::signal;
 use crate::source::SourceId;
 use crate::stack::StackName;
 use crate::state::{StackRow, StackStatus, WorkKind};
 use crate::watched::Watched;
 
+/// Between two looks at what other runs are at.
+const BESIDE_OTHERS: Duration = Duration::from_millis(250);
 /// Networks go only after the last container has left them.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -141,6 +144,22 @@ fn say(session: &Session<'_>, going: &Going<'_>, result: &Result<Removal>) {
 fn with_hint(error: &Error) -> String {
     let hint = hint_of(error).map(|hint| format!("; {hint}")).unwrap_or_default();
     format!("{error:#}{hint}")
+}
+
+/// Waits until no other run is giving a stack to docker or removing one: what comes of that is to be seen first.
+pub fn wait_for_others(session: &Session<'_>) -> Result<()> {
+    let mut told = false;
+    loop {
+        // This one has no work noted so far.
+        let others = session.state.given_elsewhere("")?;
+        let Some(name) = others.first() else { return Ok(()) };
+        if !std::mem::replace(&mut told, true) {
+            session.report.progress(&format!("waiting until another run is done with `{name}`"));
+        }
+        session.unlock();
+        signal::pause(BESIDE_OTHERS)?;
+        session.lock_again()?;
+    }
 }
 
 /// Removes all stacks of these sources, those included that only labels know of; the number that failed.

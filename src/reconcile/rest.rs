@@ -24,7 +24,10 @@ impl Reconciler {
             let source = &self.sources[at];
             if !source.is_settled && !self.is_moving(source) {
                 self.record_source(session, source)?;
-                at_rest.insert(source.id.clone());
+                // Of what another run is at it says itself how it is.
+                if !source.is_overtaken {
+                    at_rest.insert(source.id.clone());
+                }
                 self.sources[at].is_settled = true;
                 self.memory.has_settled = true;
             }

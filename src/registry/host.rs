@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 use ureq::http::{Method, Response, StatusCode, header};
 use ureq::{Body, ResponseExt};
@@ -77,6 +78,8 @@ pub struct Host {
     endpoint: Once<Endpoint>,
     credential: Once<Option<Credential>>,
     tokens: Mutex<BTreeMap<String, Arc<Once<Secret>>>>,
+    /// What came of asking it, once it was silent until the time for it was over: nobody waits for that again.
+    silent: OnceLock<Refusal>,
 }
 
 impl Host {
@@ -88,12 +91,27 @@ impl Host {
             endpoint: OnceLock::new(),
             credential: OnceLock::new(),
             tokens: Mutex::default(),
+            silent: OnceLock::new(),
         }
     }
 
     /// Which digest the tag of `image` names: one `HEAD`. Before the first there is one `GET /v2/`, and one
     /// token a repository where the registry wants tokens. Of a failure a `GET` brings the registry's words.
     pub fn digest(&self, image: &ImageRef) -> Answer {
+        if let Some(refusal) = self.silent.get() {
+            return Err(refusal.clone());
+        }
+        let begun = Instant::now();
+        let answer = self.ask(image);
+        if let Err(refusal) = &answer
+            && begun.elapsed() >= self.shared.access.timeout
+        {
+            self.silent.get_or_init(|| refusal.clone());
+        }
+        answer
+    }
+
+    fn ask(&self, image: &ImageRef) -> Answer {
         let endpoint = self.endpoint.get_or_init(|| self.reach()).as_ref().map_err(Clone::clone)?;
         let url =
             format!("{}/v2/{}/manifests/{}", endpoint.base, image.path(), image.tag().unwrap_or("latest"));

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::fault::fault;
 
-const MIGRATIONS: [&str; 15] = [
+const MIGRATIONS: [&str; 16] = [
     // The older release's tables, which it made without a version.
     "CREATE TABLE IF NOT EXISTS images (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -126,6 +126,8 @@ const MIGRATIONS: [&str; 15] = [
     );",
     // A JSON object: by service, which task failed and what it said last.
     "ALTER TABLE stack_health ADD COLUMN words TEXT;",
+    // Whether a run began to deal with a commit that it did not bring to its end.
+    "ALTER TABLE source_states ADD COLUMN begun INTEGER NOT NULL DEFAULT 0;",
 ];
 
 fn version(connection: &Connection) -> Result<usize> {

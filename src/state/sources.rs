@@ -22,13 +22,15 @@ pub struct SourceRow {
     pub error: Option<String>,
     /// How often its files were read: the run that read them last decides about its stacks.
     pub asked: i64,
+    /// Whether a commit was begun, and not brought to its end: the stacks may be those of another one than `commit`.
+    pub is_begun: bool,
 }
 
 impl State {
     /// All watched sources, in the order they were watched.
     pub fn sources(&self) -> Result<Vec<SourceRow>> {
         let mut query = self.connection.prepare_cached(
-            "SELECT r.id, r.url, r.last_watch, s.commit_id, s.error, coalesce(s.asked, 0)
+            "SELECT r.id, r.url, r.last_watch, s.commit_id, s.error, coalesce(s.asked, 0), coalesce(s.begun, 0)
              FROM repository_cache r LEFT JOIN source_states s ON s.repository_id = r.id ORDER BY r.id",
         )?;
         let rows = query.query_map([], |row| {
@@ -39,6 +41,7 @@ impl State {
                 commit: row.get(3)?,
                 error: row.get(4)?,
                 asked: row.get(5)?,
+                is_begun: row.get(6)?,
             })
         })?;
         rows.collect::<rusqlite::Result<_>>().context("cannot read the watched sources")
@@ -54,14 +57,22 @@ impl State {
         )
         .with_context(|| format!("cannot remember `{url}`"))?;
         let id = self.connection.last_insert_rowid();
-        Ok(SourceRow { id, url: url.clone(), last_watch, commit: None, error: None, asked: 0 })
+        Ok(SourceRow {
+            id,
+            url: url.clone(),
+            last_watch,
+            commit: None,
+            error: None,
+            asked: 0,
+            is_begun: false,
+        })
     }
 
     /// Notes that a run has read the files of a source, and from now on decides about its stacks: the number of
     /// such runs.
     pub fn note_asked(&self, source: &SourceRow) -> Result<i64> {
-        let insert = "INSERT INTO source_states (repository_id, asked) VALUES (?1, 1)
-             ON CONFLICT(repository_id) DO UPDATE SET asked = asked + 1 RETURNING asked";
+        let insert = "INSERT INTO source_states (repository_id, asked, begun) VALUES (?1, 1, 1)
+             ON CONFLICT(repository_id) DO UPDATE SET asked = asked + 1, begun = 1 RETURNING asked";
         let asked = query_row(&self.connection, insert, params![source.id], |row| row.get(0));
         asked.with_context(|| format!("cannot record that `{}` is synced", source.url))
     }
@@ -79,7 +90,8 @@ impl State {
         execute(
             &transaction,
             "INSERT INTO source_states (repository_id, commit_id, error) VALUES (?1, ?2, ?3)
-             ON CONFLICT(repository_id) DO UPDATE SET commit_id = coalesce(?2, commit_id), error = ?3",
+             ON CONFLICT(repository_id) DO UPDATE SET commit_id = coalesce(?2, commit_id), error = ?3,
+                 begun = CASE WHEN ?2 IS NULL THEN begun ELSE 0 END",
             params![source.id, commit, error.map(plain::text)],
         )?;
         transaction.commit().with_context(|| format!("cannot record the sync of `{}`", source.url))

@@ -71,10 +71,10 @@ impl State {
         Ok(all.into_iter().filter(|(run, _)| self.lives(run)).map(|(_, work)| work).collect())
     }
 
-    /// The stacks that other runs than `run`, which live, are giving to docker.
+    /// The stacks that other runs than `run`, which live, are giving to docker, or removing.
     pub fn given_elsewhere(&self, run: &str) -> Result<BTreeSet<String>> {
         let all = self.all_work()?.into_iter();
-        let theirs = all.filter(|(other, work)| work.kind == WorkKind::Deploying && other != run);
+        let theirs = all.filter(|(other, work)| is_of_a_stack(work.kind) && other != run);
         Ok(theirs.filter(|(other, _)| self.lives(other)).map(|(_, work)| work.what).collect())
     }
 
@@ -112,6 +112,10 @@ impl State {
         let Some(database) = self.connection.path().filter(|path| !path.is_empty()) else { return false };
         lock::is_held(&PathBuf::from(format!("{database}.checkouts")).join(run).join(lock::OF_A_RUN))
     }
+}
+
+fn is_of_a_stack(kind: WorkKind) -> bool {
+    matches!(kind, WorkKind::Deploying | WorkKind::Removing)
 }
 
 #[cfg(test)]
