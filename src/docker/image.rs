@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::{ANOTHER, Docker, UNWELL, command, refused, words};
@@ -12,11 +12,20 @@ use crate::fault::OrHint;
 use crate::image::ImageCommand;
 use crate::signal::Interrupted;
 
+/// Whether an image is pulled before it is looked into.
+#[derive(Debug)]
+pub enum Pull {
+    /// Its tag may name another by now.
+    Always,
+    IfAbsent,
+    /// It could not be had a moment ago, and why.
+    Never(String),
+}
+
 impl Docker {
-    /// Of the image on this node; one that is not here is pulled, and one that is `moving` is as well, for
-    /// its tag may name another by now.
-    pub fn image_command(&self, image: &str, moving: bool) -> Result<ImageCommand> {
-        let pulled = match if moving { self.pull(image) } else { Ok(()) } {
+    /// Of the image on this node.
+    pub fn image_command(&self, image: &str, pull: &Pull) -> Result<ImageCommand> {
+        let pulled = match if matches!(pull, Pull::Always) { self.pull(image) } else { Ok(()) } {
             Err(error) if error.is::<Interrupted>() => return Err(error),
             pulled => pulled,
         };
@@ -24,7 +33,12 @@ impl Docker {
         let mut inspected = self.inspect(&command::image_inspect(image))?;
         if inspected.is_empty() {
             // The first refusal says it all where there was one.
-            pulled.and_then(|()| if moving { Ok(()) } else { self.pull(image) })?;
+            pulled?;
+            match pull {
+                Pull::Always => {}
+                Pull::IfAbsent => self.pull(image)?,
+                Pull::Never(why) => bail!("the command of `{image}` cannot be read: {why}"),
+            }
             inspected = self.inspect(&command::image_inspect(image))?;
         }
         let found = inspected.into_iter().next();

@@ -36,6 +36,7 @@ use crate::stack::StackName;
 use service::{Listed, Service};
 use task::Task;
 
+pub use image::Pull;
 pub use node::{ImageRemoval, NodeImages, Roll};
 pub use removal::DeployedAnew;
 pub use seen::SeenTasks;

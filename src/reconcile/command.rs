@@ -4,12 +4,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::{Reconciler, Session};
 use crate::compose::{Ownership, REPOSITORY, RenderedStack};
-use crate::docker::Roll;
 use crate::docker::command::{NAMESPACE, ResolveImage};
+use crate::docker::{Pull, Roll};
 
 /// What a service's script is to run once the service has its new image; `None` where it has no script.
 pub fn command_after(
@@ -25,8 +25,9 @@ pub fn command_after(
     };
     // By its digest: the tag here may name another.
     let (tagged, pulled) = (roll.image.unpinned().to_string(), roll.image.pulled());
-    let command =
-        session.door.image_command(&pulled.unwrap_or_else(|| roll.image.clone()).to_string(), false)?;
+    let command = session
+        .door
+        .image_command(&pulled.unwrap_or_else(|| roll.image.clone()).to_string(), &Pull::IfAbsent)?;
     rendered.command_of(&service.name, &BTreeMap::from([(tagged, command)])).transpose()
 }
 
@@ -45,13 +46,15 @@ impl Reconciler {
         }
         for image in rendered.images_to_read() {
             if !self.memory.commands.contains_key(image) {
-                // Pulled again here it would hold up everybody.
-                if let Some(why) = self.pulls.failure(image) {
-                    bail!("the command of `{image}` cannot be read: {why}");
-                }
                 session.report.waiting(rendered.name.as_str(), &format!("reads the command of `{image}`"));
                 // Where docker asks the registry again, the image that will run may not be the one here.
-                let command = session.door.image_command(image, resolve == ResolveImage::Always)?;
+                let pull = match self.pulls.failure(image) {
+                    // Pulled again here it would hold up everybody.
+                    Some(why) => Pull::Never(why.to_owned()),
+                    None if resolve == ResolveImage::Always => Pull::Always,
+                    None => Pull::IfAbsent,
+                };
+                let command = session.door.image_command(image, &pull)?;
                 self.memory.commands.insert(image.to_owned(), command);
             }
         }

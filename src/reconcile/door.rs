@@ -20,7 +20,7 @@ use crate::docker::command::ResolveImage;
 use crate::docker::objects::Holders;
 use crate::docker::stored::Stored;
 use crate::docker::task::Task;
-use crate::docker::{Deployment, Docker, ImageRemoval, NodeImages, Roll, SeenTasks, Swarm};
+use crate::docker::{Deployment, Docker, ImageRemoval, NodeImages, Pull, Roll, SeenTasks, Swarm};
 use crate::git::{self, Commit, Workplace};
 use crate::health::{self, Look};
 use crate::image::ImageCommand;
@@ -84,7 +84,7 @@ pub trait Door: fmt::Debug {
     /// Those of `ids` that a service uses, or would after a rollback.
     fn in_use<'a>(&self, ids: &BTreeSet<&'a str>) -> Result<BTreeSet<&'a str>>;
     /// What an image runs by itself.
-    fn image_command(&self, image: &str, pull: bool) -> Result<ImageCommand>;
+    fn image_command(&self, image: &str, pull: &Pull) -> Result<ImageCommand>;
     fn node_images(&self) -> Result<NodeImages>;
     /// The containers of this node.
     fn containers(&self) -> Result<BTreeSet<String>>;
@@ -200,7 +200,7 @@ impl Door for World {
         self.docker.in_use(ids)
     }
 
-    fn image_command(&self, image: &str, pull: bool) -> Result<ImageCommand> {
+    fn image_command(&self, image: &str, pull: &Pull) -> Result<ImageCommand> {
         self.docker.image_command(image, pull)
     }
 

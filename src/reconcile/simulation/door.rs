@@ -18,7 +18,7 @@ use crate::docker::command::ResolveImage;
 use crate::docker::objects::Holders;
 use crate::docker::stored::Stored;
 use crate::docker::task::Task;
-use crate::docker::{DeployedAnew, ImageRemoval, NodeImages, Roll, SeenTasks, Swarm};
+use crate::docker::{DeployedAnew, ImageRemoval, NodeImages, Pull, Roll, SeenTasks, Swarm};
 use crate::git::{Checkout, Commit, Workplace};
 use crate::health::Look;
 use crate::image::ImageCommand;
@@ -260,7 +260,7 @@ impl Door for SimDoor<'_> {
         self.asks(BTreeSet::default)
     }
 
-    fn image_command(&self, _: &str, _: bool) -> Result<ImageCommand> {
+    fn image_command(&self, _: &str, _: &Pull) -> Result<ImageCommand> {
         bail!("no image is looked into in these stories")
     }
 
