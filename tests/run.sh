@@ -9,6 +9,8 @@ cd "$(dirname "$0")/.."
 # shellcheck source=tests/support/common.sh
 source tests/support/common.sh
 
+readonly SECOND_CHANCES=5
+
 clean_up() {
     trap - EXIT
     # Groups of their own: cargo does not pass a signal on to the tests it runs.
@@ -17,7 +19,7 @@ clean_up() {
         kill -TERM -- "-$group" 2>/dev/null || true
     done
     [[ -z ${lab-} ]] || tests/lab.sh down "$lab"
-    [[ -z ${said-} ]] || rm -f "$said"
+    [[ -z ${said-} ]] || rm -rf "$said"
     give_back_target
 }
 
@@ -49,18 +51,35 @@ main() {
     fi
     # Begun beside the tests that wait; those of the release do it again, and find all of it built.
     nice -n 19 deploy/release/build.sh target/release-early </dev/null >/dev/null 2>&1 &
-    said=$(mktemp)
-    timed cargo test --locked --bins --examples </dev/null >"$said" 2>&1 &
+    said=$(mktemp -d)
+    # These want processors; those on the Swarm want to be in time.
+    timed nice -n 10 cargo test --locked --bins --examples </dev/null >"$said/units" 2>&1 &
     local units=$!
-    timed cargo test --locked --test dockerops </dev/null &
+    on_the_swarm &
     local swarm=$! failed=0
     set +m
     wait "$swarm" || failed=$?
     say "unit tests"
-    wait "$units" || failed=$?
+    wait "$units" || units=failed
     # Each of thousands that passed is no news.
-    grep --invert-match --extended-regexp '^test .* \.\.\. ok$' "$said" || true
-    return "$failed"
+    grep --invert-match --extended-regexp '^test .* \.\.\. ok$' "$said/units" || true
+    [[ $failed == 0 ]] || once_more || return "$failed"
+    [[ $units != failed ]]
+}
+
+on_the_swarm() {
+    timed cargo test --locked --test dockerops </dev/null | tee "$said/swarm"
+}
+
+# A deadline that was missed beside three others and the unit tests may be the machine's fault: a few that failed get a
+# second chance, alone. What fails again has failed.
+once_more() {
+    local again
+    mapfile -t again < <(sed -nE 's/^test (.*) \.\.\. FAILED$/\1/p' "$said/swarm")
+    ((${#again[@]} > 0 && ${#again[@]} <= SECOND_CHANCES)) || return 1
+    say "again, alone: ${again[*]}"
+    RUST_TEST_THREADS=1 timed cargo test --locked --test dockerops -- --exact "${again[@]}" </dev/null || return 1
+    say "passed alone, and failed beside others: ${again[*]}"
 }
 
 # Runs it, and says how long it took.

@@ -7,7 +7,8 @@ use crate::support::repo::{Repo, one_service};
 #[test]
 fn on_a_terminal_each_awaited_stack_has_a_live_line_that_is_gone_in_the_end() {
     let Some(lab) = lab() else { return };
-    let (ops, repo) = (DockerOps::new(lab).on_a_terminal().env("DOCKEROPS_DEPLOY_TIMEOUT", "4"), Repo::new());
+    let (ops, repo) =
+        (DockerOps::new(lab).on_a_terminal().env("DOCKEROPS_DEPLOY_TIMEOUT", "20"), Repo::new());
     let [up, never] = ["up", "never"].map(|base| ops.unique(base));
     let compose = one_service(&lab.image("app:1"), 1);
     let nowhere = format!("{compose}      placement: {{constraints: [node.labels.x == y]}}\n");
