@@ -14,7 +14,7 @@ use crate::docker::service::{Mode, Restart, Service};
 use crate::docker::state::{TaskState, UpdateState};
 use crate::docker::task::Task;
 
-pub use early::{culprit, early};
+pub use early::{culprit, early, nowhere};
 
 use early::with_wishes;
 

@@ -25,9 +25,16 @@ pub fn fault(what: impl Into<String>, hint: impl Into<String>) -> anyhow::Error 
     Fault { what: what.into(), hint: hint.into() }.into()
 }
 
+/// Puts `what`, with a hint, before an error that stays what it is.
+pub fn because_of(error: anyhow::Error, what: &str, hint: &str) -> anyhow::Error {
+    error.context(Fault { what: what.into(), hint: hint.into() })
+}
+
 /// The first hint found from the outermost error inwards.
 pub fn hint_of(error: &anyhow::Error) -> Option<&str> {
-    error.chain().find_map(|cause| cause.downcast_ref::<Fault>()).map(|fault| fault.hint.as_str())
+    let around = error.downcast_ref::<Fault>();
+    let fault = around.or_else(|| error.chain().find_map(|cause| cause.downcast_ref()));
+    fault.map(|fault: &Fault| fault.hint.as_str())
 }
 
 /// The whole message, with its hint on a line of its own.

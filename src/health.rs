@@ -59,6 +59,8 @@ pub struct Verdict {
 pub struct ServiceVerdict {
     /// Tasks that run, or that completed where they are to.
     pub running: u64,
+    /// Those among them that completed.
+    pub completed: u64,
     pub wanted: u64,
     /// How often a task was replaced because it had failed, as far as the task history tells.
     pub restarts: u64,
@@ -138,13 +140,19 @@ fn service(row: &StackRow, applied: Option<&AppliedService>, live: &Service, loo
         let (running, live_wanted) = live.completed.unwrap_or((live.running, live.wanted));
         let wanted = wanted.unwrap_or(live_wanted);
         let why = (running < wanted).then(|| words::short(live, running, wanted, &words::Cause::default()));
-        return ServiceVerdict { running, wanted, why, ..ServiceVerdict::default() };
+        let completed = live.completed.map_or(0, |(done, _)| done);
+        return ServiceVerdict { running, completed, wanted, why, ..ServiceVerdict::default() };
     };
     let slots = Slots::of(live, lines, look);
     let (running, wanted) = match live.mode {
         Mode::Job => slots.of_a_job(),
         Mode::Global => slots.of_a_global(),
         Mode::Replicated => slots.of_replicas(wanted.unwrap_or(live.wanted)),
+    };
+    let completed = match live.completed {
+        Some((done, _)) => done,
+        // What the history forgot of a service whose tasks are to end completed as well.
+        None => running.saturating_sub(slots.running()),
     };
     let restarts = slots.restarts(since_converged(row, look));
     let (count, last_restart) = (restarts.count, restarts.last);
@@ -156,11 +164,13 @@ fn service(row: &StackRow, applied: Option<&AppliedService>, live: &Service, loo
     } else {
         blamed.map(|_| words::unsteady(live, running, wanted, &cause))
     };
-    let paused = || live.is_paused() && live.restart == Restart::Any && applied.is_some();
+    // What is to end is paused because it ended.
+    let goes_on = live.mode != Mode::Job && live.restart == Restart::Any;
+    let paused = || live.is_paused() && goes_on && applied.is_some();
     let why = why.or_else(|| paused().then(|| words::paused(live, running, wanted)));
     let error = cause.complaint();
     let failed = blamed.filter(|task| task.is_over() || task.has_failed()).map(|task| task.id.clone());
-    ServiceVerdict { running, wanted, restarts: count, last_restart, error, why, failed }
+    ServiceVerdict { running, completed, wanted, restarts: count, last_restart, error, why, failed }
 }
 
 /// How long ago the stack converged; `None` where nobody knows.

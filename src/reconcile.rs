@@ -136,6 +136,7 @@ impl Reconciler {
         self.collect(session)?;
         self.stirred |= self.memory.given_elsewhere;
         self.judge(session)?;
+        self.judge_meanwhile(session)?;
         if self.stirred {
             self.stirred = false;
             self.reload(session)?;

@@ -22,7 +22,7 @@ pub struct Interrupted(pub i32);
 impl fmt::Display for Interrupted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = if self.0 == SIGINT { "SIGINT" } else { "SIGTERM" };
-        write!(f, "ended by {name}; what was applied so far is recorded, the next run goes on from there")
+        write!(f, "ended by {name}; what was done so far is recorded")
     }
 }
 

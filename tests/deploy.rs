@@ -268,6 +268,29 @@ fn an_update_that_swarm_pauses_is_a_failure_and_is_not_pushed_on() {
 }
 
 #[test]
+fn an_update_that_an_operator_brings_to_its_end_is_held_no_more() {
+    let Some(scene) = Scene::new() else { return };
+    let app = scene.on().update("monitor: 5s").deploy("placement: {constraints: [node.role == manager]}");
+    let stack = scene.stack("resumed", &app);
+    scene.watch().success();
+    // It fails as long as a file is not there.
+    let needs = app.with("volumes: ['data:/d']").shell("test -e /d/ok || exit 46; exec sleep 100000");
+    let text = compose([("app", &needs)]) + "volumes: {data: {}}\n";
+    scene.repo.write(&format!("{stack}/docker-compose.yml"), text);
+    scene.push().failure(3).stdout_has("non-zero exit (46)");
+    assert_eq!(scene.status(&stack)["held"], true);
+    let (volume, image) = (format!("{stack}_data:/d"), scene.lab.image("app:1"));
+    scene.lab.docker(&["run", "--rm", "--volume", &volume, &image, "touch", "/d/ok"]);
+    let service = format!("{stack}_app");
+    scene.lab.docker(&["service", "update", "--force", &service]);
+    let tasks = || scene.lab.docker(&["service", "ps", "--quiet", &service]);
+    let before = tasks();
+    scene.reconcile().success().stdout_has("by now all runs as the source says").stdout_has("1 deployed");
+    assert_eq!(tasks(), before, "nothing restarts");
+    scene.reconcile().success().stdout_has("1 unchanged");
+}
+
+#[test]
 fn a_new_service_that_crashes_again_and_again_is_not_called_deployed() {
     let Some(scene) = Scene::new() else { return };
     let scene = scene.timeout(15);

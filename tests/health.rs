@@ -160,6 +160,27 @@ fn what_lost_all_its_nodes_is_degraded_and_waited_for_by_nobody() {
 }
 
 #[test]
+fn one_that_dies_while_another_of_its_source_is_deployed_is_told_meanwhile() {
+    let Some(shop) = shop("ignore", |scene| scene.on().replicas(2)) else { return };
+    let hanging = shop.scene.on().deploy("placement: {constraints: [node.labels.x == y]}");
+    let other = shop.scene.stack("hanging", &hanging);
+    shop.scene
+        .repo
+        .write("stacks.yaml", format!("- name: {}\n  drift: ignore\n- name: {other}\n", shop.stack));
+    shop.scene.repo.commit("next");
+    let mut run = shop.scene.ops.spawn(["reconcile"]);
+    run.wait_for("no suitable node", 1, 60);
+    shop.scale(1);
+    run.wait_for("scaled by hand to 1", 1, 60);
+    assert!(run.is_running() && shop.events() == ["degraded"]);
+    shop.scale(2);
+    wait_for("its end", 60, || shop.events() == ["degraded", "recovered"]);
+    assert!(run.is_running());
+    run.signal(Signal::INT);
+    run.wait().failure(130);
+}
+
+#[test]
 fn a_crash_loop_behind_the_monitor_period_is_told_with_task_node_count_and_time() {
     let Some(lab) = lab() else { return };
     on_every_docker(|docker| {

@@ -91,6 +91,20 @@ fn stop_leaves_an_image_that_was_there_before() {
     clean_up(scene.lab, &image);
 }
 
+/// Nothing is left that proves who brought it.
+#[test]
+fn stop_leaves_the_image_of_a_stack_that_was_adopted_after_its_database_was_lost() {
+    let Some(scene) = Scene::new() else { return };
+    let image = fresh(scene.lab, "adopted");
+    scene.stack("image", &pinned(&image));
+    scene.watch().success();
+    std::fs::remove_file(scene.ops.database()).unwrap();
+    scene.watch().success().stdout_has("adopted");
+    scene.run(&["stop", "--yes"]).success().stdout_has("it was here before DockerOps");
+    assert!(is_here(scene.lab, &image));
+    clean_up(scene.lab, &image);
+}
+
 #[test]
 fn stop_leaves_an_image_that_a_container_of_somebody_else_uses() {
     let Some(scene) = Scene::new() else { return };

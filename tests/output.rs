@@ -131,7 +131,7 @@ fn the_json_of_status_has_the_documented_fields_and_no_other() {
     assert_eq!((&stack["status"], &stack["error"]), (&Value::from("deployed"), &Value::Null));
     assert_eq!(stack["hash"].as_str().unwrap().len(), 32);
     assert_eq!(keys(&stack["drift"][0]), ["service", "what"].into());
-    let fields = ["error", "image", "last_restart", "name", "restarts", "running", "wanted"];
+    let fields = ["completed", "error", "image", "last_restart", "name", "restarts", "running", "wanted"];
     assert_eq!(keys(&stack["services"][0]), fields.into());
     assert_eq!(stack["services"][0]["wanted"], 0, "what Git says, whatever a hand scaled it to");
     let stack = find(&bad);

@@ -235,6 +235,15 @@ fn a_new_image_that_swarm_goes_back_from_is_held_until_the_tag_moves_again() {
     let held =
         || scene.ops.db().query_row("SELECT count(*) FROM failed_rolls", [], |row| row.get::<_, i64>(0));
     assert_eq!(held().unwrap(), 1);
+    // Who moves the tag back to what Swarm went back to needs no force.
+    let tasks = || lab.docker(&["service", "ps", "--quiet", &service]);
+    let (tag, before) = (format!("{image}@{first}"), tasks());
+    lab.move_tag(&short, &first);
+    scene.reconcile().success().stdout_has("by now all runs as the source says");
+    assert_eq!((lab.runs(&service), tasks()), (tag, before));
+    assert_eq!(held().unwrap(), 0);
+    lab.publish(&short, &[r#"CMD ["/bin/false"]"#]);
+    scene.reconcile().failure(3).stdout_has("rolled it back");
     let third = lab.publish(&short, &[]);
     scene.reconcile().success().stdout_has("1 deployed");
     assert_eq!(lab.runs(&service), format!("{image}@{third}"));

@@ -1,5 +1,7 @@
 //! `unwatch`: a source's stacks go, or stay; others' never.
 
+use rustix::process::Signal;
+
 use crate::support::repo::Repo;
 use crate::support::scene::{Scene, compose};
 
@@ -44,6 +46,27 @@ fn a_source_that_is_not_watched_is_an_error_that_names_those_that_are() {
     outcome.failure(1).stderr_has("`https://example.org/no/such` is not being watched");
     outcome.stderr_has("hint:").stderr_has(&scene.repo.url());
     assert_eq!(scene.docker.calls(), [""; 0]);
+}
+
+#[test]
+fn unwatch_that_is_cut_off_says_what_to_do_and_goes_on_when_it_is_run_again() {
+    let Some(scene) = Scene::new() else { return };
+    let (one, two) = (scene.stack("one", &scene.off()), scene.stack("two", &scene.off()));
+    scene.repo.write("stacks.yaml", format!("- name: {one}\n- name: {two}\n  depends_on: [{one}]\n"));
+    scene.watch().success();
+    let Scene { lab, ops, repo, docker } = scene;
+    let scene = Scene { lab, ops, repo, docker: docker.waits(&format!("stack rm {two}")) };
+    let unwatch = scene.ops.spawn(["unwatch", &scene.repo.url()]);
+    scene.docker.wait_for_call("stack rm");
+    unwatch.signal(Signal::INT);
+    scene.docker.release();
+    let outcome = unwatch.wait();
+    outcome.failure(130).error_has("not all is removed: ended by SIGINT");
+    outcome.stderr_has("hint: run it again to remove the rest").stderr_lacks("next run goes on");
+    assert_eq!(scene.lab.services(&one).len(), 1);
+    scene.reconcile().success().stdout_has("1 deployed, 1 unchanged");
+    scene.run(&["unwatch", &scene.repo.url()]).success();
+    assert_eq!((scene.lab.services(&one).len(), scene.lab.services(&two).len()), (0, 0));
 }
 
 #[test]

@@ -12,9 +12,10 @@ mod watch;
 use anyhow::{Error, Result, bail};
 
 use crate::cli::Command;
-use crate::fault::fault;
+use crate::fault::{because_of, fault};
 use crate::report::Tally;
 use crate::settings::Settings;
+use crate::signal::Interrupted;
 use crate::state;
 use crate::writer::Writer;
 
@@ -59,6 +60,7 @@ pub fn run(command: Command) -> Result<Ending> {
     }
     require_root(&command)?;
     let settings = Settings::from_environment()?;
+    let removes = matches!(command, Command::Unwatch(_) | Command::Stop(_));
     let ending = match command {
         Command::Watch(arguments) => watch::run(&settings, &arguments),
         Command::Reconcile(arguments) => reconcile::run(&settings, &arguments),
@@ -69,7 +71,15 @@ pub fn run(command: Command) -> Result<Ending> {
         Command::DebugCache => debug_cache::run(&settings),
         Command::Version => Ok(Ending::Done),
     };
-    ending.map_err(|error| state::explain(error, &settings.database))
+    ending.map_err(|error| match error.is::<Interrupted>() {
+        true if removes => because_of(
+            error,
+            "not all is removed",
+            "run it again to remove the rest; until then a `reconcile` or the daemon puts back what is gone",
+        ),
+        true => because_of(error, "not all is done", "the next run goes on from there"),
+        false => state::explain(error, &settings.database),
+    })
 }
 
 /// The effective uid decides, never `$USER`.

@@ -52,7 +52,7 @@ impl RenderedStack {
             } else {
                 self.volumes.iter().find(|(_, key)| **key == source)?.0.clone()
             };
-            target.starts_with('/').then(|| (at(&target), at(&source)))
+            target.starts_with('/').then(|| (without_slash(&target), without_slash(&source)))
         };
         volumes.items()?.iter().map(mount).collect()
     }
@@ -72,8 +72,8 @@ fn mount_of(node: &Node) -> Option<(String, String)> {
     Some((node.get("target")?.text()?.to_owned(), source.unwrap_or_default()))
 }
 
-/// A path as everybody writes it.
-pub fn at(path: &str) -> String {
+/// A path without the slash that may end it.
+pub fn without_slash(path: &str) -> String {
     match path.trim_end_matches('/') {
         "" => path.to_owned(),
         trimmed => trimmed.to_owned(),

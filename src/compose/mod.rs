@@ -44,7 +44,7 @@ use crate::stack::StackName;
 use crate::yaml::{self, Node};
 use interpolate::Variables;
 
-pub use declared::at;
+pub use declared::without_slash;
 pub use labels::{FINGERPRINT, Ownership, REPOSITORY};
 pub use objects::Object;
 pub use rendered::{RenderedStack, Service};

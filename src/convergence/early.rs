@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::Watch;
-use crate::docker::service::Service;
+use crate::docker::service::{Mode, Service};
 use crate::docker::state::TaskState;
 use crate::docker::task::Task;
 
@@ -106,6 +106,20 @@ pub fn with_wishes(service: &Service, complaint: &str) -> String {
     format!("{complaint}{}", wishes.concat())
 }
 
+/// Why a global service that became what it was asked to be runs nowhere.
+pub fn nowhere(service: &Service) -> Option<String> {
+    let constraints = constraints(service);
+    let why = if constraints.is_empty() {
+        "runs nowhere: no node takes tasks".to_owned()
+    } else {
+        format!(
+            "runs nowhere: no node that takes tasks meets its constraints: `{}`",
+            constraints.join("`, `")
+        )
+    };
+    (service.mode == Mode::Global && service.wanted == 0).then_some(why)
+}
+
 fn constraints(service: &Service) -> Vec<String> {
     let all = service.template["Placement"]["Constraints"].as_array().into_iter().flatten();
     all.filter_map(|one| one.as_str().map(str::to_owned)).collect()
@@ -194,6 +208,18 @@ mod tests {
             assert_eq!(with_wishes(&service, &complaint), format!("{complaint}{wish}"));
         }
         assert_eq!(with_wishes(&service, "exit (1)"), "exit (1)");
+    }
+
+    #[test]
+    fn a_global_service_that_no_node_takes_runs_nowhere() {
+        let global = |wishes: &Value, wanted: u64| {
+            nowhere(&Service { mode: Mode::Global, wanted, ..service(wishes) }).unwrap_or_default()
+        };
+        let wishes = json!({"Placement": {"Constraints": ["node.labels.x == y"]}});
+        assert!(global(&wishes, 0).ends_with("meets its constraints: `node.labels.x == y`"));
+        assert_eq!(global(&json!({}), 0), "runs nowhere: no node takes tasks");
+        assert_eq!(global(&wishes, 1), "");
+        assert_eq!(nowhere(&Service { wanted: 0, ..service(&wishes) }), None);
     }
 
     #[test]

@@ -21,7 +21,11 @@ pub struct DeployedAnew(pub StackName);
 
 impl fmt::Display for DeployedAnew {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "somebody deployed `{}` anew meanwhile: what is there now is left alone", self.0)
+        write!(
+            f,
+            "somebody deployed `{}` anew meanwhile: what is there now is left alone, and the next run looks at it",
+            self.0
+        )
     }
 }
 

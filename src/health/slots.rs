@@ -76,6 +76,11 @@ impl<'a> Slots<'a> {
         done || tasks.iter().any(|task| task.runs())
     }
 
+    /// Slots of which a task runs.
+    pub fn running(&self) -> u64 {
+        count(self.slots.values().filter(|tasks| tasks.iter().any(|task| task.runs())))
+    }
+
     fn unfilled(&self) -> impl Iterator<Item = &Vec<&'a Line>> {
         self.slots.values().filter(|tasks| !self.is_filled(tasks))
     }

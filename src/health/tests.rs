@@ -288,6 +288,20 @@ fn a_one_shot_counts_what_completed_also_where_the_history_forgot_it() {
 }
 
 #[test]
+fn what_completed_is_told_apart_from_what_runs() {
+    let completed = |case: Case| {
+        let service = case.verdict().services["web_app"].clone();
+        (service.running, service.completed)
+    };
+    let done = "1 node1 Shutdown Complete 3 minutes ago";
+    let (runs, of_two) = ("2 node1 Running Running 3 minutes ago", |condition| replicated(condition, 2));
+    // A server that ends with exit code 0 is no server any more.
+    assert_eq!(completed(Case::new(of_two("on-failure"), &[done, runs]).of("2")), (2, 1));
+    assert_eq!(completed(Case::new(of_two("none"), &[done]).of("2")), (2, 2));
+    assert_eq!(completed(Case::new(of_two("any"), &[done, runs]).of("2")), (1, 0));
+}
+
+#[test]
 fn a_job_counts_what_completed_and_what_is_at_it() {
     let mut spec = replicated("none", 0);
     spec["Mode"] = json!({"ReplicatedJob": {"TotalCompletions": 2, "MaxConcurrent": 2}});
@@ -298,6 +312,26 @@ fn a_job_counts_what_completed_and_what_is_at_it() {
         ["1 node1 Complete Preparing 1 second ago", "1 node1 Shutdown Failed 3 seconds ago ! exit (3)"];
     job("0/2 (1/2 completed)", &failed)
         .says("`web_app` completed 1 of 2: exit (3) (`web_app.1` on `node1`, restarted once, 3 seconds ago)");
+}
+
+#[test]
+fn an_update_that_swarm_paused_is_degraded_unless_its_tasks_are_to_end() {
+    let verdict = |case: &Case| {
+        let mut swarm = case.swarm();
+        swarm.services[0].update =
+            serde_json::from_value(json!({"State": "paused", "Message": "m"})).unwrap();
+        judge(&case.row(StackStatus::Deployed), &[], &swarm, &case.look())
+    };
+    let runs = ["1 node1 Running Running 5 minutes ago"];
+    let server = verdict(&Case::new(replicated("any", 1), &runs).of("1"));
+    let why =
+        "`web_app` runs 1 of 1, but its update is paused: tasks may run another version than it asks for";
+    assert_eq!(server.why(&BTreeMap::new()).as_deref(), Some(why));
+    let mut spec = replicated("any", 0);
+    spec["Mode"] = json!({"ReplicatedJob": {"TotalCompletions": 1, "MaxConcurrent": 1}});
+    let done = ["1 node1 Complete Complete 2 minutes ago"];
+    let job = verdict(&Case::new(spec, &done).global().counting("0/1 (1/1 completed)"));
+    assert_eq!(job.health, Health::Healthy);
 }
 
 #[test]

@@ -1,24 +1,20 @@
 //! The decision about a stack: pure, and the order of its lines is the precedence.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use serde_json::Value;
+use std::collections::BTreeSet;
 
 use super::decision::{Apply, Blocked, Decision, How, Remove, Until};
 use super::facts::{Dependency, Facts, Handover, Tried};
+use super::live::{edited, image_edited, is_labelled, is_well, removed_by_hand};
 use super::owners::{is_of, owner, somebody_elses};
 use super::task::{Desired, DesiredStack, Images, Task};
-use super::wanted::{as_wanted, wanted};
 use crate::compose::{self, RenderedStack};
 use crate::docker::Roll;
 use crate::docker::command::ResolveImage;
 use crate::docker::service::Service;
-use crate::docker::spec::{IMAGE_LABEL, differences};
 use crate::drift;
 use crate::fault::with_hint;
 use crate::image::ImageRef;
 use crate::manifest::{Layout, names_a_stack};
-use crate::source::SourceId;
 use crate::stack::{DriftPolicy, StackName};
 use crate::state::StackStatus;
 
@@ -203,7 +199,9 @@ fn difference(
     let without_docker =
         |how: How, reason: &str| Decision::Apply(Apply { how, reason: reason.into(), drifts: Vec::new() });
     let adopt_or = |reason: String| {
-        if !is_labelled(rendered, &task.live, task.source) {
+        // What Swarm went back to is this version again, but as the last word on another one.
+        let goes_back = task.live.iter().any(|service| service.goes_back());
+        if goes_back || !is_labelled(rendered, &task.live, task.source) {
             return deploy(reason);
         }
         match edited(rendered, &task.live) {
@@ -229,7 +227,8 @@ fn difference(
     }
     match task.motion {
         Some(motion) if motion.hash != rendered.fingerprint => {
-            return deploy(if task.recorded.is_some() { "changed" } else { "new" }.into());
+            // A run that was cut off may have given it to docker already.
+            return adopt_or(if task.recorded.is_some() { "changed" } else { "new" }.into());
         }
         Some(motion) if motion.given.is_some() => return Decision::InMotion,
         // An earlier release did not note enough to judge it.
@@ -246,14 +245,22 @@ fn difference(
                 deploy(format!("the last attempt failed, and `{service}` was removed by hand"))
             }
             Some(error) if row.held && row.commit.as_deref() == Some(facts.commit) => {
-                let rolls = row.hash == rendered.fingerprint && !facts.rolls.is_empty();
-                if rolls { roll(Vec::new()) } else { Decision::blocked(error, Until::SourceChanges) }
+                if row.hash == rendered.fingerprint && !facts.rolls.is_empty() {
+                    roll(Vec::new())
+                } else if is_right_again(task, facts, rendered) {
+                    deploy("the last attempt failed, and by now all runs as the source says".into())
+                } else {
+                    Decision::blocked(error, Until::SourceChanges)
+                }
             }
             _ => deploy("the last attempt failed".into()),
         };
     }
     if row.hash != rendered.fingerprint {
         return adopt_or("changed".into());
+    }
+    if let Some(other) = facts.predecessor.filter(|other| task.live.iter().any(|live| is_of(live, other))) {
+        return deploy(format!("it comes back from `{other}`"));
     }
     let drifts = match desired.entry.drift {
         DriftPolicy::Ignore => Vec::new(),
@@ -263,6 +270,14 @@ fn difference(
         return deploy(format!("drifted: {}", drift::sentence(&drifts)));
     }
     if facts.rolls.is_empty() { Decision::InSync { drifts } } else { roll(drifts) }
+}
+
+/// Whether a stack that is held runs as its source says: an update that Swarm had paused was brought to its end by hand,
+/// or a tag names again what Swarm went back to.
+fn is_right_again(task: &Task<'_>, facts: &Facts<'_>, rendered: &RenderedStack) -> bool {
+    is_labelled(rendered, &task.live, task.source)
+        && edited(rendered, &task.live).is_none()
+        && task.live.iter().all(|service| is_well(service, facts.tags))
 }
 
 /// Whether what is to be applied can be now.
@@ -300,60 +315,6 @@ fn ready(facts: &Facts<'_>, apply: Apply) -> Decision {
         Some(image) => Decision::blocked(format!("`{image}` is being pulled"), Until::Pull),
         None => Decision::Apply(apply),
     }
-}
-
-/// A service that was there once, and is not any more: nothing is kept by leaving that as it is.
-fn removed_by_hand(rendered: &RenderedStack, task: &Task<'_>) -> Option<String> {
-    let row = task.recorded.filter(|row| !row.hash.is_empty())?;
-    let names = rendered.services.iter().map(|service| rendered.name.scope(&service.name));
-    names
-        .into_iter()
-        .find(|name| row.services.contains_key(name) && !task.live.iter().any(|live| live.name == *name))
-}
-
-/// Whether it runs another image than the one docker noted when the stack was deployed. Where the note is gone,
-/// a deploy that was to put one back was cut off.
-fn image_edited(service: &Service) -> bool {
-    let parsed = |text: Option<&String>| ImageRef::parse(text?).ok();
-    match (parsed(service.labels.get(IMAGE_LABEL)), parsed(service.summary.get("image"))) {
-        (Some(noted), Some(live)) => noted != live,
-        (None, _) => service.labels.contains_key(compose::FINGERPRINT),
-        (Some(_), None) => false,
-    }
-}
-
-/// What a hand edited since it was deployed, as far as the compose file tells: labels do not.
-fn edited(rendered: &RenderedStack, live: &[&Service]) -> Option<String> {
-    wanted(rendered).iter().find_map(|(name, parts)| {
-        let live = live.iter().find(|live| live.name == *name)?;
-        let mut differences = differences(&as_wanted(parts, &live.summary), &live.summary);
-        differences.extend(other_mounts(rendered, live));
-        (!differences.is_empty()).then(|| format!("`{name}` by hand: {}", differences.join(", ")))
-    })
-}
-
-/// Whether other things are mounted, or elsewhere, than the compose file tells.
-fn other_mounts(rendered: &RenderedStack, live: &Service) -> Option<String> {
-    let service = rendered.services.iter().find(|it| rendered.name.scope(&it.name) == live.name)?;
-    let wanted = rendered.declared(&service.name).mounts?;
-    let text = |value: &Value| compose::at(value.as_str().unwrap_or_default());
-    let mounts = live.template["ContainerSpec"]["Mounts"].as_array();
-    let mounts: BTreeMap<_, _> =
-        mounts.into_iter().flatten().map(|it| (text(&it["Target"]), text(&it["Source"]))).collect();
-    (mounts != wanted).then(|| "`volumes` edited".to_owned())
-}
-
-/// Whether the labels of all its services, and of no other, say that exactly this was deployed.
-fn is_labelled(rendered: &RenderedStack, live: &[&Service], source: &SourceId) -> bool {
-    let wanted: BTreeSet<_> =
-        rendered.services.iter().map(|service| rendered.name.scope(&service.name)).collect();
-    let found: BTreeSet<_> = live.iter().map(|service| service.name.clone()).collect();
-    wanted == found
-        && live.iter().all(|service| {
-            is_of(service, source)
-                && !image_edited(service)
-                && service.labels.get(compose::FINGERPRINT) == Some(&rendered.fingerprint)
-        })
 }
 
 fn first_reason(live: &[&Service]) -> String {

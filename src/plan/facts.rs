@@ -36,8 +36,20 @@ pub struct Facts<'a> {
     pub objections: Objections,
     /// The services whose tag names another digest by now.
     pub rolls: Vec<Roll>,
+    pub tags: Tags,
     /// Which images docker is to ask for.
     pub resolve: ResolveImage,
+}
+
+/// What registries say of the tags of a stack, beside what its services run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tags {
+    /// Tags are not compared.
+    Unasked,
+    /// They name what runs.
+    Live,
+    /// One names something else, or nobody could say what.
+    Other,
 }
 
 /// Why a stack must not be deployed, by what was checked. Each is a sentence.
@@ -106,6 +118,7 @@ impl Default for Facts<'_> {
             pulling: None,
             objections: Objections::default(),
             rolls: Vec::new(),
+            tags: Tags::Unasked,
             resolve: ResolveImage::Changed,
         }
     }

@@ -6,6 +6,7 @@
 mod decide;
 mod decision;
 mod facts;
+mod live;
 mod makers;
 mod owners;
 mod task;
@@ -15,7 +16,8 @@ mod wanted;
 
 pub use decide::{decide, own_stays};
 pub use decision::{Apply, Blocked, Decision, How, Remove, Until};
-pub use facts::{Dependency, Facts, Handover, Objections, Tried};
+pub use facts::{Dependency, Facts, Handover, Objections, Tags, Tried};
+pub use live::is_well;
 pub use makers::{Maker, claim as claim_image};
 pub use owners::{Claims, Evidence, claim, claims, evidence, is_of, owner, release, take};
 pub use task::{Desired, DesiredStack, Images, Task};

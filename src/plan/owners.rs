@@ -60,14 +60,15 @@ pub fn is_of(service: &Service, source: &SourceId) -> bool {
 /// Why a stack of that name is not taken over: it was deployed by hand, and docker would remove services of it
 /// that the file does not have.
 pub fn somebody_elses(rendered: &RenderedStack, row: Option<&StackRow>, live: &[&Service]) -> Option<String> {
-    let was_ours = row.is_some_and(|row| !row.hash.is_empty());
-    if was_ours || live.iter().any(|service| owner(service).is_some()) {
+    if deployed_by_older_release(row) || live.iter().any(|service| owner(service).is_some()) {
         return None;
     }
+    let was_ours = |live: &Service| row.is_some_and(|row| row.services.contains_key(&live.name));
     let is_wanted = |live: &Service| {
         rendered.services.iter().any(|service| rendered.name.scope(&service.name) == live.name)
     };
-    let others: Vec<_> = live.iter().filter(|live| !is_wanted(live)).map(|live| &*live.name).collect();
+    let others = live.iter().filter(|live| !is_wanted(live) && !was_ours(live));
+    let others: Vec<_> = others.map(|live| &*live.name).collect();
     (!others.is_empty()).then(|| {
         format!(
             "not deployed: a stack `{}` that DockerOps did not deploy runs already, and has services that the \
@@ -77,6 +78,11 @@ pub fn somebody_elses(rendered: &RenderedStack, row: Option<&StackRow>, live: &[
             others.join("`, `")
         )
     })
+}
+
+/// The older release deployed without labels: its row is the evidence.
+fn deployed_by_older_release(row: Option<&StackRow>) -> bool {
+    row.is_some_and(|row| row.commit.is_none() && !row.hash.is_empty())
 }
 
 /// What of a live stack DockerOps may remove.
@@ -100,8 +106,7 @@ pub fn evidence<'a>(
     let live: Vec<_> = swarm.of_stack(name).collect();
     let ours: Vec<_> =
         live.iter().filter(|service| is_of(service, source)).map(|service| &*service.id).collect();
-    // The older release deployed without labels: its row is the evidence.
-    let by_older_release = row.is_some_and(|row| row.commit.is_none() && !row.hash.is_empty());
+    let by_older_release = deployed_by_older_release(row);
     if live.is_empty() || (by_older_release && live.iter().all(|service| owner(service).is_none())) {
         return if row.is_some_and(|row| !row.services.is_empty() || !row.hash.is_empty()) {
             Evidence::Whole

@@ -56,6 +56,15 @@ fn what_is_listed() {
                 .with(|case| case.facts.predecessor = Some(source("https://h/other"))),
             "deploy: changed",
         ),
+        // It moved away and back, before its row here was forgotten.
+        (
+            by_hand(json!({REPOSITORY: "https://h/other"})).with(|case| {
+                case.row = Case::deployed().row;
+                case.entry().drift = DriftPolicy::Report;
+                case.facts.predecessor = Some(source("https://h/other"));
+            }),
+            "deploy: it comes back from `https://h/other`",
+        ),
         (deployed(), "in sync"),
         (deployed().with(|case| case.row().hash = "h0".into()), "adopt"),
         (
@@ -80,6 +89,52 @@ fn what_is_listed() {
             }),
             "SourceChanges: rolled back",
         ),
+    ]);
+}
+
+/// An operator ended the update himself, or the tag names again what Swarm went back to.
+#[test]
+fn what_is_held_and_right_again_is_deployed() {
+    let new_version = |state: &str| Case::held().with(|case| case.row().hash = "h0".into()).updated(state);
+    let went_back = |tags| Case::held().updated("rollback_completed").with(|case| case.facts.tags = tags);
+    let again = "deploy: the last attempt failed, and by now all runs as the source says";
+    let held = "SourceChanges: rolled back";
+    table(&[
+        (new_version("completed"), again),
+        (new_version("paused"), held),
+        (new_version("updating"), held),
+        (new_version("completed").with(|case| case.live[0].running = 0), held),
+        (new_version("completed").with(|case| case.live = vec![ours("h0")]), held),
+        (new_version("completed").with(|case| case.facts.tags = Tags::Other), held),
+        (
+            new_version("completed").with(|case| {
+                case.live = vec![service(&json!({REPOSITORY: SOURCE, FINGERPRINT: "h1"}), "app:2", 1)];
+            }),
+            held,
+        ),
+        (went_back(Tags::Live), again),
+        (went_back(Tags::Other), held),
+        (went_back(Tags::Unasked), held),
+    ]);
+}
+
+/// A database of long ago says that the stack is ours; nothing that runs says so.
+#[test]
+fn what_a_hand_deployed_is_not_taken_for_ours_on_the_word_of_a_row_alone() {
+    let by_hand = |name: &str| {
+        Case::deployed().with(|case| {
+            let other = service(&json!({}), "app:1", 1);
+            case.live = vec![service(&json!({}), "app:1", 1), Service { name: name.into(), ..other }];
+        })
+    };
+    let older = |case: &mut Case| {
+        case.row().commit = None;
+        case.row().services.clear();
+    };
+    table(&[
+        (by_hand("web_other"), "NextRun: not deployed: a stack `web` that DockerOps did not deploy"),
+        (by_hand("web_app"), "deploy: drifted"),
+        (by_hand("web_other").with(older), "in sync"),
     ]);
 }
 
@@ -166,8 +221,11 @@ fn what_is_in_motion_is_judged_and_a_change_overtakes_it() {
         (moving("h1").with(|case| case.row().status = StackStatus::Error), "in motion"),
         (moving("h1").with(|case| case.facts.rolls = roll()), "in motion"),
         // Another version was given to docker since: what the row says is not what runs, and no hand did it.
-        (moving("h2"), "deploy: changed"),
-        (moving("h2").with(|case| case.row = None), "deploy: new"),
+        (moving("h2").with(|case| case.live = vec![ours("h2")]), "deploy: changed"),
+        (moving("h2").with(|case| (case.live, case.row) = (vec![ours("h2")], None)), "deploy: new"),
+        // A run that was killed gave it to docker, and noted nothing; or Swarm went back to it.
+        (moving("h2"), "adopt"),
+        (moving("h2").updated("rollback_completed"), "deploy: changed"),
         (moving("h1").with(|case| case.facts.forced = Some("forced")), "deploy: forced"),
         (unseen("rollback_completed"), "judge"),
         (unseen("completed"), "in sync"),

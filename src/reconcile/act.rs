@@ -17,12 +17,9 @@ use crate::docker::{Roll, Swarm};
 use crate::drift::{self, Drift};
 use crate::git::Workplace;
 use crate::plan::{self, Apply, Blocked, Decision, DesiredStack, Tried, Until};
-use crate::report::Subject;
+use crate::report::{Subject, with_held};
 use crate::stack::StoredKind;
 use crate::state::{self, AppliedService, GivenHow, Motion, Record, StackStatus, Versions};
-
-/// Behind what is not tried again by itself.
-const HELD: &str = " (held until the repository changes, or `reconcile --force`)";
 
 /// By what a stack is in motion.
 enum By<'a> {
@@ -147,6 +144,7 @@ impl Reconciler {
     pub fn adopt(&mut self, session: &Session<'_>, key: &Key, reason: &str, swarm: &Swarm) -> Result<()> {
         self.copy_bindings(session, key)?;
         let rendered = self.rendered(key)?;
+        self.note_foreign_images(session, &rendered)?;
         self.attempted(key);
         self.set_in_motion(session, key, &rendered, By::Sight(swarm), reason)
     }
@@ -324,14 +322,6 @@ impl Reconciler {
         let services = first.then(|| unapplied(rendered));
         session.state.record(&Record { held, services, ..record })?;
         session.state.note_text(&key.stack, &source.url, &rendered.shown(), false)
-    }
-}
-
-/// That it is held stands behind our own words, before those of docker and of tasks.
-fn with_held(why: &str) -> String {
-    match why.split_once('\n') {
-        Some((first, rest)) => format!("{first}{HELD}\n{rest}"),
-        None => format!("{why}{HELD}"),
     }
 }
 

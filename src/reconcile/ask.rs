@@ -10,10 +10,11 @@ use super::door::Heads;
 use super::session::{Selection, Session, Target, Wish};
 use super::source::{Content, WatchedSource};
 use super::{Key, Reconciler, builds};
+use crate::compose::FINGERPRINT;
 use crate::docker::Swarm;
 use crate::drift;
 use crate::git::Commit;
-use crate::plan::{self, Decision, Remove};
+use crate::plan::{self, Decision, Remove, Tags};
 use crate::source::{SourceId, SourceUrl};
 use crate::stack::{DriftPolicy, StackName};
 use crate::state::{StackRow, StackStatus};
@@ -290,8 +291,24 @@ fn is_off(known: &Watched, swarm: &Swarm) -> bool {
         let missing = |name: &String| !swarm.services.iter().any(|service| service.name == *name);
         stack.held && !stack.hash.is_empty() && stack.services.keys().any(missing)
     };
+    // Of what failed a hand may have brought the new version to its end.
+    let may_be_right = |stack: &StackRow| {
+        let mut live = swarm.of_stack(&stack.name).peekable();
+        stack.held
+            && live.peek().is_some()
+            && live.all(|service| {
+                plan::is_well(service, Tags::Unasked) && service.labels.get(FINGERPRINT) != Some(&stack.hash)
+            })
+    };
+    // That is no drift, whatever is wanted of that.
+    let is_taken = |stack: &StackRow| {
+        let owners = swarm.of_stack(&stack.name).filter_map(plan::owner);
+        stack.status == StackStatus::Deployed && owners.into_iter().any(|owner| known.identity != *owner)
+    };
     known.stacks.iter().any(to_correct)
+        || known.stacks.iter().any(is_taken)
         || known.stacks.iter().any(is_gone)
+        || known.stacks.iter().any(may_be_right)
         || swarm
             .services
             .iter()

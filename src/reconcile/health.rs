@@ -16,15 +16,18 @@ use crate::source::SourceId;
 use crate::state::{LastWords, StackRow, StackStatus};
 use crate::watched::Watched;
 
+/// While deploys go on, the other stacks of their sources are looked at so often.
+const MEANWHILE: Duration = Duration::from_secs(20);
 /// So long failed tasks are asked for their last words; those that are left are asked at the next look.
 const ASKING: Duration = Duration::from_secs(3);
 
-/// Judges the stacks of `watched`, says what is degraded, and notes where that begins and ends. `swarm` is as it is
+/// Judges the stacks of `watched` but those that are left out, says what is degraded, and notes where that begins and ends. `swarm` is as it is
 /// now. One call of docker, none where nothing is deployed, one more where something is wrong, and three at the most for
 /// each service of which another task failed.
-pub fn judge(
+fn judge(
     session: &Session<'_>,
     watched: &[&Watched],
+    is_left_out: impl Fn(&Key) -> bool,
     swarm: &Swarm,
     dry_run: bool,
 ) -> Result<BTreeSet<Key>> {
@@ -33,10 +36,14 @@ pub fn judge(
     let mut degraded = BTreeSet::new();
     for known in watched.iter().copied() {
         for row in &known.stacks {
+            let key = Key::new(&known.identity, &row.name);
+            if is_left_out(&key) {
+                continue;
+            }
             let verdict = health::judge(row, &known.motions, swarm, &look);
             note(session, known, row, &verdict, until, dry_run)?;
             if verdict.is_degraded() {
-                degraded.insert(Key::new(&known.identity, &row.name));
+                degraded.insert(key);
             }
         }
     }
@@ -104,24 +111,57 @@ fn lasted(since: &str) -> String {
 }
 
 impl Reconciler {
-    /// Judges the stacks of the sources that came to rest in this turn, and remembers which are degraded.
-    pub fn judge_health(
+    /// A stack that dies is not to wait for another one of its source that is being deployed.
+    pub fn judge_meanwhile(&mut self, session: &Session<'_>) -> Result<()> {
+        let now = session.door.now().instant;
+        let last = *self.memory.health_judged.get_or_insert(now);
+        if self.options.dry_run || now.duration_since(last) < MEANWHILE {
+            return Ok(());
+        }
+        let moving = self.sources.iter().filter(|source| !source.is_overtaken && self.is_moving(source));
+        let moving: BTreeSet<_> = moving.map(|source| source.id.clone()).collect();
+        if moving.is_empty() {
+            return Ok(());
+        }
+        let swarm = session.door.observe()?;
+        self.judge_health(session, &moving, &swarm)
+    }
+
+    /// The last word on the sources that came to rest in this turn. `before` is how the Swarm was when it began.
+    pub fn judge_at_rest(
         &mut self,
         session: &Session<'_>,
         at_rest: &BTreeSet<SourceId>,
         before: &Swarm,
     ) -> Result<()> {
-        let watched = self.known.read(session.state)?;
-        let watched: Vec<_> = watched.iter().filter(|known| at_rest.contains(&known.identity)).collect();
-        self.memory.degraded.retain(|key| !at_rest.contains(&key.source));
-        let is_deployed = |row: &StackRow| row.status == StackStatus::Deployed;
-        if !watched.iter().copied().flat_map(|known| &known.stacks).any(is_deployed) {
-            return Ok(());
-        }
         // What was done since is not in it.
         let anew = self.memory.has_acted.then(|| session.door.observe()).transpose()?;
-        let swarm = anew.as_ref().unwrap_or(before);
-        self.memory.degraded.extend(judge(session, &watched, swarm, self.options.dry_run)?);
+        self.judge_health(session, at_rest, anew.as_ref().unwrap_or(before))
+    }
+
+    /// Judges the stacks of these sources, and remembers which are degraded.
+    fn judge_health(
+        &mut self,
+        session: &Session<'_>,
+        sources: &BTreeSet<SourceId>,
+        swarm: &Swarm,
+    ) -> Result<()> {
+        self.memory.health_judged = Some(session.door.now().instant);
+        let watched = self.known.read(session.state)?;
+        let watched: Vec<_> = watched.iter().filter(|known| sources.contains(&known.identity)).collect();
+        self.memory.degraded.retain(|key| !sources.contains(&key.source));
+        let is_deployed = |row: &StackRow| row.status == StackStatus::Deployed;
+        if watched.iter().copied().flat_map(|known| &known.stacks).any(is_deployed) {
+            let memory = &self.memory;
+            let elsewhere = session.state.given_elsewhere(&self.run())?;
+            let is_changing = |key: &Key| {
+                memory.giving.contains_key(key)
+                    || memory.removing.contains_key(key)
+                    || elsewhere.contains(key.stack.as_str())
+            };
+            let degraded = judge(session, &watched, is_changing, swarm, self.options.dry_run)?;
+            self.memory.degraded.extend(degraded);
+        }
         Ok(())
     }
 }

@@ -169,7 +169,7 @@ impl Reconciler {
 
     /// Images that lie here before DockerOps first deploys them are somebody else's. Those that are built here are
     /// our own.
-    fn note_foreign_images(&mut self, session: &Session<'_>, rendered: &RenderedStack) -> Result<()> {
+    pub fn note_foreign_images(&mut self, session: &Session<'_>, rendered: &RenderedStack) -> Result<()> {
         let tracked: BTreeSet<_> = session.state.images()?.into_iter().map(|row| row.name).collect();
         let built = self.built_names();
         let wanted = rendered.services.iter().filter_map(|service| Some(service.image.as_ref()?.to_string()));

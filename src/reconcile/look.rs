@@ -56,7 +56,11 @@ impl Reconciler {
         for (id, url) in left {
             session.report.note(url.as_str(), "it is not watched any more: this run leaves it");
             self.memory.decisions.retain(|key, decision| key.source != id || !decision.is_under_way());
-            self.memory.removing.retain(|key, _| key.source != id);
+            let removing: Vec<_> =
+                self.memory.removing.keys().filter(|key| key.source == id).cloned().collect();
+            for key in removing {
+                self.removes_no_more(session, &key)?;
+            }
         }
         Ok(())
     }
@@ -196,9 +200,10 @@ impl Reconciler {
                 let facts = Facts {
                     predecessor: predecessor.map(|(old, _)| &old.source),
                     rolls: tags.rolls,
+                    tags: tags.tags,
                     resolve: tags.resolve,
                     dependencies: self.dependencies(source, &name, &states),
-                    handover: gathered.moves.get(&key).map(|heir| self.handover(&name, heir, watched)),
+                    handover: gathered.moves.get(&key).map(|heir| self.handover(&key, heir, watched, swarm)),
                     objections: gathered.objections.get(&key).cloned().unwrap_or_default(),
                     comes_later: gathered.later.contains(&key),
                     ..self.facts(source, &key, gathered)

@@ -55,6 +55,7 @@ pub struct Memory {
     pub tried: BTreeMap<Key, Tried>,
     /// The stacks that are degraded, as it was when their source came to rest.
     pub degraded: BTreeSet<Key>,
+    pub health_judged: Option<Instant>,
     /// What came to an end.
     pub ended: BTreeMap<Key, Ended>,
     pub removing: BTreeMap<Key, Removing>,

@@ -12,7 +12,7 @@ use crate::manifest::Layout;
 use crate::plan::{self, Claims, Handover};
 use crate::source::SourceId;
 use crate::stack::StackName;
-use crate::state::StackStatus;
+use crate::state::{StackRow, StackStatus};
 use crate::watched::Watched;
 
 /// By its old owner and its name: the new owner of a stack.
@@ -51,7 +51,7 @@ impl Reconciler {
         moves
     }
 
-    /// A source that lists the name: as was read in this run, or of one that was not, as it was told in vain before.
+    /// A source that lists the name: as was read in this run, or of one that was not, as its row says.
     fn heir(&self, name: &StackName, owner: &Watched, watched: &[Watched]) -> Option<SourceId> {
         let others = || self.sources.iter().filter(|source| source.id != owner.identity);
         let lists = |source: &&WatchedSource| {
@@ -62,28 +62,34 @@ impl Reconciler {
                 None => false,
             }
         };
+        // In vain, or so long ago that it runs for somebody else by now.
         let waits = |known: &&Watched| {
             known.identity != owner.identity
                 && !others().any(|source| source.id == known.identity && source.read().is_some())
-                && known
-                    .stacks
-                    .iter()
-                    .any(|row| row.name == *name && row.status == StackStatus::Error && !row.held)
+                && known.stacks.iter().any(|row| row.name == *name && row.status != StackStatus::Stopped)
         };
         let now = others().find(lists).map(|source| source.id.clone());
         now.or_else(|| watched.iter().find(waits).map(|known| known.identity.clone()))
     }
 
-    /// How a stack is that goes to the source `heir`.
-    pub fn handover(&self, name: &StackName, heir: &SourceId, watched: &[Watched]) -> Handover {
-        let key = Key::new(heir, name);
+    /// How the stack `old` is that goes to the source `heir`.
+    pub fn handover(&self, old: &Key, heir: &SourceId, watched: &[Watched], swarm: &Swarm) -> Handover {
+        let (name, key) = (&old.stack, Key::new(heir, &old.stack));
+        // The heir may have had it before: its row tells of that time.
+        let is_still_ours = swarm.of_stack(name).any(|live| plan::is_of(live, &old.source));
+        let is_theirs = || swarm.of_stack(name).any(|live| plan::is_of(live, heir));
         let runs = |known: &&Watched| {
-            let is_deployed =
-                |row: &crate::state::StackRow| row.name == *name && row.status == StackStatus::Deployed;
-            known.identity == *heir && known.stacks.iter().any(is_deployed)
+            let moves = || known.motions.iter().any(|motion| motion.name == *name);
+            let has_it = |row: &StackRow| match row.status {
+                StackStatus::Deployed => true,
+                // It failed there, and that is the heir's concern by now.
+                StackStatus::Error => is_theirs() && !moves(),
+                StackStatus::Stopped => false,
+            };
+            known.identity == *heir && known.stacks.iter().any(|row| row.name == *name && has_it(row))
         };
         let is_asked = self.sources.iter().any(|source| source.id == *heir && source.read().is_some());
-        if watched.iter().any(|known| runs(&known)) {
+        if !is_still_ours && watched.iter().any(|known| runs(&known)) {
             Handover::Done
         } else if is_asked && self.memory.decisions.get(&key).is_none_or(plan::Decision::is_under_way) {
             Handover::UnderWay

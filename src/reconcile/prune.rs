@@ -110,7 +110,8 @@ impl Reconciler {
         Err(anyhow!("not removed: {}", with_hint(&why)))
     }
 
-    fn removes_no_more(&mut self, session: &Session<'_>, key: &Key) -> Result<()> {
+    /// Others need not wait for it any more.
+    pub fn removes_no_more(&mut self, session: &Session<'_>, key: &Key) -> Result<()> {
         self.memory.removing.remove(key);
         session.state.end_work(&self.run(), WorkKind::Removing, key.stack.as_str())
     }

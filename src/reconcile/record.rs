@@ -13,13 +13,14 @@ use super::words::with_last_words;
 use super::{Key, Reconciler, Session};
 use crate::clock::Moment;
 use crate::compose::FINGERPRINT;
-use crate::convergence::{Progress, Watch, judge};
+use crate::convergence::{Progress, Watch, judge, nowhere};
 use crate::docker::service::Service;
 use crate::docker::task::Task;
 use crate::docker::{Roll, Swarm};
 use crate::image::ImageRef;
 use crate::plan::{self, Decision, DesiredStack, Tried};
 use crate::source::SourceId;
+use crate::stack::DriftPolicy;
 use crate::state::{AppliedService, Given, GivenHow, Motion, Record, StackRow, StackStatus};
 
 /// Of a stack that did not stay as it was given.
@@ -78,6 +79,9 @@ impl Reconciler {
                 Err(Progress::Steadying(_)) if late => {
                     let services: Vec<_> = swarm.of_stack(&key.stack).cloned().collect();
                     self.converged(session, &key, &motion, &given, &services)?;
+                }
+                Err(Progress::Failed { .. }) if was_edited(&given, &key, &swarm) => {
+                    self.put_back(session, &key, EDITED)?;
                 }
                 Err(Progress::Failed { why, stopped }) => {
                     let why = with_last_words(session, &why, &key, &swarm, &tasks);
@@ -167,6 +171,9 @@ impl Reconciler {
         } else {
             session.report.deployed(subject, &format!("{}{took}", given.reason));
         }
+        for (service, why) in live.iter().filter_map(|service| Some((service, nowhere(service)?))) {
+            session.report.note(&service.name, &why);
+        }
         let rolls: Vec<_> = rolls(motion);
         let services = match given.how {
             GivenHow::Roll => {
@@ -231,6 +238,13 @@ impl Reconciler {
         session.state.record(&Record { error: Some(why), held, services, ..record(source, key, given) })?;
         session.state.note_text(&key.stack, &source.url, &given.text, false)
     }
+}
+
+/// Whether what failed is what a hand made of it, and not what was given.
+fn was_edited(given: &Given, key: &Key, swarm: &Swarm) -> bool {
+    let all_ours = swarm.of_stack(&key.stack).all(|live| plan::is_of(live, &key.source));
+    let live: Vec<_> = swarm.of_stack(&key.stack).filter(|live| !live.goes_back()).cloned().collect();
+    given.drift == DriftPolicy::Correct && all_ours && is_edited(given, &live)
 }
 
 /// What of a deploy in motion somebody removed, or deployed anew.

@@ -16,7 +16,7 @@ impl Reconciler {
         self.retry_blocked();
         if self.options.dry_run {
             let all = self.sources.iter().map(|source| source.id.clone()).collect();
-            return self.judge_health(session, &all, swarm);
+            return self.judge_at_rest(session, &all, swarm);
         }
         self.reload(session)?;
         let mut at_rest = BTreeSet::new();
@@ -33,7 +33,7 @@ impl Reconciler {
             }
         }
         if !at_rest.is_empty() {
-            self.judge_health(session, &at_rest, swarm)?;
+            self.judge_at_rest(session, &at_rest, swarm)?;
         }
         retire::retire(session, &std::mem::take(&mut self.memory.converged))?;
         if self.is_under_way() || !std::mem::take(&mut self.memory.has_settled) {

@@ -12,13 +12,13 @@ use super::builds::{ImageState, LOCAL_TAG};
 use super::images::here;
 use super::source::{Content, WatchedSource};
 use super::{Key, Reconciler, Session};
-use crate::compose::RenderedStack;
+use crate::compose::{self, RenderedStack};
 use crate::docker::command::ResolveImage;
 use crate::docker::service::Service;
 use crate::docker::{NodeImages, Roll, Swarm};
 use crate::git::Commit;
 use crate::image::ImageRef;
-use crate::plan::{Decision, Facts, How};
+use crate::plan::{Decision, Facts, How, Tags};
 use crate::registry::Registries;
 use crate::settings::PullPolicy;
 use crate::state::{StackRow, StackStatus};
@@ -122,6 +122,37 @@ impl Rolls {
         Ok(rolls)
     }
 
+    /// Whether a service that Swarm went back to runs what its tag names by now.
+    fn are_live_again(
+        &self,
+        session: &Session<'_>,
+        source: &WatchedSource,
+        row: &StackRow,
+        swarm: &Swarm,
+    ) -> Result<bool> {
+        for Running { service, tag, runs } in self.running(source, row, swarm) {
+            let is_live = runs.digest().is_some_and(|digest| self.digest(&tag) == Some(digest));
+            if row.held && is_live && session.state.failed_roll(&service)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What registries said of the tags of a stack, beside what its services run.
+    fn tags(&self, rendered: &RenderedStack, swarm: &Swarm) -> Tags {
+        let names_what_runs = |service: &compose::Service| {
+            let Some(image) = service.image.as_ref().filter(|image| self.is_asked_for(image)) else {
+                return true;
+            };
+            let runs =
+                live(rendered, &service.name, swarm).and_then(|live| ImageRef::parse(live.image()).ok());
+            let runs = runs.as_ref().and_then(ImageRef::digest);
+            runs.is_some_and(|digest| self.digest(image) == Some(digest))
+        };
+        if rendered.services.iter().all(names_what_runs) { Tags::Live } else { Tags::Other }
+    }
+
     /// Whether docker may ask for every tag of a stack anew. For one that its registry does not answer docker
     /// would drop the digest that runs, and so restart a service that did not change.
     fn all_are_known(&self, rendered: &RenderedStack, swarm: &Swarm) -> bool {
@@ -203,7 +234,9 @@ impl Reconciler {
         memory.rolls.ask(session, &tags)?;
         for (source, work) in &mut idle {
             for row in &source.stacks {
-                if !memory.rolls.moved(session, &mut memory.here, source, row, swarm)?.is_empty() {
+                if memory.rolls.are_live_again(session, source, row, swarm)?
+                    || !memory.rolls.moved(session, &mut memory.here, source, row, swarm)?.is_empty()
+                {
                     work.clone_from(&source.head);
                     break;
                 }
@@ -245,6 +278,9 @@ impl Reconciler {
                     wanted.extend(images.filter(|image| self.memory.rolls.is_asked_for(image)).cloned());
                 }
                 (Decision::InSync { .. } | Decision::Blocked(_), Some(row)) => {
+                    wanted.extend(
+                        images.filter(|image| row.held && self.memory.rolls.is_asked_for(image)).cloned(),
+                    );
                     let running = self.memory.rolls.running(source, row, swarm);
                     wanted.extend(running.into_iter().map(|running| running.tag));
                 }
@@ -272,6 +308,7 @@ impl Reconciler {
             return Ok(());
         }
         let memory = &mut self.memory;
+        facts.tags = memory.rolls.tags(rendered, swarm);
         if memory.rolls.all_are_known(rendered, swarm) {
             facts.resolve = ResolveImage::Always;
         }

@@ -34,6 +34,7 @@ use live::Live;
 pub use journal::Subject;
 pub use pulse::Pulse;
 pub use rendered::Show;
+pub use tables::with_held;
 pub use tally::Tally;
 
 const GOOD: Style = AnsiColor::Green.on_default();

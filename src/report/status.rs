@@ -132,8 +132,10 @@ pub struct LiveService {
     /// Its full name.
     pub name: String,
     pub image: String,
-    /// Tasks that run (a job: that completed).
+    /// Tasks that run, or that completed where they are to.
     pub running: u64,
+    /// Those among them that completed.
+    pub completed: u64,
     /// Tasks that should, as Git says.
     pub wanted: u64,
     /// How often a task was replaced because it had failed, as far as the task history tells.
@@ -316,6 +318,7 @@ fn first(known: &Watched, motion: &Motion, swarm: &Swarm) -> Stack {
         name: service.name.clone(),
         image: service.summary.get("image").cloned().unwrap_or_default(),
         running: service.running,
+        completed: 0,
         wanted: service.wanted,
         restarts: 0,
         last_restart: None,
@@ -372,6 +375,7 @@ fn live(service: &Service, verdict: &ServiceVerdict) -> LiveService {
         name: service.name.clone(),
         image: service.summary.get("image").cloned().unwrap_or_default(),
         running: verdict.running,
+        completed: verdict.completed,
         wanted: verdict.wanted,
         restarts: verdict.restarts,
         last_restart: verdict.last_restart.and_then(moment),

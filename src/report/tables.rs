@@ -79,9 +79,8 @@ fn wrongs(status: &Status) -> String {
     }
     for stack in &status.stacks {
         if let Some(error) = &stack.error {
-            let held =
-                if stack.held { " (held until the repository changes, or `reconcile --force`)" } else { "" };
-            let _ = write!(out, "\n{}: {}{held}", plain::name(&stack.name), plain::text(error));
+            let error = if stack.held { with_held(error) } else { error.clone() };
+            let _ = write!(out, "\n{}: {}", plain::name(&stack.name), plain::text(&error));
         }
         if let Some(why) = &stack.why {
             let since = stack.degraded_since.as_ref().map(|since| format!(" since {since}"));
@@ -121,6 +120,15 @@ fn wrongs(status: &Status) -> String {
     if out.is_empty() { out } else { out + "\n" }
 }
 
+/// That it is not tried again by itself, behind our own words and before those of docker and of tasks.
+pub fn with_held(why: &str) -> String {
+    const HELD: &str = " (held until the repository changes, or `reconcile --force`)";
+    match why.split_once('\n') {
+        Some((first, rest)) => format!("{first}{HELD}\n{rest}"),
+        None => format!("{why}{HELD}"),
+    }
+}
+
 /// The status word, and what it does not say by itself.
 fn in_words(stack: &Stack) -> String {
     let mut words = stack.status.as_str().to_owned();
@@ -147,7 +155,13 @@ fn tasks(stack: &Stack) -> String {
         return "-".to_owned();
     }
     let sum = |count: fn(&status::LiveService) -> u64| stack.services.iter().map(count).sum::<u64>();
-    format!("{}/{}", sum(|service| service.running.min(service.wanted)), sum(|service| service.wanted))
+    let (running, wanted) =
+        (sum(|service| service.running.min(service.wanted)), sum(|service| service.wanted));
+    let completed = match sum(|service| service.completed) {
+        0 => String::new(),
+        completed => format!(", {completed} completed"),
+    };
+    format!("{running}/{wanted}{completed}")
 }
 
 fn short(id: &str) -> &str {
@@ -178,6 +192,7 @@ mod tests {
         let service = |error: Option<&str>| LiveService {
             name: "web_app".into(),
             image: String::new(),
+            completed: 0,
             running: 0,
             wanted: 1,
             restarts: 0,

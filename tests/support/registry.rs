@@ -131,6 +131,16 @@ impl Lab {
         digest
     }
 
+    /// Lets the tag of `name` name a digest that was pushed before.
+    pub fn move_tag(&self, name: &str, digest: &str) {
+        let image = self.image(name);
+        let pushed = format!("{}@{digest}", image.rsplit_once(':').unwrap().0);
+        self.docker(&["pull", "--quiet", &pushed]);
+        self.docker(&["tag", &pushed, &image]);
+        self.docker(&["push", "--quiet", &image]);
+        self.docker(&["image", "rm", &image]);
+    }
+
     /// The image of a service as Swarm has it.
     #[track_caller]
     pub fn runs(&self, service: &str) -> String {

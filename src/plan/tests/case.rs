@@ -83,7 +83,12 @@ impl Case {
         case.row().status = StackStatus::Error;
         case.row().error = Some("rolled back".into());
         case.row().held = true;
-        case
+        case.updated("paused")
+    }
+
+    /// What Swarm says of the update of its service.
+    pub fn updated(self, state: &str) -> Self {
+        self.with(|case| case.live[0].update = serde_json::from_value(json!({"State": state})).ok())
     }
 
     pub fn with(mut self, bend: impl FnOnce(&mut Self)) -> Self {

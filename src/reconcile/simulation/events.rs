@@ -1,5 +1,7 @@
 //! What happens to the world by itself, and how a story ends.
 
+use std::collections::BTreeSet;
+
 use super::play::Play;
 use super::rules::{CONVERGES, ENDS, IDLE};
 use super::spec::{Behaviour, Commit, OnFailure};
@@ -86,7 +88,11 @@ impl Play<'_> {
         // What one source lists in vain while another hands it over takes a second look each time.
         let looks = 1 + usize::from(STACKS.into_iter().any(|name| self.is_shared(name)));
         let mut quiet = 0;
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
+            // What failed of the last trouble may be held only now.
+            if round == 1 {
+                self.mend_sources();
+            }
             let mut is_quiet = true;
             for who in [0, 2] {
                 self.run(who);
@@ -150,6 +156,10 @@ impl Play<'_> {
             }
             world.pass(0);
         }
+        self.mend_sources();
+    }
+
+    fn mend_sources(&mut self) {
         for source in 0..SOURCES {
             let bad = {
                 let world = self.world.borrow();
@@ -198,6 +208,11 @@ impl Play<'_> {
             }
             // So is what another one lists as disabled.
             if world.sources.iter().any(|at| at.head().entry(name).is_some_and(|entry| !entry.enabled)) {
+                return None;
+            }
+            // Swarm went back to what one of two had deployed, of some services alone: both are told, and nobody undoes it.
+            let owners: BTreeSet<_> = world.swarm.of_stack(name).map(|live| &live.labels.owner).collect();
+            if listed.len() > 1 && owners.len() > 1 {
                 return None;
             }
             let is_as = listed.iter().any(|(at, entry)| {

@@ -183,7 +183,12 @@ impl Page<'_> {
 
     fn headline(&self, wrongs: usize) -> (String, String) {
         let status = &self.snapshot.status;
-        let running: u64 = status.stacks.iter().flat_map(|it| &it.services).map(|it| it.running).sum();
+        let running: u64 = status
+            .stacks
+            .iter()
+            .flat_map(|it| &it.services)
+            .map(|it| it.running.saturating_sub(it.completed))
+            .sum();
         let below = format!(
             "{}, {}, {}.",
             parts::count(status.repositories.len(), "repository", "repositories"),

@@ -91,7 +91,10 @@ fn service_in_full(page: &Page<'_>, stack: &Stack, service: &LiveService, tasks:
         div.service {
             h4 {
                 span { (text(&service.name)) }
-                span.tasks { span.hidden { "tasks " } (service.running) span.slash { "/" } (service.wanted) }
+                span.tasks {
+                    span.hidden { "tasks " } (service.running) span.slash { "/" } (service.wanted)
+                    @if service.completed > 0 { " · " (service.completed) " completed" }
+                }
             }
             p.image {
                 (text(&image))

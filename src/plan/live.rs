@@ -1,0 +1,82 @@
+//! What live services tell of a stack beside what its source says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::facts::Tags;
+use super::owners::is_of;
+use super::task::Task;
+use super::wanted::{as_wanted, wanted};
+use crate::compose::{self, RenderedStack};
+use crate::docker::service::Service;
+use crate::docker::spec::{IMAGE_LABEL, differences};
+use crate::docker::state::UpdateState;
+use crate::image::ImageRef;
+use crate::source::SourceId;
+
+/// A service that was there once, and is not any more: nothing is kept by leaving that as it is.
+pub fn removed_by_hand(rendered: &RenderedStack, task: &Task<'_>) -> Option<String> {
+    let row = task.recorded.filter(|row| !row.hash.is_empty())?;
+    let names = rendered.services.iter().map(|service| rendered.name.scope(&service.name));
+    names
+        .into_iter()
+        .find(|name| row.services.contains_key(name) && !task.live.iter().any(|live| live.name == *name))
+}
+
+/// Whether it runs another image than the one docker noted when the stack was deployed. Where the note is gone,
+/// a deploy that was to put one back was cut off.
+pub fn image_edited(service: &Service) -> bool {
+    let parsed = |text: Option<&String>| ImageRef::parse(text?).ok();
+    match (parsed(service.labels.get(IMAGE_LABEL)), parsed(service.summary.get("image"))) {
+        (Some(noted), Some(live)) => noted != live,
+        (None, _) => service.labels.contains_key(compose::FINGERPRINT),
+        (Some(_), None) => false,
+    }
+}
+
+/// What a hand edited since it was deployed, as far as the compose file tells: labels do not.
+pub fn edited(rendered: &RenderedStack, live: &[&Service]) -> Option<String> {
+    wanted(rendered).iter().find_map(|(name, parts)| {
+        let live = live.iter().find(|live| live.name == *name)?;
+        let mut differences = differences(&as_wanted(parts, &live.summary), &live.summary);
+        differences.extend(other_mounts(rendered, live));
+        (!differences.is_empty()).then(|| format!("`{name}` by hand: {}", differences.join(", ")))
+    })
+}
+
+/// Whether other things are mounted, or elsewhere, than the compose file tells.
+fn other_mounts(rendered: &RenderedStack, live: &Service) -> Option<String> {
+    let service = rendered.services.iter().find(|it| rendered.name.scope(&it.name) == live.name)?;
+    let wanted = rendered.declared(&service.name).mounts?;
+    let text = |value: &Value| compose::without_slash(value.as_str().unwrap_or_default());
+    let mounts = live.template["ContainerSpec"]["Mounts"].as_array();
+    let mounts: BTreeMap<_, _> =
+        mounts.into_iter().flatten().map(|it| (text(&it["Target"]), text(&it["Source"]))).collect();
+    (mounts != wanted).then(|| "`volumes` edited".to_owned())
+}
+
+/// Whether the labels of all its services, and of no other, say that exactly this was deployed.
+pub fn is_labelled(rendered: &RenderedStack, live: &[&Service], source: &SourceId) -> bool {
+    let wanted: BTreeSet<_> =
+        rendered.services.iter().map(|service| rendered.name.scope(&service.name)).collect();
+    let found: BTreeSet<_> = live.iter().map(|service| service.name.clone()).collect();
+    wanted == found
+        && live.iter().all(|service| {
+            is_of(service, source)
+                && !image_edited(service)
+                && service.labels.get(compose::FINGERPRINT) == Some(&rendered.fingerprint)
+        })
+}
+
+/// Whether Swarm has brought a service to where it was to go, as far as the list of services tells. That it went back is
+/// well where its tags name what it went back to.
+pub fn is_well(service: &Service, tags: Tags) -> bool {
+    let state = service.update.as_ref().map(|update| &update.state);
+    let has_arrived = match state {
+        None | Some(UpdateState::Completed) => tags != Tags::Other,
+        Some(UpdateState::RollbackCompleted) => tags == Tags::Live,
+        Some(_) => false,
+    };
+    has_arrived && service.running >= service.wanted
+}
