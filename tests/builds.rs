@@ -209,6 +209,24 @@ fn a_failing_push_leaves_what_runs_and_is_tried_again_by_force() {
 }
 
 #[test]
+fn a_push_that_a_network_cuts_off_is_tried_again_and_never_held() {
+    let Some(lab) = lab() else { return };
+    let away =
+        "[[ -e $folder/go ]] || { echo 'dial tcp 10.0.0.1:5000: connect: connection refused' >&2; exit 1; }";
+    let shop = Shop::new(Scene::before(lab, FakeDocker::new().does("push ", away)));
+    let scene = &shop.scene;
+    let outcome = scene.watch();
+    outcome
+        .failure(3)
+        .stdout_has("is tried again in 2 s")
+        .stdout_has("connection refused")
+        .stdout_lacks("held");
+    assert_eq!(scene.status(&shop.stack)["held"], false);
+    scene.docker.release();
+    scene.reconcile().success().stdout_has("1 built, 1 deployed");
+}
+
+#[test]
 fn stacks_that_need_no_image_do_not_wait_for_a_build_and_those_behind_it_do() {
     let Some(lab) = lab() else { return };
     let shop = Shop::new(Scene::before(lab, FakeDocker::new().waits("build --tag")));
@@ -223,6 +241,9 @@ fn stacks_that_need_no_image_do_not_wait_for_a_build_and_those_behind_it_do() {
     let running = scene.ops.spawn(["watch", &scene.repo.url()]);
     scene.docker.wait_for_call("build --tag");
     wait_for("what needs no image", 30, || scene.deploys() == [&*unrelated]);
+    let status = scene.ops.run(["status", "--json"]).json();
+    let mut work = status["under_way"].as_array().unwrap().iter();
+    assert!(work.any(|work| work["state"] == "building" && work["since"].is_string()), "{status}");
     scene.docker.release();
     running.wait().success().stdout_has("1 built, 3 deployed");
     assert_eq!(scene.deploys()[1..], [shop.stack.clone(), behind]);

@@ -192,7 +192,14 @@ fn a_later_failure_leaves_the_fingerprint_that_converged() {
     let stack = scene.stack("late", &scene.on());
     scene.watch().success();
     let (hash, _) = scene.row(&stack).unwrap();
+    let live = || (scene.lab.specs(&stack), scene.lab.tasks(&stack));
+    let before = live();
     scene.change(&stack, &App::new(&scene.lab.image("missing:2"))).push().failure(3);
+    assert_eq!(
+        (scene.deploys(), live()),
+        (vec![], before),
+        "docker is not told of a tag that its registry denies"
+    );
     assert_eq!(scene.row(&stack).unwrap(), (hash.clone(), "error".into()));
     scene.change(&stack, &scene.on()).push().success();
     assert_eq!(scene.row(&stack).unwrap(), (hash, "deployed".into()));
@@ -265,6 +272,20 @@ fn an_update_that_swarm_pauses_is_a_failure_and_is_not_pushed_on() {
     scene.reconcile().failure(3).stdout_has("non-zero exit (43)").stdout_has("held until");
     assert_eq!(scene.deploys(), [""; 0]);
     scene.change(&stack, &scene.on()).push().success().stdout_has("1 deployed");
+}
+
+#[test]
+fn a_service_that_changes_its_mode_says_what_to_do() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = scene.stack("mode", &scene.on());
+    scene.watch().success();
+    scene
+        .change(&stack, &scene.on().deploy("mode: global"))
+        .push()
+        .failure(3)
+        .stdout_has("`docker service rm` it");
+    scene.lab.docker(&["service", "rm", &format!("{stack}_app")]);
+    scene.reconcile().success().stdout_has("1 deployed");
 }
 
 #[test]

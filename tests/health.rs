@@ -294,7 +294,7 @@ fn one_that_failed_once_is_degraded_until_it_was_steady_for_a_minute() {
 #[test]
 fn a_fix_is_healthy_as_soon_as_it_converged() {
     let Some(scene) = Scene::new() else { return };
-    let scene = scene.timeout(12);
+    let scene = scene.timeout(20);
     let stack = scene.stack("fixed", &scene.on().shell("exit 1").update("order: stop-first, monitor: 1s"));
     scene.watch().failure(3).stdout_has("1 failed").stdout_lacks("degraded ");
     let told = scene.status(&stack);

@@ -21,6 +21,8 @@ fn a_crash_loop_tells_its_last_lines_at_once_in_the_error_in_the_event_and_on_th
         1,
         12,
     );
+    run.wait_for("    | line 50\n", 1, 12);
+    assert!(run.is_running(), "it is told at once");
     let outcome = run.wait();
     outcome.failure(3);
     let error = outcome.stdout.split("failed    ").nth(1).unwrap();

@@ -236,6 +236,10 @@ fn a_new_image_that_swarm_goes_back_from_is_held_until_the_tag_moves_again() {
         || scene.ops.db().query_row("SELECT count(*) FROM failed_rolls", [], |row| row.get::<_, i64>(0));
     assert_eq!(held().unwrap(), 1);
     // Who moves the tag back to what Swarm went back to needs no force.
+    let counts = || {
+        lab.docker(&["service", "ls", "--filter", &format!("name={service}"), "--format", "{{.Replicas}}"])
+    };
+    wait_for("what Swarm went back to", 30, || counts() == "1/1");
     let tasks = || lab.docker(&["service", "ps", "--quiet", &service]);
     let (tag, before) = (format!("{image}@{first}"), tasks());
     lab.move_tag(&short, &first);

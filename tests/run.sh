@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 # shellcheck source=tests/support/common.sh
 source tests/support/common.sh
 
-readonly SECOND_CHANCES=5
+readonly SECOND_CHANCES=10
 
 clean_up() {
     trap - EXIT
@@ -50,7 +50,7 @@ main() {
         return
     fi
     # Begun beside the tests that wait; those of the release do it again, and find all of it built.
-    nice -n 19 deploy/release/build.sh target/release-early </dev/null >/dev/null 2>&1 &
+    nice -n 12 deploy/release/build.sh target/release-early </dev/null >/dev/null 2>&1 &
     said=$(mktemp -d)
     # These want processors; those on the Swarm want to be in time.
     timed nice -n 10 cargo test --locked --bins --examples </dev/null >"$said/units" 2>&1 &

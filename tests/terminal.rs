@@ -1,6 +1,7 @@
 //! On a terminal: colour, and one live line for every stack that is waited for.
 
 use crate::support::dockerops::DockerOps;
+use crate::support::fake_docker::FakeDocker;
 use crate::support::lab::lab;
 use crate::support::repo::{Repo, one_service};
 
@@ -22,6 +23,17 @@ fn on_a_terminal_each_awaited_stack_has_a_live_line_that_is_gone_in_the_end() {
     // Lines are cleared, and what stays is whole.
     let last = outcome.stdout.rsplit("\u{1b}[2K").next().unwrap();
     assert!(last.ends_with("1 deployed, 1 failed\r\n") && last.lines().count() == 2, "{last:?}");
+}
+
+#[test]
+fn what_docker_is_slow_to_take_says_which_registry_it_asks() {
+    let Some(lab) = lab() else { return };
+    let (ops, repo) = (DockerOps::new(lab).on_a_terminal(), Repo::new());
+    let stack = ops.unique("slow");
+    let docker = FakeDocker::new().does(&format!("- {stack}"), "sleep 5");
+    repo.stack(&stack, &one_service(&lab.image("app:1"), 0)).commit("first");
+    let told = format!("{stack}  docker has not answered: it asks `{}` for digests", lab.registry());
+    ops.with_fake(&docker).run(["watch", &repo.url()]).success().stdout_has(&told);
 }
 
 #[test]

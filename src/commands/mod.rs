@@ -77,7 +77,7 @@ pub fn run(command: Command) -> Result<Ending> {
             "not all is removed",
             "run it again to remove the rest; until then a `reconcile` or the daemon puts back what is gone",
         ),
-        true => because_of(error, "not all is done", "the next run goes on from there"),
+        true => because_of(error, "not all is done", "run it again: it goes on from there"),
         false => state::explain(error, &settings.database),
     })
 }

@@ -177,7 +177,7 @@ mod tests {
         ] {
             assert_eq!(interpolate(template, &variables()).unwrap(), expected, "{template}");
         }
-        for template in ["$", "${", "${}", "${1}", "$1", "${A", "${A!}", "$ x"] {
+        for template in ["$", "${", "${}", "${1}", "$1", "$?", "${A", "${A!}", "$ x"] {
             let error = interpolate(template, &variables()).unwrap_err();
             assert!(error.to_string().contains("invalid template"), "{template}");
         }

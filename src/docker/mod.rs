@@ -47,6 +47,8 @@ const QUESTION: Duration = Duration::from_secs(60);
 /// So long a stack that is deployed waits for networks of its name that are being removed.
 const LEAVING: Duration = Duration::from_secs(30);
 const UNWELL: &str = "is the docker daemon well? `docker info` and its log tell";
+const MODE: &str =
+    "Swarm changes no running service from one mode to another: `docker service rm` it, and run again";
 const ANOTHER: &str = "is the `docker` on the PATH Docker's own CLI? `docker version` tells";
 
 #[derive(Debug, Clone)]
@@ -186,6 +188,9 @@ impl Docker {
             // finds it there, and Swarm does not.
             let own_network = format!("network {}_", deployment.name);
             let goes = output.stderr.contains(&own_network) && output.stderr.contains("not found");
+            if output.stderr.contains("mode change is not allowed") {
+                return Err(refused(&call, &output)).or_hint(MODE);
+            }
             if !goes || begun.elapsed() > LEAVING {
                 return Err(refused(&call, &output));
             }

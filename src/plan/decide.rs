@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::decision::{Apply, Blocked, Decision, How, Remove, Until};
 use super::facts::{Dependency, Facts, Handover, Tried};
-use super::live::{edited, image_edited, is_labelled, is_well, removed_by_hand};
+use super::live::{edited, image_edited, is_labelled, is_right_again, removed_by_hand};
 use super::owners::{is_of, owner, somebody_elses};
 use super::task::{Desired, DesiredStack, Images, Task};
 use crate::compose::{self, RenderedStack};
@@ -137,11 +137,11 @@ fn rendered_stack(
                 Until::Build,
             );
         }
-        Images::Failed(image, why) => {
+        Images::Failed { image, why, is_held } => {
             return Decision::Blocked(Blocked {
                 why: format!("not deployed: its image `{image}` could not be built"),
                 detail: Some(why.clone()),
-                until: Until::SourceChanges,
+                until: if *is_held { Until::SourceChanges } else { Until::NextRun },
             });
         }
         Images::Refused(image, why) => {
@@ -247,7 +247,9 @@ fn difference(
             Some(error) if row.held && row.commit.as_deref() == Some(facts.commit) => {
                 if row.hash == rendered.fingerprint && !facts.rolls.is_empty() {
                     roll(Vec::new())
-                } else if is_right_again(task, facts, rendered) {
+                } else if is_labelled(rendered, &task.live, task.source)
+                    && is_right_again(row, &task.live, facts.tags)
+                {
                     deploy("the last attempt failed, and by now all runs as the source says".into())
                 } else {
                     Decision::blocked(error, Until::SourceChanges)
@@ -262,6 +264,9 @@ fn difference(
     if let Some(other) = facts.predecessor.filter(|other| task.live.iter().any(|live| is_of(live, other))) {
         return deploy(format!("it comes back from `{other}`"));
     }
+    if has_another_version(rendered, task) {
+        return deploy("another version of it was given to docker meanwhile".into());
+    }
     let drifts = match desired.entry.drift {
         DriftPolicy::Ignore => Vec::new(),
         DriftPolicy::Report | DriftPolicy::Correct => drift::compare(row, &task.live),
@@ -272,12 +277,15 @@ fn difference(
     if facts.rolls.is_empty() { Decision::InSync { drifts } } else { roll(drifts) }
 }
 
-/// Whether a stack that is held runs as its source says: an update that Swarm had paused was brought to its end by hand,
-/// or a tag names again what Swarm went back to.
-fn is_right_again(task: &Task<'_>, facts: &Facts<'_>, rendered: &RenderedStack) -> bool {
-    is_labelled(rendered, &task.live, task.source)
-        && edited(rendered, &task.live).is_none()
-        && task.live.iter().all(|service| is_well(service, facts.tags))
+/// Whether docker has another version of it than the one that the database tells of: a run was cut off, or overtaken,
+/// before it could note that. What Swarm went back to by itself or at an operator's word is none.
+fn has_another_version(rendered: &RenderedStack, task: &Task<'_>) -> bool {
+    task.live.iter().any(|service| {
+        let version = service.labels.get(compose::FINGERPRINT);
+        is_of(service, task.source)
+            && !service.goes_back()
+            && version.is_some_and(|version| *version != rendered.fingerprint)
+    })
 }
 
 /// Whether what is to be applied can be now.
@@ -327,10 +335,11 @@ fn first_reason(live: &[&Service]) -> String {
 
 /// Who else deploys the stack: two that put it back by turns would never end.
 fn another_controller(task: &Task<'_>, facts: &Facts<'_>) -> Option<String> {
-    // What still bears our fingerprint is our own deploy, whose label a hand edited.
+    // What still bears our fingerprint is our own deploy, whose label a hand edited; another DockerOps labels all of it.
     let hash = task.recorded.map(|row| &row.hash);
     let by_us = |service: &&&Service| hash.is_some() && service.labels.get(compose::FINGERPRINT) == hash;
-    let others = task.live.iter().filter(|service| !by_us(service));
+    let is_taken = task.live.len() > 1 && task.live.iter().all(|service| !is_of(service, task.source));
+    let others = task.live.iter().filter(|service| is_taken || !by_us(service));
     let mut owners = others.filter_map(|service| owner(service));
     let other = owners.find(|owner| {
         *task.source != **owner && facts.predecessor.is_none_or(|predecessor| *predecessor != **owner)

@@ -9,11 +9,12 @@ use super::owners::is_of;
 use super::task::Task;
 use super::wanted::{as_wanted, wanted};
 use crate::compose::{self, RenderedStack};
-use crate::docker::service::Service;
+use crate::docker::service::{Restart, Service};
 use crate::docker::spec::{IMAGE_LABEL, differences};
 use crate::docker::state::UpdateState;
 use crate::image::ImageRef;
 use crate::source::SourceId;
+use crate::state::StackRow;
 
 /// A service that was there once, and is not any more: nothing is kept by leaving that as it is.
 pub fn removed_by_hand(rendered: &RenderedStack, task: &Task<'_>) -> Option<String> {
@@ -69,14 +70,27 @@ pub fn is_labelled(rendered: &RenderedStack, live: &[&Service], source: &SourceI
         })
 }
 
-/// Whether Swarm has brought a service to where it was to go, as far as the list of services tells. That it went back is
-/// well where its tags name what it went back to.
-pub fn is_well(service: &Service, tags: Tags) -> bool {
-    let state = service.update.as_ref().map(|update| &update.state);
-    let has_arrived = match state {
-        None | Some(UpdateState::Completed) => tags != Tags::Other,
-        Some(UpdateState::RollbackCompleted) => tags == Tags::Live,
-        Some(_) => false,
-    };
-    has_arrived && service.running >= service.wanted
+/// Whether a stack that is held runs as it should: an update that Swarm had paused was brought to its end by hand, or
+/// a tag names again what Swarm went back to. Nothing of it may have been edited.
+pub fn is_right_again(row: &StackRow, live: &[&Service], tags: Tags) -> bool {
+    let is_as_given = |service: &Service| row.given.get(&service.name) == Some(&service.summary);
+    let is_as_before =
+        |service: &Service| row.services.get(&service.name).is_some_and(|it| it.spec == service.summary);
+    !live.is_empty()
+        && live.iter().all(|service| {
+            let state = service.update.as_ref().map(|update| &update.state);
+            let is_right = match state {
+                Some(UpdateState::RollbackCompleted) => tags == Tags::Live && is_as_before(service),
+                // Of a one-shot that is how it ends.
+                Some(UpdateState::Paused) => service.restart == Restart::Never && is_as_given(service),
+                None | Some(UpdateState::Completed) => tags != Tags::Other && is_as_given(service),
+                Some(_) => false,
+            };
+            is_right && runs(service)
+        })
+}
+
+fn runs(service: &Service) -> bool {
+    let (running, wanted) = service.completed.unwrap_or((service.running, service.wanted));
+    running >= wanted || service.restart == Restart::Never
 }

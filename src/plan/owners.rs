@@ -37,11 +37,6 @@ pub fn claim<'a>(claims: &'a Claims, name: &StackName) -> Option<&'a SourceId> {
     claims.get(&fold(name))
 }
 
-/// Gives a name free.
-pub fn release(claims: &mut Claims, name: &StackName) {
-    claims.remove(&fold(name));
-}
-
 /// Swarm compares names without case.
 pub fn fold(name: &StackName) -> String {
     name.as_str().to_ascii_lowercase()
@@ -82,7 +77,7 @@ pub fn somebody_elses(rendered: &RenderedStack, row: Option<&StackRow>, live: &[
 
 /// The older release deployed without labels: its row is the evidence.
 fn deployed_by_older_release(row: Option<&StackRow>) -> bool {
-    row.is_some_and(|row| row.commit.is_none() && !row.hash.is_empty())
+    row.is_some_and(|row| !row.hash.is_empty() && row.services.is_empty())
 }
 
 /// What of a live stack DockerOps may remove.

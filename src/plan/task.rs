@@ -35,7 +35,7 @@ pub enum Images {
     /// These are to be built first.
     ToBuild(Vec<String>),
     /// This one could not be built, and why; it is not tried again until the source changes.
-    Failed(String, String),
+    Failed { image: String, why: String, is_held: bool },
     /// This one is not to be built by this source, and why.
     Refused(String, String),
 }

@@ -1,6 +1,7 @@
 //! The table of decisions, and each pair of lines whose order matters.
 
 mod case;
+mod held;
 
 use anyhow::anyhow;
 use serde_json::{Value, json};
@@ -42,6 +43,30 @@ fn what_is_listed() {
                 case.live = vec![service(&labels, "app:1", 1)];
             }),
             "deploy: drifted: `web_app` by hand: `service labels` edited",
+        ),
+        // Another DockerOps has the same files, and so the same fingerprint.
+        (
+            deployed().with(|case| {
+                let labels = json!({REPOSITORY: "https://h/other", FINGERPRINT: "h1"});
+                let [one, other] = [(); 2].map(|()| service(&labels, "app:1", 1));
+                case.live = vec![one, Service { name: "web_other".into(), ..other }];
+            }),
+            "NextRun: another DockerOps",
+        ),
+        // A run that was cut off gave another version to docker.
+        (
+            deployed().with(|case| {
+                case.live = vec![ours("h2")];
+                case.entry().drift = DriftPolicy::Report;
+            }),
+            "deploy: another version",
+        ),
+        (
+            deployed().updated("rollback_completed").with(|case| {
+                case.live[0].labels.insert(FINGERPRINT.into(), "h2".into());
+                case.entry().drift = DriftPolicy::Ignore;
+            }),
+            "in sync",
         ),
         (new().with(|case| case.live = vec![ours("h1")]), "adopt"),
         (new().with(|case| case.live = vec![ours("h0")]), "deploy: changed"),
@@ -89,52 +114,6 @@ fn what_is_listed() {
             }),
             "SourceChanges: rolled back",
         ),
-    ]);
-}
-
-/// An operator ended the update himself, or the tag names again what Swarm went back to.
-#[test]
-fn what_is_held_and_right_again_is_deployed() {
-    let new_version = |state: &str| Case::held().with(|case| case.row().hash = "h0".into()).updated(state);
-    let went_back = |tags| Case::held().updated("rollback_completed").with(|case| case.facts.tags = tags);
-    let again = "deploy: the last attempt failed, and by now all runs as the source says";
-    let held = "SourceChanges: rolled back";
-    table(&[
-        (new_version("completed"), again),
-        (new_version("paused"), held),
-        (new_version("updating"), held),
-        (new_version("completed").with(|case| case.live[0].running = 0), held),
-        (new_version("completed").with(|case| case.live = vec![ours("h0")]), held),
-        (new_version("completed").with(|case| case.facts.tags = Tags::Other), held),
-        (
-            new_version("completed").with(|case| {
-                case.live = vec![service(&json!({REPOSITORY: SOURCE, FINGERPRINT: "h1"}), "app:2", 1)];
-            }),
-            held,
-        ),
-        (went_back(Tags::Live), again),
-        (went_back(Tags::Other), held),
-        (went_back(Tags::Unasked), held),
-    ]);
-}
-
-/// A database of long ago says that the stack is ours; nothing that runs says so.
-#[test]
-fn what_a_hand_deployed_is_not_taken_for_ours_on_the_word_of_a_row_alone() {
-    let by_hand = |name: &str| {
-        Case::deployed().with(|case| {
-            let other = service(&json!({}), "app:1", 1);
-            case.live = vec![service(&json!({}), "app:1", 1), Service { name: name.into(), ..other }];
-        })
-    };
-    let older = |case: &mut Case| {
-        case.row().commit = None;
-        case.row().services.clear();
-    };
-    table(&[
-        (by_hand("web_other"), "NextRun: not deployed: a stack `web` that DockerOps did not deploy"),
-        (by_hand("web_app"), "deploy: drifted"),
-        (by_hand("web_other").with(older), "in sync"),
     ]);
 }
 
@@ -295,7 +274,23 @@ fn other_lines_whose_order_matters() {
         }
     };
     let moving = |case: &mut Case| case.facts.dependencies.push((name("db"), Dependency::Moving));
+    let unbuilt = |is_held| Images::Failed { image: "b:1".into(), why: "exit 1".into(), is_held };
+    let gone = |case: &mut Case| (case.desired, case.read) = (None, Some(Layout::List));
+    let declaring = |case: &mut Case| {
+        let rendered = case::rendered("h1").declaring(&[("app", 2, "x")]);
+        (case.row, case.wish().rendered) = (None, Some(Ok(rendered)));
+    };
     table(&vec![
+        // What failed in this run has the last word, whatever else is to be done.
+        (Case::deployed().with(gone).with(failed(false)), "NextRun: it failed"),
+        (Case::deployed().with(|case| case.wish().rendered = None).with(failed(false)), "NextRun: it failed"),
+        (Case::deployed().with(|case| case.read = None).with(failed(true)), "SourceChanges: it failed"),
+        (
+            Case::held().with(|case| case.live.clear()),
+            "deploy: the last attempt failed, and `web_app` was removed by hand",
+        ),
+        (Case::deployed().with(declaring), "deploy: drifted while nobody looked: `web_app` by hand: "),
+        (Case::deployed().with(declaring).with(|case| case.entry().drift = DriftPolicy::Report), "adopt"),
         (Case::deployed().with(wrong), "NextRun: no such key"),
         (
             Case::deployed().with(wrong).with(|case| case.facts.owner = Some(source("x"))),
@@ -335,8 +330,12 @@ fn other_lines_whose_order_matters() {
             "roll",
         ),
         (
-            Case::new().with(|case| case.wish().images = Images::Failed("b:1".into(), "exit 1".into())),
+            Case::new().with(|case| case.wish().images = unbuilt(true)),
             "SourceChanges: not deployed: its image `b:1` could not be built",
+        ),
+        (
+            Case::new().with(|case| case.wish().images = unbuilt(false)),
+            "NextRun: not deployed: its image `b:1` could not be built",
         ),
         (
             Case::new().with(|case| case.wish().images = Images::Refused("b:1".into(), "why".into())),

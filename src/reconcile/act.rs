@@ -9,7 +9,7 @@ use super::contain::Contain;
 use super::giving::{AT_ONCE, Giving, patience};
 use super::images::Pulled;
 use super::memory::Given;
-use super::source::{Content, WatchedSource};
+use super::source::{Reading, WatchedSource};
 use super::{Key, Reconciler, Session, first};
 use crate::compose::{Ownership, RenderedStack};
 use crate::docker::command::ResolveImage;
@@ -19,7 +19,7 @@ use crate::git::Workplace;
 use crate::plan::{self, Apply, Blocked, Decision, DesiredStack, Tried, Until};
 use crate::report::{Subject, with_held};
 use crate::stack::StoredKind;
-use crate::state::{self, AppliedService, GivenHow, Motion, Record, StackStatus, Versions};
+use crate::state::{self, AppliedService, GivenHow, Motion, Record, StackRow, StackStatus, Versions};
 
 /// By what a stack is in motion.
 enum By<'a> {
@@ -64,7 +64,7 @@ impl Reconciler {
         if let Pulled::UnderWay = self.bring(session, key, &rendered, resolve, swarm)? {
             return Ok(());
         }
-        self.nodes_can_pull(session, key, &rendered, swarm)?;
+        self.nodes_can_pull(session, key, &rendered, resolve, swarm)?;
         // One of those that go on ends first.
         if self.memory.giving.len() >= AT_ONCE {
             return Ok(());
@@ -263,7 +263,7 @@ impl Reconciler {
         if !blocked.until.is_failure() {
             let source = self.source(key)?;
             let commit = source.stack(&key.stack).and_then(|row| row.commit.as_deref());
-            if matches!(source.content, Content::BackingOff) {
+            if matches!(source.reading, Reading::BackingOff) {
                 session.report.still_failed(Subject { commit, ..source.subject(&key.stack) });
             }
             return Ok(());
@@ -318,7 +318,7 @@ impl Reconciler {
             return session.state.record(&Record { held, ..record });
         };
         // Of a first attempt at least the images are known; later ones keep what had converged.
-        let first = source.stack(&key.stack).is_none_or(|row| row.services.is_empty());
+        let first = source.stack(&key.stack).is_none_or(StackRow::is_unapplied);
         let services = first.then(|| unapplied(rendered));
         session.state.record(&Record { held, services, ..record })?;
         session.state.note_text(&key.stack, &source.url, &rendered.shown(), false)

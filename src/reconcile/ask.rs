@@ -8,7 +8,7 @@ use anyhow::{Error, Result};
 
 use super::door::Heads;
 use super::session::{Selection, Session, Target, Wish};
-use super::source::{Content, WatchedSource};
+use super::source::{Reading, WatchedSource};
 use super::{Key, Reconciler, builds};
 use crate::compose::FINGERPRINT;
 use crate::docker::Swarm;
@@ -121,9 +121,9 @@ impl Reconciler {
         let read = session.door.read(session, asked, &mut self.workplace, self.options.dry_run)?;
         for (mut source, is_new) in read {
             if source.row.is_none() {
-                match source.content {
-                    Content::Failed(error) if !self.options.go_on => return Err(error),
-                    Content::Failed(_) => {}
+                match source.reading {
+                    Reading::Failed(error) if !self.options.go_on => return Err(error),
+                    Reading::Failed(_) => {}
                     _ if self.options.dry_run => {}
                     _ => source.row = Some(session.state.remember(&source.url)?),
                 }
@@ -183,14 +183,14 @@ impl Reconciler {
             let goes_on = !is_forced && target.backing_off.is_some() && target.backing_off == before.head;
             return (WatchedSource { wish, goes_on, unreachable: head.err(), ..before }, None);
         }
-        let (content, work) = match head {
-            Err(error) => (Content::Failed(error), None),
+        let (reading, work) = match head {
+            Err(error) => (Reading::Failed(error), None),
             Ok(head) => match known {
                 Some(known) if !is_forced && target.backing_off.as_ref() == Some(&head) => {
-                    (Content::BackingOff, is_off(known, swarm).then_some(head))
+                    (Reading::BackingOff, is_off(known, swarm).then_some(head))
                 }
-                Some(known) if !is_forced && !has_work(known, &head, swarm) => (Content::Unchanged, None),
-                _ => (Content::Unchanged, Some(head)),
+                Some(known) if !is_forced && !has_work(known, &head, swarm) => (Reading::Unchanged, None),
+                _ => (Reading::Unchanged, Some(head)),
             },
         };
         let mut source = WatchedSource {
@@ -202,7 +202,7 @@ impl Reconciler {
             builds: Vec::new(),
             motions: Vec::new(),
             head: commit,
-            content,
+            reading,
             wish,
             forced: BTreeMap::new(),
             asked: 0,
@@ -291,24 +291,22 @@ fn is_off(known: &Watched, swarm: &Swarm) -> bool {
         let missing = |name: &String| !swarm.services.iter().any(|service| service.name == *name);
         stack.held && !stack.hash.is_empty() && stack.services.keys().any(missing)
     };
-    // Of what failed a hand may have brought the new version to its end.
-    let may_be_right = |stack: &StackRow| {
-        let mut live = swarm.of_stack(&stack.name).peekable();
-        stack.held
-            && live.peek().is_some()
-            && live.all(|service| {
-                plan::is_well(service, Tags::Unasked) && service.labels.get(FINGERPRINT) != Some(&stack.hash)
-            })
+    let is_right = |stack: &StackRow| {
+        let live: Vec<_> = swarm.of_stack(&stack.name).collect();
+        stack.held && plan::is_right_again(stack, &live, Tags::Unasked)
     };
     // That is no drift, whatever is wanted of that.
     let is_taken = |stack: &StackRow| {
-        let owners = swarm.of_stack(&stack.name).filter_map(plan::owner);
-        stack.status == StackStatus::Deployed && owners.into_iter().any(|owner| known.identity != *owner)
+        // As a decision takes it: one that bears our fingerprint is our own, whose label a hand edited.
+        let live = || swarm.of_stack(&stack.name);
+        let others = live().filter(|live| live.labels.get(FINGERPRINT) != Some(&stack.hash));
+        stack.status == StackStatus::Deployed
+            && others.filter_map(plan::owner).any(|owner| known.identity != *owner)
     };
     known.stacks.iter().any(to_correct)
         || known.stacks.iter().any(is_taken)
         || known.stacks.iter().any(is_gone)
-        || known.stacks.iter().any(may_be_right)
+        || known.stacks.iter().any(is_right)
         || swarm
             .services
             .iter()
@@ -317,5 +315,5 @@ fn is_off(known: &Watched, swarm: &Swarm) -> bool {
 
 /// Why a source could not be had.
 pub fn failure(source: &WatchedSource) -> Option<&Error> {
-    if let Content::Failed(error) = &source.content { Some(error) } else { None }
+    if let Reading::Failed(error) = &source.reading { Some(error) } else { None }
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use super::builds::{Image, ImageState, state};
 use super::contain::Contain;
 use super::pulls::is_away;
-use super::source::{Content, WatchedSource};
+use super::source::{Reading, WatchedSource};
 use super::{Reconciler, Session};
 use crate::docker::build::Builder;
 use crate::image::ImageRef;
@@ -21,7 +21,7 @@ use crate::signal;
 use crate::source::SourceId;
 use crate::state::{BuildRow, SourceRow, WorkKind};
 
-use work::{Built, News, Work};
+use work::{BuildJob, Built, News};
 
 pub use work::{LOCAL_TAG, lasting_tag};
 
@@ -109,7 +109,7 @@ impl Reconciler {
         for source in &mut self.sources {
             let (concerned, forced) = (source.concerned(), source.wish.forced.is_some());
             let Some(row) = source.row.clone() else { continue };
-            let Content::Read(read) = &mut source.content else { continue };
+            let Reading::Read(read) = &mut source.reading else { continue };
             let commit = read.checkout.commit().clone();
             let due = read.images.iter_mut().find(|image| {
                 let later = self.builds.again.get(&image.source.name);
@@ -145,7 +145,7 @@ impl Reconciler {
             }
             let ImageState::ToBuild(reason) = image.state else { continue };
             session.report.progress(&format!("building `{name}`: {reason}"));
-            let work = Work {
+            let work = BuildJob {
                 docker: session.docker.clone(),
                 limit: session.build_timeout,
                 source: image.source.clone(),
@@ -189,14 +189,15 @@ impl Reconciler {
         let Some(source) = self.sources.iter_mut().find(|source| source.id == running.source) else {
             return Ok(());
         };
-        let (Some(row), Content::Read(read)) = (&source.row, &mut source.content) else { return Ok(()) };
+        let (Some(row), Reading::Read(read)) = (&source.row, &mut source.reading) else { return Ok(()) };
         let commit = read.checkout.commit().as_str().to_owned();
         let Some(image) = read.images.iter_mut().find(|image| image.source.name == running.image) else {
             return Ok(());
         };
         let name = running.image.to_string();
         // What a network cut off is not held: by another commit the next run knows that it is to try again.
-        let commit = if built.as_ref().is_err_and(|why| is_cut_off(why)) { String::new() } else { commit };
+        let was_cut_off = built.as_ref().is_err_and(|why| is_cut_off(why));
+        let commit = if was_cut_off { String::new() } else { commit };
         session.state.record_build(&BuildRow {
             repository_id: row.id,
             name: name.clone(),
@@ -219,7 +220,7 @@ impl Reconciler {
             Err(why) => {
                 session.report.failed(&name, &why);
                 self.memory.of_sources.entry(running.source.clone()).or_default().failed += 1;
-                ImageState::Failed(why)
+                ImageState::Failed { why, is_held: !was_cut_off }
             }
         };
         read.pin();

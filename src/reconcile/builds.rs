@@ -10,7 +10,7 @@ use md5::{Digest, Md5};
 
 use super::Session;
 use super::makers::makers;
-use super::source::{Content, Read, WatchedSource};
+use super::source::{Read, Reading, WatchedSource};
 use crate::docker::Swarm;
 use crate::git::Checkout;
 use crate::hash::{hex, part};
@@ -41,8 +41,8 @@ pub enum ImageState {
     Ready(ImageRef),
     /// It is to be built, and why.
     ToBuild(&'static str),
-    /// It could not be built from this content at this commit.
-    Failed(String),
+    /// It could not be built from this content at this commit, and is not tried again; or a network cut it off.
+    Failed { why: String, is_held: bool },
     /// It is another source's.
     Refused(String),
 }
@@ -74,7 +74,9 @@ fn pin(desired: &mut DesiredStack, images: &[Image]) {
                 references.insert(image.source.name.clone(), reference.clone());
             }
             ImageState::ToBuild(_) => to_build.push(name),
-            ImageState::Failed(why) => desired.images = Images::Failed(name, why.clone()),
+            ImageState::Failed { why, is_held } => {
+                desired.images = Images::Failed { image: name, why: why.clone(), is_held: *is_held };
+            }
             ImageState::Refused(why) => desired.images = Images::Refused(name, why.clone()),
         }
     }
@@ -129,7 +131,7 @@ pub fn survey(
     for source in sources {
         let url = source.url.clone();
         let forced = source.wish.forced.is_some();
-        let Content::Read(read) = &mut source.content else { continue };
+        let Reading::Read(read) = &mut source.reading else { continue };
         let rows = watched.iter().find(|known| known.identity == source.id);
         let commit = read.checkout.commit().as_str();
         for image in &mut read.images {
@@ -163,7 +165,9 @@ pub fn state(image: &Image, row: Option<&BuildRow>, commit: &str, forced: bool) 
     let reference = row.reference.as_ref().and_then(|reference| ImageRef::parse(reference).ok());
     match (&row.error, reference) {
         _ if forced => ImageState::ToBuild("forced"),
-        (Some(error), _) if same && row.commit == commit => ImageState::Failed(error.clone()),
+        (Some(error), _) if same && row.commit == commit => {
+            ImageState::Failed { why: error.clone(), is_held: true }
+        }
         (Some(_), _) => ImageState::ToBuild("the last build failed"),
         (None, Some(reference)) if same => ImageState::Ready(reference),
         (None, _) => ImageState::ToBuild("changed"),

@@ -2,12 +2,13 @@
 
 use anyhow::{Error, Result};
 
+use crate::fault::with_hint;
 use crate::signal::Interrupted;
 
 /// Tells errors that end a run from those that end one task of it.
 pub trait Contain<T> {
     /// `Err` where the run is to end: a signal came, or the database is away. Else what came of the task, with the
-    /// error in words.
+    /// error in words, and its hint.
     fn contained(self) -> Result<Result<T, String>>;
 }
 
@@ -16,7 +17,7 @@ impl<T> Contain<T> for Result<T> {
         match self {
             Ok(value) => Ok(Ok(value)),
             Err(error) if ends_the_run(&error) => Err(error),
-            Err(error) => Ok(Err(format!("{error:#}"))),
+            Err(error) => Ok(Err(with_hint(&error))),
         }
     }
 }
@@ -35,6 +36,8 @@ mod tests {
     fn a_signal_and_the_database_end_a_run_and_nothing_else_does() {
         let inner: Result<()> = Err(anyhow!("no such file")).context("the binding `conf`");
         assert_eq!(inner.contained().unwrap(), Err("the binding `conf`: no such file".to_owned()));
+        let hinted: Result<()> = Err(crate::fault::fault("no room", "make some"));
+        assert_eq!(hinted.contained().unwrap(), Err("no room\n  hint: make some".to_owned()));
         assert_eq!(Ok(1).contained().unwrap(), Ok(1));
         assert!(Err::<(), _>(Error::from(Interrupted(15))).contained().is_err());
         let full = rusqlite::Error::ExecuteReturnedResults;

@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::Session;
 use super::contain::ends_the_run;
 use super::read::read;
-use super::source::{Content, WatchedSource};
+use super::source::{Reading, WatchedSource};
 use crate::git::{self, Checkout, Commit, Workplace};
 use crate::signal;
 
@@ -62,10 +62,10 @@ pub fn fetch(
             let is_new = checkout.is_some();
             if let Some(checkout) = checkout {
                 let read = checkout.and_then(|checkout| read(session, &keys, &source, checkout, dry_run));
-                source.content = match read {
-                    Ok(read) => Content::Read(Box::new(read)),
+                source.reading = match read {
+                    Ok(read) => Reading::Read(Box::new(read)),
                     Err(error) if ends_the_run(&error) => return Err(error),
-                    Err(error) => Content::Failed(error),
+                    Err(error) => Reading::Failed(error),
                 };
                 say_notes(session, &source);
             }

@@ -1,6 +1,7 @@
 //! Stacks that are given to docker. A call that takes long goes on beside the loop: docker asks registries meanwhile,
 //! and one that does not answer holds up no other stack.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -85,6 +86,16 @@ impl Reconciler {
     /// A call goes on beside the loop.
     pub fn goes_on(&mut self, session: &Session<'_>, key: &Key, given: Given) -> Result<()> {
         session.state.begin_work(&self.run(), WorkKind::Deploying, key.stack.as_str())?;
+        let tags = given.rendered.services.iter().filter_map(|service| service.image.as_ref());
+        let asked: BTreeSet<_> = tags
+            .filter(|image| image.digest().is_none())
+            .map(|image| format!("`{}`", image.registry()))
+            .collect();
+        if !asked.is_empty() {
+            let asked: Vec<_> = asked.into_iter().collect();
+            let text = format!("docker has not answered: it asks {} for digests", asked.join(", "));
+            session.report.waiting(key.stack.as_str(), &text);
+        }
         self.memory.giving.insert(key.clone(), given);
         Ok(())
     }
@@ -100,7 +111,8 @@ impl Reconciler {
         for (key, result) in ended {
             let Some(given) = self.memory.giving.remove(&key) else { continue };
             session.state.end_work(&self.run(), WorkKind::Deploying, key.stack.as_str())?;
-            self.stirred = true;
+            // What was seen before is not what docker has by now.
+            (self.stirred, self.swarm) = (true, None);
             self.accepted(session, &key, result, &given)?;
         }
         Ok(())

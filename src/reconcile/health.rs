@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 
+use super::contain::ends_the_run;
 use super::{Key, Reconciler, Session};
 use crate::docker::Swarm;
 use crate::health::{self, Health, Verdict};
+use crate::plan::{Decision, Until};
 use crate::report::Subject;
 use crate::report::status::stacks_of;
 use crate::source::SourceId;
@@ -115,7 +117,8 @@ impl Reconciler {
     pub fn judge_meanwhile(&mut self, session: &Session<'_>) -> Result<()> {
         let now = session.door.now().instant;
         let last = *self.memory.health_judged.get_or_insert(now);
-        if self.options.dry_run || now.duration_since(last) < MEANWHILE {
+        let is_blind = self.memory.blind_looks > 0;
+        if self.options.dry_run || is_blind || now.duration_since(last) < MEANWHILE {
             return Ok(());
         }
         let moving = self.sources.iter().filter(|source| !source.is_overtaken && self.is_moving(source));
@@ -123,8 +126,10 @@ impl Reconciler {
         if moving.is_empty() {
             return Ok(());
         }
-        let swarm = session.door.observe()?;
-        self.judge_health(session, &moving, &swarm)
+        let judged = session.door.observe().and_then(|swarm| self.judge_health(session, &moving, &swarm));
+        self.memory.health_judged = Some(session.door.now().instant);
+        // Who looks at what is in motion says it where docker cannot be asked.
+        judged.or_else(|error| if ends_the_run(&error) { Err(error) } else { Ok(()) })
     }
 
     /// The last word on the sources that came to rest in this turn. `before` is how the Swarm was when it began.
@@ -154,10 +159,16 @@ impl Reconciler {
         if watched.iter().copied().flat_map(|known| &known.stacks).any(is_deployed) {
             let memory = &self.memory;
             let elsewhere = session.state.given_elsewhere(&self.run())?;
+            // Also what another source is about to have.
+            let changing: BTreeSet<_> =
+                memory.giving.keys().chain(memory.removing.keys()).map(|key| &key.stack).collect();
+            let motions = || self.sources.iter().flat_map(|source| &source.motions);
+            let goes = |decision: &Decision| matches!(decision, Decision::Blocked(it) if it.until == Until::Handover);
             let is_changing = |key: &Key| {
-                memory.giving.contains_key(key)
-                    || memory.removing.contains_key(key)
+                changing.contains(&key.stack)
                     || elsewhere.contains(key.stack.as_str())
+                    || motions().any(|motion| motion.name == key.stack)
+                    || memory.decisions.get(key).is_some_and(goes)
             };
             let degraded = judge(session, &watched, is_changing, swarm, self.options.dry_run)?;
             self.memory.degraded.extend(degraded);

@@ -69,6 +69,7 @@ impl Reconciler {
         session: &Session<'_>,
         key: &Key,
         rendered: &RenderedStack,
+        resolve: ResolveImage,
         swarm: &Swarm,
     ) -> Result<()> {
         let is_same = |live: &&Service| live.labels.get(FINGERPRINT) == Some(&rendered.fingerprint);
@@ -79,7 +80,16 @@ impl Reconciler {
         }
         let mut seen = SeenTasks::default();
         let (swarm, tasks) = session.door.observe_tasks(&BTreeSet::from([&key.stack]), &paused, &mut seen)?;
-        for live in swarm.services.iter().filter(|live| paused.contains(live.name.as_str())) {
+        // Its tag may name one by now that can be had, and that docker asks for.
+        let has_moved = |live: &Service| {
+            let wanted = ImageRef::parse(live.image()).ok();
+            let named = wanted.as_ref().and_then(|wanted| self.memory.rolls.digest(&wanted.unpinned()));
+            resolve == ResolveImage::Always
+                && named.is_some()
+                && named != wanted.as_ref().and_then(ImageRef::digest)
+        };
+        let lacking = swarm.services.iter().filter(|live| paused.contains(live.name.as_str()));
+        for live in lacking.filter(|live| !has_moved(live)) {
             let own: Vec<_> = tasks.iter().filter(|task| task.service == live.id).collect();
             if let Some(why) = convergence::lacks_image(live, &own).and_then(Task::complaint) {
                 bail!(

@@ -19,7 +19,7 @@ use crate::watched::Watched;
 pub type Moves = BTreeMap<Key, SourceId>;
 
 impl Reconciler {
-    /// What changes hands; the names are free then. A stack with bindings does not: its files lie where those of its
+    /// What changes hands; the names are the heirs' then. A stack with bindings does not: its files lie where those of its
     /// old owner do, which go first.
     pub fn moves(&self, watched: &[Watched], claims: &mut Claims, swarm: &Swarm) -> Moves {
         let mut moves = Moves::new();
@@ -43,7 +43,7 @@ impl Reconciler {
                 if let Some(heir) =
                     heir.filter(|heir| owner.is_none_or(|owner| is_ours(&owner) || *owner == *heir))
                 {
-                    plan::release(claims, name);
+                    plan::take(claims, name, &heir);
                     moves.insert(Key::new(&known.identity, name), heir);
                 }
             }

@@ -67,6 +67,10 @@ impl Reconciler {
         let now = session.door.now();
         let ids: BTreeSet<_> = self.sources.iter().map(|source| source.id.clone()).collect();
         for (key, motion, given) in motions {
+            if self.has_changed_hands(&key, &swarm) {
+                self.forget_motion(session, &key)?;
+                continue;
+            }
             if let Some(why) = lost(&motion, &given, &swarm).filter(|_| now.age(motion.since) > CREATED) {
                 self.put_back(session, &key, &why)?;
                 continue;
@@ -82,6 +86,9 @@ impl Reconciler {
                 }
                 Err(Progress::Failed { .. }) if was_edited(&given, &key, &swarm) => {
                     self.put_back(session, &key, EDITED)?;
+                    if let Some(source) = self.sources.iter_mut().find(|source| source.id == key.source) {
+                        source.forced.insert(key.stack.clone(), format!("drifted: {EDITED}"));
+                    }
                 }
                 Err(Progress::Failed { why, stopped }) => {
                     let why = with_last_words(session, &why, &key, &swarm, &tasks);
@@ -109,17 +116,32 @@ impl Reconciler {
         if !self.memory.reported.insert((key.clone(), "put back".into())) {
             return self.fail(session, key, why, false);
         }
-        let Some(source) = self.sources.iter_mut().find(|source| source.id == key.source) else {
-            return Ok(());
-        };
-        source.motions.retain(|known| known.name != key.stack);
-        session.report.note(source.subject(&key.stack), &format!("{why}; it is deployed again"));
-        if let Some(row) = &source.row {
-            session.state.forget_motion(row, &key.stack)?;
+        if let Ok(source) = self.source(key) {
+            session.report.note(source.subject(&key.stack), &format!("{why}; it is deployed again"));
+        }
+        self.forget_motion(session, key)
+    }
+
+    fn forget_motion(&mut self, session: &Session<'_>, key: &Key) -> Result<()> {
+        if let Some(source) = self.sources.iter_mut().find(|source| source.id == key.source) {
+            source.motions.retain(|known| known.name != key.stack);
+            if let Some(row) = &source.row {
+                session.state.forget_motion(row, &key.stack)?;
+            }
         }
         self.memory.watches.remove(key);
         self.stirred = true;
         Ok(())
+    }
+
+    /// Whether a stack in motion is another watched source's by now: its own one lists it no more.
+    fn has_changed_hands(&self, key: &Key, swarm: &Swarm) -> bool {
+        let lists_it_no_more =
+            |source: &WatchedSource| source.read().is_some() && source.desired(&key.stack).is_none();
+        let others = || self.sources.iter().filter(|source| source.id != key.source);
+        let is_theirs = |live: &Service| others().any(|source| plan::is_of(live, &source.id));
+        let mut live = swarm.of_stack(&key.stack).peekable();
+        self.source(key).is_ok_and(lists_it_no_more) && live.peek().is_some() && live.all(is_theirs)
     }
 
     /// The Swarm cannot be asked. What docker was given stays in motion: the next run judges it.
@@ -233,7 +255,7 @@ impl Reconciler {
             self.memory.tried.remove(key);
         }
         // Of a first attempt at least the images are known; later ones keep what had converged.
-        let first = source.stack(&key.stack).is_none_or(|row| row.services.is_empty());
+        let first = source.stack(&key.stack).is_none_or(StackRow::is_unapplied);
         let services = first.then(|| applied(given, &[]));
         session.state.record(&Record { error: Some(why), held, services, ..record(source, key, given) })?;
         session.state.note_text(&key.stack, &source.url, &given.text, false)
@@ -243,8 +265,16 @@ impl Reconciler {
 /// Whether what failed is what a hand made of it, and not what was given.
 fn was_edited(given: &Given, key: &Key, swarm: &Swarm) -> bool {
     let all_ours = swarm.of_stack(&key.stack).all(|live| plan::is_of(live, &key.source));
-    let live: Vec<_> = swarm.of_stack(&key.stack).filter(|live| !live.goes_back()).cloned().collect();
-    given.drift == DriftPolicy::Correct && all_ours && is_edited(given, &live)
+    let mut paused = swarm.of_stack(&key.stack).filter(|live| live.is_paused()).peekable();
+    // How many tasks there are, and what labels say, fails no task.
+    let is_edited = |live: &Service| {
+        given.specs.get(&live.name).is_some_and(|spec| {
+            let parts = spec.keys().chain(live.summary.keys());
+            let mut others = parts.filter(|part| !["replicas", "service labels"].contains(&part.as_str()));
+            others.any(|part| spec.get(part) != live.summary.get(part))
+        })
+    };
+    given.drift == DriftPolicy::Correct && all_ours && paused.peek().is_some() && paused.all(is_edited)
 }
 
 /// What of a deploy in motion somebody removed, or deployed anew.
@@ -326,6 +356,7 @@ fn record<'a>(source: &'a WatchedSource, key: &'a Key, given: &'a Given) -> Reco
         error: None,
         held: false,
         services: None,
+        given: Some(&given.specs),
     }
 }
 

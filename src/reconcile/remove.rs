@@ -182,6 +182,10 @@ pub fn remove_all(session: &Session<'_>, sources: &[&Watched], swarm: &Swarm) ->
     }
     // Until its rows are gone, others see why it runs no more.
     let workplace = Workplace::new(&session.paths.checkouts)?;
+    // Cut off, it leaves a source of which not all runs: other runs look at it again.
+    for known in sources {
+        session.state.note_asked(&known.row)?;
+    }
     for Going { name, .. } in &going {
         session.state.begin_work(&workplace.run(), WorkKind::Removing, name.as_str())?;
     }

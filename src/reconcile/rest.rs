@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 
 use super::session::Selection;
-use super::source::{Content, WatchedSource};
+use super::source::{Reading, WatchedSource};
 use super::{Reconciler, Session, clean, retire};
 use crate::docker::Swarm;
 use crate::plan::{Decision, Until};
@@ -42,7 +42,7 @@ impl Reconciler {
         if self
             .sources
             .iter()
-            .any(|source| !matches!(source.content, Content::Unchanged | Content::BackingOff))
+            .any(|source| !matches!(source.reading, Reading::Unchanged | Reading::BackingOff))
         {
             session.state.recount_images()?;
         }
@@ -84,11 +84,11 @@ impl Reconciler {
             return Ok(());
         }
         let unreachable = source.unreachable.as_ref().map(|error| format!("{error:#}"));
-        match &source.content {
-            Content::Unchanged => session.state.note_unchanged(&[row]),
-            Content::BackingOff => Ok(()),
-            Content::Failed(error) => session.state.note_sync(row, None, Some(&format!("{error:#}"))),
-            Content::Read(read) => {
+        match &source.reading {
+            Reading::Unchanged => session.state.note_unchanged(&[row]),
+            Reading::BackingOff => Ok(()),
+            Reading::Failed(error) => session.state.note_sync(row, None, Some(&format!("{error:#}"))),
+            Reading::Read(read) => {
                 // A commit of which only some stacks were dealt with is not done with.
                 let is_leaving = self.memory.decisions.iter().any(|(key, decision)| {
                     let leaves =

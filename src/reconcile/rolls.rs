@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::builds::{ImageState, LOCAL_TAG};
 use super::images::here;
-use super::source::{Content, WatchedSource};
+use super::source::{Reading, WatchedSource};
 use super::{Key, Reconciler, Session};
 use crate::compose::{self, RenderedStack};
 use crate::docker::command::ResolveImage;
@@ -122,7 +122,7 @@ impl Rolls {
         Ok(rolls)
     }
 
-    /// Whether a service that Swarm went back to runs what its tag names by now.
+    /// Whether all services that Swarm went back to run what their tags name by now.
     fn are_live_again(
         &self,
         session: &Session<'_>,
@@ -130,13 +130,18 @@ impl Rolls {
         row: &StackRow,
         swarm: &Swarm,
     ) -> Result<bool> {
-        for Running { service, tag, runs } in self.running(source, row, swarm) {
-            let is_live = runs.digest().is_some_and(|digest| self.digest(&tag) == Some(digest));
-            if row.held && is_live && session.state.failed_roll(&service)?.is_some() {
-                return Ok(true);
+        let mut went_back = false;
+        for Running { service, tag, runs } in
+            self.running(source, row, swarm).into_iter().filter(|_| row.held)
+        {
+            if session.state.failed_roll(&service)?.is_some() {
+                went_back = true;
+                if runs.digest().is_none_or(|digest| self.digest(&tag) != Some(digest)) {
+                    return Ok(false);
+                }
             }
         }
-        Ok(false)
+        Ok(went_back)
     }
 
     /// What registries said of the tags of a stack, beside what its services run.
@@ -224,7 +229,7 @@ impl Reconciler {
         let built: Vec<_> = built.filter_map(|text| ImageRef::parse(text).ok()).collect();
         memory.rolls.know_built(built.iter());
         let is_idle = |(source, work): &&mut (WatchedSource, Option<Commit>)| {
-            work.is_none() && matches!(source.content, Content::Unchanged) && compares(session, source)
+            work.is_none() && matches!(source.reading, Reading::Unchanged) && compares(session, source)
         };
         let mut idle: Vec<_> = asked.iter_mut().filter(is_idle).collect();
         let running = idle.iter().flat_map(|(source, _)| {

@@ -35,7 +35,7 @@ pub struct WatchedSource {
     /// The commit it names; `None` where it could not be asked.
     pub head: Option<Commit>,
     /// What was read of it.
-    pub content: Content,
+    pub reading: Reading,
     pub wish: Wish,
     /// The stacks that are still to be deployed by force, and why.
     pub forced: BTreeMap<StackName, String>,
@@ -55,7 +55,7 @@ pub struct WatchedSource {
 
 /// What is known of a source.
 #[derive(Debug)]
-pub enum Content {
+pub enum Reading {
     /// It names the commit that is known, and nothing is to be done.
     Unchanged,
     /// The commit it names has failed, and is not tried again so soon.
@@ -94,7 +94,7 @@ impl Read {
 
 impl WatchedSource {
     pub fn read(&self) -> Option<&Read> {
-        if let Content::Read(read) = &self.content { Some(read) } else { None }
+        if let Reading::Read(read) = &self.reading { Some(read) } else { None }
     }
 
     /// What it wants of a stack; `None` where it was not read or does not list it.
@@ -122,7 +122,7 @@ impl WatchedSource {
     pub fn recorded(&mut self, known: &Watched) -> Vec<Motion> {
         let before = std::mem::replace(&mut self.motions, known.motions.clone());
         if known.row.asked > self.asked && self.asked > 0 {
-            (self.content, self.forced) = (Content::Unchanged, BTreeMap::new());
+            (self.reading, self.forced) = (Reading::Unchanged, BTreeMap::new());
             self.is_overtaken = true;
         }
         self.url.clone_from(&known.row.url);
@@ -193,6 +193,7 @@ impl WatchedSource {
             error,
             held: false,
             services: None,
+            given: None,
         })
     }
 

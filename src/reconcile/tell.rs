@@ -7,12 +7,13 @@ use anyhow::Result;
 use super::ask::failure;
 use super::builds::ImageState;
 use super::session::Selection;
-use super::source::{Content, WatchedSource};
+use super::source::{Reading, WatchedSource};
 use super::{Key, Reconciler, Session};
 use crate::docker::Swarm;
 use crate::docker::service::Service;
 use crate::plan::{Blocked, Decision, How, Remove, Until};
 use crate::source::SourceId;
+use crate::state::BuildRow;
 
 /// Behind an image that is not built again by itself.
 const HELD: &str = " (held until the repository changes, or `reconcile --force`)";
@@ -138,25 +139,28 @@ impl Reconciler {
 /// The images of a source that failed before and are not tried again, with why.
 fn unbuilt(session: &Session<'_>, source: &WatchedSource) -> Vec<(String, String)> {
     let is_whole = source.wish.selection == Selection::All;
-    match &source.content {
-        Content::Read(read) => {
+    match &source.reading {
+        Reading::Read(read) => {
             let concerned = source.concerned();
             let images = read.images.iter().filter(|image| concerned.contains(&image.source.name));
             let told = |name: String, state: &ImageState| match state {
-                ImageState::Failed(why) => Some((name, format!("{why}{HELD}"))),
-                ImageState::Refused(why) => Some((name, why.clone())),
+                ImageState::Failed { why, is_held: true } => Some((name, format!("{why}{HELD}"))),
+                ImageState::Failed { why, is_held: false } | ImageState::Refused(why) => {
+                    Some((name, why.clone()))
+                }
                 ImageState::ToBuild(_) | ImageState::Ready(_) => None,
             };
             images.filter_map(|image| told(image.source.name.to_string(), &image.state)).collect()
         }
         // Which stacks use them is not known here; those that do say so themselves.
-        Content::Unchanged | Content::BackingOff if is_whole => {
+        Reading::Unchanged | Reading::BackingOff if is_whole => {
             let known = session.state.builds().unwrap_or_default();
             let of_it =
                 known.iter().filter(|row| Some(row.repository_id) == source.row.as_ref().map(|row| row.id));
-            let failed = of_it.filter_map(|row| Some((row.name.clone(), row.error.as_ref()?)));
-            failed.map(|(name, why)| (name, format!("{why}{HELD}"))).collect()
+            let held = |row: &BuildRow| if row.was_cut_off() { "" } else { HELD };
+            let failed = of_it.filter_map(|row| Some((row, row.error.as_ref()?)));
+            failed.map(|(row, why)| (row.name.clone(), format!("{why}{}", held(row)))).collect()
         }
-        Content::Unchanged | Content::BackingOff | Content::Failed(_) => Vec::new(),
+        Reading::Unchanged | Reading::BackingOff | Reading::Failed(_) => Vec::new(),
     }
 }

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::fault::fault;
 
-const MIGRATIONS: [&str; 16] = [
+const MIGRATIONS: [&str; 17] = [
     // The older release's tables, which it made without a version.
     "CREATE TABLE IF NOT EXISTS images (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -128,6 +128,8 @@ const MIGRATIONS: [&str; 16] = [
     "ALTER TABLE stack_health ADD COLUMN words TEXT;",
     // Whether a run began to deal with a commit that it did not bring to its end.
     "ALTER TABLE source_states ADD COLUMN begun INTEGER NOT NULL DEFAULT 0;",
+    // A JSON object: by service, the spec that docker was given of a failure that is held.
+    "ALTER TABLE stack_states ADD COLUMN given TEXT;",
 ];
 
 fn version(connection: &Connection) -> Result<usize> {

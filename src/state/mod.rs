@@ -35,7 +35,7 @@ pub use health::LastWords;
 pub use images::ImageRow;
 pub use motions::{Given, GivenHow, Motion, Versions};
 pub use sources::SourceRow;
-pub use stacks::{AppliedService, Record, StackRow, StackStatus};
+pub use stacks::{AppliedService, Record, Specs, StackRow, StackStatus};
 pub use texts::Texts;
 pub use work::{Work, WorkKind};
 

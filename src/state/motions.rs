@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
-use super::{SourceRow, State, execute};
+use super::{SourceRow, Specs, State, execute};
 use crate::stack::{DriftPolicy, StackName};
 
 /// A deploy, or a roll, that docker accepted.
@@ -47,7 +47,7 @@ pub struct Given {
     pub wanted: BTreeMap<String, BTreeMap<String, Option<String>>>,
     /// Their specs as they were at the first look, less what a hand had edited by then; none before that.
     #[serde(default)]
-    pub specs: BTreeMap<String, BTreeMap<String, String>>,
+    pub specs: Specs,
     /// Its configs and secrets that have a content in their name, and its scripts.
     pub versions: Versions,
     /// The text, as people may see it.

@@ -40,6 +40,9 @@ impl StackStatus {
     }
 }
 
+/// By the full names of services, their specs as `docker` sums them up.
+pub type Specs = BTreeMap<String, BTreeMap<String, String>>;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppliedService {
     /// The image it was asked to run.
@@ -71,12 +74,21 @@ pub struct StackRow {
     pub held: bool,
     /// Its services by full name.
     pub services: BTreeMap<String, AppliedService>,
+    /// By full name, what docker was given of a failure that is held.
+    pub given: Specs,
     /// When it converged last.
     pub converged: Option<String>,
     /// Since when it is degraded, as the last run found it.
     pub degraded: Option<String>,
     /// By service, what the task that failed last said.
     pub words: BTreeMap<String, LastWords>,
+}
+
+impl StackRow {
+    /// Whether nothing of it ever converged; the older release noted a hash, and no services.
+    pub fn is_unapplied(&self) -> bool {
+        self.hash.is_empty() && self.services.is_empty()
+    }
 }
 
 /// What is to be written about a stack, after the fact.
@@ -100,6 +112,8 @@ pub struct Record<'a> {
     pub held: bool,
     /// Its services by full name; `None` keeps the earlier ones.
     pub services: Option<BTreeMap<String, AppliedService>>,
+    /// What docker was given; kept of a failure that is held.
+    pub given: Option<&'a Specs>,
 }
 
 #[cfg(test)]
@@ -119,6 +133,7 @@ impl StackRow {
             error: None,
             held: false,
             services: BTreeMap::new(),
+            given: Specs::new(),
             converged: None,
             degraded: None,
             words: BTreeMap::new(),
@@ -142,6 +157,7 @@ impl<'a> Record<'a> {
             error: None,
             held: false,
             services: None,
+            given: None,
         }
     }
 }
@@ -149,6 +165,11 @@ impl<'a> Record<'a> {
 /// A JSON list of stack names; what cannot be read is as good as unknown.
 fn names(text: &str) -> Vec<StackName> {
     serde_json::from_str::<Vec<String>>(text).unwrap_or_default().into_iter().map(StackName::known).collect()
+}
+
+/// What cannot be read is as good as unknown.
+fn specs(text: &str) -> Specs {
+    serde_json::from_str(text).unwrap_or_default()
 }
 
 fn last_words(text: &str) -> BTreeMap<String, LastWords> {
@@ -164,7 +185,7 @@ impl State {
     pub fn stacks(&self) -> Result<Vec<StackRow>> {
         let mut query = self.connection.prepare_cached(
             "SELECT s.id, s.name, s.repository_url, s.compose_path, s.hash, s.status, t.commit_id, t.drift, t.error,
-                    coalesce(t.held, 0), coalesce(t.depends_on, '[]'), h.converged, h.degraded, h.words
+                    coalesce(t.held, 0), coalesce(t.depends_on, '[]'), h.converged, h.degraded, h.words, t.given
              FROM stacks s LEFT JOIN stack_states t ON t.stack_id = s.id
              LEFT JOIN stack_health h ON h.stack_id = s.id ORDER BY s.name, s.repository_url",
         )?;
@@ -183,6 +204,7 @@ impl State {
                 held: row.get(9)?,
                 depends_on: names(&row.get::<_, String>(10)?),
                 services: BTreeMap::new(),
+                given: row.get::<_, Option<String>>(14)?.map(|given| specs(&given)).unwrap_or_default(),
                 converged: row.get(11)?,
                 degraded: row.get(12)?,
                 words: row.get::<_, Option<String>>(13)?.map(|words| last_words(&words)).unwrap_or_default(),
@@ -239,8 +261,10 @@ impl State {
         )?;
         execute(
             &transaction,
-            "INSERT OR REPLACE INTO stack_states (stack_id, commit_id, drift, error, held, depends_on)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO stack_states (stack_id, commit_id, drift, error, held, depends_on, given)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             ON CONFLICT(stack_id) DO UPDATE SET commit_id = ?2, drift = ?3, error = ?4, held = ?5, depends_on = ?6,
+                 given = CASE WHEN ?5 THEN coalesce(?7, given) END",
             params![
                 id,
                 record.commit,
@@ -248,6 +272,7 @@ impl State {
                 record.error.map(plain::text),
                 record.held,
                 serde_json::to_string(&record.depends_on.iter().map(StackName::as_str).collect::<Vec<_>>())?,
+                record.given.filter(|_| record.held).map(serde_json::to_string).transpose()?,
             ],
         )?;
         health::note(&transaction, id, record.status)?;
@@ -310,15 +335,26 @@ mod tests {
             Record { depends_on: &needs, ..record((&name, &url), Some("h1"), StackStatus::Deployed) };
         state.record(&deployed).unwrap();
         assert_eq!(state.stacks().unwrap()[0].depends_on, needs);
-        let failed =
-            Record { error: Some("why"), held: true, ..record((&name, &url), None, StackStatus::Error) };
+        let given =
+            Specs::from([("web_a".to_owned(), BTreeMap::from([("image".to_owned(), "y".to_owned())]))]);
+        let failed = Record {
+            error: Some("why"),
+            held: true,
+            given: Some(&given),
+            ..record((&name, &url), None, StackStatus::Error)
+        };
         state.record(&failed).unwrap();
+        // Told again, it is the same failure.
+        state.record(&Record { given: None, ..failed }).unwrap();
+        assert_eq!(state.stacks().unwrap()[0].given, given);
         let rows = state.stacks().unwrap();
         assert_eq!(rows.len(), 1);
         let row = &rows[0];
         assert_eq!((&*row.hash, row.status, row.held), ("h1", StackStatus::Error, true));
         assert_eq!((row.error.as_deref(), row.drift), (Some("why"), DriftPolicy::Report));
         assert_eq!(row.services["web_a"].image.as_deref(), Some("a:1"));
+        state.record(&record((&name, &url), Some("h2"), StackStatus::Deployed)).unwrap();
+        assert!(state.stacks().unwrap()[0].given.is_empty());
         state.forget_stack(&name, &url).unwrap();
         assert!(state.stacks().unwrap().is_empty());
         assert!(state.services().unwrap().is_empty());

@@ -48,7 +48,7 @@ pub enum News {
     Ended(Result<Built>),
 }
 
-pub struct Work {
+pub struct BuildJob {
     pub docker: Docker,
     pub limit: Duration,
     pub source: ImageSource,
@@ -57,7 +57,7 @@ pub struct Work {
     pub url: SourceUrl,
 }
 
-impl Work {
+impl BuildJob {
     pub fn run(&self, builder: Option<Builder>, sender: &Sender<News>) {
         let mut listener = |line: &str| drop(sender.send(News::Line(line.to_owned())));
         let built = self.built(builder, sender, &mut listener);

@@ -27,7 +27,7 @@ use crate::plan::{DesiredStack, Images};
 use crate::reconcile::Session;
 use crate::reconcile::door::{Door, Heads};
 use crate::reconcile::giving::Giving;
-use crate::reconcile::source::{Content, Read, WatchedSource};
+use crate::reconcile::source::{Read, Reading, WatchedSource};
 use crate::source::Source;
 use crate::stack::{ObjectKind, StackName};
 use crate::state::{Motion, StackRow};
@@ -163,14 +163,14 @@ impl Door for SimDoor<'_> {
                 let at = world.source_of(source.id.as_str()).unwrap();
                 let last = SimSource::place(commit.as_str());
                 let content = &world.sources[at].commits[last];
-                source.content = if content.broken {
-                    Content::Failed(anyhow!("`stacks.yaml` cannot be read"))
+                source.reading = if content.broken {
+                    Reading::Failed(anyhow!("`stacks.yaml` cannot be read"))
                 } else {
                     let desired = content.stacks.iter().map(desired).collect();
                     let (bindings, images, unused) = Default::default();
                     let checkout = Checkout::at(commit);
                     let layout = Layout::List;
-                    Content::Read(Box::new(Read { checkout, layout, desired, bindings, images, unused }))
+                    Reading::Read(Box::new(Read { checkout, layout, desired, bindings, images, unused }))
                 };
                 if !content.broken {
                     world.views[self.actor].read.insert(at, last);

@@ -29,7 +29,7 @@ use story::Story;
 use world::Broken;
 
 /// So many stories where nothing else is said.
-const STORIES: u64 = 100_000;
+const STORIES: u64 = 50_000;
 /// The first of them.
 const FIRST: u64 = 1;
 /// No story is begun after so many seconds.
