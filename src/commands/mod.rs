@@ -9,7 +9,7 @@ mod unwatch;
 mod version;
 mod watch;
 
-use anyhow::{Error, Result, bail};
+use anyhow::{Error, Result};
 
 use crate::cli::Command;
 use crate::fault::{because_of, fault};
@@ -18,6 +18,10 @@ use crate::settings::Settings;
 use crate::signal::Interrupted;
 use crate::state;
 use crate::writer::Writer;
+
+/// What to do about a removal that is not done.
+const AGAIN: &str =
+    "run it again to remove the rest; until then a `reconcile` or the daemon puts back what is gone";
 
 /// What ends a command that is for what is watched where nothing is: a cron job of another `HOME` is to be heard.
 fn nothing_watched(settings: &Settings) -> Error {
@@ -72,11 +76,7 @@ pub fn run(command: Command) -> Result<Ending> {
         Command::Version => Ok(Ending::Done),
     };
     ending.map_err(|error| match error.is::<Interrupted>() {
-        true if removes => because_of(
-            error,
-            "not all is removed",
-            "run it again to remove the rest; until then a `reconcile` or the daemon puts back what is gone",
-        ),
+        true if removes => because_of(error, "not all is removed", AGAIN),
         true => because_of(error, "not all is done", "run it again: it goes on from there"),
         false => state::explain(error, &settings.database),
     })
@@ -108,7 +108,7 @@ fn require_root(command: &Command) -> Result<()> {
 /// Ends with an error if stacks of a removal failed.
 fn all_removed(failures: usize) -> Result<Ending> {
     if failures > 0 {
-        bail!("{failures} stacks could not be removed; run the command again");
+        return Err(fault(format!("{failures} stacks could not be removed"), AGAIN));
     }
     Ok(Ending::Done)
 }
