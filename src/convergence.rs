@@ -14,9 +14,9 @@ use crate::docker::service::{Mode, Restart, Service};
 use crate::docker::state::{TaskState, UpdateState};
 use crate::docker::task::Task;
 
-pub use early::{culprit, early, nowhere};
+pub use early::{culprit, early};
 
-use early::with_wishes;
+use early::{nowhere, with_wishes};
 
 /// What a wait remembers of one service from look to look.
 #[derive(Debug, Default)]
@@ -119,7 +119,34 @@ fn wanted(service: &Service, tasks: &[&Task], now: Moment) -> u64 {
         task.has_failed() && age.is_none_or(|age| age < CLOCK_SLACK)
     };
     let slots = newest.values().filter(|task| !task.is_over() || lately(task)).count() as u64;
-    slots.max(service.wanted)
+    slots.max(service.wanted).saturating_sub(passed_over(service, tasks).count() as u64)
+}
+
+/// The tasks of the version before that an update of a global service is through with: Swarm touches none on a paused
+/// node, and calls the update completed.
+fn passed_over<'a>(service: &'a Service, tasks: &'a [&'a Task]) -> impl Iterator<Item = &'a Task> {
+    let update = service.update.as_ref();
+    let update = update.filter(|it| it.state == UpdateState::Completed && service.mode == Mode::Global);
+    let is_old = move |task: &&Task| {
+        !task.is_over()
+            && task.state == TaskState::Running
+            && update.is_some_and(|update| update.began_after(task))
+            && !task.runs(&service.template)
+    };
+    tasks.iter().copied().filter(is_old)
+}
+
+/// What is to be told of a service that became what it was asked to be: where the version before goes on, or that it
+/// runs nowhere.
+pub fn notes(service: &Service, tasks: &[&Task]) -> Vec<String> {
+    let nodes: Vec<_> = passed_over(service, tasks).map(|task| format!("`{}`", task.node)).collect();
+    let runs_on = (!nodes.is_empty()).then(|| {
+        format!(
+            "the version before still runs on {}: Swarm changes no task of a paused node until it is active again",
+            nodes.join(", ")
+        )
+    });
+    runs_on.into_iter().chain(nowhere(service)).collect()
 }
 
 impl Service {
@@ -165,8 +192,9 @@ fn job(service: &Service, tasks: &[&Task]) -> Progress {
 /// The tasks of the new spec by the slot they fill, newest first.
 fn slots<'a>(service: &Service, tasks: &[&'a Task]) -> BTreeMap<&'a str, Vec<&'a Task>> {
     let updated = service.update.as_ref().is_some_and(|update| update.state == UpdateState::Completed);
+    let left: BTreeSet<_> = passed_over(service, tasks).map(|task| task.id.as_str()).collect();
     let mut slots: BTreeMap<&str, Vec<&Task>> = BTreeMap::new();
-    for task in tasks {
+    for task in tasks.iter().filter(|task| !left.contains(task.id.as_str())) {
         if !service.has_previous || (updated && !task.is_over()) || task.runs(&service.template) {
             slots.entry(&task.slot).or_default().push(task);
         }

@@ -35,6 +35,13 @@ impl Cluster<'_> {
         self
     }
 
+    /// A new version of the stack that runs everywhere.
+    fn write_everywhere(&self) -> &Self {
+        let app = App::new(&self.lab.image("app:1")).deploy("mode: global").with("environment: {NEW: '1'}");
+        self.repo.stack("everywhere", &compose([("app", &app)])).commit("everywhere");
+        self
+    }
+
     /// `web` is deployed, though in the midst of it something `happens`.
     fn deploys_though(&self, happens: impl FnOnce()) {
         self.docker.forget();
@@ -93,6 +100,13 @@ fn a_node_that_is_drained_in_the_midst_of_a_deploy_or_lost_is_nobodys_drift() {
     cluster.only_pinned_is_short();
     wait_for("the end of the drain", 20, || is_now("active"));
     wait_for("all to be well", 60, || cluster.ops.run(["reconcile"]).stdout.contains("3 unchanged"));
+
+    // Swarm leaves the old task where a node is paused, and calls the update completed.
+    wait_for("the pause", 20, || is_now("pause"));
+    let said = cluster.write_everywhere().ops.run(["reconcile"]);
+    said.success().stdout_has("1 deployed").stdout_has("the version before still runs on `node2`");
+    wait_for("the end of the pause", 20, || is_now("active"));
+    wait_for("all to be new", 60, || cluster.ops.run(["reconcile"]).stdout.contains("3 unchanged"));
 
     // Its first process takes all along that runs on it, as a machine does that loses its power.
     let pid = fs::read_to_string(lab.folder().join("node2/pid")).unwrap();

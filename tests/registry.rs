@@ -256,6 +256,28 @@ fn a_new_image_that_swarm_goes_back_from_is_held_until_the_tag_moves_again() {
 }
 
 #[test]
+fn what_swarm_goes_back_from_for_want_of_an_image_is_deployed_when_that_can_be_had() {
+    let Some(lab) = lab() else { return };
+    let (scene, registry) = scene(lab);
+    let app = |image: &str| {
+        let app = App::new(image).update("monitor: 1s, failure_action: rollback");
+        app.deploy("placement: {constraints: [node.role==manager]}")
+    };
+    let ((_, first, _), (_, second, _)) = (fresh(lab, &registry, "before"), fresh(lab, &registry, "after"));
+    let stack = scene.stack("wanting", &app(&first));
+    scene.watch().success();
+    registry.fault("500");
+    let said = scene.change(&stack, &app(&second)).push();
+    said.failure(3).stdout_has("rolled it back").stdout_has("No such image").stdout_lacks("held");
+    let said = scene.reconcile();
+    said.failure(3).stdout_has("not deployed: Swarm went back from its last update").stdout_has(&second);
+    assert_eq!(scene.deploys(), [""; 0]);
+    registry.fault("");
+    scene.reconcile().success().stdout_has("1 deployed");
+    assert!(lab.runs(&format!("{stack}_app")).starts_with(&second));
+}
+
+#[test]
 fn a_new_image_that_cannot_be_pulled_is_not_rolled_out() {
     let Some(lab) = lab() else { return };
     let (scene, registry) = scene(lab);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -91,6 +92,17 @@ pub struct Update {
     /// Swarm's reason.
     #[serde(rename = "Message", default)]
     pub message: String,
+    /// When it began, by the managers' clock.
+    #[serde(rename = "StartedAt", default)]
+    pub started: String,
+}
+
+impl Update {
+    /// Whether a task was there before it; not where either time cannot be read.
+    pub fn began_after(&self, task: &Task) -> bool {
+        let time = |text: &str| text.parse::<DateTime<Utc>>().ok();
+        time(&task.created).zip(time(&self.started)).is_some_and(|(created, started)| created < started)
+    }
 }
 
 impl Service {

@@ -57,9 +57,27 @@ impl Reconciler {
             Pulled::Failed(image, why) if is_denied(&why) => {
                 bail!("not deployed: `{image}` cannot be pulled: {why}")
             }
+            // Given again it would be gone back from again, with the tasks it stops on the way.
+            Pulled::Failed(image, why) if self.went_back(key, swarm) => bail!(
+                "not deployed: Swarm went back from its last update, and `{image}` cannot be pulled now either: {why}"
+            ),
             Pulled::Failed(..) => Pulled::Done,
             other => other,
         })
+    }
+
+    /// Whether Swarm went back from what failed last, and nobody wishes for more of it by force.
+    fn went_back(&self, key: &Key, swarm: &Swarm) -> bool {
+        let has_failed = |source: &WatchedSource| {
+            !source.forced.contains_key(&key.stack)
+                && source.stack(&key.stack).is_some_and(|row| row.error.is_some())
+        };
+        self.source(key).is_ok_and(has_failed) && swarm.of_stack(&key.stack).any(Service::goes_back)
+    }
+
+    /// Whether one of its images could not be had here in this run: what its nodes made of that says little of it.
+    pub fn lacks_an_image(&self, key: &Key) -> bool {
+        matches!(self.pulled(key), Pulled::Failed(..))
     }
 
     /// What Swarm paused for want of an image is not given again as long as a node lacks it: of the tasks that still run

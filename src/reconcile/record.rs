@@ -13,7 +13,7 @@ use super::words::with_last_words;
 use super::{Key, Reconciler, Session};
 use crate::clock::Moment;
 use crate::compose::FINGERPRINT;
-use crate::convergence::{Progress, Watch, judge, nowhere};
+use crate::convergence::{Progress, Watch, judge, notes};
 use crate::docker::service::Service;
 use crate::docker::task::Task;
 use crate::docker::{Roll, Swarm};
@@ -79,10 +79,10 @@ impl Reconciler {
             let watches = self.memory.watches.entry(key.clone()).or_default();
             let late = now.age(motion.since) >= session.deploy_timeout;
             match judge_stack(&key, &given, &swarm, &tasks, watches, now, &ids) {
-                Ok(services) => self.converged(session, &key, &motion, &given, &services)?,
+                Ok(services) => self.converged(session, &key, &motion, &given, &services, &tasks)?,
                 Err(Progress::Steadying(_)) if late => {
                     let services: Vec<_> = swarm.of_stack(&key.stack).cloned().collect();
-                    self.converged(session, &key, &motion, &given, &services)?;
+                    self.converged(session, &key, &motion, &given, &services, &tasks)?;
                 }
                 Err(Progress::Failed { .. }) if was_edited(&given, &key, &swarm) => {
                     self.put_back(session, &key, EDITED)?;
@@ -92,7 +92,8 @@ impl Reconciler {
                 }
                 Err(Progress::Failed { why, stopped }) => {
                     let why = with_last_words(session, &why, &key, &swarm, &tasks);
-                    self.did_not(session, &key, &motion, &given, &why, stopped)?;
+                    let held = stopped && !self.lacks_an_image(&key);
+                    self.did_not(session, &key, &motion, &given, &why, held)?;
                 }
                 Err(Progress::Waiting(what)) if late => {
                     let seconds = session.deploy_timeout.as_secs();
@@ -170,6 +171,7 @@ impl Reconciler {
         motion: &Motion,
         given: &Given,
         live: &[Service],
+        tasks: &[Task],
     ) -> Result<()> {
         let edited = is_edited(given, live);
         // It is put back once a run: who edits it again and again is not fought.
@@ -193,8 +195,9 @@ impl Reconciler {
         } else {
             session.report.deployed(subject, &format!("{}{took}", given.reason));
         }
-        for (service, why) in live.iter().filter_map(|service| Some((service, nowhere(service)?))) {
-            session.report.note(&service.name, &why);
+        for service in live {
+            let own: Vec<_> = tasks.iter().filter(|task| task.service == service.id).collect();
+            notes(service, &own).iter().for_each(|note| session.report.note(&service.name, note));
         }
         let rolls: Vec<_> = rolls(motion);
         let services = match given.how {

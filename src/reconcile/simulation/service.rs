@@ -258,7 +258,11 @@ impl Live {
             ("environment", self.environment.clone()),
             ("service labels", format!("{owner} {fingerprint} {commit} {noted:?}")),
         ];
-        let update = |state: &str| Update { state: state.into(), message: "as it is".to_owned() };
+        let update = |state: &str| Update {
+            state: state.into(),
+            message: "as it is".to_owned(),
+            started: String::new(),
+        };
         Service {
             id: self.id.clone(),
             name: self.name.clone(),
