@@ -154,6 +154,42 @@ fn a_binding_that_left_goes_after_its_stack_converged_and_an_unused_one_is_not_c
 }
 
 #[test]
+fn files_of_a_binding_that_left_and_cannot_be_removed_hold_up_nobody() {
+    let Some(lab) = lab() else { return };
+    let ((repo, nfs), other) = (site(), Repo::new());
+    let place = nfs.path().join("site");
+    let place = place.display();
+    let script = format!(
+        "[[ ! -e $state/read-only ]] || {{ mount --bind {place} {place}; mount -o remount,bind,ro {place}; }}; \"$@\""
+    );
+    let ops = DockerOps::new(lab).with_mounts(&script);
+    let read_only = ops.database().with_file_name("read-only");
+    let (stack, beside) = (ops.unique("web"), ops.unique("beside"));
+    let with = |more: &str| {
+        format!(
+            "version: '3.8'\nservices: {{app: {{image: {}, {more} deploy: {{replicas: 0}}}}}}\n",
+            lab.image("app:1")
+        )
+    };
+    repo.stack(&stack, &with("volumes: ['site:/s'],")).commit("One");
+    other.stack(&beside, &with("")).commit("One");
+    ops.run(["watch", &repo.url()]).success();
+    ops.run(["watch", &other.url()]).success();
+
+    repo.stack(&stack, &with("")).remove("volumes.yaml").commit("Dropped");
+    other.stack(&beside, &with("environment: {A: '2'},")).commit("Two");
+    fs::write(&read_only, "").unwrap();
+    let said = ops.run(["reconcile"]);
+    said.success().stdout_has("its copied files could not be removed").stdout_has("Read-only file system");
+    said.stdout_has(&format!("deployed  {stack} ")).stdout_has(&format!("deployed  {beside} "));
+    assert!(nfs.path().join("site/index").exists());
+    fs::remove_file(&read_only).unwrap();
+    repo.write("unrelated", "x").commit("Next");
+    ops.run(["reconcile"]).success().stdout_has("no service mounts them any more").stdout_has("2 unchanged");
+    assert_eq!(fs::read_dir(nfs.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn two_sources_cannot_bind_to_one_place() {
     let Some(lab) = lab() else { return };
     let (ops, (one, nfs), (two, _)) = (DockerOps::new(lab), site(), site());

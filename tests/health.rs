@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::dockerops::Outcome;
 use crate::support::fake_docker::FakeDocker;
 use crate::support::lab::{Lab, lab, on_every_docker};
-use crate::support::scene::{App, Scene};
+use crate::support::scene::{App, Scene, compose};
 use crate::support::{unique, wait_for};
 
 /// A stack of one service, `app`, that is watched.
@@ -312,4 +312,16 @@ fn nothing_is_asked_where_no_task_is_wanted() {
     shop.scene.reconcile().success().stdout_has("1 unchanged");
     assert_eq!(shop.scene.docker.calls().len(), 2, "{:?}", shop.scene.docker.calls());
     shop.is_healthy();
+}
+
+#[test]
+fn a_look_at_many_costs_as_many_calls_as_one_at_a_single_stack() {
+    let Some(scene) = Scene::new() else { return };
+    let services = compose([("app", &scene.on()), ("other", &scene.on())]);
+    for number in 0..8 {
+        scene.repo.stack(&scene.ops.unique(&format!("many{number}")), &services);
+    }
+    scene.watch().success().stdout_has("8 deployed");
+    scene.reconcile().success().stdout_has("8 unchanged");
+    assert_eq!(scene.docker.calls().len(), 3, "{:?}", scene.docker.calls());
 }

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use rustix::process::Signal;
+
 use crate::support::dockerops::DockerOps;
 use crate::support::repo::Repo;
 use crate::support::scene::{Scene, compose};
@@ -257,6 +259,12 @@ fn two_that_deploy_one_stack_say_so_and_undo_nothing_of_each_other() {
         theirs.run(["reconcile"]).success().stdout_has("1 unchanged");
     }
     assert_eq!(scene.lab.specs(&stack), before);
+    let scene = Scene { ops: scene.ops.env("DOCKEROPS_SYNC_INTERVAL", "5"), ..scene };
+    let mut daemon = scene.ops.spawn(["run"]);
+    daemon.wait_for("\ncycle ", 4, 90);
+    daemon.signal(Signal::TERM);
+    let log = daemon.wait().stdout;
+    assert_eq!(log.matches("another DockerOps deploys").count(), 1, "{log}");
     scene.run(&["unwatch", "--keep-stacks", &scene.repo.url()]).success();
     theirs.run(["reconcile"]).success().stdout_has("1 unchanged");
 }
