@@ -177,7 +177,8 @@ impl Machine {
             mkdir -p {0}; mount -t tmpfs tmpfs {0}; mkdir {0}/upper {0}/work
             mount -t overlay -o lowerdir=/etc,upperdir={0}/upper,workdir={0}/work overlay /etc
             {1}
-            exec \"$@\"",
+            # A shell that was started in the background leaves interrupts ignored.
+            exec env --default-signal=INT \"$@\"",
             private.display(),
             self.mounts
         );
