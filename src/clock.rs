@@ -4,6 +4,27 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
+/// The time by the calendar.
+pub fn wall() -> DateTime<Utc> {
+    #[cfg(test)]
+    if let Some(set) = SET.get() {
+        return set;
+    }
+    Utc::now()
+}
+
+#[cfg(test)]
+thread_local! {
+    /// What this thread takes for the time, where that is simulated.
+    static SET: std::cell::Cell<Option<DateTime<Utc>>> = const { std::cell::Cell::new(None) };
+}
+
+/// From now on it is this time for this thread.
+#[cfg(test)]
+pub fn set(wall: DateTime<Utc>) {
+    SET.set(Some(wall));
+}
+
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
     /// For how long something took: nobody sets this clock.
@@ -14,7 +35,7 @@ pub struct Moment {
 
 impl Moment {
     pub fn now() -> Self {
-        Self { instant: Instant::now(), wall: Utc::now() }
+        Self { instant: Instant::now(), wall: wall() }
     }
 
     /// How long ago `since` was; nothing of what is still to come.

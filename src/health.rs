@@ -20,6 +20,8 @@ use crate::docker::service::{Mode, Restart, Service};
 use crate::state::{AppliedService, LastWords, Motion, StackRow, StackStatus};
 use slots::Slots;
 
+#[cfg(test)]
+pub use look::look_by;
 pub use look::{Look, look};
 pub use words::ago;
 

@@ -6,6 +6,7 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 
 use super::{judge, replicas};
+use crate::clock;
 use crate::docker::lines::{Line, Node};
 use crate::docker::{Docker, Swarm};
 use crate::state::{Motion, StackRow, StackStatus};
@@ -23,7 +24,7 @@ pub struct Look {
 impl Look {
     /// Without a question: services count for what `service ls` says of them.
     pub fn none() -> Self {
-        Self { tasks: BTreeMap::new(), nodes: BTreeMap::new(), taken: Utc::now() }
+        Self { tasks: BTreeMap::new(), nodes: BTreeMap::new(), taken: clock::wall() }
     }
 
     /// `asked` are services' ids: one without a task has none, one that was not asked for is not known.
@@ -60,6 +61,16 @@ impl Look {
 /// Asks docker what is to be known of `stacks`, each with its source's motions. Services of which neither Git
 /// nor the Swarm wants a task are not asked for.
 pub fn look(docker: &Docker, swarm: &Swarm, stacks: &[(&StackRow, &[Motion])]) -> Result<Look> {
+    look_by(swarm, stacks, |asked| docker.task_lines(asked), || docker.nodes())
+}
+
+/// Likewise, where somebody else answers for docker: which tasks services have, and which nodes there are.
+pub fn look_by(
+    swarm: &Swarm,
+    stacks: &[(&StackRow, &[Motion])],
+    tasks: impl FnOnce(&[&str]) -> Result<Vec<Line>>,
+    nodes: impl FnOnce() -> Result<BTreeMap<String, Node>>,
+) -> Result<Look> {
     let mut asked = BTreeSet::new();
     for (row, _) in stacks.iter().filter(|(row, _)| row.status != StackStatus::Stopped) {
         for live in swarm.of_stack(&row.name) {
@@ -73,13 +84,13 @@ pub fn look(docker: &Docker, swarm: &Swarm, stacks: &[(&StackRow, &[Motion])]) -
         return Ok(Look::none());
     }
     let asked: Vec<_> = asked.into_iter().collect();
-    let mut look = Look::new(&asked, docker.task_lines(&asked)?, BTreeMap::new(), Utc::now());
+    let mut look = Look::new(&asked, tasks(&asked)?, BTreeMap::new(), clock::wall());
     let is_wrong = |(row, motions): &(&StackRow, &[Motion])| {
         let verdict = judge(row, motions, swarm, &look);
         verdict.services.values().any(|service| service.why.is_some() || service.error.is_some())
     };
     if stacks.iter().any(is_wrong) {
-        look.nodes = docker.nodes()?;
+        look.nodes = nodes()?;
     }
     Ok(look)
 }

@@ -75,7 +75,8 @@ fn note(
             }
         }
         (Health::Healthy, Some(since)) if !dry_run => {
-            session.report.recovered(subject, &format!("runs as Git says again{}", lasted(since)));
+            let lasted = lasted(since, session.door.now().wall);
+            session.report.recovered(subject, &format!("runs as Git says again{lasted}"));
             session.state.note_recovered(row)?;
         }
         // Until a deploy ended, or what failed is mended, nobody knows whether it is over.
@@ -106,9 +107,9 @@ fn last_words(
     words
 }
 
-fn lasted(since: &str) -> String {
+fn lasted(since: &str, now: DateTime<Utc>) -> String {
     let since = since.parse::<DateTime<Utc>>().ok();
-    let lasted = since.and_then(|since| (Utc::now() - since).to_std().ok());
+    let lasted = since.and_then(|since| (now - since).to_std().ok());
     lasted.map(|lasted| format!("; it began to be degraded {}", health::ago(lasted))).unwrap_or_default()
 }
 

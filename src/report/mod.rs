@@ -107,7 +107,9 @@ impl Report {
     /// What a stack is waited for: its live line, on a terminal.
     pub fn waiting(&self, stack: &str, what: &str) {
         self.beat();
-        self.live.set(stack, &plain::line(&format!("{stack}  {what}")));
+        if self.live.is_on_a_terminal() {
+            self.live.set(stack, &plain::line(&format!("{stack}  {what}")));
+        }
     }
 
     /// A stack is waited for no more.
@@ -191,6 +193,9 @@ impl Report {
     /// repeats it only where that changes.
     pub fn degraded<'a>(&self, subject: impl Into<Subject<'a>>, text: &str, what: &str, begins: bool) {
         let subject = subject.into();
+        if self.hears("degraded", Some(subject), text) {
+            return;
+        }
         let is_new = self.is_new(&format!("degraded {subject:?}"), what);
         self.beat();
         let event = Event { kind: "degraded", ..about(Some(subject), Level::Error, text) };

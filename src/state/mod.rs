@@ -26,6 +26,7 @@ use anyhow::{Context, Error, Result};
 use chrono::{Local, SecondsFormat};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Params, Row};
 
+use crate::clock;
 use crate::fault::{OrHint, fault, hint_of};
 
 pub use bindings::{BindingFile, BindingRow};
@@ -202,7 +203,7 @@ fn query_row<T>(
 
 /// The time as rows and people read it: local, with its offset.
 pub fn now() -> String {
-    Local::now().to_rfc3339_opts(SecondsFormat::Secs, false)
+    clock::wall().with_timezone(&Local).to_rfc3339_opts(SecondsFormat::Secs, false)
 }
 
 #[cfg(test)]

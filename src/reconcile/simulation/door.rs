@@ -20,7 +20,7 @@ use crate::docker::stored::Stored;
 use crate::docker::task::Task;
 use crate::docker::{DeployedAnew, ImageRemoval, NodeImages, Pull, Roll, SeenTasks, Swarm};
 use crate::git::{Checkout, Commit, Workplace};
-use crate::health::Look;
+use crate::health::{Look, look_by};
 use crate::image::ImageCommand;
 use crate::manifest::{Layout, StackEntry};
 use crate::plan::{DesiredStack, Images};
@@ -46,6 +46,12 @@ fn away() -> anyhow::Error {
 impl SimDoor<'_> {
     /// A call that only asks.
     fn asks<T>(&self, answer: impl FnOnce() -> T) -> Result<T> {
+        self.world.borrow_mut().views[self.actor].calls += 1;
+        self.hears(answer)
+    }
+
+    /// What it is told, if it is told anything.
+    fn hears<T>(&self, answer: impl FnOnce() -> T) -> Result<T> {
         let fault = self.world.borrow_mut().trouble(self.actor);
         match fault {
             Some(Fault::KilledBefore | Fault::KilledAfter) => self.die(),
@@ -60,6 +66,7 @@ impl SimDoor<'_> {
             let mut world = self.world.borrow_mut();
             let fault = world.trouble(self.actor);
             world.views[self.actor].acts += 1;
+            world.views[self.actor].calls += 1;
             let actor = self.actor;
             world.tell(|| {
                 format!("  {actor}: {what}{}", fault.map(|it| format!(" ({it:?})")).unwrap_or_default())
@@ -181,9 +188,13 @@ impl Door for SimDoor<'_> {
         Ok(read)
     }
 
-    fn health(&self, _: &Swarm, _: &[(&StackRow, &[Motion])]) -> Result<Look> {
-        // Health by task history is no part of the stories.
-        Ok(Look::none())
+    fn health(&self, swarm: &Swarm, stacks: &[(&StackRow, &[Motion])]) -> Result<Look> {
+        self.world.borrow_mut().views[self.actor].healths += 1;
+        let tasks = |asked: &[&str]| self.hears(|| self.world.borrow().swarm.lines(asked));
+        let nodes = || self.hears(|| self.world.borrow().swarm.shown_nodes());
+        let look = look_by(swarm, stacks, tasks, nodes)?;
+        self.world.borrow_mut().judged(swarm, stacks, &look);
+        Ok(look)
     }
 
     fn observe(&self) -> Result<Swarm> {

@@ -42,6 +42,9 @@ impl Play<'_> {
             }
             Event::Node(node) => {
                 world.swarm.nodes[*node] = !world.swarm.nodes[*node];
+                for stack in STACKS {
+                    world.shake(stack);
+                }
                 world.pass(0);
             }
             Event::Remote(source) => world.sources[*source].up = !world.sources[*source].up,
@@ -49,6 +52,7 @@ impl Play<'_> {
             Event::Away(millis) => world.away = world.now + millis,
             Event::Die(stack) => {
                 world.swarm.kill_task(stack);
+                world.shake(stack);
                 world.pass(0);
             }
             _ => {}
@@ -96,7 +100,8 @@ impl Play<'_> {
             let mut is_quiet = true;
             for who in [0, 2] {
                 self.run(who);
-                is_quiet &= self.world.borrow().views[who].calls <= looks;
+                let view = &self.world.borrow().views[who];
+                is_quiet &= view.calls <= looks && view.healths <= looks;
             }
             // Swarm itself takes its time.
             self.world.borrow_mut().pass(30_000);
@@ -115,9 +120,13 @@ impl Play<'_> {
         for who in [0, 1, 2] {
             self.run(who);
             let mut world = self.world.borrow_mut();
-            let (acts, calls) = (world.views[who].acts, world.views[who].calls);
-            if acts > 0 || calls > looks {
-                world.breaks(IDLE, format!("{acts} acts and {calls} calls by {who}"));
+            let (acts, calls, healths) =
+                (world.views[who].acts, world.views[who].calls, world.views[who].healths);
+            if acts > 0 || calls > looks || healths > looks {
+                world.breaks(
+                    IDLE,
+                    format!("{acts} acts, {calls} calls and {healths} looks at health by {who}"),
+                );
             }
         }
     }

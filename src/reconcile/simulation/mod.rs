@@ -17,6 +17,7 @@ mod spec;
 mod story;
 mod swarm;
 mod task;
+mod truth;
 mod world;
 
 use std::io::Write;

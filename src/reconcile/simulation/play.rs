@@ -8,12 +8,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::clock::Millis;
 use super::door::SimDoor;
 use super::rules::{NO_WAITING, TRUTH};
 use super::story::{Event, SOURCES, Story};
-use super::swarm::Swarm;
-use super::world::{ACTORS, Broken, Killed, Shared, SimSource, View, World, controller};
+use super::world::{ACTORS, Broken, Killed, Shared, SimSource, World, controller};
 use crate::docker::Docker;
 use crate::guard::Guard;
 use crate::lock::Lock;
@@ -88,7 +86,8 @@ impl Stage {
 /// A run of one who acts.
 #[derive(Debug, Clone)]
 struct Run {
-    begun: Millis,
+    /// Among all that happened.
+    begun: usize,
     ids: Vec<SourceId>,
     /// How often anybody on its database had asked when it did.
     asked: usize,
@@ -121,17 +120,7 @@ impl<'a> Play<'a> {
             up: true,
             commits: vec![story.first[at].clone()],
         };
-        let world = World {
-            now: 0,
-            swarm: Swarm::new(),
-            sources: (0..SOURCES).map(source).collect(),
-            faults: Vec::new(),
-            away: 0,
-            views: std::array::from_fn(|_| View::default()),
-            ledgers: BTreeMap::new(),
-            broken: Vec::new(),
-            log: listen.then(Vec::new),
-        };
+        let world = World::new((0..SOURCES).map(source).collect(), listen);
         let actors = std::array::from_fn(|_| Actor::default());
         Self { stage, world: RefCell::new(world), actors, asked: [0; 2], version: 10 }
     }
@@ -237,6 +226,7 @@ impl<'a> Play<'a> {
         let mut world = self.world.borrow_mut();
         for heard in self.stage.report.take_heard() {
             let is_news = matches!(heard.kind.as_str(), "deployed" | "failed" | "removed" | "note");
+            let is_news = is_news || matches!(heard.kind.as_str(), "degraded" | "recovered");
             if is_news || heard.kind == "source_failed" {
                 world.tell(|| format!("  {who}: says {} {}: {}", heard.kind, heard.stack, heard.text));
             }
@@ -295,7 +285,8 @@ impl<'a> Play<'a> {
             // A wish lasts until it is met.
             let forced = forced || (world.views[who].forced && self.actors[who].run.is_some());
             let view = &mut world.views[who];
-            (view.calls, view.acts, view.troubles, view.asked, view.forced) = (0, 0, 0, now, forced);
+            (view.calls, view.healths, view.acts, view.troubles) = (0, 0, 0, 0);
+            (view.asked, view.forced) = (now, forced);
             view.deployed.clear();
         }
         self.asked[controller(who)] += 1;
@@ -304,7 +295,7 @@ impl<'a> Play<'a> {
         if self.with(who, |reconciler, session| reconciler.ask(session, targets, &wish)).is_none() {
             return;
         }
-        let begun = self.world.borrow().now;
+        let begun = self.world.borrow_mut().happens();
         self.actors[who].run = Some(Run { begun, ids, asked: self.asked[controller(who)] });
         let due = self.world.borrow().due(who, forced);
         let goes_on = self.turn(who);
@@ -348,25 +339,6 @@ impl<'a> Play<'a> {
         if tally.failed > 0 || run.asked != self.asked[controller(who)] {
             return;
         }
-        let mut wrong = None;
-        for (at, head) in world.views[who].heads.clone() {
-            let (id, commit) = (world.sources[at].source.id().as_str(), &world.sources[at].commits[head]);
-            for entry in &commit.stacks {
-                let touched = world.ledgers.get(entry.name).map_or(0, |ledger| ledger.touched);
-                let is_ours = world.swarm.of_stack(entry.name).any(|live| live.labels.owner == id);
-                let is_wrong = match entry.enabled {
-                    _ if touched >= run.begun => false,
-                    true if entry.wrong => true,
-                    true => entry.drift == DriftPolicy::Correct && !world.swarm.is_as(entry, id, false),
-                    false => is_ours,
-                };
-                if is_wrong {
-                    wrong = Some(format!("a run ends well, and `{}` is not as `{id}` says", entry.name));
-                }
-            }
-        }
-        if let Some(what) = wrong {
-            world.breaks(TRUTH, what);
-        }
+        world.ends_well(who, run.begun, tally.degraded > 0);
     }
 }

@@ -8,6 +8,7 @@ use crate::stack::DriftPolicy;
 
 pub const EVIDENCE: &str = "nothing is removed or changed without evidence that it is ours";
 pub const TRUTH: &str = "nothing says deployed, or exits with 0, that is not as Git says";
+pub const HEALTH: &str = "nothing is called healthy that lacks a task";
 pub const NO_WAITING: &str = "no stack waits for a stack that struggles";
 pub const CONVERGES: &str = "once faults end, everything is as Git says within a bounded number of looks";
 pub const IDLE: &str = "an idle world gets no act";
@@ -30,6 +31,9 @@ pub struct Ledger {
     pub failed: bool,
     /// When somebody or something else last had a hand in it.
     pub touched: Millis,
+    /// Likewise, and when a task of it or a node last went, among all that happened.
+    pub meddled: usize,
+    pub shaken: usize,
     /// Whether a hand had.
     pub edited: bool,
     /// When it was last asked to go.
@@ -45,9 +49,15 @@ pub struct Ledger {
 impl World {
     /// Somebody else had a hand in it.
     pub fn touch(&mut self, stack: &str) {
-        let now = self.now;
+        let (now, nth) = (self.now, self.happens());
         let ledger = self.ledger(stack);
-        (ledger.touched, ledger.excused) = (now, true);
+        (ledger.touched, ledger.meddled, ledger.excused) = (now, nth, true);
+    }
+
+    /// A task of it went, or a node.
+    pub fn shake(&mut self, stack: &str) {
+        let nth = self.happens();
+        self.ledger(stack).shaken = nth;
     }
 
     /// What `actor` may see: services that others made after it looked are nobody's fault.

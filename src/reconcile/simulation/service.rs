@@ -115,6 +115,16 @@ impl Live {
         })
     }
 
+    /// Whether so many tasks run, of whatever version, or did their work; a hand may want another number of them.
+    pub fn fills(&self, wanted: u64, nodes: &[bool]) -> bool {
+        let is_up = |task: &&SimTask| task.node.is_some_and(|node| nodes[node]);
+        let run = self.tasks.iter().filter(|task| task.runs()).filter(is_up).map(|task| task.slot);
+        let all: BTreeSet<_> = self.tasks.iter().map(|task| task.slot).collect();
+        let did_its_work = |slot: &u64| self.last(*slot).is_some_and(SimTask::did_its_work);
+        let filled: BTreeSet<_> = run.chain(all.into_iter().filter(did_its_work)).collect();
+        filled.len() as u64 >= wanted
+    }
+
     /// All that happens until `now`.
     pub fn pass(&mut self, now: Millis, nodes: &[bool], ids: &mut u64) {
         loop {

@@ -6,6 +6,7 @@ use super::clock::Millis;
 use super::service::{Labels, Live};
 use super::spec::{Behaviour, Entry, OnFailure, Spec};
 use crate::docker::command::ResolveImage;
+use crate::docker::lines::{Line, Node};
 
 /// So long the containers of a removed service hold its network.
 const LEAVING: Millis = 3_000;
@@ -178,6 +179,21 @@ impl Swarm {
         let Some(task) = task else { return false };
         task.fail("failed", "task: non-zero exit (137)", now);
         true
+    }
+
+    /// The tasks of these services, as coarsely as `service ps` tells them.
+    pub fn lines(&self, ids: &[&str]) -> Vec<Line> {
+        let asked = self.services.values().filter(|live| ids.contains(&live.id.as_str()));
+        asked.flat_map(|live| live.tasks.iter().map(|task| task.line(&live.id, self.now))).collect()
+    }
+
+    /// As `node ls` shows them.
+    pub fn shown_nodes(&self) -> BTreeMap<String, Node> {
+        let node = |(at, up): (usize, &bool)| {
+            let name = format!("node{at}");
+            (name.clone(), Node { name, takes_tasks: *up })
+        };
+        self.nodes.iter().enumerate().map(node).collect()
     }
 
     /// What a hand made goes.

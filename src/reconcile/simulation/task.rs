@@ -1,11 +1,13 @@
 //! Tasks of the simulated Swarm, as time makes them.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::clock::{Millis, wall};
 use super::spec::{Behaviour, Spec};
+use crate::docker::lines::Line;
 use crate::docker::task::Task;
 
 /// So long Swarm waits before it starts a task again.
@@ -123,6 +125,20 @@ impl SimTask {
         }
     }
 
+    /// As `service ps` shows it.
+    pub fn line(&self, service: &str, now: Millis) -> Line {
+        Line {
+            id: format!("t{}", self.id),
+            service: service.to_owned(),
+            slot: self.slot.to_string(),
+            node: self.node.map(|node| format!("node{node}")).unwrap_or_default(),
+            desired: self.desired.into(),
+            state: self.state.into(),
+            age: Some(coarse((now - self.since) / 1000)),
+            error: self.error.to_owned(),
+        }
+    }
+
     /// As docker shows it.
     pub fn shown(&self, service: &str) -> Task {
         Task {
@@ -140,4 +156,14 @@ impl SimTask {
             spec: (*self.spec).clone(),
         }
     }
+}
+
+/// For so long, as far as docker's words and those who read them go: whole seconds, then whole minutes, then hours that
+/// docker rounds.
+fn coarse(seconds: u64) -> Duration {
+    Duration::from_secs(match seconds {
+        0..=59 => seconds,
+        60..=3599 => seconds / 60 * 60,
+        _ => (seconds + 1800) / 3600 * 3600 - 1800,
+    })
 }

@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use super::clock::Millis;
+use super::clock::{Millis, wall};
 use super::rules::Ledger;
 use super::spec::Commit;
 use super::swarm::Swarm;
+use crate::clock;
 use crate::source::Source;
 
 /// So many runs there can be at a time: a daemon, a command on its database, and a DockerOps of its own.
@@ -70,8 +71,10 @@ pub struct View {
     /// The commit that it read last of each source, and those whose head it was told in the last question.
     pub read: BTreeMap<usize, usize>,
     pub heads: BTreeMap<usize, usize>,
-    /// Calls through the door, and those that had trouble, since it asked.
+    /// Calls through the door, and those that had trouble, since it asked; how often it asked for everybody's health is
+    /// not among them.
     pub calls: usize,
+    pub healths: usize,
     pub acts: usize,
     pub troubles: usize,
     /// Whether it was asked to deploy by force.
@@ -92,6 +95,7 @@ pub struct Broken {
 #[derive(Debug)]
 pub struct World {
     pub now: Millis,
+    happened: usize,
     pub swarm: Swarm,
     pub sources: Vec<SimSource>,
     /// Of each actor: after so many calls, this.
@@ -109,10 +113,34 @@ pub struct World {
 pub type Shared = RefCell<World>;
 
 impl World {
+    /// Nothing has happened so far.
+    pub fn new(sources: Vec<SimSource>, listen: bool) -> Self {
+        clock::set(wall(0));
+        Self {
+            now: 0,
+            happened: 0,
+            swarm: Swarm::new(),
+            sources,
+            faults: Vec::new(),
+            away: 0,
+            views: std::array::from_fn(|_| View::default()),
+            ledgers: BTreeMap::new(),
+            broken: Vec::new(),
+            log: listen.then(Vec::new),
+        }
+    }
+
     /// Time goes on.
     pub fn pass(&mut self, millis: Millis) {
         self.now += millis;
+        clock::set(wall(self.now));
         self.swarm.pass(self.now);
+    }
+
+    /// Something happens, as the nth of all: much may happen at one time.
+    pub fn happens(&mut self) -> usize {
+        self.happened += 1;
+        self.happened
     }
 
     /// Tells people, where they listen.
@@ -140,7 +168,6 @@ impl World {
 
     /// The trouble that the next call of `actor` has.
     pub fn trouble(&mut self, actor: usize) -> Option<Fault> {
-        self.views[actor].calls += 1;
         let mut found = None;
         self.faults.retain_mut(|(of, after, fault)| {
             if *of != actor {

@@ -1,0 +1,57 @@
+//! What is said of a stack is so, by the simulated Swarm's own knowledge, tasks included.
+
+use super::rules::{HEALTH, TRUTH};
+use super::service::Live;
+use super::world::World;
+use crate::docker::Swarm;
+use crate::health::{Health, Look, judge};
+use crate::stack::DriftPolicy;
+use crate::state::{Motion, StackRow};
+
+impl World {
+    /// What a look at everybody's health calls healthy has all its tasks, then and there.
+    pub fn judged(&mut self, swarm: &Swarm, stacks: &[(&StackRow, &[Motion])], look: &Look) {
+        let mut wrong = Vec::new();
+        for (row, motions) in stacks {
+            if judge(row, motions, swarm, look).health != Health::Healthy {
+                continue;
+            }
+            for (name, applied) in &row.services {
+                let wanted = applied.spec["replicas"].parse().unwrap();
+                let live = self.swarm.services.get(name);
+                if !live.is_some_and(|live| live.fills(wanted, &self.swarm.nodes)) {
+                    wrong.push(format!("`{name}` is called healthy, and has not its {wanted} tasks"));
+                }
+            }
+        }
+        for what in wrong {
+            self.breaks(HEALTH, what);
+        }
+    }
+
+    /// A run that ends with nothing failed leaves what its sources say; with nothing degraded either, it runs.
+    pub fn ends_well(&mut self, actor: usize, begun: usize, some_degraded: bool) {
+        let mut wrong = None;
+        for (at, head) in self.views[actor].heads.clone() {
+            let (id, commit) = (self.sources[at].source.id().as_str(), &self.sources[at].commits[head]);
+            for entry in &commit.stacks {
+                let (meddled, shaken) =
+                    self.ledgers.get(entry.name).map_or((0, 0), |ledger| (ledger.meddled, ledger.shaken));
+                let deep = !some_degraded && shaken < begun;
+                let is_ours = self.swarm.of_stack(entry.name).any(|live: &Live| live.labels.owner == id);
+                let is_wrong = match entry.enabled {
+                    _ if meddled > begun => false,
+                    true if entry.wrong => true,
+                    true => entry.drift == DriftPolicy::Correct && !self.swarm.is_as(entry, id, deep),
+                    false => is_ours,
+                };
+                if is_wrong {
+                    wrong = Some(format!("a run ends well, and `{}` is not as `{id}` says", entry.name));
+                }
+            }
+        }
+        if let Some(what) = wrong {
+            self.breaks(TRUTH, what);
+        }
+    }
+}
