@@ -129,3 +129,14 @@ fn what_a_command_deployed_meanwhile_is_not_undone_by_a_run_that_cannot_ask() {
     ];
     holds(&["web"], events);
 }
+
+#[test]
+fn what_died_is_told_as_degraded_and_the_run_does_not_end_well() {
+    let deployed = [Event::Ask(0), Event::Turns(0, 8, 4_000)];
+    let then = [Event::Die("web"), Event::Ask(1), Event::Wait(70_000), Event::Ask(0)];
+    let events = deployed.into_iter().chain(then).collect();
+    let log = holds(&["web"], events);
+    let says = |what: &str| log.iter().any(|line| line.contains(what));
+    assert!(says("1: says degraded web") && says("1: ends: 1 degraded"), "{}", log.join("\n"));
+    assert!(says("0: says recovered web"), "{}", log.join("\n"));
+}

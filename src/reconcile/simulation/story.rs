@@ -246,8 +246,8 @@ fn change(focus: &'static str, rng: &mut Rng) -> Change {
 }
 
 fn hand(rng: &mut Rng) -> Hand {
-    use Hand::{AddService, Env, Image, Own, RemoveService, RemoveStack, Replace, Scale};
-    [Scale, Env, Image, RemoveService, AddService, RemoveStack, Own, Replace][rng.below(8)]
+    use Hand::{AddService, Env, Fewer, Image, Own, RemoveService, RemoveStack, Replace, Scale};
+    [Scale, Fewer, Env, Image, RemoveService, AddService, RemoveStack, Own, Replace][rng.below(9)]
 }
 
 fn fault(rng: &mut Rng) -> Fault {

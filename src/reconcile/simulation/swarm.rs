@@ -14,6 +14,8 @@ const LEAVING: Millis = 3_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hand {
     Scale,
+    /// To a single task.
+    Fewer,
     Env,
     Image,
     RemoveService,
@@ -160,8 +162,12 @@ impl Swarm {
         }
         let Some(live) = self.services.get_mut(&name) else { return false };
         let mut spec = live.spec;
+        if hand == Hand::Fewer && spec.replicas == 1 {
+            return false;
+        }
         match hand {
             Hand::Scale => spec.replicas = if spec.replicas == 4 { 1 } else { 4 },
+            Hand::Fewer => spec.replicas = 1,
             Hand::Env => spec.env += 1_000,
             Hand::Image => spec.image += 100,
             _ => {}
