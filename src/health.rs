@@ -102,11 +102,12 @@ pub fn judge(row: &StackRow, motions: &[Motion], swarm: &Swarm, look: &Look) -> 
     let deploying = motions.iter().any(|motion| motion.name == row.name);
     let to_judge = row.status == StackStatus::Deployed && !deploying;
     let mut services = BTreeMap::new();
+    let since_converged = since_converged(row, look);
     for live in swarm.of_stack(&row.name) {
         let applied = row.services.get(&live.name).filter(|_| to_judge);
         // A row of the older release holds no services: then what is live is all there is to go by.
         let is_known = applied.is_some() || row.services.is_empty();
-        let mut verdict = service(row, applied, live, look);
+        let mut verdict = service(since_converged, applied, live, look);
         if !to_judge || !is_known {
             verdict.why = None;
         }
@@ -136,7 +137,12 @@ fn replicas(applied: &AppliedService) -> Option<u64> {
     applied.spec.get("replicas")?.parse().ok()
 }
 
-fn service(row: &StackRow, applied: Option<&AppliedService>, live: &Service, look: &Look) -> ServiceVerdict {
+fn service(
+    since_converged: Option<Duration>,
+    applied: Option<&AppliedService>,
+    live: &Service,
+    look: &Look,
+) -> ServiceVerdict {
     let wanted = applied.and_then(replicas);
     let Some(lines) = look.tasks_of(&live.id) else {
         let (running, live_wanted) = live.completed.unwrap_or((live.running, live.wanted));
@@ -156,7 +162,7 @@ fn service(row: &StackRow, applied: Option<&AppliedService>, live: &Service, loo
         // What the history forgot of a service whose tasks are to end completed as well.
         None => running.saturating_sub(slots.running()),
     };
-    let restarts = slots.restarts(since_converged(row, look));
+    let restarts = slots.restarts(since_converged);
     let (count, last_restart) = (restarts.count, restarts.last);
     let is_short = running < wanted;
     let blamed = if is_short { slots.blamed() } else { restarts.shaken };

@@ -22,12 +22,18 @@ pub struct Watched {
 
 /// All watched sources with their stacks.
 pub fn watched(state: &State) -> Result<Vec<Watched>> {
-    let (stacks, builds, motions) = (state.stacks()?, state.builds()?, state.motions()?);
+    watched_since(state, &[])
+}
+
+/// Likewise, where these were read before.
+fn watched_since(state: &State, before: &[Watched]) -> Result<Vec<Watched>> {
+    let (mut stacks, mut builds, mut motions) = (state.stacks()?, state.builds()?, state.motions()?);
     let with_stacks = |row: SourceRow| {
-        let identity = row.url.id();
-        let stacks = stacks.iter().filter(|stack| stack.repository_url == row.url).cloned().collect();
-        let builds = builds.iter().filter(|build| build.repository_id == row.id).cloned().collect();
-        let motions = motions.iter().filter(|motion| motion.repository_id == row.id).cloned().collect();
+        let known = before.iter().find(|known| known.row.url == row.url);
+        let identity = known.map_or_else(|| row.url.id(), |known| known.identity.clone());
+        let stacks = stacks.extract_if(.., |stack| stack.repository_url == row.url).collect();
+        let builds = builds.extract_if(.., |build| build.repository_id == row.id).collect();
+        let motions = motions.extract_if(.., |motion| motion.repository_id == row.id).collect();
         Watched { row, identity, stacks, builds, motions }
     };
     Ok(state.sources()?.into_iter().map(with_stacks).collect())
@@ -45,7 +51,7 @@ impl Known {
     pub fn read(&mut self, state: &State) -> Result<Rc<Vec<Watched>>> {
         let edition = Some(state.edition()?);
         if self.edition != edition {
-            self.watched = Rc::new(watched(state)?);
+            self.watched = Rc::new(watched_since(state, &self.watched)?);
             self.edition = edition;
         }
         Ok(Rc::clone(&self.watched))

@@ -101,7 +101,7 @@ impl Play<'_> {
             for who in [0, 2] {
                 self.run(who);
                 let view = &self.world.borrow().views[who];
-                is_quiet &= view.calls <= looks && view.healths <= looks;
+                is_quiet &= view.acts == 0 && view.calls <= looks && view.healths <= looks;
             }
             // Swarm itself takes its time.
             self.world.borrow_mut().pass(30_000);
@@ -117,7 +117,9 @@ impl Play<'_> {
         if let Some(what) = self.unlike() {
             return self.world.borrow_mut().breaks(CONVERGES, what);
         }
-        for who in [0, 1, 2] {
+        // The last looks of the others were idle already, or they never were.
+        let others: &[usize] = if quiet == looks { &[1] } else { &[0, 1, 2] };
+        for who in others.iter().copied() {
             self.run(who);
             let mut world = self.world.borrow_mut();
             let (acts, calls, healths) =

@@ -209,18 +209,20 @@ impl Swarm {
 
     /// Whether the stack is what a source says, whatever a hand added; `deep` includes its tasks.
     pub fn is_as(&self, entry: &Entry, owner: &str, deep: bool) -> bool {
-        let fingerprint = entry.fingerprint();
         let live: Vec<_> = self.of_stack(entry.name).filter(|live| !live.labels.owner.is_empty()).collect();
-        live.len() == entry.services.len()
-            && entry.services.iter().all(|(name, spec)| {
-                let name = format!("{}_{name}", entry.name);
-                live.iter().any(|live| {
-                    live.name == name
-                        && live.spec == *spec
-                        && live.labels.owner == owner
-                        && live.labels.fingerprint == fingerprint
-                        && (!deep || live.is_well(&self.nodes))
-                })
+        let is_so = |(name, spec): (&&str, &Spec)| {
+            let name = format!("{}_{name}", entry.name);
+            live.iter().any(|live| {
+                live.name == name
+                    && live.spec == *spec
+                    && live.labels.owner == owner
+                    && (!deep || live.is_well(&self.nodes))
             })
+        };
+        // The fingerprint is dear.
+        live.len() == entry.services.len() && entry.services.iter().all(is_so) && {
+            let fingerprint = entry.fingerprint();
+            live.iter().all(|live| live.labels.fingerprint == fingerprint)
+        }
     }
 }
