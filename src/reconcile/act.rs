@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::command::command_after;
 use super::contain::Contain;
-use super::giving::{AT_ONCE, Giving, patience};
+use super::giving::{Giving, patience};
 use super::images::Pulled;
 use super::memory::Given;
 use super::source::{Reading, WatchedSource};
@@ -65,8 +65,7 @@ impl Reconciler {
             return Ok(());
         }
         self.nodes_can_pull(session, key, &rendered, resolve, swarm)?;
-        // One of those that go on ends first.
-        if self.memory.giving.len() >= AT_ONCE {
+        if !self.may_give(&key.source) {
             return Ok(());
         }
         session.report.waiting(key.stack.as_str(), "is being deployed");

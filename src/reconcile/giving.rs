@@ -10,14 +10,16 @@ use anyhow::{Result, anyhow};
 
 use super::memory::Given;
 use super::{Key, Reconciler, Session};
+use crate::source::SourceId;
 use crate::state::WorkKind;
 
 /// So long a turn waits for a call; most take less.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// So long a turn waits for all its calls; those that begin later go on beside the loop at once.
 const ALL_PATIENCE: Duration = Duration::from_secs(4);
-/// So many calls go on beside the loop at a time.
-pub const AT_ONCE: usize = 8;
+/// So many calls of one source go on beside the loop at a time, and so many of all.
+const OF_A_SOURCE: usize = 8;
+const MOST: usize = 32;
 
 /// How long a call may be waited for that begins so long after its turn.
 pub fn patience(turn: Duration) -> Duration {
@@ -116,6 +118,12 @@ impl Reconciler {
             self.accepted(session, &key, result, &given)?;
         }
         Ok(())
+    }
+
+    /// Whether one more call of the source may go on beside the loop; else one of those that do ends first.
+    pub fn may_give(&self, source: &SourceId) -> bool {
+        let giving = &self.memory.giving;
+        giving.len() < MOST && giving.keys().filter(|key| key.source == *source).count() < OF_A_SOURCE
     }
 
     /// Whether docker is being given a stack.

@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::docker::Docker;
+use crate::source::SourceId;
 
 /// So many images are pulled at once; docker pulls several layers of each.
 const AT_ONCE: usize = 4;
@@ -15,6 +16,8 @@ const AT_ONCE: usize = 4;
 const SILENT: Duration = Duration::from_secs(10);
 /// So many at the most, the silent ones included.
 const MOST: usize = 16;
+/// So many of one source: registries that never answer take no room from others.
+const OF_A_SOURCE: usize = 8;
 
 /// What is new of a pull.
 #[derive(Debug)]
@@ -27,10 +30,10 @@ pub enum News {
 /// What threads tell, by image.
 type Channel = (Sender<(String, News)>, Receiver<(String, News)>);
 
-type Queue = Arc<Mutex<VecDeque<String>>>;
+type Queue = Arc<Mutex<VecDeque<(SourceId, String)>>>;
 
-/// When each pull that a thread is at was heard of last.
-type Heard = Arc<Mutex<BTreeMap<String, Instant>>>;
+/// For which source each pull is that a thread is at, and when it was heard of last.
+type Heard = Arc<Mutex<BTreeMap<String, (SourceId, Instant)>>>;
 
 /// The pulls of a run; those still under way are ended when dropped.
 #[derive(Debug, Default)]
@@ -46,13 +49,13 @@ pub struct Pulls {
 }
 
 impl Pulls {
-    /// Pulls `images`, each once in a run.
-    pub fn want(&mut self, docker: &Docker, images: &BTreeSet<String>) {
+    /// Pulls `images` for a source, each once in a run.
+    pub fn want(&mut self, docker: &Docker, source: &SourceId, images: &BTreeSet<String>) {
         for image in images {
             if self.failures.contains_key(image) || !self.under_way.insert(image.clone()) {
                 continue;
             }
-            lock(&self.queue).push_back(image.clone());
+            lock(&self.queue).push_back((source.clone(), image.clone()));
             self.begin_more(docker);
         }
     }
@@ -60,10 +63,12 @@ impl Pulls {
     /// Begins what is queued, as far as there is room.
     pub fn begin_more(&mut self, docker: &Docker) {
         self.threads.retain(|thread| !thread.is_finished());
-        let is_silent = |heard: &&Instant| heard.elapsed() > SILENT;
-        let silent = lock(&self.heard).values().filter(is_silent).count();
+        let heard = lock(&self.heard);
+        let silent = heard.values().filter(|(_, heard)| heard.elapsed() > SILENT).count();
+        let is_due = lock(&self.queue).iter().any(|(source, _)| has_room(source, &heard));
+        drop(heard);
         let begun = self.threads.len();
-        if !lock(&self.queue).is_empty() && begun < MOST && begun < AT_ONCE + silent {
+        if is_due && begun < MOST && begun < AT_ONCE + silent {
             self.start(docker);
         }
     }
@@ -73,11 +78,12 @@ impl Pulls {
         let (docker, sender, stop) = (docker.clone(), sender.clone(), Arc::clone(&self.stop));
         let (queue, last_heard) = (Arc::clone(&self.queue), Arc::clone(&self.heard));
         let work = move || {
-            while let Some(image) = next(&queue).filter(|_| !stop.load(Ordering::Relaxed)) {
+            while let Some((source, image)) =
+                next(&queue, &last_heard).filter(|_| !stop.load(Ordering::Relaxed))
+            {
                 let mut layers = Layers::default();
-                lock(&last_heard).insert(image.clone(), Instant::now());
                 let mut heard = |line: &str| {
-                    lock(&last_heard).insert(image.clone(), Instant::now());
+                    lock(&last_heard).insert(image.clone(), (source.clone(), Instant::now()));
                     if let Some(sum) = layers.take(line) {
                         let _ = sender.send((image.clone(), News::Progress(sum)));
                     }
@@ -98,7 +104,7 @@ impl Pulls {
 
     fn give_up(&mut self, error: &std::io::Error) {
         let why = format!("cannot start a thread: {error}");
-        while let Some(image) = next(&self.queue) {
+        for (_, image) in lock(&self.queue).drain(..) {
             self.early.push_back((image, News::Ended(Err(why.clone()))));
         }
     }
@@ -154,8 +160,18 @@ impl Drop for Pulls {
     }
 }
 
-fn next(queue: &Queue) -> Option<String> {
-    lock(queue).pop_front()
+/// The first whose source has room; a thread is at it from now on.
+fn next(queue: &Queue, heard: &Heard) -> Option<(SourceId, String)> {
+    let mut heard = lock(heard);
+    let mut queue = lock(queue);
+    let at = queue.iter().position(|(source, _)| has_room(source, &heard))?;
+    let (source, image) = queue.remove(at)?;
+    heard.insert(image.clone(), (source.clone(), Instant::now()));
+    Some((source, image))
+}
+
+fn has_room(source: &SourceId, heard: &BTreeMap<String, (SourceId, Instant)>) -> bool {
+    heard.values().filter(|(of, _)| of == source).count() < OF_A_SOURCE
 }
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -218,6 +234,7 @@ impl Layers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::Source;
 
     #[test]
     fn a_registry_that_denies_an_image_is_told_from_one_that_is_away() {
@@ -237,6 +254,21 @@ mod tests {
         ] {
             assert!(!is_denied(away), "{away}");
         }
+    }
+
+    #[test]
+    fn a_source_whose_pulls_never_end_takes_no_room_from_others() {
+        let source = |name: &str| Source::parse(&format!("https://h/{name}")).unwrap().id().clone();
+        let (bad, good) = (source("bad"), source("good"));
+        let queue: Queue = Arc::default();
+        lock(&queue).extend((0..20).map(|number| (bad.clone(), format!("silent{number}"))));
+        lock(&queue).push_back((good.clone(), "wanted".into()));
+        let heard = Heard::default();
+        let taken: Vec<_> = std::iter::from_fn(|| next(&queue, &heard)).map(|(source, _)| source).collect();
+        assert_eq!(taken.iter().filter(|source| **source == bad).count(), OF_A_SOURCE);
+        assert_eq!(taken.last(), Some(&good));
+        lock(&heard).remove("silent0");
+        assert_eq!(next(&queue, &heard).map(|(source, _)| source), Some(bad));
     }
 
     #[test]
