@@ -12,9 +12,10 @@ use crate::docker::Roll;
 use crate::docker::command::ResolveImage;
 use crate::docker::service::Service;
 use crate::drift;
-use crate::fault::with_hint;
+use crate::fault::{fault, with_hint};
 use crate::image::ImageRef;
 use crate::manifest::{Layout, names_a_stack};
+use crate::source::Source;
 use crate::stack::{DriftPolicy, StackName};
 use crate::state::StackStatus;
 
@@ -34,10 +35,10 @@ pub fn decide(task: &Task<'_>, facts: &Facts<'_>) -> Decision {
         Desired::Unread => unread(task, facts),
         Desired::Unlisted(layout) => unlisted(task, facts, layout),
         Desired::Disabled => disabled(task, facts),
-        _ if let Some(owner) = facts.owner => Decision::refused(format!(
-            "the stack `{}` belongs to `{owner}`, which is watched as well",
-            task.name
-        )),
+        _ if let Some(owner) = facts.owner => Decision::refused(with_hint(&fault(
+            format!("the stack `{}` belongs to `{owner}`, which is watched as well", task.name),
+            "give it another name in one of both, or take it out of one; listed as disabled it is kept as well",
+        ))),
         Desired::Wrong(error) => Decision::refused(with_hint(error)),
         Desired::Rendered(rendered, desired) => rendered_stack(task, facts, rendered, desired),
     }
@@ -335,10 +336,12 @@ fn first_reason(live: &[&Service]) -> String {
 
 /// Who else deploys the stack: two that put it back by turns would never end.
 fn another_controller(task: &Task<'_>, facts: &Facts<'_>) -> Option<String> {
-    // What still bears our fingerprint is our own deploy, whose label a hand edited; another DockerOps labels all of it.
+    // What still bears our fingerprint is our own deploy, whose label a hand edited; another DockerOps labels all of it,
+    // with a name that a source can have.
     let hash = task.recorded.map(|row| &row.hash);
     let by_us = |service: &&&Service| hash.is_some() && service.labels.get(compose::FINGERPRINT) == hash;
-    let is_taken = task.live.len() > 1 && task.live.iter().all(|service| !is_of(service, task.source));
+    let is_taken = task.live.iter().all(|service| !is_of(service, task.source))
+        && (task.live.len() > 1 || task.live.iter().any(|service| owner(service).is_some_and(is_canonical)));
     let others = task.live.iter().filter(|service| is_taken || !by_us(service));
     let mut owners = others.filter_map(|service| owner(service));
     let other = owners.find(|owner| {
@@ -349,6 +352,11 @@ fn another_controller(task: &Task<'_>, facts: &Facts<'_>) -> Option<String> {
         "another DockerOps deploys the stack `{name}`, from `{other}`; end that with `dockerops unwatch --keep-stacks \
          {other}` where it runs and take the stack over with `dockerops reconcile --force` here, or rename one of both"
     ))
+}
+
+/// Whether a label is as DockerOps writes it.
+fn is_canonical(label: &str) -> bool {
+    Source::parse(label).is_ok_and(|source| *source.id() == *label)
 }
 
 /// A roll in words.

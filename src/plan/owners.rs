@@ -16,11 +16,20 @@ pub type Claims = BTreeMap<String, SourceId>;
 /// that are deployed, or listed as disabled.
 pub fn claims(watched: &[(SourceId, Vec<StackRow>)], swarm: &Swarm) -> Claims {
     let mut claims = Claims::new();
+    // Nobody takes a name by listing it as disabled from who has had it deployed, or has tried to before.
+    let has_failed = |source: &SourceId, stopped: &StackRow| {
+        let others = watched.iter().filter(|(other, _)| other != source).flat_map(|(_, rows)| rows);
+        others
+            .filter(|row| row.status == StackStatus::Error && fold(&row.name) == fold(&stopped.name))
+            .any(|row| !row.hash.is_empty() || row.is_older_than(stopped))
+    };
     // Who has it deployed goes before who lists it as disabled.
     for status in [StackStatus::Deployed, StackStatus::Stopped] {
         for (source, rows) in watched {
             for row in rows.iter().filter(|row| row.status == status) {
-                claims.entry(fold(&row.name)).or_insert_with(|| source.clone());
+                if status == StackStatus::Deployed || !has_failed(source, row) {
+                    claims.entry(fold(&row.name)).or_insert_with(|| source.clone());
+                }
             }
         }
     }

@@ -39,12 +39,18 @@ fn what_is_listed() {
         ),
         (
             deployed().with(|case| {
-                let labels = json!({REPOSITORY: "https://h/other", FINGERPRINT: "h1"});
-                case.live = vec![service(&labels, "app:1", 1)];
+                case.live = vec![service(&json!({REPOSITORY: "mine", FINGERPRINT: "h1"}), "app:1", 1)];
             }),
             "deploy: drifted: `web_app` by hand: `service labels` edited",
         ),
         // Another DockerOps has the same files, and so the same fingerprint.
+        (
+            deployed().with(|case| {
+                let labels = json!({REPOSITORY: "https://h/other", FINGERPRINT: "h1"});
+                case.live = vec![service(&labels, "app:1", 1)];
+            }),
+            "NextRun: another DockerOps",
+        ),
         (
             deployed().with(|case| {
                 let labels = json!({REPOSITORY: "https://h/other", FINGERPRINT: "h1"});
