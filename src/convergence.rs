@@ -270,7 +270,9 @@ fn sentence(service: &Service, wanted: u64, filled: usize, tasks: &[&Task]) -> S
     let verb = if service.restart == Restart::Never { "completed" } else { "run" };
     let complaint = tasks.iter().find_map(|task| task.complaint());
     let complaint = complaint.map(|text| format!(", last error: {}", with_wishes(service, &text)));
-    format!("{filled}/{wanted} tasks {verb}{}", complaint.unwrap_or_default())
+    let pauses = service.is_updating() && service.delays > Duration::ZERO;
+    let pauses = if pauses { ", Swarm pauses between them (`update_config.delay`)" } else { "" };
+    format!("{filled}/{wanted} tasks {verb}{pauses}{}", complaint.unwrap_or_default())
 }
 
 #[cfg(test)]

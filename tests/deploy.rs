@@ -289,6 +289,18 @@ fn a_service_that_changes_its_mode_says_what_to_do() {
 }
 
 #[test]
+fn an_update_that_is_asked_to_pause_between_its_tasks_has_the_time_for_it() {
+    let Some(scene) = Scene::new() else { return };
+    let app = scene.on().replicas(3).update("monitor: 1s, delay: 20s");
+    let stack = scene.stack("slowly", &app);
+    scene.watch().success();
+    let scene = scene.timeout(25);
+    let said = scene.change(&stack, &app.with("environment: {N: '2'}")).push();
+    said.success().stdout_has("1 deployed").stdout_lacks("failed");
+    assert_eq!(scene.deploys(), [&*stack]);
+}
+
+#[test]
 fn an_update_that_an_operator_brings_to_its_end_is_held_no_more() {
     let Some(scene) = Scene::new() else { return };
     let app = scene.on().update("monitor: 5s").deploy("placement: {constraints: [node.role == manager]}");
@@ -331,7 +343,8 @@ fn a_one_shot_and_a_job_are_done_when_they_completed() {
     let one = scene.stack("once", &shot.clone().shell("sleep 1"));
     scene.stack("job", &job);
     scene.watch().success().stdout_has("2 deployed");
-    scene.reconcile().success().stdout_has("2 unchanged");
+    // What a look without tasks cannot know is not told.
+    scene.reconcile().success().stdout_has("2 unchanged").stdout_lacks("0/1");
     scene.change(&one, &shot.shell("true")).push().success().stdout_has("1 deployed, 1 unchanged");
 }
 

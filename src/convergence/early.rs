@@ -67,7 +67,7 @@ fn died<'a>(service: &Service, tasks: &[&'a Task], watch: &mut Watch) -> Option<
 fn unplaced<'a>(service: &Service, tasks: &[&'a Task], watch: &mut Watch, now: Instant) -> Option<Early<'a>> {
     let mut pending = tasks
         .iter()
-        .filter(|task| task.state == TaskState::Pending && !task.is_over() && task.error.contains(NO_NODE));
+        .filter(|task| task.state == TaskState::Pending && !task.is_over() && !task.error.is_empty());
     // An older task that is leaving may make room.
     let leaving = tasks.iter().any(|task| task.is_over() && task.state == TaskState::Running);
     let Some(why) = pending.next().map(|task| task.error.as_str()).filter(|_| !leaving) else {
@@ -84,15 +84,19 @@ fn unplaced<'a>(service: &Service, tasks: &[&'a Task], watch: &mut Watch, now: I
     }
     watch.reported_unplaced = Some(why.to_owned());
     let count = 1 + pending.count();
-    let tasks = if count == 1 { "a task finds".to_owned() } else { format!("{count} tasks find") };
-    Some(Early { what: format!("{tasks} {}", with_wishes(service, why)), of: None })
+    let tasks = if count == 1 { "a task".to_owned() } else { format!("{count} tasks") };
+    // Of a global service Swarm names the node itself.
+    let verb = match (why.contains(NO_NODE), count) {
+        (true, 1) => "finds ",
+        (true, _) => "find ",
+        (false, 1) => "waits: ",
+        (false, _) => "wait: ",
+    };
+    Some(Early { what: format!("{tasks} {verb}{}", with_wishes(service, why)), of: None })
 }
 
 /// Swarm's word on a task that no node takes, with what the service asks of a node; other complaints as they are.
 pub fn with_wishes(service: &Service, complaint: &str) -> String {
-    if !complaint.contains(NO_NODE) {
-        return complaint.to_owned();
-    }
     let wishes: Vec<_> = [
         ("scheduling constraints", "its constraints", constraints(service)),
         ("insufficient resources", "it reserves", reservations(service)),
@@ -179,6 +183,15 @@ mod tests {
             [(0, &[&task]), (3, &[&task]), (4, &[&task]), (5, &[&task]), (9, &[&task])];
         let wanted = format!("a task finds {CONSTRAINTS}; its constraints: `node.labels.x == y`");
         assert_eq!(reported(&service, &looks), [(4, wanted)]);
+    }
+
+    #[test]
+    fn a_task_of_a_global_service_that_waits_for_a_port_is_told() {
+        let service = Service { mode: Mode::Global, ..service(&json!({})) };
+        let task = task("a", "pending", "running", "host-mode port already in use on 1 node");
+        let looks: [(u64, &[&Task]); 2] = [(0, &[&task]), (4, &[&task])];
+        let wanted = "a task waits: host-mode port already in use on 1 node; its ports: `9999`";
+        assert_eq!(reported(&service, &looks), [(4, wanted.to_owned())]);
     }
 
     #[test]

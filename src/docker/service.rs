@@ -42,6 +42,8 @@ pub struct Service {
     pub restart: Restart,
     /// How long Swarm watches a new task (`update_config.monitor`).
     pub monitor: Duration,
+    /// How long an update of it waits between its tasks, all in all (`update_config.delay`).
+    pub delays: Duration,
     /// The last rolling update's state, if there was one.
     pub update: Option<Update>,
     /// Whether it was ever updated.
@@ -130,6 +132,11 @@ impl Service {
         self.template["ContainerSpec"]["Image"].as_str().unwrap_or_default()
     }
 
+    /// Whether Swarm is at an update.
+    pub fn is_updating(&self) -> bool {
+        self.update.as_ref().is_some_and(|update| update.state == UpdateState::Updating)
+    }
+
     /// Whether Swarm stopped in the middle of an update.
     pub fn is_paused(&self) -> bool {
         self.update.as_ref().is_some_and(|update| update.state == UpdateState::Paused)
@@ -187,6 +194,7 @@ fn service(value: &Value, replicas: &str) -> Result<Service> {
             _ => Restart::Any,
         },
         monitor: Duration::from_nanos(nanoseconds),
+        delays: delays(&spec["UpdateConfig"], mode["Replicated"]["Replicas"].as_u64().unwrap_or(wanted)),
         update: serde_json::from_value(value["UpdateStatus"].clone())
             .ok()
             .filter(|update: &Update| !update.state.as_str().is_empty()),
@@ -201,6 +209,14 @@ fn service(value: &Value, replicas: &str) -> Result<Service> {
             .map(str::to_owned),
         summary: spec::summarise(spec),
     })
+}
+
+/// Swarm pauses behind each round of tasks, the last one too.
+fn delays(update: &Value, tasks: u64) -> Duration {
+    let at_once = update["Parallelism"].as_u64().unwrap_or(1);
+    let rounds = if at_once == 0 { 1 } else { tasks.div_ceil(at_once) };
+    let delay = Duration::from_nanos(update["Delay"].as_u64().unwrap_or_default());
+    delay.saturating_mul(u32::try_from(rounds).unwrap_or(u32::MAX))
 }
 
 fn host_ports(ports: &Value) -> Vec<u64> {

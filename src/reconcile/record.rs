@@ -77,7 +77,10 @@ impl Reconciler {
             }
             let given = self.first_seen(session, &key, given, &swarm)?;
             let watches = self.memory.watches.entry(key.clone()).or_default();
-            let late = now.age(motion.since) >= session.deploy_timeout;
+            // What is asked to take its time has it.
+            let updating = swarm.of_stack(&key.stack).filter(|live| live.is_updating());
+            let delays = updating.map(|live| live.delays).max().unwrap_or_default();
+            let late = now.age(motion.since) >= session.deploy_timeout.saturating_add(delays);
             match judge_stack(&key, &given, &swarm, &tasks, watches, now, &ids) {
                 Ok(services) => self.converged(session, &key, &motion, &given, &services, &tasks)?,
                 Err(Progress::Steadying(_)) if late => {

@@ -284,6 +284,7 @@ impl Live {
             mode: Mode::Replicated,
             restart: if self.spec.behaviour == Behaviour::Once { Restart::Never } else { Restart::Any },
             monitor: Duration::from_millis(MONITOR),
+            delays: Duration::ZERO,
             update: self.update.map(update),
             has_previous: self.previous.is_some(),
             replicas: Some(self.spec.replicas),
