@@ -134,7 +134,7 @@ impl Reconciler {
         self.collect_answers(session)?;
         self.reload(session)?;
         self.collect(session)?;
-        self.stirred |= self.memory.given_elsewhere;
+        self.stirred |= self.memory.given_elsewhere || !self.memory.synced_elsewhere.is_empty();
         self.judge(session)?;
         self.judge_meanwhile(session)?;
         if self.stirred {

@@ -109,6 +109,31 @@ fn a_call_of_docker_that_hangs_holds_up_no_other_stack_and_no_other_run() {
 }
 
 #[test]
+fn a_source_whose_calls_of_docker_all_hang_takes_no_room_from_another() {
+    let Some(lab) = lab() else { return };
+    let scene = Scene::before(lab, FakeDocker::new());
+    let mut docker = scene.docker;
+    for number in 0..12 {
+        let hangs = scene.ops.unique(&format!("hangs{number}"));
+        docker = docker.does(&format!("- {hangs}"), "[[ -e $folder/go ]] || exec sleep 60");
+        scene.repo.stack(&hangs, &compose([("app", &App::new(&lab.image("app:1")).replicas(0))]));
+    }
+    scene.repo.commit("first");
+    let (other, web) = (Repo::new(), scene.ops.unique("web"));
+    other.stack(&web, &compose([("app", &App::new(&lab.image("app:1")).replicas(0))])).commit("first");
+    let urls = format!("{},{}", scene.repo.url(), other.url());
+    let ops = scene.ops.with_fake(&docker).env("DOCKEROPS_REPOS", urls).limit(150);
+    let begun = Instant::now();
+    let mut run = ops.spawn(["run"]);
+    run.wait_for(&format!("deployed  {web} "), 1, 40);
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert_eq!(docker.calls_with("stack deploy").len(), 9);
+    docker.release();
+    run.signal(Signal::KILL);
+    run.wait();
+}
+
+#[test]
 fn pulls_of_a_registry_that_says_nothing_hold_up_no_other_pull() {
     let Some(lab) = lab() else { return };
     let scene = Scene::before(lab, FakeDocker::new());
@@ -155,6 +180,58 @@ fn a_command_that_waits_lets_others_have_their_turn_and_undoes_nothing_of_theirs
     assert_eq!([scene.lab.specs(&web), scene.lab.specs(&hangs)], specs);
     scene.reconcile().success().stdout_has("2 unchanged");
     assert_eq!(scene.deploys(), [""; 0]);
+}
+
+#[test]
+fn of_two_runs_at_once_both_end_when_all_of_it_runs() {
+    let Some(mut scene) = Scene::new() else { return };
+    scene.ops = scene.ops.limit(200);
+    let app = |n: u8| scene.on().update("monitor: 1s").with(format!("environment: {{N: '{n}'}}"));
+    let names = ["base", "middle", "top"].map(|base| scene.stack(base, &app(1)));
+    let [base, middle, top] = &names;
+    scene.repo.write(
+        "stacks.yaml",
+        format!(
+            "- name: {base}\n- {{name: {middle}, depends_on: [{base}]}}\n- {{name: {top}, depends_on: [{middle}]}}\n"
+        ),
+    );
+    scene.watch().success();
+    for stack in &names {
+        scene.repo.write(&format!("{stack}/docker-compose.yml"), compose([("app", &app(2))]));
+    }
+    scene.repo.commit("next");
+    scene.docker.forget();
+    let first = scene.ops.spawn(["reconcile"]);
+    scene.docker.wait_for_call("stack deploy");
+    let second = scene.ops.spawn(["reconcile"]);
+    let first = first.wait();
+    let runs = names
+        .clone()
+        .map(|stack| scene.lab.spec(&format!("{stack}_app"), "json .Spec.TaskTemplate").contains("N=2"));
+    first.success();
+    assert_eq!(runs, [true; 3], "it ended before all runs: {first}");
+    second.wait().success();
+    assert_eq!(scene.deploys().len(), 3, "{:?}", scene.deploys());
+}
+
+#[test]
+fn of_two_runs_at_once_both_tell_what_failed_and_count_it_once() {
+    let Some(mut scene) = Scene::new() else { return };
+    scene.ops = scene.ops.env("DOCKEROPS_DEPLOY_TIMEOUT", "12").limit(200);
+    let (bad, good) = (scene.stack("bad", &hanging(&scene)), scene.stack("good", &scene.off()));
+    scene.repo.commit("first");
+    let first = scene.ops.spawn(["watch", &scene.repo.url()]);
+    scene.docker.wait_for_call(&format!("- {bad}"));
+    wait_for("the good one", 60, || !scene.lab.services(&good).is_empty());
+    let second = scene.ops.spawn(["reconcile"]);
+    let (first, second) = (first.wait(), second.wait());
+    for said in [&first, &second] {
+        said.failure(3).stdout_has(&format!("failed    {bad} "));
+        let counted = said.stdout.lines().last().unwrap_or_default();
+        assert!(["1 deployed, 1 failed", "1 unchanged, 1 failed"].contains(&counted), "{said}");
+    }
+    let calls = scene.docker.calls_with(&format!("- {bad}"));
+    assert_eq!(calls.len(), 1, "who saw it fail tries it again: {calls:?}");
 }
 
 #[test]

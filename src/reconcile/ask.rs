@@ -13,11 +13,11 @@ use super::{Key, Reconciler, builds};
 use crate::compose::FINGERPRINT;
 use crate::docker::Swarm;
 use crate::drift;
-use crate::git::Commit;
+use crate::git::{Commit, Workplace};
 use crate::plan::{self, Decision, Remove, Tags};
 use crate::source::{SourceId, SourceUrl};
 use crate::stack::{DriftPolicy, StackName};
-use crate::state::{StackRow, StackStatus};
+use crate::state::{StackRow, StackStatus, WorkKind};
 use crate::watched::Watched;
 
 /// So long the first turn waits for servers that have not answered; those are taken up when they do.
@@ -54,6 +54,26 @@ impl Reconciler {
         let swarm = session.door.observe()?;
         let watched = self.known.read(session.state)?;
         session.report.state(&watched, &session.state.images()?, &swarm);
+        self.ask_anew(session, targets, wish, heads, swarm)
+    }
+
+    /// Goes on with a source that another run had read since and left before all of it came to rest.
+    pub fn ask_again(&mut self, session: &Session<'_>, source: &SourceId) -> Result<()> {
+        let Some(source) = self.sources.iter().find(|known| known.id == *source) else { return Ok(()) };
+        let (target, wish) = (Target::new(source.source.clone(), source.row.clone()), source.wish.clone());
+        let heads = session.door.heads(std::slice::from_ref(&target.source));
+        let swarm = session.door.observe()?;
+        self.ask_anew(session, vec![target], &wish, heads, swarm)
+    }
+
+    fn ask_anew(
+        &mut self,
+        session: &Session<'_>,
+        targets: Vec<Target>,
+        wish: &Wish,
+        heads: Box<dyn Heads>,
+        swarm: Swarm,
+    ) -> Result<()> {
         self.memory.look_again();
         self.pulls.forgive();
         let mut asking = Asking { heads, targets: BTreeMap::new() };
@@ -134,6 +154,8 @@ impl Reconciler {
             if let Some(row) = source.row.as_mut().filter(|_| decides) {
                 row.asked = session.state.note_asked(row)?;
                 source.asked = row.asked;
+                let run = self.workplace.as_ref().map(Workplace::run).unwrap_or_default();
+                session.state.begin_work(&run, WorkKind::Syncing, row.url.as_str())?;
             }
             if let (Some(error), Some(row)) = (&source.unreachable, &source.row) {
                 session.report.source_failed(source.url.as_str(), error);
@@ -209,6 +231,7 @@ impl Reconciler {
             copied: BTreeMap::new(),
             unreachable: None,
             is_overtaken: false,
+            overtaken_at: None,
             is_settled: false,
             goes_on: false,
         };

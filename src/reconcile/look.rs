@@ -11,7 +11,8 @@ use super::source::WatchedSource;
 use super::{Key, Reconciler, Session, rolls};
 use crate::docker::Swarm;
 use crate::git::Workplace;
-use crate::plan::{self, Decision, Dependency, DesiredStack, Facts, How, Objections, Until, decide};
+use crate::plan::{self, Decision, Dependency, DesiredStack, Facts, How, Objections, Tried, Until, decide};
+use crate::report::with_held;
 use crate::signal;
 use crate::source::SourceId;
 use crate::stack::StackName;
@@ -67,7 +68,7 @@ impl Reconciler {
 
     /// Another run saw what came of a deploy in motion, and recorded it.
     fn ended_elsewhere(&mut self, session: &Session<'_>, key: &Key, motion: &Motion) {
-        let Ok(source) = self.source(key) else { return };
+        let Some(source) = self.sources.iter().find(|source| source.id == key.source) else { return };
         let row = source.stack(&key.stack);
         let converged = row.is_some_and(|row| row.status == StackStatus::Deployed && row.hash == motion.hash);
         session.report.stop_waiting(key.stack.as_str());
@@ -75,6 +76,24 @@ impl Reconciler {
             let text = format!("{}; another run saw it converge", given.reason);
             session.report.deployed_elsewhere(source.subject(&key.stack), &text);
             self.memory.ended.insert(key.clone(), Ended::Deployed);
+        }
+        let failed = row.filter(|row| row.status == StackStatus::Error);
+        let is_wanted = source
+            .desired(&key.stack)
+            .and_then(DesiredStack::rendered)
+            .is_none_or(|desired| desired.fingerprint == motion.hash);
+        if let Some((why, held)) = failed.and_then(|row| Some((row.error.clone()?, row.held)))
+            && is_wanted
+            && !source.forced.contains_key(&key.stack)
+        {
+            // It was tried in this run's time, too.
+            let text = if held { with_held(&why) } else { why.clone() };
+            if self.memory.reported.insert((key.clone(), text.clone())) {
+                session.report.stays_failed(source.subject(&key.stack), &text);
+            }
+            let until = if held { Until::SourceChanges } else { Until::NextRun };
+            self.memory.decisions.insert(key.clone(), Decision::blocked(&why, until));
+            self.memory.tried.insert(key.clone(), Tried::Failed { why, held });
         }
         self.stirred = true;
     }
@@ -135,6 +154,17 @@ impl Reconciler {
         }
         let elsewhere = session.state.given_elsewhere(&self.run())?;
         self.memory.given_elsewhere = !elsewhere.is_empty();
+        let synced = session.state.synced_elsewhere(&self.run())?;
+        // Where runs overtake each other again and again, each has an end all the same.
+        let is_waited_for = |source: &&WatchedSource| {
+            source.is_overtaken
+                && source.overtaken_at.is_none_or(|since| since.elapsed() < 2 * session.deploy_timeout)
+        };
+        let overtaken = self.sources.iter().filter(is_waited_for);
+        self.memory.synced_elsewhere = overtaken
+            .filter(|source| synced.contains(source.url.as_str()))
+            .map(|source| source.id.clone())
+            .collect();
         let mut gathered = Gathered { moves, elsewhere, ..Gathered::default() };
         for source in &self.sources {
             for desired in source.read().into_iter().flat_map(|read| &read.desired) {
@@ -187,7 +217,9 @@ impl Reconciler {
                 let key = Key::new(&self.sources[at].id, &name);
                 // Another run decides about it; only what this one gave to docker is still looked at.
                 if self.sources[at].is_overtaken && self.sources[at].motion(&name).is_none() {
-                    decided.push((key, Decision::in_sync()));
+                    if !self.sources[at].is_settled {
+                        decided.push((key, Decision::in_sync()));
+                    }
                     continue;
                 }
                 let mut tags = Facts::default();

@@ -66,6 +66,8 @@ pub struct Memory {
     pub giving: BTreeMap<Key, Given>,
     /// Whether another run is giving one of the stacks to docker.
     pub given_elsewhere: bool,
+    /// The sources that another run has read since, and is at.
+    pub synced_elsewhere: BTreeSet<SourceId>,
     pub seen: SeenTasks,
     /// The images that each stack waits for.
     pub pulls: BTreeMap<Key, BTreeSet<String>>,

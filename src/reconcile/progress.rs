@@ -16,7 +16,7 @@ use crate::plan::{Decision, Tried};
 use crate::report::Tally;
 use crate::signal;
 use crate::source::SourceId;
-use crate::state::{Motion, StackStatus};
+use crate::state::Motion;
 
 impl Reconciler {
     /// Whether another turn has anything to do.
@@ -31,6 +31,7 @@ impl Reconciler {
             || !self.memory.removing.is_empty()
             || !self.memory.giving.is_empty()
             || self.memory.given_elsewhere
+            || !self.memory.synced_elsewhere.is_empty()
             || self.pulls.is_busy()
             || self.builds.is_busy()
     }
@@ -47,6 +48,7 @@ impl Reconciler {
     pub fn is_moving(&self, source: &WatchedSource) -> bool {
         let of_it = |key: &&Key| key.source == source.id;
         self.seen_motions(source).next().is_some()
+            || self.memory.synced_elsewhere.contains(&source.id)
             || source.has_builds()
             || self.memory.removing.keys().chain(self.memory.giving.keys()).any(|key| of_it(&key))
             || self.memory.decisions.iter().any(|(key, decision)| of_it(&key) && decision.is_under_way())
@@ -148,12 +150,6 @@ impl Reconciler {
 
     /// What came of the run.
     pub fn outcome(&self) -> Outcome {
-        let mut tally = self.memory.tally(|_| true, &Selection::All);
-        // What the run that read it since came to counts here too.
-        let overtaken = self.sources.iter().filter(|source| source.is_overtaken);
-        let failed =
-            overtaken.flat_map(|source| &source.stacks).filter(|row| row.status == StackStatus::Error);
-        tally.failed += failed.count();
-        Outcome { tally }
+        Outcome { tally: self.memory.tally(|_| true, &Selection::All) }
     }
 }

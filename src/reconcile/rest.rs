@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use super::session::Selection;
 use super::source::{Reading, WatchedSource};
-use super::{Reconciler, Session, clean, retire};
+use super::{Key, Reconciler, Session, clean, retire};
 use crate::docker::Swarm;
 use crate::plan::{Decision, Until};
+use crate::report::with_held;
+use crate::state::{StackStatus, WorkKind};
 
 impl Reconciler {
     /// What came to rest is settled: its source is recorded as dealt with, and what nothing uses any more goes.
@@ -20,19 +22,43 @@ impl Reconciler {
         }
         self.reload(session)?;
         let mut at_rest = BTreeSet::new();
+        let (mut left, synced) = (Vec::new(), session.state.synced_elsewhere(&self.run())?);
         for at in 0..self.sources.len() {
             let source = &self.sources[at];
-            if !source.is_settled && !self.is_moving(source) {
-                self.record_source(session, source)?;
-                // Of what another run is at it says itself how it is.
-                if !source.is_overtaken {
-                    at_rest.insert(source.id.clone());
-                }
-                self.sources[at].is_settled = true;
-                self.memory.has_settled = true;
+            if source.is_settled || self.is_moving(source) {
+                continue;
             }
+            if source.is_overtaken
+                && source.row.as_ref().is_some_and(|row| row.is_begun)
+                && !self.run().is_empty()
+            {
+                if !synced.contains(source.url.as_str()) {
+                    left.push(source.id.clone());
+                    continue;
+                }
+                let error = anyhow!(
+                    "another run, which read it since, has not brought it to rest within {} s",
+                    2 * session.deploy_timeout.as_secs()
+                );
+                session.report.source_failed(source.url.as_str(), &error);
+                self.memory.of_sources.entry(source.id.clone()).or_default().failed += 1;
+            }
+            let source = &self.sources[at];
+            self.record_source(session, source)?;
+            session.state.end_work(&self.run(), WorkKind::Syncing, source.url.as_str())?;
+            at_rest.insert(source.id.clone());
+            if source.is_overtaken {
+                self.take_over_results(session, at);
+            }
+            self.sources[at].is_settled = true;
+            self.memory.has_settled = true;
+        }
+        for source in left {
+            self.ask_again(session, &source)?;
         }
         if !at_rest.is_empty() {
+            // What came to rest before may have died while these were deployed.
+            at_rest.extend(self.sources.iter().filter(|source| source.is_settled).map(|it| it.id.clone()));
             self.judge_at_rest(session, &at_rest, swarm)?;
         }
         retire::retire(session, &std::mem::take(&mut self.memory.converged))?;
@@ -48,6 +74,27 @@ impl Reconciler {
         }
         let changed = std::mem::take(&mut self.memory.has_acted);
         clean::clean_after_run(session, &self.known.read(session.state)?, swarm, changed)
+    }
+
+    /// What the run that read the source since came to holds for this one too.
+    fn take_over_results(&mut self, session: &Session<'_>, at: usize) {
+        let source = &self.sources[at];
+        let is_told = |key: &Key| self.memory.ended.contains_key(key) || source.stack(&key.stack).is_some();
+        self.memory.decisions.retain(|key, _| key.source != source.id || is_told(key));
+        for row in &source.stacks {
+            let key = Key::new(&source.id, &row.name);
+            let failed = row.error.as_ref().filter(|_| row.status == StackStatus::Error);
+            let decision = failed.map_or_else(Decision::in_sync, |why| {
+                let until = if row.held { Until::SourceChanges } else { Until::NextRun };
+                Decision::blocked(why, until)
+            });
+            if let Some(why) = failed.map(|why| if row.held { with_held(why) } else { why.clone() })
+                && self.memory.reported.insert((key.clone(), why.clone()))
+            {
+                session.report.stays_failed(source.subject(&row.name), &why);
+            }
+            self.memory.decisions.insert(key, decision);
+        }
     }
 
     /// Where nothing moves any more, another turn is worth it only as long as decisions change.

@@ -1,6 +1,7 @@
 //! A source that is looked after: as it is wished, recorded and read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use super::bindings::Bindings;
 use super::builds::Image;
@@ -47,6 +48,8 @@ pub struct WatchedSource {
     pub unreachable: Option<anyhow::Error>,
     /// Whether another run has read it since, and decides about it.
     pub is_overtaken: bool,
+    /// When this run learnt of that.
+    pub overtaken_at: Option<Instant>,
     /// Whether what became of it was recorded.
     pub is_settled: bool,
     /// Whether it was looked after already, and was asked for again only by its turn.
@@ -124,6 +127,7 @@ impl WatchedSource {
         if known.row.asked > self.asked && self.asked > 0 {
             (self.reading, self.forced) = (Reading::Unchanged, BTreeMap::new());
             self.is_overtaken = true;
+            self.overtaken_at.get_or_insert_with(Instant::now);
         }
         self.url.clone_from(&known.row.url);
         self.row = Some(known.row.clone());

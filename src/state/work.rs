@@ -1,4 +1,5 @@
-//! What a run is at just now: images it builds or pulls, stacks it gives to docker or removes. Others may see it as long as the run lives.
+//! What a run is at just now: sources it syncs, images it builds or pulls, stacks it gives to docker or removes. Others
+//! may see it as long as the run lives.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -22,6 +23,8 @@ pub enum WorkKind {
     Deploying,
     /// A stack is being removed.
     Removing,
+    /// A source was read, and not all of it has come to rest.
+    Syncing,
 }
 
 impl WorkKind {
@@ -32,6 +35,7 @@ impl WorkKind {
             Self::Pulling => "pulling",
             Self::Deploying => "deploying",
             Self::Removing => "removing",
+            Self::Syncing => "syncing",
         }
     }
 }
@@ -68,7 +72,15 @@ impl State {
     /// What runs that live are at.
     pub fn work(&self) -> Result<Vec<Work>> {
         let all = self.all_work()?;
-        Ok(all.into_iter().filter(|(run, _)| self.lives(run)).map(|(_, work)| work).collect())
+        let shown = all.into_iter().filter(|(_, work)| work.kind != WorkKind::Syncing);
+        Ok(shown.filter(|(run, _)| self.lives(run)).map(|(_, work)| work).collect())
+    }
+
+    /// The sources that other runs than `run`, which live, have read and not brought to rest, as they were watched.
+    pub fn synced_elsewhere(&self, run: &str) -> Result<BTreeSet<String>> {
+        let all = self.all_work()?.into_iter();
+        let theirs = all.filter(|(other, work)| work.kind == WorkKind::Syncing && other != run);
+        Ok(theirs.filter(|(other, _)| self.lives(other)).map(|(_, work)| work.what).collect())
     }
 
     /// The stacks that other runs than `run`, which live, are giving to docker, or removing.
@@ -99,6 +111,7 @@ impl State {
                 "building" => WorkKind::Building,
                 "deploying" => WorkKind::Deploying,
                 "removing" => WorkKind::Removing,
+                "syncing" => WorkKind::Syncing,
                 _ => WorkKind::Pulling,
             };
             let since = DateTime::from_timestamp_millis(row.get(3)?).unwrap_or_default();
