@@ -15,6 +15,7 @@ use std::time::Duration;
 use chrono::{DateTime, FixedOffset};
 use serde::Serialize;
 
+use crate::compose::FINGERPRINT;
 use crate::docker::Swarm;
 use crate::docker::service::{Mode, Restart, Service};
 use crate::state::{AppliedService, LastWords, Motion, StackRow, StackStatus};
@@ -81,13 +82,13 @@ impl Verdict {
         self.health == Health::Degraded
     }
 
-    /// Why it is degraded, for people; below it what tasks of its services said last.
+    /// Why it is not well, for people; below it what tasks of its services said last. What failed may be so as well.
     pub fn why(&self, words: &BTreeMap<String, LastWords>) -> Option<String> {
         let troubled = || self.services.iter().filter(|(_, service)| service.why.is_some());
         let whys: Vec<_> = troubled().filter_map(|(_, service)| service.why.as_deref()).collect();
         let words: String =
             troubled().filter_map(|(name, _)| words.get(name)).map(|words| &*words.text).collect();
-        (self.is_degraded() && !whys.is_empty()).then(|| whys.join("; ") + &words)
+        (!whys.is_empty()).then(|| whys.join("; ") + &words)
     }
 
     /// The services that are not well: what changes only when there is news.
@@ -100,7 +101,13 @@ impl Verdict {
 /// Judges a stack. `motions` are those of its source, `swarm` is what `look` was made of.
 pub fn judge(row: &StackRow, motions: &[Motion], swarm: &Swarm, look: &Look) -> Verdict {
     let deploying = motions.iter().any(|motion| motion.name == row.name);
-    let to_judge = row.status == StackStatus::Deployed && !deploying;
+    let to_judge = !deploying
+        && match row.status {
+            StackStatus::Deployed => true,
+            // What was not given to docker changed nothing: what was applied before is to run on.
+            StackStatus::Error => !row.hash.is_empty() && is_as_applied(row, swarm),
+            StackStatus::Stopped => false,
+        };
     let mut services = BTreeMap::new();
     let since_converged = since_converged(row, look);
     for live in swarm.of_stack(&row.name) {
@@ -130,6 +137,11 @@ pub fn judge(row: &StackRow, motions: &[Motion], swarm: &Swarm, look: &Look) -> 
         StackStatus::Deployed => Health::Healthy,
     };
     Verdict { health, services }
+}
+
+/// Whether nothing else was given to docker since the stack converged.
+fn is_as_applied(row: &StackRow, swarm: &Swarm) -> bool {
+    swarm.of_stack(&row.name).all(|live| live.labels.get(FINGERPRINT) == Some(&row.hash))
 }
 
 /// The replicas that were applied; `None` of a global service or a job.

@@ -294,7 +294,8 @@ fn an_update_that_is_asked_to_pause_between_its_tasks_has_the_time_for_it() {
     let app = scene.on().replicas(3).update("monitor: 1s, delay: 20s");
     let stack = scene.stack("slowly", &app);
     scene.watch().success();
-    let scene = scene.timeout(25);
+    // What the tasks themselves take has its room; the pauses alone take as long again.
+    let scene = scene.timeout(60);
     let said = scene.change(&stack, &app.with("environment: {N: '2'}")).push();
     said.success().stdout_has("1 deployed").stdout_lacks("failed");
     assert_eq!(scene.deploys(), [&*stack]);

@@ -136,7 +136,7 @@ fn and_where_drift_is_ignored() {
 fn a_service_that_was_removed_runs_none_of_three() {
     let Some(shop) = shop("report", |scene| scene.on().replicas(3)) else { return };
     shop.scene.lab.docker(&["service", "rm", &shop.service]);
-    let why = format!("`{}` runs 0 of 3: it was removed by hand", shop.service);
+    let why = format!("`{}` runs 0 of 3: it was removed", shop.service);
     shop.scene.reconcile().failure(3).stdout_has(&why);
     shop.is_degraded(&why);
 }
@@ -324,4 +324,39 @@ fn a_look_at_many_costs_as_many_calls_as_one_at_a_single_stack() {
     scene.watch().success().stdout_has("8 deployed");
     scene.reconcile().success().stdout_has("8 unchanged");
     assert_eq!(scene.docker.calls().len(), 3, "{:?}", scene.docker.calls());
+}
+
+#[test]
+fn what_failed_before_docker_was_told_is_looked_at_all_the_same() {
+    let Some(shop) = shop("correct", |scene| scene.on().replicas(3)) else { return };
+    shop.scene.repo.write(&format!("{}/docker-compose.yml", shop.stack), "services: [\n");
+    shop.scene.push().failure(3);
+    shop.scale(1);
+    shop.wait_for_tasks(1);
+    let why = format!("`{}` runs 1 of 3: scaled by hand to 1", shop.service);
+    shop.scene.ops.run(["status"]).failure(3).stdout_has(&why).stdout_has("error");
+    let told = shop.scene.status(&shop.stack);
+    assert_eq!((&told["health"], &told["services"][0]["wanted"]), (&json!("error"), &json!(3)), "{told}");
+    assert!(told["error"].is_string() && told["why"].as_str().unwrap().contains(&why), "{told}");
+    shop.scene.lab.docker(&["service", "rm", &shop.service]);
+    shop.scene.ops.run(["status"]).failure(3).stdout_has("runs 0 of 3: it was removed");
+}
+
+#[test]
+fn what_a_hand_rolled_back_is_drift_and_no_deploy() {
+    let Some(shop) = shop("report", |scene| scene.on().update("monitor: 1s")) else { return };
+    let next = shop.scene.on().update("monitor: 1s").with("environment: {V: '2'}");
+    shop.scene.change(&shop.stack, &next).push().success();
+    shop.scene.lab.docker(&["service", "rollback", "--detach", &shop.service]);
+    let rolled_back =
+        || shop.scene.lab.spec(&shop.service, "json .UpdateStatus").contains("rollback_completed");
+    wait_for("the rollback", 60, rolled_back);
+    let told = shop.scene.status(&shop.stack);
+    assert_eq!((&told["updating"], told["drift"].as_array().unwrap().len()), (&json!(false), 1), "{told}");
+    shop.scene.ops.run(["status"]).success().stdout_has("drifted").stdout_has("`environment` edited");
+    let stacks = format!("- {{name: {}, drift: correct}}\n", shop.stack);
+    shop.scene.repo.write("stacks.yaml", stacks);
+    shop.scene.ops.run(["reconcile", "--dry-run"]);
+    shop.scene.push().success().stdout_has("1 deployed");
+    assert_eq!(shop.scene.status(&shop.stack)["drift"], json!([]));
 }

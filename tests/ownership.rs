@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 use crate::support::dockerops::DockerOps;
 use crate::support::repo::Repo;
-use crate::support::scene::{Scene, compose};
+use crate::support::scene::{App, Scene, compose};
 
 fn lose_database(scene: &Scene) {
     fs::remove_dir_all(scene.ops.database().parent().unwrap()).unwrap();
@@ -267,6 +267,47 @@ fn two_that_deploy_one_stack_say_so_and_undo_nothing_of_each_other() {
     assert_eq!(log.matches("another DockerOps deploys").count(), 1, "{log}");
     scene.run(&["unwatch", "--keep-stacks", &scene.repo.url()]).success();
     theirs.run(["reconcile"]).success().stdout_has("1 unchanged");
+}
+
+#[test]
+fn a_fork_of_the_same_content_is_another_owner_all_the_same() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = scene.stack("forked", &scene.off());
+    scene.watch().success();
+    let fork = tempfile::tempdir().unwrap();
+    let place = fork.path().join("fork").display().to_string();
+    scene.repo.git(["clone", "--quiet", ".", &place]);
+    let theirs = DockerOps::new(scene.lab).with_fake(&scene.docker);
+    theirs.run(["watch", &place]).failure(3).stdout_has("another DockerOps deploys");
+    theirs.run(["reconcile", "--force"]).success().stdout_has("1 deployed");
+    let before = scene.lab.specs(&stack);
+    for _ in 0..2 {
+        scene.reconcile().failure(3).stdout_has("another DockerOps deploys").stdout_has(&place);
+        theirs.run(["reconcile"]).success().stdout_has("1 unchanged");
+    }
+    assert_eq!(scene.lab.specs(&stack), before);
+}
+
+#[test]
+fn nobody_takes_a_name_by_listing_it_as_disabled() {
+    let Some(scene) = Scene::new() else { return };
+    let scene = scene.timeout(20);
+    let image = scene.lab.image("app:1");
+    for first in ["deployed", "tried"] {
+        let stack = scene.stack("pay", &scene.off());
+        if first == "deployed" {
+            scene.watch().success();
+            scene.lab.docker(&["service", "rm", &format!("{stack}_app")]);
+        }
+        scene.change(&stack, &App::new(&format!("{image}-not")));
+        scene.push().failure(3).stdout_has("cannot be pulled");
+        let other = Repo::new();
+        other.write("stacks.yaml", format!("- {{name: {stack}, enabled: false}}\n")).commit("first");
+        scene.run(&["watch", &other.url()]).success();
+        scene.change(&stack, &scene.off());
+        scene.push().success().stdout_has(&format!("deployed  {stack} "));
+        scene.run(&["unwatch", &other.url()]).success();
+    }
 }
 
 #[test]

@@ -92,9 +92,12 @@ fn what_cannot_go_says_who_keeps_it_and_the_others_go() {
     let outcome = scene.run(&["unwatch", &scene.repo.url()]);
     let calls = scene.docker.calls_with(&format!("stack rm {kept}"));
     scene.lab.docker(&["rm", "--force", &user]);
-    let used = format!("the network `{network}` is used by the container `{user}`");
-    outcome.failure(1).stdout_has(&used).stdout_has("disconnect");
+    let keeper = format!("the network `{network}` is used by the container `{user}`");
+    outcome.failure(1).stdout_has(&keeper).stdout_has("disconnect");
     assert!((3..=20).contains(&calls.len()), "{calls:#?}");
+    let told = scene.status(&kept);
+    assert_eq!((&told["status"], &told["drift"]), (&json!("error"), &json!([])), "{told}");
+    assert!(told["error"].as_str().unwrap().starts_with("not removed: the network"), "{told}");
     assert_eq!(scene.row(&fine), None);
     assert!(scene.row(&kept).is_some());
     scene.run(&["unwatch", &scene.repo.url()]).success();
@@ -116,8 +119,8 @@ fn nor_does_what_left_git_go_in_silence() {
     scene.change(&fine, &scene.off().with("environment: {A: '2'}"));
     let outcome = scene.push();
     scene.lab.docker(&["rm", "--force", &user]);
-    let used = format!("the network `{network}` is used by the container `{user}`");
-    outcome.failure(3).stdout_has(&used).stdout_has(&format!("deployed  {fine} "));
+    let keeper = format!("the network `{network}` is used by the container `{user}`");
+    outcome.failure(3).stdout_has(&keeper).stdout_has(&format!("deployed  {fine} "));
     scene.reconcile().success();
     assert_eq!(scene.lab.try_docker(&["network", "inspect", &network]).ok(), None);
     assert_eq!(scene.row(&kept), None);

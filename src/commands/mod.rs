@@ -108,7 +108,8 @@ fn require_root(command: &Command) -> Result<()> {
 /// Ends with an error if stacks of a removal failed.
 fn all_removed(failures: usize) -> Result<Ending> {
     if failures > 0 {
-        return Err(fault(format!("{failures} stacks could not be removed"), AGAIN));
+        let stacks = if failures == 1 { "1 stack".to_owned() } else { format!("{failures} stacks") };
+        return Err(fault(format!("{stacks} could not be removed"), AGAIN));
     }
     Ok(Ending::Done)
 }

@@ -17,7 +17,11 @@ pub fn run(settings: &Settings, arguments: &UnwatchArgs) -> Result<Ending> {
     let Some(row) = writer.row_of(&source)? else {
         let known: Vec<_> = writer.state.sources()?.into_iter().map(|row| format!("`{}`", row.url)).collect();
         let hint = if known.is_empty() {
-            "nothing is watched".to_owned()
+            let path = settings.database.display();
+            format!(
+                "nothing is watched in the database `{path}`; if something should be, `DOCKEROPS_DB_PATH` or `HOME` is \
+                 another one here"
+            )
         } else {
             format!("watched are {}", known.join(", "))
         };

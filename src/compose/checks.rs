@@ -27,11 +27,12 @@ pub fn check(tree: &Node, name: &StackName, problems: &mut Collector) {
     };
     let services = section.merged_pairs();
     if services.is_empty() {
-        problems.add(
-            section.line,
-            "services",
-            format!("must be a mapping of services, not {}", section.what()),
-        );
+        let what = if section.pairs().is_some() {
+            "is empty: a stack needs at least one service".to_owned()
+        } else {
+            format!("must be a mapping of services, not {}", section.what())
+        };
+        problems.add(section.line, "services", what);
     }
     for (key, service) in &services {
         let Some(word) = key.text() else {

@@ -276,7 +276,12 @@ fn words(output: &Output) -> String {
     let notice = |line: &&str| {
         !line.starts_with("Since --detach=false") && !line.starts_with("In a future release, --detach")
     };
-    text.trim().lines().filter(notice).collect::<Vec<_>>().join("\n")
+    let text = text.trim().lines().filter(notice).collect::<Vec<_>>().join("\n");
+    // docker prints this behind what failed, without so much as a space.
+    match text.split_once("failed to remove some resources from stack") {
+        Some((what, _)) if !what.trim().is_empty() => what.trim_end().to_owned(),
+        _ => text,
+    }
 }
 
 fn refused(call: &[String], output: &Output) -> anyhow::Error {

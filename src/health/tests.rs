@@ -40,9 +40,9 @@ fn what_a_hand_scaled_or_removed_is_missing() {
     Case::new(replicated("any", 0), &[]).says("`web_app` runs 0 of 3: scaled by hand to 0");
     let gone = |case: &Case| judge(&case.row(StackStatus::Deployed), &[], &Swarm::default(), &Look::none());
     let removed = gone(&Case::new(replicated("any", 3), &[]));
-    assert_eq!(removed.why(&BTreeMap::new()).unwrap(), "`web_app` runs 0 of 3: it was removed by hand");
+    assert_eq!(removed.why(&BTreeMap::new()).unwrap(), "`web_app` runs 0 of 3: it was removed");
     let removed = gone(&Case::new(global("any"), &[]).global());
-    assert_eq!(removed.why(&BTreeMap::new()).unwrap(), "`web_app` runs 0 of 1: it was removed by hand");
+    assert_eq!(removed.why(&BTreeMap::new()).unwrap(), "`web_app` runs 0 of 1: it was removed");
 }
 
 #[test]

@@ -98,9 +98,9 @@ pub fn paused(service: &Service, running: u64, wanted: u64) -> String {
     )
 }
 
-/// Of a service that a hand removed.
+/// Of a service that is gone.
 pub fn removed(name: &str, wanted: u64) -> String {
-    format!("`{name}` runs 0 of {wanted}: it was removed by hand")
+    format!("`{name}` runs 0 of {wanted}: it was removed")
 }
 
 fn verb(service: &Service) -> &'static str {

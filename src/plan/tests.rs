@@ -15,6 +15,12 @@ use crate::stack::{DriftPolicy, StackName};
 use crate::state::StackStatus;
 use case::{Case, SOURCE, motion, ours, roll, service, source, table};
 
+/// Its service still has its fingerprint, and this for a source.
+fn labelled(source: &str) -> Case {
+    let labels = json!({REPOSITORY: source, FINGERPRINT: "h1"});
+    Case::deployed().with(|case| case.live = vec![service(&labels, "app:1", 1)])
+}
+
 #[test]
 fn what_is_listed() {
     let new = Case::new;
@@ -37,20 +43,9 @@ fn what_is_listed() {
                 .with(|case| case.live = vec![service(&json!({REPOSITORY: "https://h/other"}), "app:1", 1)]),
             "NextRun: another DockerOps",
         ),
-        (
-            deployed().with(|case| {
-                case.live = vec![service(&json!({REPOSITORY: "mine", FINGERPRINT: "h1"}), "app:1", 1)];
-            }),
-            "deploy: drifted: `web_app` by hand: `service labels` edited",
-        ),
+        (labelled("mine"), "deploy: drifted: `web_app` by hand: `service labels` edited"),
         // Another DockerOps has the same files, and so the same fingerprint.
-        (
-            deployed().with(|case| {
-                let labels = json!({REPOSITORY: "https://h/other", FINGERPRINT: "h1"});
-                case.live = vec![service(&labels, "app:1", 1)];
-            }),
-            "NextRun: another DockerOps",
-        ),
+        (labelled("https://h/other"), "NextRun: another DockerOps"),
         (
             deployed().with(|case| {
                 let labels = json!({REPOSITORY: "https://h/other", FINGERPRINT: "h1"});

@@ -200,7 +200,9 @@ impl Reconciler {
         }
         for service in live {
             let own: Vec<_> = tasks.iter().filter(|task| task.service == service.id).collect();
-            notes(service, &own).iter().for_each(|note| session.report.note(&service.name, note));
+            for note in notes(service, &own) {
+                session.report.note(&service.name, &note);
+            }
         }
         let rolls: Vec<_> = rolls(motion);
         let services = match given.how {

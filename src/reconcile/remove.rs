@@ -24,6 +24,10 @@ const BESIDE_OTHERS: Duration = Duration::from_millis(250);
 /// Networks go only after the last container has left them.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What is known of a stack whose removal began, unless it ended.
+const UNFINISHED: &str =
+    "its removal was not finished: run the command again, or `dockerops reconcile` to deploy it again";
+
 /// What came of a removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
@@ -77,7 +81,8 @@ pub fn remove_stacks(
     let (indices, mut leaving): (Vec<_>, Vec<_>) = ours.into_iter().unzip();
     put_in_order(session, going, &indices, &mut leaving, swarm);
     let patience = PATIENCE.min(session.deploy_timeout.max(Duration::from_secs(10)));
-    let mut observer = Teller { session, going, indices: &indices, leaving: &leaving, ended };
+    let mut observer =
+        Teller { session, going, indices: &indices, leaving: &leaving, begun: BTreeSet::new(), ended };
     removals::run(session.docker, &leaving, patience, &mut observer)
 }
 
@@ -109,11 +114,20 @@ struct Teller<'a, 'b> {
     /// Of each that leaves, its index in `going`.
     indices: &'a [usize],
     leaving: &'a [Leaving],
+    /// Those whose removal has begun.
+    begun: BTreeSet<usize>,
     ended: &'b mut dyn FnMut(usize, Result<Removal>) -> Result<()>,
 }
 
 impl removals::Observer for Teller<'_, '_> {
     fn waiting(&mut self, index: usize, what: &str) {
+        let row = self.going[self.indices[index]].row;
+        if let Some(row) = row.filter(|_| self.begun.insert(index)) {
+            let name = row.name.as_str();
+            if let Err(error) = self.session.state.note_leaving(row, UNFINISHED) {
+                self.session.report.note(name, &format!("{error:#}"));
+            }
+        }
         self.session.report.waiting(self.leaving[index].name.as_str(), what);
     }
 
@@ -185,6 +199,7 @@ pub fn remove_all(session: &Session<'_>, sources: &[&Watched], swarm: &Swarm) ->
     // Cut off, it leaves a source of which not all runs: other runs look at it again.
     for known in sources {
         session.state.note_asked(&known.row)?;
+        session.state.begin_work(&workplace.run(), WorkKind::Syncing, known.row.url.as_str())?;
     }
     for Going { name, .. } in &going {
         session.state.begin_work(&workplace.run(), WorkKind::Removing, name.as_str())?;
@@ -195,9 +210,10 @@ pub fn remove_all(session: &Session<'_>, sources: &[&Watched], swarm: &Swarm) ->
             let Going { name, subject, .. } = &going[index];
             subject.repository.map_or(Ok(()), |url| session.state.forget_stack(name, url))
         }
-        Err(_) => {
+        Err(error) => {
             failures += 1;
-            Ok(())
+            let note = |row: &StackRow| session.state.note_leaving(row, &format!("not removed: {error:#}"));
+            going[index].row.map_or(Ok(()), note)
         }
     })?;
     session.state.forget_work(&workplace.run())?;

@@ -268,13 +268,14 @@ fn stack(known: &Watched, row: &StackRow, work: &[Work], swarm: &Swarm, look: &L
     let others = |service: &&Service| plan::owner(service).is_some_and(|owner| known.identity != *owner);
     let foreign =
         row.status == StackStatus::Error && swarm.of_stack(&row.name).any(|service| others(&service));
-    // A fingerprint that is not the one that converged is no hand's work.
-    let newer = |name: &str| {
-        let service = swarm.of_stack(&row.name).find(|service| service.name == name);
-        service.and_then(|live| live.labels.get(FINGERPRINT)).is_some_and(|live| *live != row.hash)
-    };
     // What failed before is not what is being deployed.
     let moves = known.motions.iter().any(|motion| motion.name == row.name);
+    // A fingerprint that is not the one that converged is no hand's work, unless an operator went back to it.
+    let newer = |name: &str| {
+        let service = swarm.of_stack(&row.name).find(|service| service.name == name);
+        let service = service.filter(|live| moves || !live.goes_back());
+        service.and_then(|live| live.labels.get(FINGERPRINT)).is_some_and(|live| *live != row.hash)
+    };
     let leaves = work.iter().any(|work| work.kind == WorkKind::Removing && work.what == row.name.as_str());
     let mut verdict = health::judge(row, &known.motions, swarm, look);
     if leaves && !foreign {
@@ -294,9 +295,9 @@ fn stack(known: &Watched, row: &StackRow, work: &[Work], swarm: &Swarm, look: &L
         },
         hash: row.hash.clone(),
         commit: row.commit.clone(),
-        error: row.error.as_deref().filter(|_| !moves).map(harmless),
+        error: row.error.as_deref().filter(|_| !moves && !leaves).map(harmless),
         health: verdict.health,
-        why: verdict.why(&row.words).as_deref().map(harmless),
+        why: verdict.why(&row.words).as_deref().filter(|_| !leaves || foreign).map(harmless),
         degraded_since: row.degraded.clone().filter(|_| verdict.is_degraded()),
         held: row.held && !moves,
         drift_policy: row.drift,

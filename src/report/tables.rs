@@ -7,6 +7,7 @@ use comfy_table::TableStyle;
 
 use super::status::{self, Stack, StackState, Status};
 use crate::docker::Swarm;
+use crate::docker::service::Restart;
 use crate::health::{Health, Look};
 use crate::plain;
 use crate::state::ImageRow;
@@ -15,9 +16,19 @@ use crate::watched::Watched;
 /// The state as `reconcile` shows it before it works.
 pub fn state(watched: &[Watched], images: &[ImageRow], swarm: &Swarm) -> String {
     let mut status = status::gather(watched, images, &[], swarm, &Look::none());
-    // Who runs less than it should is told at the end, by its tasks: here only counts are known.
-    for stack in status.stacks.iter_mut().filter(|stack| stack.is_degraded()) {
-        (stack.health, stack.why) = (Health::Unknown, None);
+    // Who runs less than it should is told at the end, by its tasks: here only counts are known, and not of what completed.
+    let may_have_completed = |name: &str| {
+        let service = swarm.services.iter().find(|service| service.name == name);
+        service.is_some_and(|service| service.restart != Restart::Any && service.completed.is_none())
+    };
+    for stack in &mut status.stacks {
+        if stack.is_degraded() {
+            stack.health = Health::Unknown;
+        }
+        stack.why = None;
+        stack
+            .services
+            .retain(|service| service.running >= service.wanted || !may_have_completed(&service.name));
     }
     text(&status)
 }

@@ -51,6 +51,13 @@ pub struct AppliedService {
     pub spec: BTreeMap<String, String>,
 }
 
+impl StackRow {
+    /// Whether it was known before the other.
+    pub fn is_older_than(&self, other: &Self) -> bool {
+        self.id < other.id
+    }
+}
+
 /// One stack of one source.
 #[derive(Debug, Clone)]
 pub struct StackRow {
@@ -289,6 +296,19 @@ impl State {
         execute(&transaction, FORGET_ATTEMPT, params![record.name.as_str(), record.repository_url])?;
         transaction.commit()?;
         Ok(())
+    }
+
+    /// Notes that a stack is being removed at an operator's word, or why that failed: what is gone of it no hand took.
+    pub fn note_leaving(&self, row: &StackRow, error: &str) -> Result<()> {
+        let note = || {
+            let transaction = self.connection.unchecked_transaction()?;
+            let status = StackStatus::Error.as_str();
+            execute(&transaction, "UPDATE stacks SET status = ?2 WHERE id = ?1", params![row.id, status])?;
+            let update = "UPDATE stack_states SET error = ?2, held = 0 WHERE stack_id = ?1";
+            execute(&transaction, update, params![row.id, plain::text(error)])?;
+            transaction.commit()
+        };
+        note().with_context(|| format!("cannot note that the stack `{}` is being removed", row.name))
     }
 
     /// Forgets a stack that was removed.

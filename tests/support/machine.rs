@@ -178,7 +178,7 @@ impl Machine {
             mount -t overlay -o lowerdir=/etc,upperdir={0}/upper,workdir={0}/work overlay /etc
             {1}
             # A shell that was started in the background leaves interrupts ignored.
-            exec env --default-signal=INT \"$@\"",
+            exec /usr/bin/env --default-signal=INT \"$@\"",
             private.display(),
             self.mounts
         );

@@ -58,7 +58,7 @@ pub fn of(
 fn of_stack(stack: &Stack) -> Option<Wrong> {
     let drift = stack.drift.iter().map(|drift| format!("{}: {}", drift.service, drift.what));
     let (tone, state, reasons) = match (&stack.error, &stack.why, stack.drift.is_empty()) {
-        (Some(error), ..) => (Tone::Bad, "failed", vec![error.clone()]),
+        (Some(error), why, _) => (Tone::Bad, "failed", [error].into_iter().chain(why).cloned().collect()),
         (None, Some(why), _) => (Tone::Bad, "is degraded", [why.clone()].into_iter().chain(drift).collect()),
         (None, None, _) if stack.health == Health::Unknown => {
             (Tone::Bad, "is not known to run", vec!["nothing of it is there".to_owned()])
