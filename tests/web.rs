@@ -131,7 +131,7 @@ fn the_api_tells_the_story_of_status_and_a_stack_in_full() {
     let (good, bad) = (scene.stack("good", &scene.on()), scene.stack("bad", &failing));
     scene.repo.commit("first");
     let url = scene.repo.url();
-    scene.ops = scene.ops.env("DOCKEROPS_REPOS", &url).env("DOCKEROPS_DEPLOY_TIMEOUT", "10").that_listens();
+    scene.ops = scene.ops.env("DOCKEROPS_REPOS", &url).env("DOCKEROPS_DEPLOY_TIMEOUT", "20").that_listens();
     let site = scene.ops.site();
     let stable = |mut value: Value| {
         // Tasks of the one that fails come and go.
