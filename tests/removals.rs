@@ -78,16 +78,22 @@ fn stacks_go_side_by_side() {
     assert!(names.iter().all(|name| scene.lab.services(name).is_empty()));
 }
 
-#[test]
-fn what_cannot_go_says_who_keeps_it_and_the_others_go() {
-    let Some(scene) = Scene::new() else { return };
-    let (kept, fine) = (scene.ops.unique("kept"), scene.stack("fine", &scene.off()));
+/// Deploys all, `kept` with a network that a container made by hand is in: these two.
+fn keep(scene: &Scene, kept: &str) -> (String, String) {
     let app = scene.off().with("networks: [net]");
-    scene.repo.stack(&kept, &(compose([("app", &app)]) + "networks: {net: {attachable: true}}\n"));
+    scene.repo.stack(kept, &(compose([("app", &app)]) + "networks: {net: {attachable: true}}\n"));
     scene.watch().success();
     let (network, user) = (format!("{kept}_net"), format!("{kept}-by-hand"));
     let image = scene.lab.image("app:1");
     scene.lab.docker(&["run", "--detach", "--name", &user, "--network", &network, &image]);
+    (network, user)
+}
+
+#[test]
+fn what_cannot_go_says_who_keeps_it_and_the_others_go() {
+    let Some(scene) = Scene::new() else { return };
+    let (kept, fine) = (scene.ops.unique("kept"), scene.stack("fine", &scene.off()));
+    let (network, user) = keep(&scene, &kept);
     let scene = scene.timeout(10);
     let outcome = scene.run(&["unwatch", &scene.repo.url()]);
     let calls = scene.docker.calls_with(&format!("stack rm {kept}"));
@@ -108,12 +114,7 @@ fn what_cannot_go_says_who_keeps_it_and_the_others_go() {
 fn nor_does_what_left_git_go_in_silence() {
     let Some(scene) = Scene::new() else { return };
     let (kept, fine) = (scene.ops.unique("kept"), scene.stack("fine", &scene.off()));
-    let app = scene.off().with("networks: [net]");
-    scene.repo.stack(&kept, &(compose([("app", &app)]) + "networks: {net: {attachable: true}}\n"));
-    scene.watch().success();
-    let (network, user) = (format!("{kept}_net"), format!("{kept}-by-hand"));
-    let image = scene.lab.image("app:1");
-    scene.lab.docker(&["run", "--detach", "--name", &user, "--network", &network, &image]);
+    let (network, user) = keep(&scene, &kept);
     let scene = scene.timeout(10);
     scene.repo.write("stacks.yaml", format!("- name: {fine}\n"));
     scene.change(&fine, &scene.off().with("environment: {A: '2'}"));

@@ -37,7 +37,7 @@ pub fn decide(task: &Task<'_>, facts: &Facts<'_>) -> Decision {
         Desired::Disabled => disabled(task, facts),
         _ if let Some(owner) = facts.owner => Decision::refused(with_hint(&fault(
             format!("the stack `{}` belongs to `{owner}`, which is watched as well", task.name),
-            "give it another name in one of both, or take it out of one; listed as disabled it is kept as well",
+            "list it in one of both only, or under two names; with `enabled: false` a source keeps the name, too",
         ))),
         Desired::Wrong(error) => Decision::refused(with_hint(error)),
         Desired::Rendered(rendered, desired) => rendered_stack(task, facts, rendered, desired),

@@ -17,6 +17,7 @@ use crate::docker::service::Service;
 use crate::docker::spec::IMAGE_LABEL;
 use crate::docker::task::Task;
 use crate::docker::{NodeImages, Roll, SeenTasks, Swarm};
+use crate::fault::fault;
 use crate::image::ImageRef;
 use crate::state::WorkKind;
 
@@ -58,9 +59,15 @@ impl Reconciler {
                 bail!("not deployed: `{image}` cannot be pulled: {why}")
             }
             // Given again it would be gone back from again, with the tasks it stops on the way.
-            Pulled::Failed(image, why) if self.went_back(key, swarm) => bail!(
-                "not deployed: Swarm went back from its last update, and `{image}` cannot be pulled now either: {why}"
-            ),
+            Pulled::Failed(image, why) if self.went_back(key, swarm) => {
+                return Err(fault(
+                    format!(
+                        "not deployed: Swarm went back from its last update, and `{image}` cannot be pulled now either: \
+                         {why}"
+                    ),
+                    "the next run tries again; `dockerops reconcile --force` does not wait for the image",
+                ));
+            }
             Pulled::Failed(..) => Pulled::Done,
             other => other,
         })

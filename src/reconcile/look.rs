@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::memory::Ended;
 use super::moves::Moves;
 use super::pulls::News;
+use super::rest::beside_others;
 use super::source::WatchedSource;
 use super::{Key, Reconciler, Session, rolls};
 use crate::docker::Swarm;
@@ -155,10 +156,9 @@ impl Reconciler {
         let elsewhere = session.state.given_elsewhere(&self.run())?;
         self.memory.given_elsewhere = !elsewhere.is_empty();
         let synced = session.state.synced_elsewhere(&self.run())?;
-        // Where runs overtake each other again and again, each has an end all the same.
+        let most = beside_others(session);
         let is_waited_for = |source: &&WatchedSource| {
-            source.is_overtaken
-                && source.overtaken_at.is_none_or(|since| since.elapsed() < 2 * session.deploy_timeout)
+            source.is_overtaken && source.overtaken_at.is_none_or(|since| since.elapsed() < most)
         };
         let overtaken = self.sources.iter().filter(is_waited_for);
         self.memory.synced_elsewhere = overtaken

@@ -77,10 +77,10 @@ impl Reconciler {
             }
             let given = self.first_seen(session, &key, given, &swarm)?;
             let watches = self.memory.watches.entry(key.clone()).or_default();
-            // What is asked to take its time has it.
+            let (age, most) = (now.age(motion.since), session.deploy_timeout);
+            let late = age >= most;
             let updating = swarm.of_stack(&key.stack).filter(|live| live.is_updating());
-            let delays = updating.map(|live| live.delays).max().unwrap_or_default();
-            let late = now.age(motion.since) >= session.deploy_timeout.saturating_add(delays);
+            let pauses = updating.map(|live| live.delays).max().unwrap_or_default();
             match judge_stack(&key, &given, &swarm, &tasks, watches, now, &ids) {
                 Ok(services) => self.converged(session, &key, &motion, &given, &services, &tasks)?,
                 Err(Progress::Steadying(_)) if late => {
@@ -97,6 +97,12 @@ impl Reconciler {
                     let why = with_last_words(session, &why, &key, &swarm, &tasks);
                     let held = stopped && !self.lacks_an_image(&key);
                     self.did_not(session, &key, &motion, &given, &why, held)?;
+                }
+                // Given again it would lose the pauses that its author asked for. No run is kept for as long as those take.
+                Err(Progress::Waiting(what)) if late && age < most.saturating_add(pauses) => {
+                    let seconds = most.as_secs();
+                    let why = format!("goes on after {seconds} s, and the next run looks again: {what}");
+                    self.leave_in_motion(session, key, &why);
                 }
                 Err(Progress::Waiting(what)) if late => {
                     let seconds = session.deploy_timeout.as_secs();
@@ -155,16 +161,20 @@ impl Reconciler {
         }
         let why = format!("deployed, but the Swarm could not be asked whether it converged: {error:#}");
         for key in keys {
-            let Some(source) = self.sources.iter_mut().find(|source| source.id == key.source) else {
-                continue;
-            };
-            session.report.stop_waiting(key.stack.as_str());
-            session.report.failed(source.subject(&key.stack), &why);
-            self.memory.reported.insert((key.clone(), why.clone()));
-            self.memory.tried.insert(key, Tried::Unseen { why: why.clone() });
+            self.leave_in_motion(session, key, &why);
         }
-        (self.memory.blind_looks, self.stirred) = (0, true);
+        self.memory.blind_looks = 0;
         Ok(())
+    }
+
+    /// This run has seen enough of a stack in motion: the next one judges it.
+    fn leave_in_motion(&mut self, session: &Session<'_>, key: Key, why: &str) {
+        let Some(source) = self.sources.iter().find(|source| source.id == key.source) else { return };
+        session.report.stop_waiting(key.stack.as_str());
+        session.report.failed(source.subject(&key.stack), why);
+        self.memory.reported.insert((key.clone(), why.to_owned()));
+        self.memory.tried.insert(key, Tried::Unseen { why: why.to_owned() });
+        self.stirred = true;
     }
 
     fn converged(

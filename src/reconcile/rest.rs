@@ -1,16 +1,24 @@
 //! The end of a turn: a source of which nothing moves any more is recorded as a whole, and what it left is cleaned away.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 
 use super::session::Selection;
 use super::source::{Reading, WatchedSource};
 use super::{Key, Reconciler, Session, clean, retire};
 use crate::docker::Swarm;
+use crate::fault::fault;
 use crate::plan::{Decision, Until};
 use crate::report::with_held;
 use crate::state::{StackStatus, WorkKind};
+
+/// How long a run waits for another one that has read its source since: where runs overtake each other again and
+/// again, each has an end all the same.
+pub fn beside_others(session: &Session<'_>) -> Duration {
+    session.deploy_timeout.saturating_mul(2)
+}
 
 impl Reconciler {
     /// What came to rest is settled: its source is recorded as dealt with, and what nothing uses any more goes.
@@ -36,9 +44,13 @@ impl Reconciler {
                     left.push(source.id.clone());
                     continue;
                 }
-                let error = anyhow!(
-                    "another run, which read it since, has not brought it to rest within {} s",
-                    2 * session.deploy_timeout.as_secs()
+                let error = fault(
+                    format!(
+                        "source `{}`: another run, which read it since, has not brought it to rest within {} s",
+                        source.url,
+                        beside_others(session).as_secs()
+                    ),
+                    "`dockerops status` tells what it is at",
                 );
                 session.report.source_failed(source.url.as_str(), &error);
                 self.memory.of_sources.entry(source.id.clone()).or_default().failed += 1;

@@ -304,8 +304,10 @@ impl State {
             let transaction = self.connection.unchecked_transaction()?;
             let status = StackStatus::Error.as_str();
             execute(&transaction, "UPDATE stacks SET status = ?2 WHERE id = ?1", params![row.id, status])?;
-            let update = "UPDATE stack_states SET error = ?2, held = 0 WHERE stack_id = ?1";
-            execute(&transaction, update, params![row.id, plain::text(error)])?;
+            let note = "INSERT INTO stack_states (stack_id, commit_id, drift, error, held) VALUES (?1, ?2, ?3, ?4, 0)
+                 ON CONFLICT(stack_id) DO UPDATE SET error = ?4, held = 0";
+            let commit = row.commit.as_deref().unwrap_or_default();
+            execute(&transaction, note, params![row.id, commit, row.drift.as_str(), plain::text(error)])?;
             transaction.commit()
         };
         note().with_context(|| format!("cannot note that the stack `{}` is being removed", row.name))

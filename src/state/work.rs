@@ -78,15 +78,17 @@ impl State {
 
     /// The sources that other runs than `run`, which live, have read and not brought to rest, as they were watched.
     pub fn synced_elsewhere(&self, run: &str) -> Result<BTreeSet<String>> {
-        let all = self.all_work()?.into_iter();
-        let theirs = all.filter(|(other, work)| work.kind == WorkKind::Syncing && other != run);
-        Ok(theirs.filter(|(other, _)| self.lives(other)).map(|(_, work)| work.what).collect())
+        self.elsewhere(run, |kind| kind == WorkKind::Syncing)
     }
 
     /// The stacks that other runs than `run`, which live, are giving to docker, or removing.
     pub fn given_elsewhere(&self, run: &str) -> Result<BTreeSet<String>> {
+        self.elsewhere(run, |kind| matches!(kind, WorkKind::Deploying | WorkKind::Removing))
+    }
+
+    fn elsewhere(&self, run: &str, of: impl Fn(WorkKind) -> bool) -> Result<BTreeSet<String>> {
         let all = self.all_work()?.into_iter();
-        let theirs = all.filter(|(other, work)| is_of_a_stack(work.kind) && other != run);
+        let theirs = all.filter(|(other, work)| of(work.kind) && other != run);
         Ok(theirs.filter(|(other, _)| self.lives(other)).map(|(_, work)| work.what).collect())
     }
 
@@ -125,10 +127,6 @@ impl State {
         let Some(database) = self.connection.path().filter(|path| !path.is_empty()) else { return false };
         lock::is_held(&PathBuf::from(format!("{database}.checkouts")).join(run).join(lock::OF_A_RUN))
     }
-}
-
-fn is_of_a_stack(kind: WorkKind) -> bool {
-    matches!(kind, WorkKind::Deploying | WorkKind::Removing)
 }
 
 #[cfg(test)]
