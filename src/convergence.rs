@@ -53,6 +53,9 @@ pub enum Progress {
 /// is off by so much.
 const CLOCK_SLACK: Duration = Duration::from_secs(60);
 
+/// Swarm says so long after a monitor period at the latest that an update completed.
+const OVERDUE: Duration = Duration::from_secs(3);
+
 /// Judges `service` by its `tasks` (newest first).
 pub fn judge(service: &Service, tasks: &[&Task], watch: &mut Watch, now: Moment) -> Progress {
     if let Some(failed) = rolled_back(service, tasks) {
@@ -94,6 +97,19 @@ pub fn judge(service: &Service, tasks: &[&Task], watch: &mut Watch, now: Moment)
         return failed;
     }
     Progress::Waiting(sentence(service, wanted, filled.len(), tasks))
+}
+
+/// In how long a service may be what it was asked to be, all of whose tasks run. `None` where one is missing, and of one
+/// that should have been so for some time.
+pub fn due(service: &Service, tasks: &[&Task], now: Moment) -> Option<Duration> {
+    let filled: Vec<_> =
+        slots(service, tasks).into_values().filter_map(|tasks| filling(service, &tasks)).collect();
+    if (filled.len() as u64) < wanted(service, tasks, now) {
+        return None;
+    }
+    let ages = filled.iter().filter_map(|task| (now.wall - task.since?).to_std().ok());
+    let youngest = ages.min().unwrap_or_default();
+    (youngest < service.monitor + OVERDUE).then(|| service.monitor.saturating_sub(youngest))
 }
 
 /// The task that still lacks the image for want of which Swarm paused an update: no registry has answered its node.

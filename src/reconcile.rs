@@ -58,6 +58,7 @@ use crate::watched::Known;
 use ask::Asking;
 use builds::Builds;
 use contain::Contain;
+use giving::Ends;
 use memory::{Key, Memory};
 use pulls::Pulls;
 use source::WatchedSource;
@@ -96,6 +97,8 @@ pub struct Reconciler {
     memory: Memory,
     pulls: Pulls,
     builds: Builds,
+    /// Where calls of docker tell that they ended.
+    ends: Ends,
     /// The Swarm as it was when the sources were asked, for the turn that follows.
     swarm: Option<Swarm>,
     /// Where the checkouts of this run lie.
@@ -159,7 +162,8 @@ impl Reconciler {
             for (key, decision) in rest {
                 self.act(session, &key, decision, &swarm)?;
             }
-            self.rest(session, &swarm)?;
+            self.wait_for_given(session)?;
+            self.rest(session, swarm)?;
         }
         Ok(self.is_under_way())
     }

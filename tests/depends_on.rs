@@ -21,7 +21,8 @@ fn a_stack_is_deployed_after_those_it_depends_on_have_converged() {
     let other = scene.stack("other", &scene.off());
     list(&scene, &[(&web, &[&database]), (&database, &[]), (&other, &[])]);
     scene.watch().success().stdout_has("3 deployed");
-    assert_eq!(scene.deploys(), [&*database, &other, &web]);
+    scene.deployed([&database, &other, &web]);
+    assert_eq!(scene.deploys().last(), Some(&web));
     let task = scene.lab.docker(&["stack", "ps", "--quiet", "--no-trunc", &database]);
     let completed =
         scene.lab.docker(&["inspect", "--format", "{{.Status.State}} {{.Status.Timestamp}}", &task]);
@@ -59,7 +60,7 @@ fn what_depends_on_a_failed_stack_waits_and_the_others_do_not() {
     let outcome = scene.watch();
     outcome.failure(3).stdout_has("non-zero exit (7)").stdout_has("1 deployed, 3 failed");
     outcome.stdout_has(&format!("not deployed: it depends on `{database}`, which failed"));
-    assert_eq!(scene.deploys(), [database, other]);
+    scene.deployed([database, other]);
     for stack in [web, top] {
         assert_eq!(scene.lab.services(stack), [""; 0]);
         assert_eq!(scene.row(stack).unwrap(), (String::new(), "error".into()));

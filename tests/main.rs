@@ -15,6 +15,7 @@ mod chaos;
 mod clean;
 mod commands;
 mod container;
+mod cost;
 mod crash;
 mod daemon;
 mod daemon_endures;

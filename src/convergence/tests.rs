@@ -165,3 +165,17 @@ fn a_node_that_refuses_its_task_of_a_global_service_is_one_of_its_places() {
 fn nothing_wanted_is_done() {
     assert_eq!(Case { service: service("0/0", None, "any", "1"), tasks: vec![] }.first(), Progress::Done);
 }
+
+#[test]
+fn what_runs_is_due_when_its_monitor_period_is_over() {
+    let now = Moment { instant: Instant::now(), wall: Utc::now() };
+    let of = |state: &str, age: i64| {
+        let mut task = task("a", state, "running", "1", "");
+        task.since = Some(now.wall - chrono::Duration::seconds(age));
+        due(&service("1/1", Some("updating"), "any", "1"), &[&task], now)
+    };
+    assert_eq!(of("running", 1), Some(Duration::from_secs(4)));
+    assert_eq!(of("running", 6), Some(Duration::ZERO), "Swarm is about to say so");
+    assert_eq!(of("running", 60), None, "something else keeps it");
+    assert_eq!(of("starting", 1), None);
+}

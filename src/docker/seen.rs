@@ -35,7 +35,11 @@ impl SeenTasks {
         if !self.moved {
             return Ok(());
         }
-        self.tasks = inspect(docker, &lines)?;
+        let new = inspect(docker, &lines.difference(&self.lines).map(String::as_str).collect())?;
+        let known: BTreeSet<_> = lines.intersection(&self.lines).map(|line| id(line)).collect();
+        self.tasks.retain(|task| known.contains(task.id.as_str()));
+        self.tasks.extend(new);
+        task::newest_first(&mut self.tasks);
         self.lines = lines;
         Ok(())
     }
@@ -50,9 +54,13 @@ fn list(docker: &Docker, services: &[&str]) -> Result<String> {
     Ok(output.stdout)
 }
 
-fn inspect(docker: &Docker, lines: &BTreeSet<String>) -> Result<Vec<Task>> {
-    let field = |line: &str, at: usize| line.split('\t').nth(at).unwrap_or_default().to_owned();
-    let nodes: BTreeMap<_, _> = lines.iter().map(|line| (field(line, 0), field(line, 1))).collect();
+fn id(line: &str) -> &str {
+    line.split('\t').next().unwrap_or_default()
+}
+
+fn inspect(docker: &Docker, lines: &BTreeSet<&str>) -> Result<Vec<Task>> {
+    let node = |line: &str| line.split('\t').nth(1).unwrap_or_default().to_owned();
+    let nodes: BTreeMap<_, _> = lines.iter().map(|line| (id(line).to_owned(), node(line))).collect();
     let ids: Vec<_> = nodes.keys().map(String::as_str).filter(|id| !id.is_empty()).collect();
     if ids.is_empty() {
         return Ok(Vec::new());

@@ -45,8 +45,12 @@ pub fn nodes(text: &str) -> BTreeMap<String, String> {
 /// Reads `inspect`, newest task first.
 pub fn read(inspected: Vec<Value>, nodes: &BTreeMap<String, String>) -> Result<Vec<Task>> {
     let mut tasks = inspected.into_iter().map(|value| task(value, nodes)).collect::<Result<Vec<_>>>()?;
-    tasks.sort_by(|one, other| other.created.cmp(&one.created));
+    newest_first(&mut tasks);
     Ok(tasks)
+}
+
+pub fn newest_first(tasks: &mut [Task]) {
+    tasks.sort_by(|one, other| other.created.cmp(&one.created));
 }
 
 fn task(mut value: Value, nodes: &BTreeMap<String, String>) -> Result<Task> {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::command::command_after;
 use super::contain::Contain;
-use super::giving::{Giving, patience};
+use super::giving::Giving;
 use super::images::Pulled;
 use super::memory::Given;
 use super::source::{Reading, WatchedSource};
@@ -65,7 +65,7 @@ impl Reconciler {
             return Ok(());
         }
         self.nodes_can_pull(session, key, &rendered, resolve, swarm)?;
-        if !self.may_give(&key.source) {
+        if !self.may_give(session, &key.source)? {
             return Ok(());
         }
         session.report.waiting(key.stack.as_str(), "is being deployed");
@@ -77,22 +77,22 @@ impl Reconciler {
         for service in edited {
             session.door.forget_image(service)?;
         }
-        let begun = self.memory.turn_begun.unwrap_or_else(|| session.door.now().instant);
-        let patience = patience(session.door.now().instant.duration_since(begun));
         // Its copies lie in this run's own folder: other runs, and later turns, clear away whatever lies beside those.
         let folder = self.workplace.as_ref().map_or(&*session.paths.checkouts, Workplace::path);
-        match session.door.deploy(&complete, &ownership, resolve, folder, patience)? {
+        match session.door.deploy(&complete, &ownership, resolve, folder, &self.ends)? {
             Giving::Done(result) => {
                 result?;
                 self.set_in_motion(session, key, &rendered, By::Deploy, reason)
             }
             Giving::Running(call) => {
-                self.goes_on(session, key, Given { call, rendered, reason: reason.to_owned() })
+                let given = Given { call, rendered, reason: reason.to_owned(), goes_on: false };
+                self.memory.giving.insert(key.clone(), given);
+                Ok(())
             }
         }
     }
 
-    /// What came of a call that went on beside the loop.
+    /// What came of a call.
     pub fn accepted(
         &mut self,
         session: &Session<'_>,

@@ -51,7 +51,7 @@ impl Reconciler {
         // All under way while docker is asked twice.
         let sources: Vec<_> = targets.iter().map(|target| target.source.clone()).collect();
         let heads = session.door.heads(&sources);
-        let swarm = session.door.observe()?;
+        let swarm = self.observe_anew(session)?;
         let watched = self.known.read(session.state)?;
         session.report.state(&watched, &session.state.images()?, &swarm);
         self.ask_anew(session, targets, wish, heads, swarm)
@@ -62,7 +62,7 @@ impl Reconciler {
         let Some(source) = self.sources.iter().find(|known| known.id == *source) else { return Ok(()) };
         let (target, wish) = (Target::new(source.source.clone(), source.row.clone()), source.wish.clone());
         let heads = session.door.heads(std::slice::from_ref(&target.source));
-        let swarm = session.door.observe()?;
+        let swarm = self.observe_anew(session)?;
         self.ask_anew(session, vec![target], &wish, heads, swarm)
     }
 
@@ -99,7 +99,7 @@ impl Reconciler {
         if answered.is_empty() {
             return Ok(());
         }
-        let swarm = session.door.observe()?;
+        let swarm = self.observe_anew(session)?;
         self.take_up(session, answered, &swarm)?;
         (self.swarm, self.stirred) = (Some(swarm), true);
         Ok(())

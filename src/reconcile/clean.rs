@@ -223,19 +223,8 @@ pub fn clean_after_removal(session: &Session<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Unused images go after a run; the Swarm is looked at anew where the run may have changed it.
-pub fn clean_after_run(
-    session: &Session<'_>,
-    watched: &[Watched],
-    before: &Swarm,
-    changed: bool,
-) -> Result<()> {
-    note_digests(session, watched, before)?;
-    if !changed {
-        return clean(session, before, Duration::ZERO);
-    }
-    if has_candidates(session)? {
-        clean(session, &session.door.observe()?, Duration::ZERO)?;
-    }
-    Ok(())
+/// Unused images go after a run.
+pub fn clean_after_run(session: &Session<'_>, watched: &[Watched], swarm: &Swarm) -> Result<()> {
+    note_digests(session, watched, swarm)?;
+    clean(session, swarm, Duration::ZERO)
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 
-use super::giving::Giving;
+use super::giving::{Ends, Giving};
 use super::source::WatchedSource;
 use super::{Session, fetch};
 use crate::clock::Moment;
@@ -98,7 +98,7 @@ pub trait Door: fmt::Debug {
         ownership: &Ownership,
         resolve: ResolveImage,
         folder: &Path,
-        patience: Duration,
+        ends: &Ends,
     ) -> Result<Giving>;
     /// Gives a service a new image.
     fn roll(&self, roll: &Roll, command: Option<&[String]>) -> Result<()>;
@@ -222,11 +222,11 @@ impl Door for World {
         ownership: &Ownership,
         resolve: ResolveImage,
         folder: &Path,
-        patience: Duration,
+        ends: &Ends,
     ) -> Result<Giving> {
         let (text, copies) = (rendered.text(ownership)?, rendered.copies(folder)?);
         let (docker, name) = (self.docker.clone(), rendered.name.clone());
-        Ok(Giving::begin(patience, move || {
+        Ok(Giving::begin(ends, move || {
             docker.deploy(&Deployment { name: &name, text, folder: copies.path(), resolve })
         }))
     }

@@ -1,8 +1,8 @@
-//! Stacks that are given to docker. A call that takes long goes on beside the loop: docker asks registries meanwhile,
-//! and one that does not answer holds up no other stack.
+//! Stacks that are given to docker, side by side. A call that takes long goes on beside the loop: docker asks registries
+//! meanwhile, and one that does not answer holds up no other stack.
 
 use std::collections::BTreeSet;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -10,21 +10,17 @@ use anyhow::{Result, anyhow};
 
 use super::memory::Given;
 use super::{Key, Reconciler, Session};
+use crate::signal;
 use crate::source::SourceId;
 use crate::state::WorkKind;
 
-/// So long a turn waits for a call; most take less.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// So long a turn waits for all its calls; those that begin later go on beside the loop at once.
-const ALL_PATIENCE: Duration = Duration::from_secs(4);
-/// So many calls of one source go on beside the loop at a time, and so many of all.
+/// So long a turn waits for the calls it began; most take less.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// After so long it is looked whether a signal came.
+const GLANCE: Duration = Duration::from_millis(250);
+/// So many calls of one source go on at a time, and so many of all.
 const OF_A_SOURCE: usize = 8;
 const MOST: usize = 32;
-
-/// How long a call may be waited for that begins so long after its turn.
-pub fn patience(turn: Duration) -> Duration {
-    if turn < ALL_PATIENCE { PATIENCE } else { Duration::ZERO }
-}
 
 /// A call of docker.
 #[derive(Debug)]
@@ -42,20 +38,40 @@ pub struct Running {
     thread: Option<JoinHandle<()>>,
 }
 
+/// By which calls tell that they came to their end, and where that is waited for.
+#[derive(Debug)]
+pub struct Ends {
+    sender: Sender<()>,
+    receiver: Receiver<()>,
+}
+
+impl Default for Ends {
+    fn default() -> Self {
+        let (sender, receiver) = mpsc::channel();
+        Self { sender, receiver }
+    }
+}
+
+impl Ends {
+    /// Sleeps until a call ends, at most for `time`.
+    pub fn wait(&self, time: Duration) {
+        let _ = self.receiver.recv_timeout(time);
+        while self.receiver.try_recv().is_ok() {}
+    }
+}
+
 impl Giving {
-    /// Begins `call`, and waits for it as long as `patience` lasts.
-    pub fn begin(patience: Duration, call: impl FnOnce() -> Result<()> + Send + 'static) -> Self {
+    /// Begins `call`.
+    pub fn begin(ends: &Ends, call: impl FnOnce() -> Result<()> + Send + 'static) -> Self {
         let (sender, result) = mpsc::channel();
-        let work = move || drop(sender.send(call()));
-        let thread = match thread::Builder::new().name("deploy".into()).spawn(work) {
-            Ok(thread) => thread,
-            Err(error) => return Self::Done(Err(anyhow!("cannot start a thread: {error}"))),
+        let ended = ends.sender.clone();
+        let work = move || {
+            drop(sender.send(call()));
+            let _ = ended.send(());
         };
-        let running = Running { result, thread: Some(thread) };
-        match running.result.recv_timeout(patience) {
-            Ok(result) => Self::Done(result),
-            Err(RecvTimeoutError::Timeout) => Self::Running(running),
-            Err(RecvTimeoutError::Disconnected) => Self::Done(Err(cut_off())),
+        match thread::Builder::new().name("deploy".into()).spawn(work) {
+            Ok(thread) => Self::Running(Running { result, thread: Some(thread) }),
+            Err(error) => Self::Done(Err(anyhow!("cannot start a thread: {error}"))),
         }
     }
 }
@@ -85,45 +101,83 @@ fn cut_off() -> anyhow::Error {
 }
 
 impl Reconciler {
-    /// A call goes on beside the loop.
-    pub fn goes_on(&mut self, session: &Session<'_>, key: &Key, given: Given) -> Result<()> {
-        session.state.begin_work(&self.run(), WorkKind::Deploying, key.stack.as_str())?;
-        let tags = given.rendered.services.iter().filter_map(|service| service.image.as_ref());
-        let asked: BTreeSet<_> = tags
-            .filter(|image| image.digest().is_none())
-            .map(|image| format!("`{}`", image.registry()))
-            .collect();
-        if !asked.is_empty() {
-            let asked: Vec<_> = asked.into_iter().collect();
-            let text = format!("docker has not answered: it asks {} for digests", asked.join(", "));
-            session.report.waiting(key.stack.as_str(), &text);
+    /// Waits until one more call of the source may begin; `false` where that is not to be had in this turn.
+    pub fn may_give(&mut self, session: &Session<'_>, source: &SourceId) -> Result<bool> {
+        loop {
+            let giving = &self.memory.giving;
+            let of_it = giving.keys().filter(|key| key.source == *source).count();
+            if giving.len() < MOST && of_it < OF_A_SOURCE {
+                return Ok(true);
+            }
+            if !self.wait_for_calls(session)? {
+                return Ok(false);
+            }
         }
-        self.memory.giving.insert(key.clone(), given);
+    }
+
+    /// Waits for the calls that this turn began. Those that take long go on beside the loop.
+    pub fn wait_for_given(&mut self, session: &Session<'_>) -> Result<()> {
+        while self.memory.giving.values().any(|given| !given.goes_on) && self.wait_for_calls(session)? {}
+        let late = self.memory.giving.iter_mut().filter(|(_, given)| !given.goes_on);
+        let late: Vec<_> = late
+            .map(|(key, given)| {
+                given.goes_on = true;
+                let tags = given.rendered.services.iter().filter_map(|service| service.image.as_ref());
+                let tags = tags.filter(|image| image.digest().is_none());
+                let asked: BTreeSet<_> = tags.map(|image| format!("`{}`", image.registry())).collect();
+                (key.clone(), asked.into_iter().collect::<Vec<_>>().join(", "))
+            })
+            .collect();
+        for (key, asked) in late {
+            session.state.begin_work(&self.run(), WorkKind::Deploying, key.stack.as_str())?;
+            if !asked.is_empty() {
+                let text = format!("docker has not answered: it asks {asked} for digests");
+                session.report.waiting(key.stack.as_str(), &text);
+            }
+        }
         Ok(())
     }
 
-    /// The calls that came to their end since.
-    pub fn collect_given(&mut self, session: &Session<'_>) -> Result<()> {
-        let ended: Vec<_> = self
-            .memory
-            .giving
-            .iter()
-            .filter_map(|(key, given)| Some((key.clone(), given.call.ended()?)))
-            .collect();
+    /// Takes up what came of calls; `false` where the turn has waited long enough.
+    fn wait_for_calls(&mut self, session: &Session<'_>) -> Result<bool> {
+        let now = session.door.now().instant;
+        let begun = self.memory.turn_begun.unwrap_or(now);
+        let left = PATIENCE.saturating_sub(now.duration_since(begun));
+        if left.is_zero() {
+            return Ok(false);
+        }
+        self.ends.wait(left.min(GLANCE));
+        signal::check()?;
+        for (key, given, result) in self.ended(session)? {
+            self.accepted(session, &key, result, &given)?;
+        }
+        Ok(true)
+    }
+
+    /// The calls that came to their end since, and what came of each.
+    fn ended(&mut self, session: &Session<'_>) -> Result<Vec<(Key, Given, Result<()>)>> {
+        let ended =
+            self.memory.giving.iter().filter_map(|(key, given)| Some((key.clone(), given.call.ended()?)));
+        let ended: Vec<_> = ended.collect();
+        let mut taken = Vec::new();
         for (key, result) in ended {
             let Some(given) = self.memory.giving.remove(&key) else { continue };
-            session.state.end_work(&self.run(), WorkKind::Deploying, key.stack.as_str())?;
+            if given.goes_on {
+                session.state.end_work(&self.run(), WorkKind::Deploying, key.stack.as_str())?;
+            }
+            taken.push((key, given, result));
+        }
+        Ok(taken)
+    }
+
+    /// What came of the calls that went on beside the loop.
+    pub fn collect_given(&mut self, session: &Session<'_>) -> Result<()> {
+        for (key, given, result) in self.ended(session)? {
             // What was seen before is not what docker has by now.
             (self.stirred, self.swarm) = (true, None);
             self.accepted(session, &key, result, &given)?;
         }
         Ok(())
-    }
-
-    /// Whether one more call of the source may go on beside the loop; else one of those that do ends first.
-    pub fn may_give(&self, source: &SourceId) -> bool {
-        let giving = &self.memory.giving;
-        giving.len() < MOST && giving.keys().filter(|key| key.source == *source).count() < OF_A_SOURCE
     }
 
     /// Whether docker is being given a stack.
@@ -148,20 +202,22 @@ mod tests {
     use std::time::Instant;
 
     #[test]
-    fn a_call_that_takes_long_goes_on_and_is_waited_for_at_the_end() {
-        let begun = Instant::now();
-        let Giving::Done(Err(error)) = Giving::begin(PATIENCE, || Err(anyhow!("no"))) else { panic!() };
-        assert_eq!(error.to_string(), "no");
+    fn a_call_tells_that_it_ended_and_is_waited_for_when_dropped() {
+        let (ends, begun) = (Ends::default(), Instant::now());
+        let Giving::Running(running) = Giving::begin(&ends, || Err(anyhow!("no"))) else { panic!() };
+        ends.wait(Duration::from_secs(10));
+        assert_eq!(running.ended().unwrap().unwrap_err().to_string(), "no");
         let (sender, done) = mpsc::channel();
         let call = move || {
-            thread::sleep(PATIENCE + Duration::from_secs(1));
+            thread::sleep(Duration::from_millis(300));
             sender.send(()).unwrap();
             Ok(())
         };
-        let Giving::Running(running) = Giving::begin(PATIENCE, call) else { panic!() };
-        assert!(begun.elapsed() < PATIENCE + Duration::from_millis(900));
+        let Giving::Running(running) = Giving::begin(&ends, call) else { panic!() };
+        ends.wait(Duration::from_millis(20));
         assert!(running.ended().is_none());
         drop(running);
         done.try_recv().unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(5));
     }
 }

@@ -133,20 +133,8 @@ impl Reconciler {
         judged.or_else(|error| if ends_the_run(&error) { Err(error) } else { Ok(()) })
     }
 
-    /// The last word on the sources that came to rest in this turn. `before` is how the Swarm was when it began.
-    pub fn judge_at_rest(
-        &mut self,
-        session: &Session<'_>,
-        at_rest: &BTreeSet<SourceId>,
-        before: &Swarm,
-    ) -> Result<()> {
-        // What was done since is not in it.
-        let anew = self.memory.has_acted.then(|| session.door.observe()).transpose()?;
-        self.judge_health(session, at_rest, anew.as_ref().unwrap_or(before))
-    }
-
-    /// Judges the stacks of these sources, and remembers which are degraded.
-    fn judge_health(
+    /// Judges the stacks of these sources by the Swarm as it is now, and remembers which are degraded.
+    pub fn judge_health(
         &mut self,
         session: &Session<'_>,
         sources: &BTreeSet<SourceId>,

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::giving::Running;
 use super::objects::Objects;
@@ -100,8 +100,12 @@ pub struct Memory {
     pub last: Vec<(Key, Decision)>,
     /// Whether a source came to rest whose leavings were not cleaned away.
     pub has_settled: bool,
-    /// Whether anything was done to the Swarm.
+    /// Whether anything was done to the Swarm since it was looked at last, and when that was.
     pub has_acted: bool,
+    pub looked: Option<Instant>,
+    /// How long the last look at what is in motion took, and in how long something of it may have converged.
+    pub look_took: Duration,
+    pub due: Option<Duration>,
 }
 
 /// A stack that is being given to docker.
@@ -111,6 +115,8 @@ pub struct Given {
     /// What docker gets.
     pub rendered: RenderedStack,
     pub reason: String,
+    /// Whether the turn that began it waited for it in vain.
+    pub goes_on: bool,
 }
 
 #[derive(Debug, Clone)]

@@ -18,6 +18,9 @@ use crate::signal;
 use crate::source::SourceId;
 use crate::state::Motion;
 
+/// A look may take one part of the time in so many and one.
+const SHARE: u32 = 4;
+
 impl Reconciler {
     /// Whether another turn has anything to do.
     pub fn is_under_way(&self) -> bool {
@@ -54,9 +57,12 @@ impl Reconciler {
             || self.memory.decisions.iter().any(|(key, decision)| of_it(&key) && decision.is_under_way())
     }
 
-    /// Between two looks: longer where the last one saw nothing move. A look starts two docker processes.
+    /// Between two looks, each of which starts two or three docker processes: longer where the last one saw nothing
+    /// move or took long, and no longer than until something may have converged.
     pub fn pause(&self) -> Duration {
-        if self.memory.seen.has_moved() { PAUSE } else { LONGER_PAUSE }
+        let memory = &self.memory;
+        let pause = if memory.seen.has_moved() { memory.look_took * SHARE } else { LONGER_PAUSE };
+        memory.due.map_or(pause, |due| pause.min(due)).clamp(PAUSE, LONGER_PAUSE)
     }
 
     /// Sleeps until there may be something to see.
@@ -70,6 +76,8 @@ impl Reconciler {
             self.pulls.wait(PAUSE);
         } else if !moves && self.memory.removing.is_empty() && self.builds.is_busy() {
             self.builds.wait(PAUSE);
+        } else if self.is_giving() {
+            self.ends.wait(PAUSE);
         } else {
             signal::pause(self.pause())?;
         }

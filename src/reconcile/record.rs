@@ -13,7 +13,7 @@ use super::words::with_last_words;
 use super::{Key, Reconciler, Session};
 use crate::clock::Moment;
 use crate::compose::FINGERPRINT;
-use crate::convergence::{Progress, Watch, judge, notes};
+use crate::convergence::{Progress, Watch, due, judge, notes};
 use crate::docker::service::Service;
 use crate::docker::task::Task;
 use crate::docker::{Roll, Swarm};
@@ -52,6 +52,7 @@ impl Reconciler {
         let stacks = motions.iter().map(|(key, ..)| &key.stack).collect();
         let names =
             motions.iter().flat_map(|(.., given)| given.services.keys().map(String::as_str)).collect();
+        let begun = session.door.now().instant;
         let (swarm, tasks) = match session.door.observe_tasks(&stacks, &names, &mut self.memory.seen) {
             Ok(seen) => seen,
             Err(error) if ends_the_run(&error) => return Err(error),
@@ -65,6 +66,7 @@ impl Reconciler {
         };
         self.memory.blind_looks = 0;
         let now = session.door.now();
+        (self.memory.look_took, self.memory.due) = (now.instant.duration_since(begun), None);
         let ids: BTreeSet<_> = self.sources.iter().map(|source| source.id.clone()).collect();
         for (key, motion, given) in motions {
             if self.has_changed_hands(&key, &swarm) {
@@ -112,6 +114,8 @@ impl Reconciler {
                 }
                 Err(Progress::Waiting(what) | Progress::Steadying(what)) => {
                     session.report.waiting(key.stack.as_str(), &what);
+                    let due = due_of(&key, &swarm, &tasks, now);
+                    self.memory.due = self.memory.due.into_iter().chain(due).min();
                     self.tell_early(session, &key, &swarm, &tasks);
                 }
                 Err(Progress::Done) => {}
@@ -244,8 +248,20 @@ impl Reconciler {
         }
         self.memory.decided(key, Decision::in_sync());
         self.memory.watches.remove(key);
-        self.stirred = true;
+        self.stirred |= edited || self.changes_decisions(key, motion);
         Ok(())
+    }
+
+    /// Whether decisions may change now that a stack has converged: where its source came to rest, somebody may have
+    /// waited for it, or it is not what Git says by now.
+    fn changes_decisions(&self, key: &Key, motion: &Motion) -> bool {
+        let waits = |decision: &Decision| matches!(decision, Decision::Blocked(it) if it.until.passes());
+        let is_wanted = |source: &WatchedSource| {
+            let desired = source.desired(&key.stack).and_then(DesiredStack::rendered);
+            desired.is_some_and(|desired| desired.fingerprint == motion.hash)
+        };
+        self.source(key).is_ok_and(|source| !self.is_moving(source) || !is_wanted(source))
+            || self.memory.decisions.values().any(waits)
     }
 
     fn did_not(
@@ -278,6 +294,16 @@ impl Reconciler {
         session.state.record(&Record { error: Some(why), held, services, ..record(source, key, given) })?;
         session.state.note_text(&key.stack, &source.url, &given.text, false)
     }
+}
+
+/// In how long a stack may have converged.
+fn due_of(key: &Key, swarm: &Swarm, tasks: &[Task], now: Moment) -> Option<Duration> {
+    let of_service = |live: &Service| {
+        let own: Vec<_> = tasks.iter().filter(|task| task.service == live.id).collect();
+        due(live, &own, now)
+    };
+    let dues: Option<Vec<_>> = swarm.of_stack(&key.stack).map(of_service).collect();
+    dues?.into_iter().max()
 }
 
 /// Whether what failed is what a hand made of it, and not what was given.

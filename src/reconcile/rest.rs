@@ -22,11 +22,11 @@ pub fn beside_others(session: &Session<'_>) -> Duration {
 
 impl Reconciler {
     /// What came to rest is settled: its source is recorded as dealt with, and what nothing uses any more goes.
-    pub fn rest(&mut self, session: &Session<'_>, swarm: &Swarm) -> Result<()> {
+    pub fn rest(&mut self, session: &Session<'_>, mut swarm: Swarm) -> Result<()> {
         self.retry_blocked();
         if self.options.dry_run {
             let all = self.sources.iter().map(|source| source.id.clone()).collect();
-            return self.judge_at_rest(session, &all, swarm);
+            return self.judge_health(session, &all, &swarm);
         }
         self.reload(session)?;
         let mut at_rest = BTreeSet::new();
@@ -71,7 +71,8 @@ impl Reconciler {
         if !at_rest.is_empty() {
             // What came to rest before may have died while these were deployed.
             at_rest.extend(self.sources.iter().filter(|source| source.is_settled).map(|it| it.id.clone()));
-            self.judge_at_rest(session, &at_rest, swarm)?;
+            swarm = self.fresh(session, swarm)?;
+            self.judge_health(session, &at_rest, &swarm)?;
         }
         retire::retire(session, &std::mem::take(&mut self.memory.converged))?;
         if self.is_under_way() || !std::mem::take(&mut self.memory.has_settled) {
@@ -84,8 +85,8 @@ impl Reconciler {
         {
             session.state.recount_images()?;
         }
-        let changed = std::mem::take(&mut self.memory.has_acted);
-        clean::clean_after_run(session, &self.known.read(session.state)?, swarm, changed)
+        let swarm = self.fresh(session, swarm)?;
+        clean::clean_after_run(session, &self.known.read(session.state)?, &swarm)
     }
 
     /// What the run that read the source since came to holds for this one too.

@@ -94,6 +94,15 @@ impl Scene {
         calls.iter().map(|call| call.rsplit(' ').next().unwrap_or_default().to_owned()).collect()
     }
 
+    /// The last run called `stack deploy` for these stacks, whichever came first: they are given side by side.
+    #[track_caller]
+    pub fn deployed<const N: usize>(&self, mut stacks: [&str; N]) {
+        let mut deploys = self.deploys();
+        deploys.sort_unstable();
+        stacks.sort_unstable();
+        assert_eq!(deploys, stacks);
+    }
+
     /// What `status --json` says of a stack.
     #[track_caller]
     pub fn status(&self, stack: &str) -> Value {

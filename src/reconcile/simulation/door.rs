@@ -26,7 +26,7 @@ use crate::manifest::{Layout, StackEntry};
 use crate::plan::{DesiredStack, Images};
 use crate::reconcile::Session;
 use crate::reconcile::door::{Door, Heads};
-use crate::reconcile::giving::Giving;
+use crate::reconcile::giving::{Ends, Giving};
 use crate::reconcile::source::{Read, Reading, WatchedSource};
 use crate::source::Source;
 use crate::stack::{ObjectKind, StackName};
@@ -298,7 +298,7 @@ impl Door for SimDoor<'_> {
         ownership: &Ownership,
         resolve: ResolveImage,
         _: &Path,
-        _: Duration,
+        _: &Ends,
     ) -> Result<Giving> {
         let (entry, labels) = {
             let world = self.world.borrow();

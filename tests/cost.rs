@@ -1,0 +1,66 @@
+//! What a run asks of docker while deploys go on: side by side, once, and nothing that did not move.
+
+use std::collections::BTreeMap;
+
+use crate::support::scene::Scene;
+
+#[test]
+fn stacks_are_given_to_docker_side_by_side() {
+    let Some(mut scene) = Scene::new() else { return };
+    // Each call begins once all have been made, and is refused where it is left alone.
+    let all = "touch \"$folder/in-$$\"; for _ in {1..30}; do in=($folder/in-*); \
+               (( ${#in[@]} < 6 )) || exec REAL \"$@\"; sleep 0.1; done; echo 'given alone' >&2; exit 1";
+    let real = crate::support::programs("docker").remove(0);
+    scene.docker = scene.docker.does("stack deploy", &all.replace("REAL", real.to_str().unwrap()));
+    for number in 0..6 {
+        scene.stack(&format!("side{number}"), &scene.off());
+    }
+    scene.watch().success().stdout_has("6 deployed");
+}
+
+#[test]
+fn what_converges_first_costs_no_look_at_all_the_swarm() {
+    let Some(scene) = Scene::new() else { return };
+    let app = |seconds: u8| scene.on().update(&format!("monitor: {seconds}s"));
+    let stacks = [1, 4, 8].map(|seconds| (seconds, scene.stack(&format!("after{seconds}"), &app(seconds))));
+    scene.watch().success().stdout_has("3 deployed");
+    for (seconds, stack) in &stacks {
+        scene.change(stack, &app(*seconds).with("environment: {A: '2'}"));
+    }
+    scene.push().success().stdout_has("3 deployed");
+    // When it begins, before it deploys, and when all came to rest.
+    assert!(scene.docker.calls_with("service ls").len() <= 3, "{:#?}", scene.docker.calls());
+    assert_eq!(scene.docker.calls_with("config ls").len(), 1, "{:#?}", scene.docker.calls());
+}
+
+#[test]
+fn a_task_that_has_not_moved_is_inspected_once() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = scene.stack("moves", &scene.on().update("monitor: 2s"));
+    scene.watch().success();
+    for revision in 2..4 {
+        let app = scene.on().update("monitor: 2s").with(format!("environment: {{A: '{revision}'}}"));
+        scene.change(&stack, &app).push().success();
+    }
+    let ended = scene.lab.docker(&[
+        "stack",
+        "ps",
+        "--quiet",
+        "--no-trunc",
+        "--filter",
+        "desired-state=shutdown",
+        &stack,
+    ]);
+    let ended: Vec<_> = ended.lines().collect();
+    // The last run ended one of them; the other was over before.
+    assert_eq!(ended.len(), 2);
+    let mut inspected: BTreeMap<&str, usize> = BTreeMap::new();
+    let calls = scene.docker.calls_with("inspect --type task");
+    for call in &calls {
+        for id in &ended {
+            *inspected.entry(id).or_default() += usize::from(call.contains(id));
+        }
+    }
+    assert!(calls.len() > 1, "{calls:#?}");
+    assert_eq!(inspected.values().min(), Some(&1), "{calls:#?}");
+}
