@@ -42,8 +42,8 @@ status      what is installed, watched and running, and what to do next; needs
             no root.
 
   --clean-db     removes the database
-  --clean-dirs   removes checkouts that a killed run left behind, and
-                 /var/log/dockerops.log
+  --clean-dirs   removes checkouts that a killed run left behind, what is
+                 kept of repositories, and /var/log/dockerops.log
   --clean-all    both
   --yes          does not ask; without a terminal nothing is asked either
 
@@ -386,6 +386,9 @@ doom_folders() {
     for folder in "$database.checkouts"/checkout-*; do
         [[ ! -d $folder || -L $folder ]] || doom "$folder"
     done
+    for folder in "$database.git"/*; do
+        [[ ! -d $folder || -L $folder || ! -e $folder/fetching ]] || doom "$folder"
+    done
     doom "$log"
 }
 
@@ -418,7 +421,7 @@ remove() {
     for path in "${doomed[@]}"; do
         rm -rf --one-file-system -- "$path" || fail "cannot remove \`$path\`"
     done
-    [[ -e $database || ! -d ${database%/*} ]] || { rm -f -- "$database.lock"; rmdir "$database.checkouts" 2>/dev/null || true; }
+    [[ -e $database || ! -d ${database%/*} ]] || { rm -f -- "$database.lock"; rmdir "$database.checkouts" "$database.git" 2>/dev/null || true; }
     say "removed"
 }
 

@@ -7,7 +7,7 @@ mod run;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -56,6 +56,8 @@ pub struct GitAccess {
     pub home: Option<PathBuf>,
     /// How much of one source is taken.
     pub limits: Limits,
+    /// Where objects are kept from fetch to fetch, beside the database.
+    pub kept: Option<PathBuf>,
 }
 
 /// How registries are asked: by the docker CLI's own credentials.
@@ -108,6 +110,7 @@ impl Settings {
         let roots = text(environment, "DOCKEROPS_BINDING_ROOTS")?;
         let folders = guard::OwnPaths { database: &database, home: &home, docker_config: &docker_config };
         let guard = guard::guard(roots.as_deref(), &folders, environment)?;
+        let kept = Some(beside(&database, ".git"));
         Ok(Self {
             database,
             deploy_timeout: seconds(environment, "DOCKEROPS_DEPLOY_TIMEOUT", 300)?,
@@ -119,6 +122,7 @@ impl Settings {
                 timeout: seconds(environment, "DOCKEROPS_GIT_TIMEOUT", 30)?,
                 home,
                 limits: limits(environment)?,
+                kept,
             },
             registry: RegistryAccess {
                 docker_config,
@@ -190,6 +194,13 @@ fn seconds(environment: &Environment, name: &str, default: u64) -> Result<Durati
 }
 
 /// How much of one source is taken.
+/// A file that bears the database's name and something behind it.
+pub fn beside(database: &Path, name: &str) -> PathBuf {
+    let mut file = database.as_os_str().to_owned();
+    file.push(name);
+    file.into()
+}
+
 fn limits(environment: &Environment) -> Result<Limits> {
     let Limits { files, bytes, stacks, git_memory } = Limits::default();
     Ok(Limits {

@@ -1,7 +1,7 @@
 //! What changes something works with: the lock, the database, docker, and who is told.
 
 use std::cell::{OnceCell, RefCell};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::git;
 use crate::lock::{self, Held, Lock};
 use crate::reconcile::{Paths, Session, World};
 use crate::report::Report;
-use crate::settings::Settings;
+use crate::settings::{Settings, beside};
 use crate::signal;
 use crate::source::Source;
 use crate::state::{self, SourceRow, State};
@@ -63,6 +63,7 @@ impl Writer {
         let state = Rc::new(open(&settings.database)?);
         state.forget_dead_work()?;
         report.keep_events(Some(Rc::clone(&state)));
+        sweep_kept(settings, &state)?;
         let docker = Docker::new(&settings.docker_environment, settings.deploy_timeout);
         Ok(Self {
             door: World::new(&docker, &settings.git),
@@ -101,6 +102,11 @@ impl Writer {
         }
     }
 
+    /// Removes what is kept of remotes that no source uses any more.
+    pub fn sweep_kept(&self) -> Result<()> {
+        sweep_kept(&self.settings, &self.state)
+    }
+
     /// The row of `source`, however it was spelled when it was watched.
     pub fn row_of(&self, source: &Source) -> Result<Option<SourceRow>> {
         let same = |row: &SourceRow| row.url.parse().is_ok_and(|known| known == *source);
@@ -114,6 +120,13 @@ impl Drop for Writer {
     }
 }
 
+fn sweep_kept(settings: &Settings, state: &State) -> Result<()> {
+    let sources: Vec<Source> = state.sources()?.into_iter().filter_map(|row| row.url.parse().ok()).collect();
+    let urls: Vec<_> = sources.iter().map(Source::url).collect();
+    settings.git.kept.iter().for_each(|folder| git::sweep_kept(folder, &urls));
+    Ok(())
+}
+
 /// The lock, after the turn of another run; one that has it for longer is told.
 fn patiently(path: &Path, command: &str) -> Result<Lock> {
     let until = Instant::now() + PATIENCE;
@@ -125,11 +138,4 @@ fn patiently(path: &Path, command: &str) -> Result<Lock> {
             other => return other,
         }
     }
-}
-
-/// A file that bears the database's name and something behind it.
-pub fn beside(database: &Path, name: &str) -> PathBuf {
-    let mut file = database.as_os_str().to_owned();
-    file.push(name);
-    file.into()
 }

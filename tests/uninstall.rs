@@ -39,6 +39,10 @@ fn make_database(path: &Path) {
     let checkouts = beside(path, ".checkouts");
     fs::create_dir_all(checkouts.join("checkout-abc/web")).unwrap();
     fs::create_dir_all(checkouts.join("mine")).unwrap();
+    let kept = beside(path, ".git");
+    fs::create_dir_all(kept.join("0123abc/1/objects")).unwrap();
+    fs::write(kept.join("0123abc/fetching"), "").unwrap();
+    fs::create_dir_all(kept.join("mine")).unwrap();
     fs::write(beside(path, ".lock"), "pid 1 since then\n").unwrap();
     fs::write(path.with_file_name("notes"), "mine").unwrap();
 }
@@ -82,7 +86,8 @@ fn clean_db_and_clean_dirs_remove_what_they_list_and_no_more() {
             ],
         )
         .lacks("dockerops.log\nother.log");
-    assert!(database.exists() && !checkout.exists());
+    let kept = beside(&database, ".git");
+    assert!(database.exists() && !checkout.exists() && !kept.join("0123abc").exists());
     machine.run(&["install", "--clean-db"]).is(0, &[&format!("  {}\n", database.display())]);
     assert!(!database.exists() && !beside(&database, ".lock").exists());
     make_database(&database);
@@ -90,6 +95,7 @@ fn clean_db_and_clean_dirs_remove_what_they_list_and_no_more() {
     assert!(!database.exists() && !checkout.exists());
     machine.run(&["install", "--clean-db"]).is(0, &["there is no database", "nothing to remove"]);
     assert!(database.with_file_name("notes").exists() && beside(&database, ".checkouts/mine").exists());
+    assert!(kept.join("mine").exists());
 }
 
 #[test]

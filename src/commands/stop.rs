@@ -59,6 +59,7 @@ pub fn run(settings: &Settings, arguments: &StopArgs) -> Result<Ending> {
         writer.report.note("dockerops-key", &format!("the config with the key stays: {error:#}"));
     }
     writer.state.clear()?;
+    writer.sweep_kept()?;
     writer.report.say("everything DockerOps managed is removed; volumes stay");
     Ok(Ending::Done)
 }

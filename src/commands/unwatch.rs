@@ -43,6 +43,7 @@ pub fn run(settings: &Settings, arguments: &UnwatchArgs) -> Result<Ending> {
     if !arguments.keep_stacks {
         clean_after_removal(&session)?;
     }
+    writer.sweep_kept()?;
     writer.report.unwatched(&row.url);
     let stacks = if arguments.keep_stacks { "its stacks run on" } else { "see above for its stacks" };
     writer.report.say(&format!("`{}` is no longer watched; {stacks}", row.url));

@@ -1,5 +1,6 @@
 //! The files of one commit, in a private temporary folder that is gone when dropped.
 
+use std::cell::RefCell;
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -8,7 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use super::fetch::Folders;
+use super::fetch::{Folders, Work};
+use super::kept::Kept;
 use super::trees::Modules;
 use super::{Commit, Tracked, explain, fetch, memory, submodules, tracked, worker};
 use crate::budget::Budget;
@@ -25,6 +27,7 @@ pub struct Checkout {
     dir: PathBuf,
     commit: Commit,
     modules: Modules,
+    notes: Vec<String>,
     _temporary: Option<TempDir>,
 }
 
@@ -37,6 +40,11 @@ impl Checkout {
     /// The folder that the source names; the root without one.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// What is worth telling of how it was had.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The commit that lies on disk.
@@ -60,14 +68,21 @@ impl Checkout {
     pub fn of(root: &Path) -> Self {
         let modules = Modules::of(root, &root.join(".git"));
         let root = root.to_path_buf();
-        Self { dir: root.clone(), root, commit: Commit("0".repeat(40)), modules, _temporary: None }
+        Self {
+            dir: root.clone(),
+            root,
+            commit: Commit("0".repeat(40)),
+            modules,
+            notes: Vec::new(),
+            _temporary: None,
+        }
     }
 
     /// Of this commit, with no files.
     #[cfg(test)]
     pub fn at(commit: Commit) -> Self {
         let (root, modules) = (PathBuf::new(), Modules::new(PathBuf::new()));
-        Self { dir: root.clone(), root, commit, modules, _temporary: None }
+        Self { dir: root.clone(), root, commit, modules, notes: Vec::new(), _temporary: None }
     }
 
     #[cfg(test)]
@@ -89,22 +104,27 @@ fn make(source: &Source, commit: &Commit, folder: &Path, access: &GitAccess) -> 
     let (root, git) = (temporary_root.join("files"), temporary_root.join("git"));
     DirBuilder::new().mode(0o700).create(&root)?;
     let (url, wanted) = (source.url().to_owned(), commit.oid()?);
+    let name = source.reference().unwrap_or("HEAD").to_owned();
     let mut modules = Modules::new(git);
     let (theirs, files) = (access.clone(), root.clone());
     let patience = worker::patience(access.timeout);
     let fetched = worker::run(patience, worker::LONGEST_TRANSFER, move |pulse| {
         super::configure(&theirs)?;
-        let budget = Budget::new(theirs.limits);
-        memory::within(1, || {
+        let (budget, notes) = (Budget::new(theirs.limits), RefCell::default());
+        let kept = theirs.kept.as_deref().map(|folder| Kept::of(folder, &url));
+        let commit = memory::within(1, || {
             let folders = Folders { git: modules.add(&files), files };
-            let (repository, id) = fetch::fetch(&url, wanted, &folders, &theirs, pulse, &budget)?;
-            submodules::fetch_all(&repository, &url, &theirs, pulse, &budget, &mut modules)?;
-            Ok((Commit::from(id), modules))
-        })
+            let work = Work { access: &theirs, pulse, budget: &budget, notes: &notes };
+            let fetched = fetch::fetch(&url, &name, wanted, &folders, kept.as_ref(), work)?;
+            modules.hold(fetched.kept);
+            submodules::fetch_all(&fetched.repository, &url, kept.as_ref(), work, &mut modules)?;
+            Ok(fetched.commit)
+        })?;
+        Ok((Commit::from(commit), modules, notes.into_inner()))
     })?;
-    let (commit, modules) = fetched.ok_or_else(|| explain::silent(source.url(), patience))?;
+    let (commit, modules, notes) = fetched.ok_or_else(|| explain::silent(source.url(), patience))?;
     let dir = source.dir().map_or_else(|| Ok(root.clone()), |dir| inside(&root, dir))?;
-    Ok(Checkout { root, dir, commit, modules, _temporary: Some(temporary) })
+    Ok(Checkout { root, dir, commit, modules, notes, _temporary: Some(temporary) })
 }
 
 fn private_folder(folder: &Path) -> std::io::Result<TempDir> {

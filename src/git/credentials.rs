@@ -259,6 +259,7 @@ mod tests {
             timeout: std::time::Duration::from_secs(1),
             home: None,
             limits: crate::budget::Limits::default(),
+            kept: None,
         };
         for (url, wanted) in [
             ("https://github.com/o/r", true),

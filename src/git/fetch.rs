@@ -1,18 +1,25 @@
 //! Brings exactly one commit into a repository, with as little history as the server allows.
 
-use std::cell::Cell;
-use std::path::PathBuf;
+use std::cell::{Cell, RefCell};
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use git2::{AutotagOption, Direction, ErrorCode, FetchOptions, ObjectType, Oid, RemoteRedirect, Repository};
+use git2::{
+    AutotagOption, Direction, ErrorClass, ErrorCode, FetchOptions, Object, ObjectType, Oid, RemoteRedirect,
+    Repository,
+};
 
 use super::credentials::Keyring;
+use super::kept::{InUse, Kept};
 use super::local::{self, is_local};
 use super::remote::{self, callbacks, proxy};
 use super::worker::Pulse;
-use super::{count, pack, write};
+use super::{count, memory, pack, write};
 use crate::budget::{Budget, Count};
-use crate::fault::{OrHint, fault};
+use crate::fault::{OrHint, because_of, fault};
 use crate::settings::GitAccess;
 
 /// Where a commit goes.
@@ -25,48 +32,149 @@ pub(super) struct Folders {
     pub git: PathBuf,
 }
 
-/// Writes the files of commit `wanted` of `url`; returns its repository and its id.
+/// What a fetch works with.
+#[derive(Clone, Copy)]
+pub(super) struct Work<'a> {
+    pub access: &'a GitAccess,
+    pub pulse: &'a Pulse,
+    pub budget: &'a Budget,
+    /// What is worth telling of it.
+    pub notes: &'a RefCell<Vec<String>>,
+}
+
+/// A commit whose files were written.
+pub(super) struct Fetched {
+    pub repository: Repository,
+    pub commit: Oid,
+    /// Where its objects lie; they stay as long as this is held.
+    pub kept: Option<InUse>,
+}
+
+/// Writes the files of commit `wanted` of `url`, which the source follows by `name`. Its objects are taken from what is
+/// kept of the remote, as far as they are there.
 pub(super) fn fetch(
     url: &str,
+    name: &str,
     wanted: Oid,
     folders: &Folders,
-    access: &GitAccess,
-    pulse: &Pulse,
-    budget: &Budget,
-) -> Result<(Repository, Oid)> {
+    kept: Option<&Kept>,
+    work: Work<'_>,
+) -> Result<Fetched> {
     let repository = bare(folders)
         .with_context(|| format!("cannot write to `{}`", folders.files.display()))
         .or_hint("check the free space there")?;
-    remote::forbid_redirects(&mut repository.config()?)?;
     if is_local(url) {
         local::refuse_borrowed_objects(url)?;
+        if let Ok(theirs) = Repository::open(url.strip_prefix("file://").unwrap_or(url)) {
+            let repository = lent(&theirs.commondir().join("objects"), folders)?;
+            let commit = write_out(&repository, wanted, folders, work)?;
+            return Ok(Fetched { repository, commit, kept: None });
+        }
     }
-    if is_local(url)
-        && let Ok(repository) = lent(url, folders)
+    if let Some(fetched) =
+        kept.map(|kept| from_kept(url, name, wanted, folders, kept, work)).transpose()?.flatten()
     {
-        let id = write_out(&repository, wanted, folders, budget, pulse)?;
-        return Ok((repository, id));
+        return Ok(fetched);
     }
-    let transfer = Transfer { pulse, budget, received: Cell::new(0) };
-    let talked =
-        remote::talk(url, access, |url, keyring| match lean(&repository, url, wanted, keyring, &transfer)? {
-            Err(error) if worth_all(&error) && pulse.beat() => whole(&repository, url, keyring, &transfer),
-            result => result,
-        });
-    // libgit2 only knows that it was told to stop.
-    budget.take(Count::Received, transfer.received.get())?;
-    talked?;
-    let id = write_out(&repository, wanted, folders, budget, pulse)?;
-    Ok((repository, id))
+    remote::forbid_redirects(&mut repository.config()?)?;
+    download(&repository, url, wanted, work).map_err(|(error, _)| error)?;
+    let commit = write_out(&repository, wanted, folders, work)?;
+    Ok(Fetched { repository, commit, kept: None })
 }
 
-/// The repository in `folders` with the objects of the one on this machine, where they lie: libgit2's way to copy
-/// them compares the large ones with one another, all in memory.
-fn lent(url: &str, folders: &Folders) -> Result<Repository> {
-    let theirs = Repository::open(url.strip_prefix("file://").unwrap_or(url))?;
-    let objects = theirs.commondir().join("objects").canonicalize()?;
+/// `None` where somebody else fetches the same for too long.
+fn from_kept(
+    url: &str,
+    name: &str,
+    wanted: Oid,
+    folders: &Folders,
+    kept: &Kept,
+    work: Work<'_>,
+) -> Result<Option<Fetched>> {
+    let mut again = false;
+    loop {
+        let (is_new, is_damaged) = (Cell::new(false), Cell::new(false));
+        let brought = kept.with(wanted, name, work.pulse, |repository, has_some| {
+            is_new.set(!has_some);
+            download(repository, url, wanted, work).map_err(|(error, damage)| {
+                is_damaged.set(damage);
+                error
+            })
+        });
+        let written = match brought {
+            Ok(None) => return Ok(None),
+            Ok(Some(objects)) => {
+                let repository = lent(&objects.objects(), folders)?;
+                let written = write_out(&repository, wanted, folders, work);
+                is_damaged.set(written.as_ref().is_err_and(is_damage));
+                written.map(|commit| Fetched { repository, commit, kept: Some(objects) })
+            }
+            Err(error) => Err(error),
+        };
+        if written.is_ok() || !is_damaged.get() || is_new.get() || again || !work.pulse.beat() {
+            return written.map(Some);
+        }
+        again = true;
+        memory::forget_refusal();
+        let note = format!("what was kept of `{url}` is damaged, and is fetched anew");
+        work.notes.borrow_mut().push(note);
+        kept.discard();
+        fs::remove_dir_all(&folders.files)?;
+        DirBuilder::new().mode(0o700).create(&folders.files)?;
+    }
+}
+
+/// Whether objects could not be read.
+fn is_damage(error: &anyhow::Error) -> bool {
+    let of_git = |error: &git2::Error| {
+        use git2::ErrorClass::{Indexer, Object, Odb, Reference, Repository, Tree, Zlib};
+        matches!(error.class(), Indexer | Object | Odb | Reference | Repository | Tree | Zlib)
+    };
+    let of_pack = |error: &std::io::Error| {
+        matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof)
+    };
+    // A size that is wrong is too large for the memory, most likely.
+    memory::was_refused()
+        || error.chain().any(|cause| {
+            cause.downcast_ref().is_some_and(of_git) || cause.downcast_ref().is_some_and(of_pack)
+        })
+}
+
+/// Brings commit `wanted` of `url` into a repository; with an error comes whether that is damaged.
+fn download(
+    repository: &Repository,
+    url: &str,
+    wanted: Oid,
+    work: Work<'_>,
+) -> Result<(), (anyhow::Error, bool)> {
+    let transfer = Transfer { work, received: Cell::new(0) };
+    let damaged = Cell::new(false);
+    let talked = remote::talk(url, work.access, |url, keyring| {
+        let result = match lean(repository, url, wanted, keyring, &transfer)? {
+            Err(error) if worth_all(&error) && work.pulse.beat() => {
+                let note =
+                    format!("`{url}` gives no single commit ({}): all of it is fetched", error.message());
+                work.notes.borrow_mut().push(note);
+                whole(repository, url, keyring, &transfer)
+            }
+            result => result,
+        };
+        let of_objects = [ErrorClass::Indexer, ErrorClass::Odb, ErrorClass::Zlib, ErrorClass::Object];
+        damaged.set(result.as_ref().is_err_and(|error| of_objects.contains(&error.class())));
+        result
+    });
+    // libgit2 only knows that it was told to stop.
+    let within = work.budget.take(Count::Received, transfer.received.get());
+    within.map_err(|error| (error.into(), false))?;
+    talked.map_err(|error| (error, damaged.get()))
+}
+
+/// The repository in `folders` with the objects that lie elsewhere on this machine, where they lie: libgit2's way to
+/// copy them compares the large ones with one another, all in memory.
+fn lent(objects: &Path, folders: &Folders) -> Result<Repository> {
+    let objects = objects.canonicalize()?;
     let line = objects.to_str().filter(|path| !path.contains('\n')).context("its path is no line")?;
-    std::fs::write(pack::alternates(&folders.git), format!("{line}\n"))?;
+    fs::write(pack::alternates(&folders.git), format!("{line}\n"))?;
     let repository = Repository::open_bare(&folders.git)?;
     repository.set_workdir(&folders.files, false)?;
     Ok(repository)
@@ -74,8 +182,7 @@ fn lent(url: &str, folders: &Folders) -> Result<Repository> {
 
 /// What a transfer tells, and is told.
 struct Transfer<'a> {
-    pulse: &'a Pulse,
-    budget: &'a Budget,
+    work: Work<'a>,
     received: Cell<u64>,
 }
 
@@ -83,8 +190,8 @@ impl Transfer<'_> {
     /// Whether the transfer shall go on, of which so many bytes are there.
     fn goes_on(&self, received: usize) -> bool {
         self.received.set(received as u64);
-        let all = self.budget.counted(Count::Received).saturating_add(received as u64);
-        self.pulse.beat() && self.budget.check(Count::Received, all).is_ok()
+        let all = self.work.budget.counted(Count::Received).saturating_add(received as u64);
+        self.work.pulse.beat() && self.work.budget.check(Count::Received, all).is_ok()
     }
 }
 
@@ -137,7 +244,7 @@ fn whole(
 fn options<'a>(keyring: &'a Keyring<'_>, transfer: &'a Transfer<'_>) -> FetchOptions<'a> {
     let mut callbacks = callbacks(keyring);
     callbacks.transfer_progress(|progress| transfer.goes_on(progress.received_bytes()));
-    callbacks.sideband_progress(|_| transfer.pulse.beat());
+    callbacks.sideband_progress(|_| transfer.work.pulse.beat());
     let mut options = FetchOptions::new();
     options
         .remote_callbacks(callbacks)
@@ -155,20 +262,17 @@ fn worth_all(error: &git2::Error) -> bool {
     !matches!(error.code(), ErrorCode::Auth | ErrorCode::Certificate | ErrorCode::Timeout | ErrorCode::User)
 }
 
-fn write_out(
-    repository: &Repository,
-    wanted: Oid,
-    folders: &Folders,
-    budget: &Budget,
-    pulse: &Pulse,
-) -> Result<Oid> {
-    let Ok(object) = repository.find_object(wanted, None) else {
-        return Err(fault(
-            format!("the commit `{wanted}` is not in the repository"),
-            "if it was just pushed over, run this again; else name a commit that a branch or tag still holds",
-        ));
-    };
-    let Ok(commit) = object.peel(ObjectType::Commit) else {
+/// What `wanted` is; it came with the fetch, or the server does not have it.
+pub(super) fn object(repository: &Repository, wanted: Oid) -> Result<Object<'_>> {
+    repository.find_object(wanted, None).map_err(|error| {
+        let hint =
+            "if it was just pushed over, run this again; else name a commit that a branch or tag still holds";
+        because_of(error.into(), &format!("the commit `{wanted}` is not in the repository"), hint)
+    })
+}
+
+fn write_out(repository: &Repository, wanted: Oid, folders: &Folders, work: Work<'_>) -> Result<Oid> {
+    let Ok(commit) = object(repository, wanted)?.peel(ObjectType::Commit) else {
         return Err(fault(
             format!("`{wanted}` is no commit"),
             "watch a branch, a tag of a commit, or a commit",
@@ -176,12 +280,13 @@ fn write_out(
     };
     repository.set_head_detached(commit.id())?;
     let tree = commit.peel_to_tree()?;
-    count::count(repository, &tree, budget, pulse)?;
+    count::count(repository, &tree, work.budget, work.pulse)?;
     let mut index = repository.index()?;
     index.read_tree(&tree)?;
     index.write()?;
-    write::write(repository, &tree, &folders.files, pulse)
-        .with_context(|| format!("cannot write the files of commit `{}`", commit.id()))
-        .or_hint("check the free space beside the database")?;
+    write::write(repository, &tree, &folders.files, work.pulse).map_err(|error| {
+        let what = format!("cannot write the files of commit `{}`", commit.id());
+        because_of(error, &what, "check the free space beside the database")
+    })?;
     Ok(commit.id())
 }

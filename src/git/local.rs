@@ -172,6 +172,7 @@ mod tests {
             timeout: std::time::Duration::from_secs(20),
             home: None,
             limits: Limits::default(),
+            kept: None,
         };
         crate::git::configure(&access).unwrap();
         let folder = tempfile::tempdir().unwrap();

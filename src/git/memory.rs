@@ -54,6 +54,16 @@ pub(super) fn within<T>(share: usize, work: impl FnOnce() -> Result<T, Error>) -
     })
 }
 
+/// Whether this thread was refused memory since its work began.
+pub(super) fn was_refused() -> bool {
+    REFUSED.get()
+}
+
+/// What is tried anew is not held to an earlier refusal.
+pub(super) fn forget_refusal() {
+    REFUSED.set(false);
+}
+
 /// Gives libgit2 its allocator. What it holds already came from the same `malloc`.
 #[expect(unsafe_code, reason = "libgit2 takes an allocator only as a C structure of functions")]
 pub(super) fn bound(limit: u64) -> Result<(), git2::Error> {

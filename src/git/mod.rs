@@ -8,6 +8,7 @@ mod count;
 mod credentials;
 mod explain;
 mod fetch;
+mod kept;
 mod local;
 mod ls;
 mod memory;
@@ -30,6 +31,7 @@ use anyhow::{Result, anyhow};
 use git2::{ConfigLevel, Oid};
 
 pub use checkout::{Checkout, Workplace, checkout, sweep};
+pub use kept::sweep as sweep_kept;
 pub use ls::{Pending, heads};
 pub use memory::NoRoom;
 pub use tracked::{Tracked, TrackedKind};

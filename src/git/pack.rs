@@ -4,7 +4,7 @@
 //! is one version (gitformat-pack(5)).
 
 use std::fs::File;
-use std::io::{self, BufReader, Error, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Error, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -29,7 +29,7 @@ pub(super) fn copy(git: &Path, id: Oid, to: &mut impl Write) -> io::Result<bool>
         }
         let mut content = ZlibDecoder::new(pack).take(size);
         if io::copy(&mut content, to)? != size {
-            return Err(Error::other("the pack ends within a file"));
+            return Err(Error::new(ErrorKind::InvalidData, "the pack ends within a file"));
         }
         return Ok(true);
     }
@@ -108,7 +108,7 @@ fn header(pack: &mut impl Read) -> io::Result<(u8, u64)> {
     while last & 0x80 != 0 {
         last = next()?;
         if shift > 56 {
-            return Err(Error::other("the pack names a size that no file has"));
+            return Err(Error::new(ErrorKind::InvalidData, "the pack names a size that no file has"));
         }
         size |= u64::from(last & 0x7f) << shift;
         shift += 7;

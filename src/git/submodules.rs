@@ -8,14 +8,12 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 use git2::{Oid, Repository};
 
-use super::fetch::{self, Folders};
+use super::fetch::{self, Folders, Work};
+use super::kept::Kept;
 use super::local::{Neighbours, is_local};
 use super::trees::Modules;
-use super::worker::Pulse;
-use crate::budget::Budget;
 use crate::fault::{OrHint, fault};
 use crate::paths;
-use crate::settings::GitAccess;
 use crate::source::Source;
 
 /// Submodules within submodules: more is a circle.
@@ -39,24 +37,23 @@ struct Entry {
 pub(super) fn fetch_all(
     repository: &Repository,
     url: &str,
-    access: &GitAccess,
-    pulse: &Pulse,
-    budget: &Budget,
+    kept: Option<&Kept>,
+    work: Work<'_>,
     modules: &mut Modules,
 ) -> Result<()> {
     if links(repository)?.is_empty() {
         return Ok(());
     }
-    let way = Way { access, pulse, budget, neighbours: &Neighbours::of(url)? };
+    let way = Way { work, kept, neighbours: &Neighbours::of(url)? };
     descend(repository, url, &way, modules, 1)
 }
 
 /// What stays the same all the way down.
 #[derive(Clone, Copy)]
 struct Way<'a> {
-    access: &'a GitAccess,
-    pulse: &'a Pulse,
-    budget: &'a Budget,
+    work: Work<'a>,
+    /// What is kept of the source itself, however deep.
+    kept: Option<&'a Kept>,
     /// Of the source itself, however deep.
     neighbours: &'a Option<Neighbours>,
 }
@@ -107,9 +104,10 @@ fn descend(
             Some(neighbours) if is_local(&url) => neighbours.admit(&url).with_context(what)?,
             _ => url.clone(),
         };
-        let Way { access, pulse, budget, .. } = *way;
-        let (inner, _) = fetch::fetch(&asked, wanted, &folders, access, pulse, budget).with_context(what)?;
-        descend(&inner, &url, way, modules, depth + 1).with_context(what)?;
+        let kept = way.kept.map(|kept| kept.module(&asked));
+        let inner = fetch::fetch(&asked, "", wanted, &folders, kept.as_ref(), way.work).with_context(what)?;
+        modules.hold(inner.kept);
+        descend(&inner.repository, &url, way, modules, depth + 1).with_context(what)?;
     }
     Ok(())
 }

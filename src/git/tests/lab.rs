@@ -50,6 +50,7 @@ impl Lab {
             timeout: Duration::from_secs(20),
             home: Some(self.path("home")),
             limits: crate::budget::Limits::default(),
+            kept: Some(self.path("git")),
         }
     }
 

@@ -8,6 +8,7 @@
 mod failures;
 mod files;
 mod http;
+mod kept;
 mod lab;
 mod ssh;
 mod submodules;
@@ -39,6 +40,7 @@ fn probe() {
         timeout: Duration::from_secs(std::env::var("PROBE_TIMEOUT").unwrap().parse().unwrap()),
         home: path("HOME"),
         limits: crate::budget::Limits::default(),
+        kept: path("PROBE_KEPT"),
     };
     signal::install().unwrap();
     configure(&access).unwrap();

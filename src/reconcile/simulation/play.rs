@@ -45,6 +45,7 @@ impl Stage {
             timeout: Duration::ZERO,
             home: None,
             limits: crate::budget::Limits::default(),
+            kept: None,
         };
         Self {
             docker: Docker::new(&BTreeMap::new(), Duration::ZERO),
