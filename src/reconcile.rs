@@ -29,6 +29,7 @@ mod nodes;
 mod objects;
 mod progress;
 mod prune;
+mod puller;
 mod pulls;
 mod read;
 mod record;

@@ -66,7 +66,7 @@ impl Writer {
         sweep_kept(settings, &state)?;
         let docker = Docker::new(&settings.docker_environment, settings.deploy_timeout);
         Ok(Self {
-            door: World::new(&docker, &settings.git),
+            door: World::new(&docker, &settings.git, &settings.registry),
             docker,
             state,
             report,
@@ -83,7 +83,6 @@ impl Writer {
             docker: &self.docker,
             state: &self.state,
             git: &self.settings.git,
-            registry: &self.settings.registry,
             pull_policy: self.settings.pull_policy,
             prune_nodes: self.settings.prune_nodes.as_deref(),
             installation: &self.installation,

@@ -17,10 +17,10 @@ use crate::signal;
 pub struct NodeImages(BTreeMap<String, String>);
 
 impl NodeImages {
-    /// These, each an image of its own.
+    /// These, with their ids.
     #[cfg(test)]
-    pub fn of(names: impl IntoIterator<Item = String>) -> Self {
-        Self(names.into_iter().map(|name| (name.clone(), name)).collect())
+    pub fn known(images: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self(images.into_iter().collect())
     }
 
     /// Whether it is here under exactly this name.

@@ -1,9 +1,9 @@
 //! The door through which the loop reaches the world: what it asks, what it does, what time it is.
 //!
-//! Behind it are docker, git and the clock; in tests a simulated Swarm (`simulation`). Pulls, builds, registries and
-//! the commands that remove whole sources reach docker by themselves.
+//! Behind it are docker, git and the clock; in tests a simulated Swarm (`simulation`). Builds and the
+//! commands that remove whole sources reach docker by themselves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 use std::thread;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 
 use super::giving::{Ends, Giving};
+use super::puller::DockerPuller;
 use super::source::WatchedSource;
 use super::{Session, fetch};
 use crate::clock::Moment;
@@ -23,9 +24,10 @@ use crate::docker::task::Task;
 use crate::docker::{Deployment, Docker, ImageRemoval, NodeImages, Pull, Roll, SeenTasks, Swarm};
 use crate::git::{self, Commit, Workplace};
 use crate::health::{self, Look};
-use crate::image::ImageCommand;
-use crate::settings::GitAccess;
-use crate::source::Source;
+use crate::image::{ImageCommand, ImageRef};
+use crate::registry::{self, Answer};
+use crate::settings::{GitAccess, RegistryAccess};
+use crate::source::{Source, SourceId};
 use crate::stack::{ObjectKind, StackName};
 use crate::state::{Motion, StackRow};
 
@@ -39,6 +41,38 @@ pub trait Heads: fmt::Debug {
 impl Heads for git::Pending {
     fn answered(&mut self, wait: Option<Duration>) -> Result<Vec<(usize, Result<Commit>)>> {
         Self::answered(self, wait)
+    }
+}
+
+/// What is new of a pull.
+#[derive(Debug)]
+pub enum News {
+    Progress(String),
+    /// It came to its end; `Err` holds docker's words.
+    Ended(Result<(), String>),
+}
+
+/// Pulls images to this node, beside the loop; those under way are ended when dropped.
+pub trait Puller: fmt::Debug {
+    /// Pulls an image for a source, as soon as there is room.
+    fn want(&mut self, source: &SourceId, image: &str);
+    /// Begins what is queued, as far as there is room.
+    fn begin_more(&mut self);
+    /// What has happened since.
+    fn news(&mut self) -> Vec<(String, News)>;
+    /// Sleeps until something happens, at most for `time`.
+    fn wait(&mut self, time: Duration);
+}
+
+/// The registries of a run: what is learnt of one holds for all of it.
+pub trait Registries: fmt::Debug {
+    /// Which digest the tag of each image names now, as far as there is an answer. Fails only when interrupted.
+    fn ask(&mut self, images: BTreeSet<ImageRef>) -> Result<BTreeMap<ImageRef, Answer>>;
+}
+
+impl Registries for registry::Registries {
+    fn ask(&mut self, images: BTreeSet<ImageRef>) -> Result<BTreeMap<ImageRef, Answer>> {
+        Self::ask(self, images)
     }
 }
 
@@ -56,6 +90,9 @@ pub trait Door: fmt::Debug {
         workplace: &mut Option<Workplace>,
         dry_run: bool,
     ) -> Result<Vec<(WatchedSource, bool)>>;
+
+    fn registries(&self) -> Box<dyn Registries>;
+    fn puller(&self) -> Box<dyn Puller>;
 
     /// All services of stacks.
     fn observe(&self) -> Result<Swarm>;
@@ -122,12 +159,13 @@ pub trait Door: fmt::Debug {
 pub struct World {
     docker: Docker,
     git: GitAccess,
+    registry: RegistryAccess,
 }
 
 impl World {
     /// By these ways.
-    pub fn new(docker: &Docker, git: &GitAccess) -> Self {
-        Self { docker: docker.clone(), git: git.clone() }
+    pub fn new(docker: &Docker, git: &GitAccess, registry: &RegistryAccess) -> Self {
+        Self { docker: docker.clone(), git: git.clone(), registry: registry.clone() }
     }
 }
 
@@ -148,6 +186,15 @@ impl Door for World {
         dry_run: bool,
     ) -> Result<Vec<(WatchedSource, bool)>> {
         fetch::fetch(session, asked, workplace, dry_run)
+    }
+
+    fn registries(&self) -> Box<dyn Registries> {
+        let docker = self.docker.clone();
+        Box::new(registry::Registries::new(&self.registry, Box::new(move || docker.insecure_registries())))
+    }
+
+    fn puller(&self) -> Box<dyn Puller> {
+        Box::new(DockerPuller::new(&self.docker))
     }
 
     fn observe(&self) -> Result<Swarm> {

@@ -8,7 +8,7 @@ use super::{Key, Reconciler, Session};
 use crate::docker::Swarm;
 use crate::docker::service::Service;
 use crate::plan;
-use crate::stack::StackName;
+use crate::stack::{DriftPolicy, StackName};
 use crate::state::{AppliedService, Given};
 
 impl Reconciler {
@@ -52,6 +52,21 @@ pub fn specs(given: &Given, stack: &StackName, swarm: &Swarm) -> BTreeMap<String
 /// Whether a hand edited any of it since.
 pub fn is_edited(given: &Given, live: &[Service]) -> bool {
     live.iter().any(|live| given.specs.get(&live.name).is_some_and(|spec| *spec != live.summary))
+}
+
+/// Whether what failed is what a hand made of it, and not what was given.
+pub fn is_edited_and_paused(given: &Given, key: &Key, swarm: &Swarm) -> bool {
+    let all_ours = swarm.of_stack(&key.stack).all(|live| plan::is_of(live, &key.source));
+    let mut paused = swarm.of_stack(&key.stack).filter(|live| live.is_paused()).peekable();
+    // How many tasks there are, and what labels say, fails no task.
+    let is_edited = |live: &Service| {
+        given.specs.get(&live.name).is_some_and(|spec| {
+            let parts = spec.keys().chain(live.summary.keys());
+            let mut others = parts.filter(|part| !["replicas", "service labels"].contains(&part.as_str()));
+            others.any(|part| spec.get(part) != live.summary.get(part))
+        })
+    };
+    given.drift == DriftPolicy::Correct && all_ours && paused.peek().is_some() && paused.all(is_edited)
 }
 
 /// What is recorded of the services that were given; of what did not converge the images alone.

@@ -154,7 +154,7 @@ impl Reconciler {
         for image in absent.iter().filter(|image| !self.pulls.is_under_way(image)) {
             session.state.begin_work(&self.run(), WorkKind::Pulling, image)?;
         }
-        self.pulls.want(session.docker, &key.source, &absent);
+        self.pulls.want(session.door, &key.source, &absent);
         self.memory.pulls.insert(key.clone(), absent);
         Ok(())
     }

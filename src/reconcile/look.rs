@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::door::News;
 use super::memory::Ended;
 use super::moves::Moves;
-use super::pulls::News;
 use super::rest::beside_others;
 use super::source::WatchedSource;
 use super::{Key, Reconciler, Session, rolls};
@@ -105,7 +105,7 @@ impl Reconciler {
 
     /// What pulls, builds and removals came to since the last turn.
     pub fn collect(&mut self, session: &Session<'_>) -> Result<()> {
-        self.pulls.begin_more(session.docker);
+        self.pulls.begin_more();
         for (image, news) in self.pulls.news() {
             match news {
                 News::Progress(sum) => session.report.waiting(&image, &sum),

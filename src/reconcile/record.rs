@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::contain::ends_the_run;
-use super::first::{applied, is_edited};
+use super::first::{applied, is_edited, is_edited_and_paused};
 use super::memory::{Converged, Ended};
 use super::source::WatchedSource;
 use super::words::with_last_words;
@@ -20,7 +20,6 @@ use crate::docker::{Roll, Swarm};
 use crate::image::ImageRef;
 use crate::plan::{self, Decision, DesiredStack, Tried};
 use crate::source::SourceId;
-use crate::stack::DriftPolicy;
 use crate::state::{AppliedService, Given, GivenHow, Motion, Record, StackRow, StackStatus};
 
 /// Of a stack that did not stay as it was given.
@@ -89,7 +88,7 @@ impl Reconciler {
                     let services: Vec<_> = swarm.of_stack(&key.stack).cloned().collect();
                     self.converged(session, &key, &motion, &given, &services, &tasks)?;
                 }
-                Err(Progress::Failed { .. }) if was_edited(&given, &key, &swarm) => {
+                Err(Progress::Failed { .. }) if is_edited_and_paused(&given, &key, &swarm) => {
                     self.put_back(session, &key, EDITED)?;
                     if let Some(source) = self.sources.iter_mut().find(|source| source.id == key.source) {
                         source.forced.insert(key.stack.clone(), format!("drifted: {EDITED}"));
@@ -291,7 +290,11 @@ impl Reconciler {
         // Of a first attempt at least the images are known; later ones keep what had converged.
         let first = source.stack(&key.stack).is_none_or(StackRow::is_unapplied);
         let services = first.then(|| applied(given, &[]));
-        session.state.record(&Record { error: Some(why), held, services, ..record(source, key, given) })?;
+        // A newer commit that says the same failed with it.
+        let is_read = desired.is_some_and(|rendered| rendered.fingerprint == motion.hash);
+        let commit = source.commit().filter(|_| is_read).unwrap_or(&given.commit);
+        let failed = Record { error: Some(why), held, services, commit, ..record(source, key, given) };
+        session.state.record(&failed)?;
         session.state.note_text(&key.stack, &source.url, &given.text, false)
     }
 }
@@ -304,21 +307,6 @@ fn due_of(key: &Key, swarm: &Swarm, tasks: &[Task], now: Moment) -> Option<Durat
     };
     let dues: Option<Vec<_>> = swarm.of_stack(&key.stack).map(of_service).collect();
     dues?.into_iter().max()
-}
-
-/// Whether what failed is what a hand made of it, and not what was given.
-fn was_edited(given: &Given, key: &Key, swarm: &Swarm) -> bool {
-    let all_ours = swarm.of_stack(&key.stack).all(|live| plan::is_of(live, &key.source));
-    let mut paused = swarm.of_stack(&key.stack).filter(|live| live.is_paused()).peekable();
-    // How many tasks there are, and what labels say, fails no task.
-    let is_edited = |live: &Service| {
-        given.specs.get(&live.name).is_some_and(|spec| {
-            let parts = spec.keys().chain(live.summary.keys());
-            let mut others = parts.filter(|part| !["replicas", "service labels"].contains(&part.as_str()));
-            others.any(|part| spec.get(part) != live.summary.get(part))
-        })
-    };
-    given.drift == DriftPolicy::Correct && all_ours && paused.peek().is_some() && paused.all(is_edited)
 }
 
 /// What of a deploy in motion somebody removed, or deployed anew.

@@ -3,12 +3,12 @@
 //! Each tag is asked for once a run: those of sources without work first, since one that moved is work; the
 //! others once their files were read. Under `ifnotpresent` no registry is asked.
 
-use std::collections::BTreeSet;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 
 use super::builds::{ImageState, LOCAL_TAG};
+use super::door::Registries;
 use super::images::here;
 use super::source::{Reading, WatchedSource};
 use super::{Key, Reconciler, Session};
@@ -19,25 +19,21 @@ use crate::docker::{NodeImages, Roll, Swarm};
 use crate::git::Commit;
 use crate::image::ImageRef;
 use crate::plan::{Decision, Facts, How, Tags};
-use crate::registry::Registries;
+use crate::registry::Answer;
 use crate::settings::PullPolicy;
 use crate::state::{StackRow, StackStatus};
 use crate::watched::Watched;
 
 /// What registries said in this run.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Rolls {
-    registries: Option<Registries>,
+    registries: Option<Box<dyn Registries>>,
+    /// By tag: each is asked for once.
+    answers: BTreeMap<ImageRef, Answer>,
     /// The repositories of images that are built here and pushed nowhere.
     local: BTreeSet<ImageRef>,
     /// Whether what registries refused was said.
     warned: bool,
-}
-
-impl fmt::Debug for Rolls {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rolls").field("local", &self.local).finish_non_exhaustive()
-    }
 }
 
 /// A service that runs a tag as it was applied.
@@ -50,8 +46,7 @@ struct Running {
 impl Rolls {
     /// What the registry said of a tag; `None` where it was not asked, or did not answer.
     pub fn digest(&self, image: &ImageRef) -> Option<&str> {
-        let answer = self.registries.as_ref()?.answer(image)?;
-        answer.as_ref().ok().map(String::as_str)
+        self.answers.get(image)?.as_ref().ok().map(String::as_str)
     }
 
     fn ask<'a>(
@@ -59,11 +54,14 @@ impl Rolls {
         session: &Session<'_>,
         images: impl IntoIterator<Item = &'a ImageRef>,
     ) -> Result<()> {
-        let registries = self.registries.get_or_insert_with(|| {
-            let docker = session.docker.clone();
-            Registries::new(session.registry, Box::new(move || docker.insecure_registries()))
-        });
-        registries.ask(images)
+        let images = images.into_iter();
+        let new = images.filter(|image| image.digest().is_none() && !self.answers.contains_key(image));
+        let new: BTreeSet<_> = new.cloned().collect();
+        if !new.is_empty() {
+            let registries = self.registries.get_or_insert_with(|| session.door.registries());
+            self.answers.extend(registries.ask(new)?);
+        }
+        Ok(())
     }
 
     /// Whether a registry may know what an image's tag names: not of one with a digest, which names itself, nor
@@ -175,8 +173,13 @@ impl Rolls {
         if std::mem::replace(&mut self.warned, true) {
             return;
         }
-        let Some(registries) = &self.registries else { return };
-        for ((registry, refusal), images) in registries.refusals() {
+        let mut refusals: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (image, answer) in &self.answers {
+            if let Err(refusal) = answer {
+                refusals.entry((image.registry(), refusal)).or_default().push(image);
+            }
+        }
+        for ((registry, refusal), images) in refusals {
             let names: Vec<_> = images.iter().map(ToString::to_string).collect();
             let which = match names.as_slice() {
                 [first, _, _, _, ..] => format!("{first} and {} more", names.len() - 1),

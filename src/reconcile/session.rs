@@ -14,7 +14,7 @@ use crate::guard::Guard;
 use crate::image::ImageRef;
 use crate::lock::{self, Held, Lock};
 use crate::report::{Report, Show, Tally};
-use crate::settings::{GitAccess, PullPolicy, RegistryAccess};
+use crate::settings::{GitAccess, PullPolicy};
 use crate::signal;
 use crate::source::Source;
 use crate::stack::StackName;
@@ -34,7 +34,6 @@ pub struct Session<'a> {
     pub docker: &'a Docker,
     pub state: &'a State,
     pub git: &'a GitAccess,
-    pub registry: &'a RegistryAccess,
     /// When images are pulled.
     pub pull_policy: PullPolicy,
     /// By a job of which image unused images go from the other nodes; `None` where they stay.

@@ -46,29 +46,22 @@ pub type Answer = Result<String, Refusal>;
 /// where one could not be reached by https.
 pub type Insecure = Box<dyn Fn() -> Vec<String> + Send + Sync>;
 
-/// The registries of a run, and what they said so far.
+/// The registries of a run.
 pub struct Registries {
     shared: Arc<host::Shared>,
     hosts: BTreeMap<String, Arc<Host>>,
-    answers: BTreeMap<ImageRef, Answer>,
 }
 
 impl Registries {
     pub fn new(access: &RegistryAccess, insecure: Insecure) -> Self {
         let shared = Arc::new(host::Shared::new(access, insecure));
-        Self { shared, hosts: BTreeMap::new(), answers: BTreeMap::new() }
+        Self { shared, hosts: BTreeMap::new() }
     }
 
-    /// Asks for those of `images` that were not asked for before; one with a digest never is. Fails only
-    /// when interrupted.
-    pub fn ask<'a>(&mut self, images: impl IntoIterator<Item = &'a ImageRef>) -> Result<()> {
-        let new: BTreeSet<_> = images
-            .into_iter()
-            .filter(|image| image.digest().is_none() && !self.answers.contains_key(image))
-            .cloned()
-            .collect();
+    /// Asks which digests the tags of `images` name. Fails only when interrupted.
+    pub fn ask(&mut self, images: BTreeSet<ImageRef>) -> Result<BTreeMap<ImageRef, Answer>> {
         let mut queue = VecDeque::new();
-        for image in new {
+        for image in images {
             let host = self.hosts.entry(image.registry().to_owned());
             let host = host.or_insert_with(|| Arc::new(Host::new(image.registry(), &self.shared)));
             queue.push_back((Arc::clone(host), image));
@@ -90,35 +83,24 @@ impl Registries {
             thread::Builder::new().name("registry".into()).spawn(work).context("cannot start a thread")?;
         }
         drop(sender);
-        let mut answered = 0;
-        while answered < expected {
+        let mut answers = BTreeMap::new();
+        while answers.len() < expected {
             signal::check()?;
             match receiver.recv_timeout(TICK) {
                 Ok((image, answer)) => {
-                    answered += 1;
-                    self.answers.insert(image, answer);
+                    answers.insert(image, answer);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        Ok(())
+        Ok(answers)
     }
+}
 
-    /// What was said of `image`; `None` where its registry was not asked.
-    pub fn answer(&self, image: &ImageRef) -> Option<&Answer> {
-        self.answers.get(image)
-    }
-
-    /// What could not be answered, and of which images.
-    pub fn refusals(&self) -> BTreeMap<(&str, &Refusal), Vec<&ImageRef>> {
-        let mut refusals: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for (image, answer) in &self.answers {
-            if let Err(refusal) = answer {
-                refusals.entry((image.registry(), refusal)).or_default().push(image);
-            }
-        }
-        refusals
+impl fmt::Debug for Registries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.hosts.keys()).finish()
     }
 }
 

@@ -8,8 +8,12 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 
 use super::clock::moment;
+use super::git::{Answers, desired};
+use super::pull::{SimPuller, SimRegistries};
+use super::registry::{content_of, tag_of};
+use super::rules::EVIDENCE;
 use super::service::{Labels, Live};
-use super::spec::{Entry, image};
+use super::spec::Entry;
 use super::swarm::Removal;
 use super::world::{Fault, Killed, Shared, SimSource};
 use crate::clock::Moment;
@@ -22,10 +26,9 @@ use crate::docker::{DeployedAnew, ImageRemoval, NodeImages, Pull, Roll, SeenTask
 use crate::git::{Checkout, Commit, Workplace};
 use crate::health::{Look, look_by};
 use crate::image::ImageCommand;
-use crate::manifest::{Layout, StackEntry};
-use crate::plan::{DesiredStack, Images};
+use crate::manifest::Layout;
 use crate::reconcile::Session;
-use crate::reconcile::door::{Door, Heads};
+use crate::reconcile::door::{Door, Heads, Puller, Registries};
 use crate::reconcile::giving::{Ends, Giving};
 use crate::reconcile::source::{Read, Reading, WatchedSource};
 use crate::source::Source;
@@ -104,35 +107,6 @@ impl SimDoor<'_> {
     }
 }
 
-/// A stack as the loop would have read it.
-fn desired(entry: &Entry) -> DesiredStack {
-    let rendered = if entry.wrong {
-        Some(Err(anyhow!("`services.app.image` must be a string")))
-    } else {
-        entry.enabled.then(|| Ok(entry.rendered()))
-    };
-    let known = StackEntry {
-        name: StackName::known(entry.name),
-        enabled: entry.enabled,
-        depends_on: entry.depends_on.iter().copied().map(StackName::known).collect(),
-        drift: entry.drift,
-        compose_file: None,
-        compose_path: format!("{}/compose.yml", entry.name),
-        wrong: Vec::new(),
-    };
-    DesiredStack { entry: known, rendered, images: Images::Ready }
-}
-
-/// All that servers answer, at once.
-#[derive(Debug)]
-struct Answers(Vec<(usize, Result<Commit>)>);
-
-impl Heads for Answers {
-    fn answered(&mut self, _: Option<Duration>) -> Result<Vec<(usize, Result<Commit>)>> {
-        Ok(std::mem::take(&mut self.0))
-    }
-}
-
 impl Door for SimDoor<'_> {
     fn now(&self) -> Moment {
         moment(self.world.borrow().now)
@@ -153,6 +127,14 @@ impl Door for SimDoor<'_> {
             }
         }
         Box::new(Answers(heads.into_iter().enumerate().collect()))
+    }
+
+    fn registries(&self) -> Box<dyn Registries> {
+        Box::new(SimRegistries::new(self.world, self.actor))
+    }
+
+    fn puller(&self) -> Box<dyn Puller> {
+        Box::new(SimPuller::new(self.world, self.actor))
     }
 
     fn read(
@@ -276,20 +258,23 @@ impl Door for SimDoor<'_> {
     }
 
     fn node_images(&self) -> Result<NodeImages> {
-        // All are here: pulls are no part of these stories.
-        let world = self.world.borrow();
-        let entries =
-            world.sources.iter().flat_map(|source| &source.commits).flat_map(|commit| &commit.stacks);
-        let images = entries.flat_map(|entry| entry.services.values()).map(|spec| image(spec.image));
-        Ok(NodeImages::of(images))
+        self.hears(|| {
+            let world = self.world.borrow();
+            let entries = world.sources.iter().flat_map(|at| &at.commits).flat_map(|commit| &commit.stacks);
+            let tags = entries.flat_map(|entry| entry.services.values()).map(|spec| spec.image);
+            world.swarm.nodes.registry.images(&tags.collect())
+        })
     }
 
     fn containers(&self) -> Result<BTreeSet<String>> {
-        self.asks(BTreeSet::default)
+        self.hears(|| self.world.borrow().swarm.here().map(|(task, _)| task).collect())
     }
 
-    fn images_of(&self, _: &BTreeSet<String>) -> Result<BTreeSet<String>> {
-        self.asks(BTreeSet::default)
+    fn images_of(&self, containers: &BTreeSet<String>) -> Result<BTreeSet<String>> {
+        self.hears(|| {
+            let world = self.world.borrow();
+            world.swarm.here().filter(|(task, _)| containers.contains(task)).map(|(_, image)| image).collect()
+        })
     }
 
     fn deploy(
@@ -318,6 +303,7 @@ impl Door for SimDoor<'_> {
             let mut world = self.world.borrow_mut();
             let forced = world.views[self.actor].forced;
             world.before_deploy(self.actor, &entry, &labels, forced);
+            world.before_images(self.actor, &entry, resolve);
             let most = if half { entry.services.len() - 1 } else { usize::MAX };
             world.swarm.deploy(&entry, &labels, resolve, most);
         });
@@ -328,7 +314,20 @@ impl Door for SimDoor<'_> {
     }
 
     fn roll(&self, roll: &Roll, _: Option<&[String]>) -> Result<()> {
-        bail!("`{}` is to roll, and no registry is asked in these stories", roll.service)
+        let (name, tag) = (&roll.service, tag_of(&roll.image));
+        let content = content_of(roll.image.digest().unwrap());
+        let done = self.acts(&format!("rolls `{name}` to content {content} of `app:{tag}`"), |_| {
+            let mut world = self.world.borrow_mut();
+            world.before_roll(self.actor, name, tag, content);
+            world.swarm.roll(name, tag, content)
+        });
+        if done.is_err() {
+            let stack = self.world.borrow().swarm.services.get(name).map(|live| live.stack);
+            if let Some(stack) = stack {
+                self.world.borrow_mut().ledger(stack).excused = true;
+            }
+        }
+        if done? { Ok(()) } else { bail!("no such service") }
     }
 
     fn forget_image(&self, service: &str) -> Result<()> {
@@ -380,6 +379,12 @@ impl Door for SimDoor<'_> {
     }
 
     fn remove_image(&self, name: &str) -> Result<ImageRemoval> {
-        bail!("`{name}` was here before")
+        self.acts(&format!("removes the image `{name}`"), |_| {
+            let mut world = self.world.borrow_mut();
+            if !world.swarm.nodes.registry.remove(name) {
+                world.breaks(EVIDENCE, format!("`{name}`, which was there before, is removed"));
+            }
+            ImageRemoval::Removed
+        })
     }
 }

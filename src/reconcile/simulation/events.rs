@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::play::Play;
 use super::rules::{CONVERGES, ENDS, IDLE};
-use super::spec::{Behaviour, Commit, OnFailure};
-use super::story::{Change, Event, LISTING, SOURCES, STACKS, entry};
+use super::spec::{Behaviour, Commit, Entry, OnFailure};
+use super::story::{Change, Event, LISTING, Pushed, SOURCES, STACKS, entry};
 use super::world::World;
 use crate::rng::Rng;
 use crate::stack::DriftPolicy;
@@ -41,7 +41,7 @@ impl Play<'_> {
                 }
             }
             Event::Node(node) => {
-                world.swarm.nodes[*node] = !world.swarm.nodes[*node];
+                world.swarm.nodes.up[*node] = !world.swarm.nodes.up[*node];
                 for stack in STACKS {
                     world.shake(stack);
                 }
@@ -50,6 +50,24 @@ impl Play<'_> {
             Event::Remote(source) => world.sources[*source].up = !world.sources[*source].up,
             Event::Trouble(who, after, fault) => world.faults.push((*who, *after, *fault)),
             Event::Away(millis) => world.away = world.now + millis,
+            Event::Registry => {
+                let (now, is_up) = (world.now, world.swarm.nodes.registry.is_up);
+                world.swarm.nodes.registry.turn(!is_up, now);
+            }
+            Event::Tags(stack, pushed) => {
+                let listed = world.sources.iter().filter_map(|at| at.head().entry(stack));
+                let tags: BTreeSet<_> =
+                    listed.flat_map(|entry| entry.services.values().map(|spec| spec.image)).collect();
+                let now = world.now;
+                for tag in tags {
+                    let registry = &mut world.swarm.nodes.registry;
+                    match pushed {
+                        Pushed::Good => registry.push(tag, false, now),
+                        Pushed::Bad => registry.push(tag, true, now),
+                        Pushed::Gone => registry.deny(tag, now),
+                    }
+                }
+            }
             Event::Die(stack) => {
                 world.swarm.kill_task(stack);
                 world.shake(stack);
@@ -157,7 +175,9 @@ impl Play<'_> {
             world.tell(|| "all trouble ends".to_owned());
             world.faults.clear();
             world.away = 0;
-            world.swarm.nodes = [true; 3];
+            world.swarm.nodes.up = [true; 3];
+            let now = world.now;
+            world.swarm.nodes.registry.mend(now);
             world.swarm.clear_hands();
             world.sources.iter_mut().for_each(|source| source.up = true);
             for stack in STACKS {
@@ -175,14 +195,23 @@ impl Play<'_> {
             let bad = {
                 let world = self.world.borrow();
                 let head = world.sources[source].head();
-                head.broken || head.stacks.iter().any(|entry| !entry.is_good())
+                let is_bad = |entry: &Entry| !entry.is_good() || world.runs_what_fails(source, entry);
+                head.broken || head.stacks.iter().any(is_bad)
             };
             if bad || self.has_held(source) {
                 self.version += 1;
                 let version = self.version;
-                commit(&mut self.world.borrow_mut(), source, |commit| {
+                let world = &mut *self.world.borrow_mut();
+                let fails = |entry: &Entry| world.runs_what_fails(source, entry);
+                let failing: Vec<_> =
+                    world.sources[source].head().stacks.iter().filter(|it| fails(it)).collect();
+                let failing: Vec<_> = failing.into_iter().map(|entry| entry.name).collect();
+                commit(world, source, |commit| {
                     commit.broken = false;
                     for entry in &mut commit.stacks {
+                        if failing.contains(&entry.name) {
+                            entry.services.values_mut().for_each(|spec| spec.image = version);
+                        }
                         if !entry.is_good() {
                             entry.wrong = false;
                             for spec in entry.services.values_mut() {
@@ -229,10 +258,20 @@ impl Play<'_> {
             let is_as = listed.iter().any(|(at, entry)| {
                 let edited = world.ledgers.get(name).is_some_and(|ledger| ledger.edited);
                 let drifted = entry.drift != DriftPolicy::Correct && edited;
-                drifted || world.swarm.is_as(entry, at.source.id().as_str(), true)
+                let is_as = || world.swarm.is_as(entry, at.source.id().as_str(), true);
+                drifted || (is_as() && (!world.always[at.controller] || world.swarm.runs_tags(entry)))
             });
             (!is_as).then(|| format!("`{name}` is not as any source says"))
         })
+    }
+}
+
+impl World {
+    /// Whether nothing but another tag gets a stack what works: nobody looks where its own went.
+    fn runs_what_fails(&self, source: usize, entry: &Entry) -> bool {
+        let mut tags = entry.services.values().map(|spec| spec.image);
+        !self.always[self.sources[source].controller]
+            && tags.any(|tag| self.swarm.nodes.registry.was_bad(tag))
     }
 }
 

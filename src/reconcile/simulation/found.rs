@@ -1,8 +1,8 @@
 //! Stories that once broke a rule, made small.
 
 use super::play::Stage;
-use super::spec::{Behaviour, Commit, OnFailure};
-use super::story::{Change, Event, Story, entry};
+use super::spec::{Behaviour, Commit, Entry, OnFailure};
+use super::story::{Change, Event, Pushed, Story, entry};
 use super::swarm::Hand;
 use super::{describe, play};
 use crate::rng::Rng;
@@ -23,7 +23,11 @@ fn both_hold(stacks: &[&'static str], others: &[&'static str], events: Vec<Event
     let commit =
         |stacks: &[&'static str]| Commit { stacks: stacks.iter().map(listed).collect(), broken: false };
     let first = vec![commit(stacks), commit(others), Commit::default()];
-    let (stage, story) = (Stage::new(), Story { seed: 0, first, events });
+    plays(Story { seed: 0, first, always: [false; 2], events })
+}
+
+fn plays(story: Story) -> Vec<String> {
+    let stage = Stage::new();
     let (broken, log) = play(&stage, &story, true);
     println!("{}", log.join("\n"));
     if let Some(broken) = broken {
@@ -139,4 +143,60 @@ fn what_died_is_told_as_degraded_and_the_run_does_not_end_well() {
     let says = |what: &str| log.iter().any(|line| line.contains(what));
     assert!(says("1: says degraded web") && says("1: ends: 1 degraded"), "{}", log.join("\n"));
     assert!(says("0: says recovered web"), "{}", log.join("\n"));
+}
+
+#[test]
+fn what_failed_is_held_at_the_newer_commit_that_was_read_meanwhile_and_says_the_same() {
+    let events = vec![
+        Event::Ask(0),
+        Event::Turns(0, 8, 4_000),
+        Event::Push(0, Change::Version("web", Behaviour::Crash, OnFailure::Rollback)),
+        Event::Ask(0),
+        // The source has work in every run.
+        Event::Push(0, Change::Wrong("api")),
+        Event::Ask(0),
+        Event::Turns(0, 8, 4_000),
+        Event::Ask(0),
+    ];
+    holds(&["api", "web"], events);
+}
+
+#[test]
+fn what_a_tag_names_is_rolled_once_and_what_depends_on_it_follows() {
+    let listed = |name: &'static str| entry(name, 1, &mut Rng::new(1));
+    let web = Entry { depends_on: vec!["db"], ..listed("web") };
+    let first =
+        vec![Commit { stacks: vec![listed("db"), web], broken: false }, Commit::default(), Commit::default()];
+    let turns = Event::Turns(0, 20, 4_000);
+    let deployed = [Event::Ask(0), turns.clone()];
+    let moved = [Event::Tags("db", Pushed::Good), Event::Ask(0), turns.clone(), Event::Ask(0), turns];
+    let events = deployed.into_iter().chain(moved).collect();
+    let log = plays(Story { seed: 0, first, always: [true; 2], events });
+    let rolls: Vec<_> = log.iter().filter_map(|line| line.split_once("0: rolls ")).collect();
+    let names: Vec<_> = rolls.iter().map(|(_, what)| what.split('`').nth(1).unwrap()).collect();
+    assert_eq!(names, ["db_app", "db_queue", "web_app", "web_queue"], "{}", log.join("\n"));
+    assert!(rolls[1].0 < rolls[2].0, "{}", log.join("\n"));
+}
+
+#[test]
+fn what_a_registry_denies_or_does_not_answer_changes_nothing_that_runs() {
+    let version = Change::Version("web", Behaviour::Good, OnFailure::Rollback);
+    for gone in [Event::Tags("web", Pushed::Gone), Event::Registry] {
+        // The tag of this version was never pulled.
+        let events = vec![
+            Event::Ask(0),
+            Event::Turns(0, 8, 4_000),
+            Event::Push(0, Change::Scale("web")),
+            Event::Push(0, version.clone()),
+            gone.clone(),
+            Event::Ask(0),
+            Event::Turns(0, 8, 4_000),
+        ];
+        let log = holds(&["web"], events);
+        let is_given = log
+            .iter()
+            .take_while(|line| !line.contains("trouble ends"))
+            .any(|line| line.contains("deploys `web`") && line.contains("commit 02"));
+        assert_eq!(is_given, gone == Event::Registry, "{}", log.join("\n"));
+    }
 }

@@ -1,15 +1,20 @@
 //! The loop in a simulated world: a seed is a story, and the same seed is the same story.
 //!
 //! The loop, its decisions and its database are the real ones; behind the door are a Swarm, sources, time and trouble
-//! out of numbers (`story`). `rules` says what must hold in every story, `play` plays one. Images are all here and
-//! nothing is built: pulls, builds, registries and bindings are no part of it.
+//! out of numbers (`story`). `rules` and `images` say what must hold in every story, `play` plays one. Tags move, go
+//! away and are pulled (`registry`, `pull`); nothing is built: builds, bindings and what is cleaned from other nodes
+//! are no part of it.
 
 mod clock;
 mod door;
 mod events;
 mod found;
+mod git;
+mod images;
 mod play;
 mod played;
+mod pull;
+mod registry;
 mod rules;
 mod script;
 mod service;

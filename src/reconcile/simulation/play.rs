@@ -4,6 +4,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -17,7 +18,7 @@ use crate::guard::Guard;
 use crate::lock::Lock;
 use crate::reconcile::{Options, Paths, Reconciler, Selection, Session, Target, Wish};
 use crate::report::{Report, Tally};
-use crate::settings::{GitAccess, PullPolicy, RegistryAccess};
+use crate::settings::{GitAccess, PullPolicy};
 use crate::source::{Source, SourceId, SourceUrl};
 use crate::stack::DriftPolicy;
 use crate::state::State;
@@ -29,7 +30,6 @@ const DEADLINE: Duration = Duration::from_secs(40);
 pub struct Stage {
     docker: Docker,
     git: GitAccess,
-    registry: RegistryAccess,
     guard: Guard,
     pub states: [State; 2],
     report: Report,
@@ -50,7 +50,6 @@ impl Stage {
         Self {
             docker: Docker::new(&BTreeMap::new(), Duration::ZERO),
             git,
-            registry: RegistryAccess::default(),
             guard: Guard::default(),
             states: [State::in_memory(), State::in_memory()],
             report: Report::silent(),
@@ -59,13 +58,14 @@ impl Stage {
     }
 
     fn session<'a>(&'a self, door: &'a SimDoor<'a>) -> Session<'a> {
+        let always = door.world.borrow().always[controller(door.actor)];
+        let pull_policy = if always { PullPolicy::Always } else { PullPolicy::IfNotPresent };
         Session {
             door,
             docker: &self.docker,
             state: &self.states[controller(door.actor)],
             git: &self.git,
-            registry: &self.registry,
-            pull_policy: PullPolicy::IfNotPresent,
+            pull_policy,
             prune_nodes: None,
             deploy_timeout: DEADLINE,
             installation: "simulated",
@@ -121,9 +121,9 @@ impl<'a> Play<'a> {
             up: true,
             commits: vec![story.first[at].clone()],
         };
-        let world = World::new((0..SOURCES).map(source).collect(), listen);
+        let world = World::new((0..SOURCES).map(source).collect(), story.always, listen);
         let actors = std::array::from_fn(|_| Actor::default());
-        Self { stage, world: RefCell::new(world), actors, asked: [0; 2], version: 10 }
+        Self { stage, world: Rc::new(RefCell::new(world)), actors, asked: [0; 2], version: 10 }
     }
 
     pub fn is_broken(&self) -> bool {
@@ -142,8 +142,8 @@ impl<'a> Play<'a> {
         if !self.is_broken() {
             self.end();
         }
-        let world = self.world.into_inner();
-        (world.broken.into_iter().next(), world.log.unwrap_or_default())
+        let mut world = self.world.borrow_mut();
+        (world.broken.first().cloned(), world.log.take().unwrap_or_default())
     }
 
     fn event(&mut self, event: &Event) {
@@ -245,8 +245,9 @@ impl<'a> Play<'a> {
             let commit = heard.commit.as_deref().map(SimSource::place);
             let Some(claim) = source.zip(commit) else { continue };
             let entry = world.sources[claim.0].commits[claim.1].entry(&heard.stack);
-            // It says so, and its author asked for it.
-            let is_left = heard.text.contains("left as it is")
+            // It says so, or rolled an image under it, and its author asked for it.
+            let rolled = world.ledgers.get(&heard.stack).is_some_and(|it| it.edited && !it.rolled.is_empty());
+            let is_left = (rolled || heard.text.contains("left as it is"))
                 && entry.is_some_and(|entry| entry.drift != DriftPolicy::Correct);
             let well = world.views[who].well.get(&heard.stack);
             if !is_left && !well.is_some_and(|well| well.contains(&claim)) {

@@ -1,5 +1,7 @@
 //! What must hold in every story.
 
+use std::collections::BTreeMap;
+
 use super::clock::Millis;
 use super::service::{Labels, Live};
 use super::spec::{Commit, Entry};
@@ -42,6 +44,10 @@ pub struct Ledger {
     pub held: Option<String>,
     /// The fingerprint that it was seen to run since it was last given to docker.
     pub ran: Option<String>,
+    /// The content that each service was rolled to since.
+    pub rolled: BTreeMap<String, u16>,
+    /// Why it failed, as it was last said.
+    heard: Option<String>,
     /// The services that were last given to docker.
     given: Vec<String>,
 }
@@ -98,7 +104,7 @@ impl World {
             let text = format!("`{}`, which a hand made, is pruned with `{stack}`", lost.name);
             self.breaks(EVIDENCE, text);
         }
-        if let Some(what) = self.taken(actor, stack, labels).or_else(|| self.early(actor, entry, labels)) {
+        if let Some(what) = self.taken(actor, stack, labels).or_else(|| self.early_of(actor, entry, labels)) {
             let rule = if what.contains("depends") { ORDER } else { NO_FIGHT };
             self.breaks(rule, what);
         }
@@ -108,6 +114,7 @@ impl World {
         let again = ledger.last.as_ref() == Some(&now) && !ledger.excused && !forced;
         (ledger.last, ledger.excused, ledger.failed, ledger.removing) = (Some(now), false, false, None);
         ledger.ran = None;
+        ledger.rolled.clear();
         ledger.given = entry.services.keys().map(|key| format!("{stack}_{key}")).collect();
         if again && is_held != Some(false) {
             let rule = if is_held.is_some() { HELD } else { ONCE };
@@ -136,9 +143,14 @@ impl World {
     }
 
     /// What it depends on, and what has not come to run as this commit says.
-    fn early(&self, actor: usize, entry: &Entry, labels: &Labels) -> Option<String> {
-        let at = self.source_of(&labels.owner)?;
-        let commit = &self.sources[at].commits[SimSource::place(&labels.commit)];
+    fn early_of(&self, actor: usize, entry: &Entry, labels: &Labels) -> Option<String> {
+        self.early(actor, entry, self.source_of(&labels.owner)?, SimSource::place(&labels.commit))
+    }
+
+    /// Likewise, of this commit of a source.
+    pub fn early(&self, actor: usize, entry: &Entry, at: usize, commit: usize) -> Option<String> {
+        let owner = self.sources[at].source.id();
+        let commit = &self.sources[at].commits[commit];
         let on = entry.depends_on.iter().filter_map(|on| commit.entry(on)).filter(|on| on.enabled);
         on.into_iter().find_map(|on| {
             let (ledger, fingerprint) = (self.ledgers.get(on.name), on.fingerprint());
@@ -149,7 +161,7 @@ impl World {
             let is_there = on.services.keys().all(|key| {
                 let name = format!("{}_{key}", on.name);
                 let live = self.swarm.services.get(&name).map(|live| &live.labels);
-                live.is_some_and(|it| it.owner == labels.owner && it.fingerprint == fingerprint)
+                live.is_some_and(|it| *owner == *it.owner && it.fingerprint == fingerprint)
             });
             let is_well = !on.wrong && (edited || (ran && is_there));
             (!is_well).then(|| format!("`{}` depends on `{}`, which does not run so", entry.name, on.name))
@@ -163,11 +175,16 @@ impl World {
             Some(commit) => ledger.held = Some(commit.to_owned()),
             None => ledger.failed = true,
         }
+        let is_held = ledger.held.is_some();
         let gone = |name: &&String| !self.swarm.services.contains_key(*name);
-        let lost = ledger.given.iter().find(gone).filter(|_| text.starts_with("did not converge"));
+        // What another run on the same database saw is only told again.
+        let is_told_again = ledger.heard.replace(text.to_owned()).is_some_and(|heard| heard == text);
+        let waited = text.starts_with("did not converge") && !is_told_again;
+        let lost = ledger.given.iter().find(gone).filter(|_| waited);
         if let Some(lost) = lost.map(|lost| format!("`{lost}` is not there, and was waited for")) {
             self.breaks(LOST, lost);
         }
+        self.failed_for_images(stack, text, is_held);
     }
 
     /// Nothing that is a source's own is left of what was said to be removed.
@@ -264,6 +281,11 @@ impl World {
         });
         let theirs =
             |live: &Live| live.labels.owner != id || (!forced && live.labels.fingerprint == fingerprint);
+        let registry = &self.swarm.nodes.registry;
+        let has_images = || {
+            let compares = self.always[controller(actor)];
+            entry.services.values().all(|spec| registry.is_here(spec.image, compares))
+        };
         entry.enabled
             && !entry.wrong
             && entry.depends_on.is_empty()
@@ -271,5 +293,6 @@ impl World {
             && !elsewhere
             && !self.swarm.of_stack(entry.name).any(theirs)
             && !self.views[actor].deployed.iter().any(|name| name == entry.name)
+            && has_images()
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::clock::Millis;
 use super::spec::{Behaviour, OnFailure, Spec, image};
+use super::swarm::Nodes;
 use super::task::SimTask;
 use crate::compose::{FINGERPRINT, REPOSITORY};
 use crate::docker::command::NAMESPACE;
@@ -41,7 +42,7 @@ pub struct Live {
     pub labels: Labels,
     previous: Option<(Spec, Labels)>,
     update: Option<&'static str>,
-    updated: Millis,
+    pub updated: Millis,
     value: Rc<Value>,
     /// Its environment, as a summary has it.
     environment: String,
@@ -50,7 +51,7 @@ pub struct Live {
 }
 
 fn template(spec: &Spec) -> Rc<Value> {
-    let container = json!({"Image": image(spec.image), "Env": [variable(spec)]});
+    let container = json!({"Image": spec.image(), "Env": [variable(spec)]});
     Rc::new(json!({ "ContainerSpec": container }))
 }
 
@@ -105,19 +106,19 @@ impl Live {
     }
 
     /// Whether all its tasks run, or did their work, as the spec has it.
-    pub fn is_well(&self, nodes: &[bool]) -> bool {
+    pub fn is_well(&self, nodes: &Nodes) -> bool {
         (1..=self.spec.replicas).all(|slot| {
             let mut all = self.tasks.iter().filter(|task| task.slot == slot);
             if self.spec.behaviour == Behaviour::Once {
                 return all.next().is_some_and(|task| task.state == "complete" && self.is_new(task));
             }
-            all.any(|task| task.runs() && self.is_new(task) && task.node.is_some_and(|node| nodes[node]))
+            all.any(|task| task.runs() && self.is_new(task) && task.node.is_some_and(|node| nodes.up[node]))
         })
     }
 
     /// Whether so many tasks run, of whatever version, or did their work; a hand may want another number of them.
-    pub fn fills(&self, wanted: u64, nodes: &[bool]) -> bool {
-        let is_up = |task: &&SimTask| task.node.is_some_and(|node| nodes[node]);
+    pub fn fills(&self, wanted: u64, nodes: &Nodes) -> bool {
+        let is_up = |task: &&SimTask| task.node.is_some_and(|node| nodes.up[node]);
         let run = self.tasks.iter().filter(|task| task.runs()).filter(is_up).map(|task| task.slot);
         let all: BTreeSet<_> = self.tasks.iter().map(|task| task.slot).collect();
         let did_its_work = |slot: &u64| self.last(*slot).is_some_and(SimTask::did_its_work);
@@ -126,7 +127,7 @@ impl Live {
     }
 
     /// All that happens until `now`.
-    pub fn pass(&mut self, now: Millis, nodes: &[bool], ids: &mut u64) {
+    pub fn pass(&mut self, now: Millis, nodes: &mut Nodes, ids: &mut u64) {
         loop {
             let dues = self.tasks.iter().filter_map(|task| task.due);
             let Some(due) = dues.chain(self.completes()).min().filter(|due| *due <= now) else { break };
@@ -138,9 +139,9 @@ impl Live {
         self.orchestrate(now, nodes, ids);
     }
 
-    fn orchestrate(&mut self, now: Millis, nodes: &[bool], ids: &mut u64) {
+    fn orchestrate(&mut self, now: Millis, nodes: &mut Nodes, ids: &mut u64) {
         for task in &mut self.tasks {
-            if task.is_current() && task.node.is_some_and(|node| !nodes[node]) {
+            if task.is_current() && task.node.is_some_and(|node| !nodes.up[node]) {
                 // It goes on there, for all that Swarm knows.
                 (task.desired, task.due) = ("shutdown", None);
             }
@@ -292,7 +293,7 @@ impl Live {
             iteration: 0,
             host_ports: Vec::new(),
             template: (*self.value).clone(),
-            previous_image: self.previous.as_ref().map(|(spec, _)| image(spec.image)),
+            previous_image: self.previous.as_ref().map(|(spec, _)| spec.image()),
             summary: summary.map(|(part, text)| (part.to_owned(), text)).into(),
         }
     }

@@ -32,11 +32,16 @@ pub enum OnFailure {
     Continue,
 }
 
+/// What moves tasks when it changes.
+pub type Template = (u16, u16, u16);
+
 /// One service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Spec {
     /// The tag.
     pub image: u16,
+    /// Which content that names, as Swarm was told; 0 in Git, and where no registry answered.
+    pub content: u16,
     /// The value of the one variable.
     pub env: u16,
     /// Tasks.
@@ -47,14 +52,28 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// What moves tasks when it changes.
-    pub fn template(&self) -> (u16, u16) {
-        (self.image, self.env)
+    pub fn template(&self) -> Template {
+        (self.image, self.content, self.env)
+    }
+
+    /// As Git has it.
+    pub fn written(&self) -> Self {
+        Self { content: 0, ..*self }
+    }
+
+    /// Its image as Swarm has it.
+    pub fn image(&self) -> String {
+        if self.content == 0 { image(self.image) } else { pinned(self.image, self.content) }
     }
 }
 
 pub fn image(tag: u16) -> String {
     format!("app:{tag}")
+}
+
+/// With its digest, of an algorithm that is cheap to read.
+pub fn pinned(tag: u16, content: u16) -> String {
+    format!("app:{tag}@sim:{tag:016x}{content:016x}")
 }
 
 /// The services of a stack by name.
@@ -113,7 +132,7 @@ impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}`", self.name)?;
         for (name, spec) in &self.services {
-            let Spec { image, env, replicas, behaviour, on_failure } = spec;
+            let Spec { image, env, replicas, behaviour, on_failure, .. } = spec;
             write!(f, " {name}: app:{image} V={env} x{replicas} {behaviour:?}, else {on_failure:?};")?;
         }
         if !self.depends_on.is_empty() {

@@ -65,6 +65,20 @@ pub enum Event {
     Kill(usize),
     Lose(usize),
     Die(&'static str),
+    /// The registry goes away, or comes back.
+    Registry,
+    /// Of the tags of a stack.
+    Tags(&'static str, Pushed),
+}
+
+/// What becomes of a tag.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// It names something else, that works or does not.
+    Good,
+    Bad,
+    /// It is not there any more.
+    Gone,
 }
 
 /// What happens, from the first commits on.
@@ -72,6 +86,8 @@ pub enum Event {
 pub struct Story {
     pub seed: u64,
     pub first: Vec<Commit>,
+    /// Whether each controller compares tags with their registry.
+    pub always: [bool; 2],
     pub events: Vec<Event>,
 }
 
@@ -109,6 +125,7 @@ pub fn entry(name: &'static str, version: u16, rng: &mut Rng) -> Entry {
     for service in ["app", "queue"].into_iter().take(count) {
         let spec = Spec {
             image: version,
+            content: 0,
             env: version,
             replicas: 1 + rng.below(3) as u64,
             behaviour: Behaviour::Good,
@@ -140,6 +157,7 @@ impl Story {
         if rng.chance(15) {
             first[rng.below(2)].stacks.push(entry("shared", 2, rng));
         }
+        let always = [rng.chance(35), rng.chance(35)];
         // Most of it happens to one of them.
         let focus = STACKS[rng.below(STACKS.len())];
         if rng.chance(10) {
@@ -156,7 +174,7 @@ impl Story {
                 event(focus, rng, &mut events);
             }
         }
-        Self { seed, first, events }
+        Self { seed, first, always, events }
     }
 }
 
@@ -169,7 +187,7 @@ fn plot(focus: &'static str, rng: &mut Rng, events: &mut Vec<Event>) {
     let settles = [Event::Ask(0), Event::Turns(0, 8, 5_000)];
     events.extend(settles.clone().into_iter().take(1 + rng.below(2)));
     let leaves = [Change::List(focus), Change::Switch(focus)][rng.below(2)].clone();
-    match rng.below(5) {
+    match rng.below(7) {
         // Something goes while it is deployed.
         0 => {
             let crashes = Change::Version(focus, behaviour(rng), on_failure(rng));
@@ -192,6 +210,19 @@ fn plot(focus: &'static str, rng: &mut Rng, events: &mut Vec<Event>) {
         3 => {
             let to = Change::Move(focus, rng.below(2));
             events.extend([Event::Push(LISTING, to), Event::Ask(actor(rng) % 2)]);
+        }
+        // A tag moves, once and once more.
+        4 => {
+            let moves =
+                [Event::Tags(focus, pushed(rng)), Event::Ask(actor(rng) % 2), Event::Turns(0, 8, 4_000)];
+            events.extend(moves.clone().into_iter().take(1 + rng.below(3)));
+            events.extend([Event::Tags(focus, pushed(rng)), Event::Ask(0)]);
+        }
+        // A new version comes while its image is not to be had.
+        5 => {
+            let gone = [Event::Registry, Event::Tags(focus, Pushed::Gone)][rng.below(2)].clone();
+            let version = Change::Version(focus, Behaviour::Good, on_failure(rng));
+            events.extend([Event::Push(LISTING, version), gone, Event::Ask(0), Event::Turns(0, 8, 4_000)]);
         }
         // What failed is met again by a run that others need.
         _ => {
@@ -220,15 +251,21 @@ fn event(focus: &'static str, rng: &mut Rng, events: &mut Vec<Event>) {
         38..=42 => events.push(Event::Wait([1_000, 8_000, 70_000][rng.below(3)])),
         43..=64 => events.push(Event::Push(rng.below(SOURCES), change(focus, rng))),
         65..=73 => events.push(Event::Hand(stack(focus, rng), hand(rng))),
-        74..=76 => events.push(Event::Node(rng.below(3))),
+        74..=75 => events.push(Event::Node(rng.below(3))),
+        76 => events.push(Event::Registry),
         77..=78 => events.push(Event::Remote(rng.below(SOURCES))),
         79..=88 => events.push(Event::Trouble(who, rng.below(6), fault(rng))),
         89..=90 => events.push(Event::Away([2_000, 30_000][rng.below(2)])),
         91..=93 => events.push(Event::Kill(who)),
         94 => events.push(Event::Lose(rng.below(2))),
         95..=96 => events.push(Event::Force(who)),
+        97 => events.push(Event::Tags(stack(focus, rng), pushed(rng))),
         _ => events.push(Event::Die(stack(focus, rng))),
     }
+}
+
+fn pushed(rng: &mut Rng) -> Pushed {
+    [Pushed::Good, Pushed::Good, Pushed::Bad, Pushed::Gone][rng.below(4)]
 }
 
 fn change(focus: &'static str, rng: &mut Rng) -> Change {

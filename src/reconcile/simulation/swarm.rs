@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::clock::Millis;
+use super::registry::{Registry, id};
 use super::service::{Labels, Live};
 use super::spec::{Behaviour, Entry, OnFailure, Spec};
 use crate::docker::command::ResolveImage;
@@ -27,10 +28,17 @@ pub enum Hand {
     Replace,
 }
 
+/// The nodes: which take tasks, and where they get images.
+#[derive(Debug)]
+pub struct Nodes {
+    pub up: [bool; 3],
+    pub registry: Registry,
+}
+
 #[derive(Debug)]
 pub struct Swarm {
     pub services: BTreeMap<String, Live>,
-    pub nodes: [bool; 3],
+    pub nodes: Nodes,
     /// The networks that are left, and how long something is in them.
     networks: BTreeMap<String, Millis>,
     ids: u64,
@@ -46,14 +54,15 @@ pub enum Removal {
 
 impl Swarm {
     pub fn new() -> Self {
-        Self { services: BTreeMap::new(), nodes: [true; 3], networks: BTreeMap::new(), ids: 0, now: 0 }
+        let nodes = Nodes { up: [true; 3], registry: Registry::new() };
+        Self { services: BTreeMap::new(), nodes, networks: BTreeMap::new(), ids: 0, now: 0 }
     }
 
     /// Time goes on.
     pub fn pass(&mut self, now: Millis) {
         self.now = now;
         for live in self.services.values_mut() {
-            live.pass(now, &self.nodes, &mut self.ids);
+            live.pass(now, &mut self.nodes, &mut self.ids);
         }
     }
 
@@ -68,7 +77,7 @@ impl Swarm {
         } else {
             self.ids += 1;
             let mut live = Live::new(self.ids, name.clone(), stack, spec, labels, self.now);
-            live.pass(self.now, &self.nodes, &mut self.ids);
+            live.pass(self.now, &mut self.nodes, &mut self.ids);
             self.services.insert(name, live);
         }
     }
@@ -80,14 +89,15 @@ impl Swarm {
         let wanted = |live: &Live| entry.services.keys().any(|name| live.name == format!("{stack}_{name}"));
         self.services.retain(|_, live| live.stack != stack || wanted(live));
         for (service, spec) in entry.services.iter().take(most) {
-            let mut spec = *spec;
+            let content = self.nodes.registry.named(spec.image).unwrap_or_default();
+            let mut spec = Spec { content, ..*spec };
             let labels = Labels { image: Some(spec.image), ..labels.clone() };
             if let Some(live) = self.services.get(&format!("{stack}_{service}"))
                 && live.labels.image == Some(spec.image)
                 && resolve == ResolveImage::Changed
             {
                 // docker keeps what runs where the author's image is the one it noted.
-                spec.image = live.spec.image;
+                (spec.image, spec.content) = (live.spec.image, live.spec.content);
             }
             self.put(stack, service, spec, labels);
         }
@@ -99,6 +109,14 @@ impl Swarm {
         let Some(live) = self.services.get_mut(service) else { return false };
         let labels = Labels { image: None, ..live.labels.clone() };
         live.change(live.spec, labels, now);
+        true
+    }
+
+    /// `docker service update --image`; whether there was one.
+    pub fn roll(&mut self, service: &str, image: u16, content: u16) -> bool {
+        let now = self.now;
+        let Some(live) = self.services.get_mut(service) else { return false };
+        live.change(Spec { image, content, ..live.spec }, live.labels.clone(), now);
         true
     }
 
@@ -130,6 +148,7 @@ impl Swarm {
         let now = self.now;
         let some = Spec {
             image: 90,
+            content: self.nodes.registry.content(90),
             env: 90,
             replicas: 1,
             behaviour: Behaviour::Good,
@@ -169,7 +188,10 @@ impl Swarm {
             Hand::Scale => spec.replicas = if spec.replicas == 4 { 1 } else { 4 },
             Hand::Fewer => spec.replicas = 1,
             Hand::Env => spec.env += 1_000,
-            Hand::Image => spec.image += 100,
+            Hand::Image => {
+                spec.image += 100;
+                spec.content = self.nodes.registry.named(spec.image).unwrap_or_default();
+            }
             _ => {}
         }
         let labels = live.labels.clone();
@@ -187,6 +209,12 @@ impl Swarm {
         true
     }
 
+    /// The containers of DockerOps' node, each with the id of its image.
+    pub fn here(&self) -> impl Iterator<Item = (String, String)> {
+        let tasks = self.services.values().flat_map(|live| &live.tasks);
+        tasks.filter_map(|task| Some((format!("t{}", task.id), id(task.image_on(0)?))))
+    }
+
     /// The tasks of these services, as coarsely as `service ps` tells them.
     pub fn lines(&self, ids: &[&str]) -> Vec<Line> {
         let asked = self.services.values().filter(|live| ids.contains(&live.id.as_str()));
@@ -199,7 +227,7 @@ impl Swarm {
             let name = format!("node{at}");
             (name.clone(), Node { name, takes_tasks: *up })
         };
-        self.nodes.iter().enumerate().map(node).collect()
+        self.nodes.up.iter().enumerate().map(node).collect()
     }
 
     /// What a hand made goes.
@@ -214,7 +242,7 @@ impl Swarm {
             let name = format!("{}_{name}", entry.name);
             live.iter().any(|live| {
                 live.name == name
-                    && live.spec == *spec
+                    && live.spec.written() == *spec
                     && live.labels.owner == owner
                     && (!deep || live.is_well(&self.nodes))
             })

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::clock::{Millis, wall};
-use super::spec::{Behaviour, Spec};
+use super::spec::{Behaviour, Spec, Template};
+use super::swarm::Nodes;
 use crate::docker::lines::Line;
 use crate::docker::task::Task;
 
@@ -17,7 +18,9 @@ const RESTART: Millis = 5_000;
 pub struct SimTask {
     pub id: u64,
     pub slot: u64,
-    pub template: (u16, u16),
+    pub template: Template,
+    /// Whether its node has no image to run.
+    lacks: bool,
     behaviour: Behaviour,
     spec: Rc<Value>,
     pub state: &'static str,
@@ -36,6 +39,7 @@ impl SimTask {
             id,
             slot,
             template: spec.template(),
+            lacks: false,
             behaviour: spec.behaviour,
             spec: Rc::clone(value),
             state: if follows { "ready" } else { "new" },
@@ -63,6 +67,16 @@ impl SimTask {
         self.behaviour == Behaviour::Once && self.state == "complete"
     }
 
+    /// Whether it never came up for want of an image.
+    pub fn lacked_its_image(&self) -> bool {
+        self.lacks && self.state == "rejected"
+    }
+
+    /// The image that it runs on this node.
+    pub fn image_on(&self, node: usize) -> Option<(u16, u16)> {
+        (self.node == Some(node) && self.state == "running").then_some((self.template.0, self.template.1))
+    }
+
     /// Whether it ended badly, or at all before it should.
     pub fn ended(&self) -> bool {
         matches!(self.state, "failed" | "rejected" | "complete")
@@ -87,18 +101,25 @@ impl SimTask {
     }
 
     /// A node takes it, if one is up.
-    pub fn place(&mut self, nodes: &[bool], now: Millis) {
+    pub fn place(&mut self, nodes: &mut Nodes, now: Millis) {
         if !matches!(self.state, "new" | "pending") {
             return;
         }
-        let up: Vec<_> = nodes.iter().enumerate().filter(|(_, up)| **up).map(|(at, _)| at).collect();
+        let up: Vec<_> = (0..nodes.up.len()).filter(|at| nodes.up[*at]).collect();
         if up.is_empty() {
             self.error = "no suitable node (3 nodes not available for new tasks)";
             self.becomes("pending", now, None);
             return;
         }
         let slot = usize::try_from(self.slot).unwrap();
-        (self.node, self.error) = (Some(up[slot % up.len()]), "");
+        let node = up[slot % up.len()];
+        (self.node, self.error) = (Some(node), "");
+        let (tag, content, _) = self.template;
+        match nodes.registry.fetch(node, tag, content) {
+            None => self.lacks = true,
+            Some(content) if nodes.registry.is_bad(tag, content) => self.behaviour = Behaviour::Crash,
+            Some(_) => {}
+        }
         let takes = match self.behaviour {
             Behaviour::Slow => 9_000,
             Behaviour::Reject => 500,
@@ -114,6 +135,7 @@ impl SimTask {
                 self.desired = "running";
                 self.becomes("new", now, None);
             }
+            ("preparing", _) if self.lacks => self.fail("rejected", "No such image: app", now),
             ("preparing", Behaviour::Reject) => self.fail("rejected", "No such image: app", now),
             ("preparing", Behaviour::Never) => self.becomes("starting", now, None),
             ("preparing", Behaviour::Crash) => self.becomes("running", now, Some(now + 1_500)),

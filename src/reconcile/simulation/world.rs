@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::clock::{Millis, wall};
 use super::rules::Ledger;
@@ -98,6 +99,8 @@ pub struct World {
     happened: usize,
     pub swarm: Swarm,
     pub sources: Vec<SimSource>,
+    /// Whether each controller compares tags with their registry.
+    pub always: [bool; 2],
     /// Of each actor: after so many calls, this.
     pub faults: Vec<(usize, usize, Fault)>,
     /// Until when docker is away.
@@ -110,17 +113,18 @@ pub struct World {
 }
 
 /// Shared by those who act.
-pub type Shared = RefCell<World>;
+pub type Shared = Rc<RefCell<World>>;
 
 impl World {
     /// Nothing has happened so far.
-    pub fn new(sources: Vec<SimSource>, listen: bool) -> Self {
+    pub fn new(sources: Vec<SimSource>, always: [bool; 2], listen: bool) -> Self {
         clock::set(wall(0));
         Self {
             now: 0,
             happened: 0,
             swarm: Swarm::new(),
             sources,
+            always,
             faults: Vec::new(),
             away: 0,
             views: std::array::from_fn(|_| View::default()),
