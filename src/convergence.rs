@@ -134,7 +134,13 @@ fn wanted(service: &Service, tasks: &[&Task], now: Moment) -> u64 {
         let age = task.since.and_then(|since| (now.wall - since).to_std().ok());
         task.has_failed() && age.is_none_or(|age| age < CLOCK_SLACK)
     };
-    let slots = newest.values().filter(|task| !task.is_over() || lately(task)).count() as u64;
+    // A one-shot that did its work is over, and fills its node all the same.
+    let did_its_work = |task: &Task| {
+        let is_new = !service.has_previous || task.runs(&service.template);
+        service.restart != Restart::Any && task.state == TaskState::Complete && is_new
+    };
+    let counts = |task: &&&Task| !task.is_over() || lately(task) || did_its_work(task);
+    let slots = newest.values().filter(counts).count() as u64;
     slots.max(service.wanted).saturating_sub(passed_over(service, tasks).count() as u64)
 }
 

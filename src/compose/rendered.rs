@@ -86,11 +86,15 @@ impl RenderedStack {
         }
     }
 
-    /// With a text that declares, of each service, so many tasks and the environment.
-    pub fn declaring(mut self, services: &[(&str, u64, &str)]) -> Self {
+    /// With a text that declares, of each service, so many tasks, or one on every node, and the environment.
+    pub fn declaring(mut self, services: &[(&str, Option<u64>, &str)]) -> Self {
         let pair = |name: &str, value: Rc<Node>| (Node::string(name), value);
-        let service = |(name, replicas, value): &(&str, u64, &str)| {
-            let deploy = Node::mapping(vec![pair("replicas", Node::plain(replicas.to_string()))]);
+        let service = |(name, replicas, value): &(&str, Option<u64>, &str)| {
+            let deploy = match replicas {
+                Some(replicas) => pair("replicas", Node::plain(replicas.to_string())),
+                None => pair("mode", Node::string("global")),
+            };
+            let deploy = Node::mapping(vec![deploy]);
             let environment = Node::mapping(vec![pair("V", Node::string(*value))]);
             pair(name, Node::mapping(vec![pair("deploy", deploy), pair("environment", environment)]))
         };

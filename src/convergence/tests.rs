@@ -135,6 +135,21 @@ fn an_update_that_paused_for_want_of_an_image_goes_on_once_the_node_has_it() {
 }
 
 #[test]
+fn a_one_shot_on_every_node_is_done_when_it_completed_on_the_last() {
+    let mut done = task("a", "complete", "shutdown", "1", "");
+    done.slot = "node1".into();
+    let mut case = Case {
+        service: service("1/1", None, "none", "1"),
+        tasks: vec![task("b", "running", "running", "1", ""), done],
+    };
+    case.service.mode = Mode::Global;
+    assert!(matches!(case.first(), Progress::Waiting(_)));
+    case.tasks[0] = task("b", "complete", "shutdown", "1", "");
+    case.service.wanted = 0;
+    assert_eq!(case.first(), Progress::Done);
+}
+
+#[test]
 fn a_one_shot_that_failed_is_dead_at_the_second_look() {
     let tasks = vec![task("a", "failed", "shutdown", "1", "exit (3)")];
     let case = Case { service: service("0/1", None, "none", "1"), tasks };

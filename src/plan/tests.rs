@@ -278,7 +278,7 @@ fn other_lines_whose_order_matters() {
     let unbuilt = |is_held| Images::Failed { image: "b:1".into(), why: "exit 1".into(), is_held };
     let gone = |case: &mut Case| (case.desired, case.read) = (None, Some(Layout::List));
     let declaring = |case: &mut Case| {
-        let rendered = case::rendered("h1").declaring(&[("app", 2, "x")]);
+        let rendered = case::rendered("h1").declaring(&[("app", Some(2), "x")]);
         (case.row, case.wish().rendered) = (None, Some(Ok(rendered)));
     };
     table(&vec![

@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn only_what_the_file_tells_is_compared() {
-        let stack = RenderedStack::of("web", &[("app", "app:1")], "f").declaring(&[("app", 2, "x")]);
+        let stack = RenderedStack::of("web", &[("app", "app:1")], "f").declaring(&[("app", Some(2), "x")]);
         let parts = &wanted(&stack)["web_app"];
         let value = parts["environment"].clone().unwrap();
         let good = [("image", "app:1"), ("replicas", "2"), ("environment", &*value), ("volumes", "v")];

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::play::Play;
 use super::rules::{CONVERGES, ENDS, IDLE};
 use super::spec::{Behaviour, Commit, Entry, OnFailure};
-use super::story::{Change, Event, LISTING, Pushed, SOURCES, STACKS, entry};
+use super::story::{Change, Event, LISTING, Pushed, SOURCES, STACKS, entry, spread};
 use super::world::World;
 use crate::rng::Rng;
 use crate::stack::DriftPolicy;
@@ -195,14 +195,14 @@ impl Play<'_> {
             let bad = {
                 let world = self.world.borrow();
                 let head = world.sources[source].head();
-                let is_bad = |entry: &Entry| !entry.is_good() || world.runs_what_fails(source, entry);
+                let is_bad = |entry: &Entry| !entry.is_good() || world.never_runs(source, entry);
                 head.broken || head.stacks.iter().any(is_bad)
             };
             if bad || self.has_held(source) {
                 self.version += 1;
                 let version = self.version;
                 let world = &mut *self.world.borrow_mut();
-                let fails = |entry: &Entry| world.runs_what_fails(source, entry);
+                let fails = |entry: &Entry| world.never_runs(source, entry);
                 let failing: Vec<_> =
                     world.sources[source].head().stacks.iter().filter(|it| fails(it)).collect();
                 let failing: Vec<_> = failing.into_iter().map(|entry| entry.name).collect();
@@ -210,7 +210,8 @@ impl Play<'_> {
                     commit.broken = false;
                     for entry in &mut commit.stacks {
                         if failing.contains(&entry.name) {
-                            entry.services.values_mut().for_each(|spec| spec.image = version);
+                            let services = entry.services.values_mut();
+                            services.for_each(|spec| (spec.image, spec.env) = (version, version));
                         }
                         if !entry.is_good() {
                             entry.wrong = false;
@@ -267,11 +268,13 @@ impl Play<'_> {
 }
 
 impl World {
-    /// Whether nothing but another tag gets a stack what works: nobody looks where its own went.
-    fn runs_what_fails(&self, source: usize, entry: &Entry) -> bool {
+    /// Whether nothing but another version of a stack ever runs: nobody looks where its tag went, or Swarm starts no
+    /// further task of this one.
+    fn never_runs(&self, source: usize, entry: &Entry) -> bool {
+        let compares = self.always[self.sources[source].controller];
         let mut tags = entry.services.values().map(|spec| spec.image);
-        !self.always[self.sources[source].controller]
-            && tags.any(|tag| self.swarm.nodes.registry.was_bad(tag))
+        let is_stuck = !compares && tags.any(|tag| self.swarm.nodes.registry.was_bad(tag));
+        is_stuck || self.swarm.ended_early(entry.name)
     }
 }
 
@@ -288,14 +291,17 @@ fn commit(world: &mut World, source: usize, change: impl FnOnce(&mut Commit)) {
 
 fn apply(commit: &mut Commit, change: &Change, version: u16) {
     let mut rng = Rng::new(u64::from(version));
-    let new = |name| entry(name, version, &mut rng);
+    let new = |name| spread(entry(name, version, &mut rng), &mut rng);
     let find = |commit: &mut Commit, name: &str| commit.stacks.iter().position(|entry| entry.name == name);
     match change {
         Change::Version(name, behaviour, on_failure) => {
             let Some(at) = find(commit, name) else { return commit.stacks.push({ new }(name)) };
             for spec in commit.stacks[at].services.values_mut() {
                 (spec.env, spec.behaviour, spec.on_failure) = (version, *behaviour, *on_failure);
-                if *behaviour == Behaviour::Once {
+                if *behaviour == Behaviour::Once && spec.is_global {
+                    // Swarm stops its update at the first node that did its work: nobody gets the others to it.
+                    spec.behaviour = Behaviour::Good;
+                } else if *behaviour == Behaviour::Once {
                     // Swarm calls the update of a one-shot a failure, and would go back from it.
                     (spec.replicas, spec.on_failure) = (1, OnFailure::Pause);
                 }
@@ -307,7 +313,7 @@ fn apply(commit: &mut Commit, change: &Change, version: u16) {
         Change::Scale(name) => {
             if let Some(at) = find(commit, name) {
                 let services = commit.stacks[at].services.values_mut();
-                for spec in services.filter(|spec| spec.behaviour != Behaviour::Once) {
+                for spec in services.filter(|spec| spec.behaviour != Behaviour::Once && !spec.is_global) {
                     spec.replicas = spec.replicas % 3 + 1;
                 }
             }

@@ -1,7 +1,9 @@
 //! Stories that once broke a rule, made small.
 
+use std::collections::BTreeMap;
+
 use super::play::Stage;
-use super::spec::{Behaviour, Commit, Entry, OnFailure};
+use super::spec::{Behaviour, Commit, Entry, OnFailure, Spec};
 use super::story::{Change, Event, Pushed, Story, entry};
 use super::swarm::Hand;
 use super::{describe, play};
@@ -199,4 +201,24 @@ fn what_a_registry_denies_or_does_not_answer_changes_nothing_that_runs() {
             .any(|line| line.contains("deploys `web`") && line.contains("commit 02"));
         assert_eq!(is_given, gone == Event::Registry, "{}", log.join("\n"));
     }
+}
+
+#[test]
+fn a_global_service_is_wanted_on_the_nodes_that_take_tasks_and_nowhere_else() {
+    let mut listed = entry("web", 1, &mut Rng::new(1));
+    let spec = Spec { is_global: true, ..listed.services["app"] };
+    listed.services = BTreeMap::from([("agent", spec)]);
+    let first = vec![Commit { stacks: vec![listed], broken: false }, Commit::default(), Commit::default()];
+    let (ask, turns) = (Event::Ask(0), Event::Turns(0, 20, 4_000));
+    let deployed = [ask.clone(), turns.clone()];
+    let drained = [Event::Node(1), Event::Wait(70_000), ask.clone(), turns.clone()];
+    let back = [Event::Node(1), ask.clone(), Event::Wait(20_000), ask.clone(), turns.clone()];
+    let dies = [Event::Wait(70_000), Event::Die("web"), ask, turns];
+    let events = deployed.into_iter().chain(drained).chain(back).chain(dies).collect();
+    let log = plays(Story { seed: 0, first, always: [false; 2], events });
+    let said = |line: &&String| line.contains("0: ends") || line.contains("0: says degraded");
+    let before = log.iter().take_while(|line| !line.contains("all trouble ends"));
+    let said: Vec<_> = before.filter(said).map(|line| line.split_once("0: ").unwrap().1).collect();
+    let count = |what: &str| said.iter().filter(|line| line.contains(what)).count();
+    assert!(count("1 unchanged") >= 2 && count("says degraded web") == 2, "{}", log.join("\n"));
 }

@@ -5,7 +5,7 @@ use super::rules::{EVIDENCE, HELD, ONCE, ORDER};
 use super::spec::{Entry, Spec, image};
 use super::swarm::Swarm;
 use super::task::SimTask;
-use super::world::{World, controller};
+use super::world::{SimSource, World, controller};
 use crate::docker::command::ResolveImage;
 
 pub const DENIED: &str = "what its registry denies is not given to docker";
@@ -65,7 +65,7 @@ impl World {
         ledger.ran = None;
         let again = ledger.rolled.insert(service.to_owned(), content) == Some(content);
         let is_held = read.is_some_and(|(at, commit)| {
-            let commit = super::world::SimSource::commit(at, commit);
+            let commit = SimSource::commit(at, commit);
             ledger.held.as_deref() == Some(commit.as_str())
         });
         if again && is_held && !forced {

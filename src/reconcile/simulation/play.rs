@@ -215,6 +215,12 @@ impl<'a> Play<'a> {
                 None
             }
             Err(panic) if panic.is::<Killed>() => {
+                let mut world = self.world.borrow_mut();
+                if let Some(given) = world.views[who].deployed.last().cloned() {
+                    let ledger = world.ledger(&given);
+                    ledger.excused |= ledger.is_retry;
+                }
+                drop(world);
                 self.drop_run(who);
                 None
             }

@@ -30,7 +30,7 @@ fn entry(version: u16, replicas: u64, behaviour: &str, on_failure: &str) -> Entr
         "continue" => OnFailure::Continue,
         other => panic!("{other}"),
     };
-    let spec = Spec { image: 1, content: 0, env: version, replicas, behaviour, on_failure };
+    let spec = Spec { image: 1, content: 0, env: version, is_global: false, replicas, behaviour, on_failure };
     Entry {
         name: "web",
         enabled: true,

@@ -24,11 +24,14 @@ pub const ENDS: &str = "a run comes to its end";
 
 /// What is known of one stack.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Ledger {
     /// What was last given to docker: by which controller, and for which source, which fingerprint.
     last: Option<(usize, String, String)>,
     /// Whether the same may be given again.
     pub excused: bool,
+    /// Whether it was given once more, though nothing of it had changed: nothing tells that from the time before.
+    pub is_retry: bool,
     /// Whether it was said to have failed since.
     pub failed: bool,
     /// When somebody or something else last had a hand in it.
@@ -112,6 +115,7 @@ impl World {
         let ledger = self.ledger(stack);
         let is_held = ledger.held.take().map(|commit| commit == labels.commit);
         let again = ledger.last.as_ref() == Some(&now) && !ledger.excused && !forced;
+        ledger.is_retry = ledger.excused;
         (ledger.last, ledger.excused, ledger.failed, ledger.removing) = (Some(now), false, false, None);
         ledger.ran = None;
         ledger.rolled.clear();
@@ -171,7 +175,9 @@ impl World {
     /// What it heard of a stack that failed.
     pub fn heard_failed(&mut self, stack: &str, commit: Option<&str>, text: &str) {
         let ledger = self.ledgers.entry(stack.to_owned()).or_default();
-        match commit.filter(|_| text.contains("(held until")) {
+        // What waits for one that is held goes on with it, also when only its tag moves.
+        let is_own = text.contains("(held until") && !text.contains("it depends on");
+        match commit.filter(|_| is_own) {
             Some(commit) => ledger.held = Some(commit.to_owned()),
             None => ledger.failed = true,
         }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::clock::Millis;
 use super::spec::{Behaviour, OnFailure, Spec, image};
 use super::swarm::Nodes;
-use super::task::SimTask;
+use super::task::{SimTask, node_of};
 use crate::compose::{FINGERPRINT, REPOSITORY};
 use crate::docker::command::NAMESPACE;
 use crate::docker::service::{Mode, Restart, Service, Update};
@@ -105,9 +105,16 @@ impl Live {
         task.template == self.spec.template()
     }
 
+    /// The places that its tasks are to fill.
+    fn slots(&self, nodes: &Nodes) -> impl Iterator<Item = u64> + use<> {
+        let (is_global, up) = (self.spec.is_global, nodes.up);
+        let most = if is_global { up.len() as u64 } else { self.spec.replicas };
+        (1..=most).filter(move |slot| !is_global || up[node_of(*slot)])
+    }
+
     /// Whether all its tasks run, or did their work, as the spec has it.
     pub fn is_well(&self, nodes: &Nodes) -> bool {
-        (1..=self.spec.replicas).all(|slot| {
+        self.slots(nodes).all(|slot| {
             let mut all = self.tasks.iter().filter(|task| task.slot == slot);
             if self.spec.behaviour == Behaviour::Once {
                 return all.next().is_some_and(|task| task.state == "complete" && self.is_new(task));
@@ -116,21 +123,25 @@ impl Live {
         })
     }
 
-    /// Whether so many tasks run, of whatever version, or did their work; a hand may want another number of them.
-    pub fn fills(&self, wanted: u64, nodes: &Nodes) -> bool {
+    /// Whether so many tasks run, of whatever version, or did their work; a hand may want another number of them. Of a
+    /// global service, one on each node that takes tasks.
+    pub fn fills(&self, wanted: Option<u64>, nodes: &Nodes) -> bool {
         let is_up = |task: &&SimTask| task.node.is_some_and(|node| nodes.up[node]);
         let run = self.tasks.iter().filter(|task| task.runs()).filter(is_up).map(|task| task.slot);
         let all: BTreeSet<_> = self.tasks.iter().map(|task| task.slot).collect();
         let did_its_work = |slot: &u64| self.last(*slot).is_some_and(SimTask::did_its_work);
         let filled: BTreeSet<_> = run.chain(all.into_iter().filter(did_its_work)).collect();
-        filled.len() as u64 >= wanted
+        match wanted {
+            Some(wanted) => filled.len() as u64 >= wanted,
+            None => self.slots(nodes).all(|slot| filled.contains(&slot)),
+        }
     }
 
     /// All that happens until `now`.
     pub fn pass(&mut self, now: Millis, nodes: &mut Nodes, ids: &mut u64) {
         loop {
             let dues = self.tasks.iter().filter_map(|task| task.due);
-            let Some(due) = dues.chain(self.completes()).min().filter(|due| *due <= now) else { break };
+            let Some(due) = dues.chain(self.completes(nodes)).min().filter(|due| *due <= now) else { break };
             for task in self.tasks.iter_mut().filter(|task| task.due.is_some_and(|at| at <= due)) {
                 task.step(due);
             }
@@ -141,24 +152,24 @@ impl Live {
 
     fn orchestrate(&mut self, now: Millis, nodes: &mut Nodes, ids: &mut u64) {
         for task in &mut self.tasks {
-            if task.is_current() && task.node.is_some_and(|node| !nodes.up[node]) {
+            if task.is_current() && task.node.or(task.own_node()).is_some_and(|node| !nodes.up[node]) {
                 // It goes on there, for all that Swarm knows.
                 (task.desired, task.due) = ("shutdown", None);
             }
         }
-        let slots = self.spec.replicas;
-        self.tasks.retain(|task| task.slot <= slots);
-        for slot in 1..=slots {
+        let most = self.spec.replicas;
+        self.tasks.retain(|task| task.slot <= most || task.own_node().is_some());
+        for slot in self.slots(nodes) {
             if self.newest(slot).is_none() {
                 let last = self.last(slot);
                 // An update alone brings another one.
-                if !last.is_some_and(SimTask::did_its_work) {
+                if !last.is_some_and(SimTask::is_last) {
                     let follows = last.is_some_and(SimTask::ended);
                     self.start(slot, now, follows, ids);
                 }
             }
         }
-        self.roll(now, ids);
+        self.roll(now, nodes, ids);
         for task in &mut self.tasks {
             if task.is_current() {
                 task.place(nodes, now);
@@ -182,22 +193,22 @@ impl Live {
     }
 
     /// The place whose task is still to be replaced.
-    fn dirty(&self) -> Option<u64> {
-        let did_its_work = |slot| self.last(slot).filter(|task| task.did_its_work());
-        let newest = |slot| self.newest(slot).map(|at| &self.tasks[at]).or_else(|| did_its_work(slot));
-        (1..=self.spec.replicas).find(|slot| newest(*slot).is_some_and(|task| !self.is_new(task)))
+    fn dirty(&self, nodes: &Nodes) -> Option<u64> {
+        let is_last = |slot| self.last(slot).filter(|task| task.is_last());
+        let newest = |slot| self.newest(slot).map(|at| &self.tasks[at]).or_else(|| is_last(slot));
+        self.slots(nodes).find(|slot| newest(*slot).is_some_and(|task| !self.is_new(task)))
     }
 
-    fn is_to_roll(&self) -> bool {
-        self.update.is_none() && self.previous.is_some() && self.dirty().is_some()
+    fn is_to_roll(&self, nodes: &Nodes) -> bool {
+        self.update.is_none() && self.previous.is_some() && self.dirty(nodes).is_some()
     }
 
     /// When an update begins; or when the one that goes on is over, if nothing fails.
-    fn completes(&self) -> Option<Millis> {
-        if self.is_to_roll() {
+    fn completes(&self, nodes: &Nodes) -> Option<Millis> {
+        if self.is_to_roll(nodes) {
             return Some(self.updated + 1);
         }
-        if !self.is_rolling() || self.dirty().is_some() || self.waits() {
+        if !self.is_rolling() || self.dirty(nodes).is_some() || self.waits() {
             return None;
         }
         let since = self.tasks.iter().filter(|task| task.runs()).map(|task| task.since).max();
@@ -212,8 +223,8 @@ impl Live {
         })
     }
 
-    fn roll(&mut self, now: Millis, ids: &mut u64) {
-        if self.is_to_roll() && now > self.updated {
+    fn roll(&mut self, now: Millis, nodes: &Nodes, ids: &mut u64) {
+        if self.is_to_roll(nodes) && now > self.updated {
             (self.update, self.updated) = (Some("updating"), now);
         }
         if !self.is_rolling() {
@@ -240,12 +251,12 @@ impl Live {
         if self.waits() {
             return;
         }
-        if let Some(slot) = self.dirty() {
+        if let Some(slot) = self.dirty(nodes) {
             if let Some(at) = self.newest(slot) {
                 self.tasks[at].give_up(now);
             }
             self.start(slot, now, false, ids);
-        } else if self.completes().is_some_and(|when| when <= now) {
+        } else if self.completes(nodes).is_some_and(|when| when <= now) {
             let goes_back = self.update == Some("rollback_started");
             self.update = Some(if goes_back { "rollback_completed" } else { "completed" });
         }
@@ -265,10 +276,13 @@ impl Live {
         }
         let summary = [
             ("image", image(self.spec.image)),
-            ("replicas", self.spec.replicas.to_string()),
             ("environment", self.environment.clone()),
             ("service labels", format!("{owner} {fingerprint} {commit} {noted:?}")),
         ];
+        let replicas = (!self.spec.is_global).then_some(self.spec.replicas);
+        let replicas_text = replicas.map(|replicas| ("replicas", replicas.to_string()));
+        let places = || self.tasks.iter().filter(|task| task.is_current()).map(|task| task.slot);
+        let wanted = replicas.unwrap_or_else(|| places().collect::<BTreeSet<_>>().len() as u64);
         let update = |state: &str| Update {
             state: state.into(),
             message: "as it is".to_owned(),
@@ -280,21 +294,25 @@ impl Live {
             stack: StackName::known(self.stack),
             labels,
             running: self.tasks.iter().filter(|task| task.state == "running").count() as u64,
-            wanted: self.spec.replicas,
+            wanted,
             completed: None,
-            mode: Mode::Replicated,
+            mode: if self.spec.is_global { Mode::Global } else { Mode::Replicated },
             restart: if self.spec.behaviour == Behaviour::Once { Restart::Never } else { Restart::Any },
             monitor: Duration::from_millis(MONITOR),
             delays: Duration::ZERO,
             update: self.update.map(update),
             has_previous: self.previous.is_some(),
-            replicas: Some(self.spec.replicas),
+            replicas,
             completions: None,
             iteration: 0,
             host_ports: Vec::new(),
             template: (*self.value).clone(),
             previous_image: self.previous.as_ref().map(|(spec, _)| spec.image()),
-            summary: summary.map(|(part, text)| (part.to_owned(), text)).into(),
+            summary: summary
+                .into_iter()
+                .chain(replicas_text)
+                .map(|(part, text)| (part.to_owned(), text))
+                .collect(),
         }
     }
 }

@@ -44,7 +44,8 @@ pub struct Spec {
     pub content: u16,
     /// The value of the one variable.
     pub env: u16,
-    /// Tasks.
+    /// Whether one task runs on every node that takes tasks, whatever their number.
+    pub is_global: bool,
     pub replicas: u64,
     pub behaviour: Behaviour,
     /// What Swarm does when they fail.
@@ -104,8 +105,9 @@ impl Entry {
     pub fn rendered(&self) -> RenderedStack {
         let images: Vec<_> = self.services.iter().map(|(name, spec)| (*name, image(spec.image))).collect();
         let images: Vec<_> = images.iter().map(|(name, image)| (*name, image.as_str())).collect();
+        let replicas = |spec: &Spec| (!spec.is_global).then_some(spec.replicas);
         let values: Vec<_> =
-            self.services.iter().map(|(name, spec)| (*name, spec.replicas, spec.env.to_string())).collect();
+            self.services.iter().map(|(name, spec)| (*name, replicas(spec), spec.env.to_string())).collect();
         let declared: Vec<_> =
             values.iter().map(|(name, replicas, env)| (*name, *replicas, env.as_str())).collect();
         RenderedStack::of(self.name, &images, &self.fingerprint()).declaring(&declared)
@@ -133,7 +135,8 @@ impl fmt::Display for Entry {
         write!(f, "`{}`", self.name)?;
         for (name, spec) in &self.services {
             let Spec { image, env, replicas, behaviour, on_failure, .. } = spec;
-            write!(f, " {name}: app:{image} V={env} x{replicas} {behaviour:?}, else {on_failure:?};")?;
+            let count = if spec.is_global { "global".to_owned() } else { format!("x{replicas}") };
+            write!(f, " {name}: app:{image} V={env} {count} {behaviour:?}, else {on_failure:?};")?;
         }
         if !self.depends_on.is_empty() {
             write!(f, " after {:?};", self.depends_on)?;

@@ -126,6 +126,7 @@ pub fn entry(name: &'static str, version: u16, rng: &mut Rng) -> Entry {
         let spec = Spec {
             image: version,
             content: 0,
+            is_global: false,
             env: version,
             replicas: 1 + rng.below(3) as u64,
             behaviour: Behaviour::Good,
@@ -134,6 +135,16 @@ pub fn entry(name: &'static str, version: u16, rng: &mut Rng) -> Entry {
         services.insert(service, spec);
     }
     Entry { name, enabled: true, depends_on: Vec::new(), drift: drift(rng), services, wrong: false }
+}
+
+/// Some of its services on all nodes. A name is always spread in one way: Swarm changes that of no service.
+pub fn spread(mut entry: Entry, rng: &mut Rng) -> Entry {
+    if rng.chance(20)
+        && let Some(spec) = entry.services.remove("app")
+    {
+        entry.services.insert("agent", Spec { is_global: true, ..spec });
+    }
+    entry
 }
 
 impl Story {
@@ -146,7 +157,7 @@ impl Story {
             if rng.chance(75) {
                 // The last one is listed by several, sometimes.
                 let source = if at < 3 { rng.below(2) } else { at - 2 };
-                let mut entry = entry(name, 1, rng);
+                let mut entry = spread(entry(name, 1, rng), rng);
                 let others: Vec<_> = first[source].stacks.iter().map(|entry| entry.name).collect();
                 if rng.chance(30) && !others.is_empty() {
                     entry.depends_on.push(others[rng.below(others.len())]);
@@ -187,7 +198,7 @@ fn plot(focus: &'static str, rng: &mut Rng, events: &mut Vec<Event>) {
     let settles = [Event::Ask(0), Event::Turns(0, 8, 5_000)];
     events.extend(settles.clone().into_iter().take(1 + rng.below(2)));
     let leaves = [Change::List(focus), Change::Switch(focus)][rng.below(2)].clone();
-    match rng.below(7) {
+    match rng.below(8) {
         // Something goes while it is deployed.
         0 => {
             let crashes = Change::Version(focus, behaviour(rng), on_failure(rng));
@@ -223,6 +234,12 @@ fn plot(focus: &'static str, rng: &mut Rng, events: &mut Vec<Event>) {
             let gone = [Event::Registry, Event::Tags(focus, Pushed::Gone)][rng.below(2)].clone();
             let version = Change::Version(focus, Behaviour::Good, on_failure(rng));
             events.extend([Event::Push(LISTING, version), gone, Event::Ask(0), Event::Turns(0, 8, 4_000)]);
+        }
+        // A node goes, and comes back.
+        6 => {
+            let node = Event::Node(rng.below(3));
+            events.extend([node.clone(), Event::Ask(actor(rng)), Event::Turns(0, 1 + rng.below(4), 5_000)]);
+            events.extend([node, Event::Ask(actor(rng))]);
         }
         // What failed is met again by a run that others need.
         _ => {

@@ -150,6 +150,7 @@ impl Swarm {
             image: 90,
             content: self.nodes.registry.content(90),
             env: 90,
+            is_global: false,
             replicas: 1,
             behaviour: Behaviour::Good,
             on_failure: OnFailure::Pause,
@@ -181,7 +182,8 @@ impl Swarm {
         }
         let Some(live) = self.services.get_mut(&name) else { return false };
         let mut spec = live.spec;
-        if hand == Hand::Fewer && spec.replicas == 1 {
+        let is_scaled = matches!(hand, Hand::Fewer | Hand::Scale);
+        if is_scaled && (spec.is_global || (hand == Hand::Fewer && spec.replicas == 1)) {
             return false;
         }
         match hand {
@@ -228,6 +230,12 @@ impl Swarm {
             (name.clone(), Node { name, takes_tasks: *up })
         };
         self.nodes.up.iter().enumerate().map(node).collect()
+    }
+
+    /// Whether a task of the stack that was to end did not do its work: Swarm starts none again of the same version.
+    pub fn ended_early(&self, stack: &str) -> bool {
+        let tasks = self.of_stack(stack).flat_map(|live| &live.tasks);
+        tasks.into_iter().any(|task| task.is_last() && task.died())
     }
 
     /// What a hand made goes.

@@ -22,6 +22,7 @@ pub struct SimTask {
     /// Whether its node has no image to run.
     lacks: bool,
     behaviour: Behaviour,
+    is_global: bool,
     spec: Rc<Value>,
     pub state: &'static str,
     pub desired: &'static str,
@@ -41,6 +42,7 @@ impl SimTask {
             template: spec.template(),
             lacks: false,
             behaviour: spec.behaviour,
+            is_global: spec.is_global,
             spec: Rc::clone(value),
             state: if follows { "ready" } else { "new" },
             desired: if follows { "ready" } else { "running" },
@@ -77,6 +79,26 @@ impl SimTask {
         (self.node == Some(node) && self.state == "running").then_some((self.template.0, self.template.1))
     }
 
+    /// Whether it ended before it had done its work.
+    pub fn died(&self) -> bool {
+        self.ended() && !self.did_its_work()
+    }
+
+    /// Whether none is to follow it.
+    pub fn is_last(&self) -> bool {
+        self.behaviour == Behaviour::Once && self.ended()
+    }
+
+    /// The node of its place, of a global service.
+    pub fn own_node(&self) -> Option<usize> {
+        self.is_global.then(|| node_of(self.slot))
+    }
+
+    /// Its place as Swarm calls it.
+    fn place_name(&self) -> String {
+        self.own_node().map_or_else(|| self.slot.to_string(), |node| format!("node{node}"))
+    }
+
     /// Whether it ended badly, or at all before it should.
     pub fn ended(&self) -> bool {
         matches!(self.state, "failed" | "rejected" | "complete")
@@ -105,7 +127,8 @@ impl SimTask {
         if !matches!(self.state, "new" | "pending") {
             return;
         }
-        let up: Vec<_> = (0..nodes.up.len()).filter(|at| nodes.up[*at]).collect();
+        let fits = |at: &usize| nodes.up[*at] && self.own_node().is_none_or(|own| own == *at);
+        let up: Vec<_> = (0..nodes.up.len()).filter(fits).collect();
         if up.is_empty() {
             self.error = "no suitable node (3 nodes not available for new tasks)";
             self.becomes("pending", now, None);
@@ -139,7 +162,11 @@ impl SimTask {
             ("preparing", Behaviour::Reject) => self.fail("rejected", "No such image: app", now),
             ("preparing", Behaviour::Never) => self.becomes("starting", now, None),
             ("preparing", Behaviour::Crash) => self.becomes("running", now, Some(now + 1_500)),
-            ("preparing", Behaviour::Once) => self.becomes("running", now, Some(now + 2_000)),
+            ("preparing", Behaviour::Once) => {
+                // Some take longer than Swarm watches a new task.
+                let takes = if self.template.2.is_multiple_of(3) { 9_000 } else { 2_000 };
+                self.becomes("running", now, Some(now + takes));
+            }
             ("preparing", _) => self.becomes("running", now, None),
             ("running", Behaviour::Crash) => self.fail("failed", "task: non-zero exit (1)", now),
             ("running", Behaviour::Once) => self.fail("complete", "", now),
@@ -152,7 +179,7 @@ impl SimTask {
         Line {
             id: format!("t{}", self.id),
             service: service.to_owned(),
-            slot: self.slot.to_string(),
+            slot: self.place_name(),
             node: self.node.map(|node| format!("node{node}")).unwrap_or_default(),
             desired: self.desired.into(),
             state: self.state.into(),
@@ -166,7 +193,7 @@ impl SimTask {
         Task {
             id: format!("t{}", self.id),
             service: service.to_owned(),
-            slot: self.slot.to_string(),
+            slot: self.place_name(),
             node: self.node.map(|node| format!("node{node}")).unwrap_or_default(),
             state: self.state.into(),
             desired: self.desired.into(),
@@ -178,6 +205,11 @@ impl SimTask {
             spec: (*self.spec).clone(),
         }
     }
+}
+
+/// Of a global service, the node of a place.
+pub fn node_of(slot: u64) -> usize {
+    usize::try_from(slot).unwrap() - 1
 }
 
 /// For so long, as far as docker's words and those who read them go: whole seconds, then whole minutes, then hours that

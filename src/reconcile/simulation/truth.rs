@@ -6,7 +6,7 @@ use super::world::World;
 use crate::docker::Swarm;
 use crate::health::{Health, Look, judge};
 use crate::stack::DriftPolicy;
-use crate::state::{Motion, StackRow};
+use crate::state::{AppliedService, Motion, StackRow};
 
 impl World {
     /// What a look at everybody's health calls healthy has all its tasks, then and there.
@@ -17,15 +17,17 @@ impl World {
                 continue;
             }
             for (name, applied) in &row.services {
-                let wanted = applied.spec["replicas"].parse().unwrap();
+                let wanted = wanted(applied);
                 let live = self.swarm.services.get(name);
                 if !live.is_some_and(|live| live.fills(wanted, &self.swarm.nodes)) {
-                    wrong.push(format!("`{name}` is called healthy, and has not its {wanted} tasks"));
+                    let wanted =
+                        wanted.map_or_else(|| "task on each node".to_owned(), |it| format!("{it} tasks"));
+                    wrong.push((HEALTH, format!("`{name}` is called healthy, and has not its {wanted}")));
                 }
             }
         }
-        for what in wrong {
-            self.breaks(HEALTH, what);
+        for (rule, what) in wrong {
+            self.breaks(rule, what);
         }
     }
 
@@ -54,4 +56,9 @@ impl World {
             self.breaks(TRUTH, what);
         }
     }
+}
+
+/// The tasks that were applied; `None` of a global service.
+fn wanted(applied: &AppliedService) -> Option<u64> {
+    applied.spec.get("replicas").map(|wanted| wanted.parse().unwrap())
 }
