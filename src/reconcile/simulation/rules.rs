@@ -11,6 +11,7 @@ use crate::stack::DriftPolicy;
 pub const EVIDENCE: &str = "nothing is removed or changed without evidence that it is ours";
 pub const TRUTH: &str = "nothing says deployed, or exits with 0, that is not as Git says";
 pub const HEALTH: &str = "nothing is called healthy that lacks a task";
+pub const ALARM: &str = "nothing is called degraded that has its tasks, and lost none lately";
 pub const NO_WAITING: &str = "no stack waits for a stack that struggles";
 pub const CONVERGES: &str = "once faults end, everything is as Git says within a bounded number of looks";
 pub const IDLE: &str = "an idle world gets no act";

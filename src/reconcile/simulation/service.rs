@@ -18,6 +18,8 @@ use crate::stack::StackName;
 
 /// So long Swarm watches a new task.
 const MONITOR: Millis = 5_000;
+/// So long a task that died is remembered once another one runs, and a second that docker leaves out.
+const STEADY: Millis = 61_000;
 /// So many tasks of one place are kept.
 const HISTORY: usize = 4;
 
@@ -135,6 +137,15 @@ impl Live {
             Some(wanted) => filled.len() as u64 >= wanted,
             None => self.slots(nodes).all(|slot| filled.contains(&slot)),
         }
+    }
+
+    /// Whether a task of it died after `since`, and it or one that took its place came up within a minute, or so long ago
+    /// as docker tells whole seconds. Where Swarm stopped an update, one need not be younger than that.
+    pub fn lost_one(&self, since: Millis, now: Millis) -> bool {
+        let mut died = self.tasks.iter().filter(|task| task.died()).map(|task| task.since);
+        let runs = self.tasks.iter().filter(|task| task.runs()).map(|task| task.since);
+        let last = runs.max().into_iter().chain(died.clone()).max().unwrap_or_default();
+        self.update == Some("paused") || (died.any(|at| at > since) && now - last <= STEADY)
     }
 
     /// All that happens until `now`.

@@ -1,6 +1,7 @@
 //! What is said of a stack is so, by the simulated Swarm's own knowledge, tasks included.
 
-use super::rules::{HEALTH, TRUTH};
+use super::clock::when;
+use super::rules::{ALARM, HEALTH, TRUTH};
 use super::service::Live;
 use super::world::World;
 use crate::docker::Swarm;
@@ -9,11 +10,18 @@ use crate::stack::DriftPolicy;
 use crate::state::{AppliedService, Motion, StackRow};
 
 impl World {
-    /// What a look at everybody's health calls healthy has all its tasks, then and there.
+    /// What a look at everybody's health calls healthy has all its tasks, then and there; what it calls degraded lacks
+    /// one, or lost one lately.
     pub fn judged(&mut self, swarm: &Swarm, stacks: &[(&StackRow, &[Motion])], look: &Look) {
         let mut wrong = Vec::new();
         for (row, motions) in stacks {
-            if judge(row, motions, swarm, look).health != Health::Healthy {
+            let verdict = judge(row, motions, swarm, look);
+            let is_alarm = verdict.health == Health::Degraded;
+            if is_alarm && !self.is_unwell(row) {
+                let why = verdict.why(&row.words).unwrap_or_default();
+                wrong.push((ALARM, format!("`{}` is called degraded: {why}", row.name)));
+            }
+            if verdict.health != Health::Healthy {
                 continue;
             }
             for (name, applied) in &row.services {
@@ -29,6 +37,16 @@ impl World {
         for (rule, what) in wrong {
             self.breaks(rule, what);
         }
+    }
+
+    /// Whether a stack lacks a task of what was applied, or lost one since it converged and lately.
+    fn is_unwell(&self, row: &StackRow) -> bool {
+        let converged = row.converged.as_deref().map(when).unwrap_or_default();
+        row.services.iter().any(|(name, applied)| {
+            self.swarm.services.get(name).is_none_or(|live| {
+                !live.fills(wanted(applied), &self.swarm.nodes) || live.lost_one(converged, self.now)
+            })
+        })
     }
 
     /// A run that ends with nothing failed leaves what its sources say; with nothing degraded either, it runs.
