@@ -90,6 +90,26 @@ fn the_untagged_remains_of_a_moved_tag_go() {
 }
 
 #[test]
+fn what_somebody_pulled_stays_when_its_tag_moves_also_in_a_repository_that_is_tracked() {
+    let Some(scene) = Scene::new() else { return };
+    let lab = scene.lab;
+    let (short, repository, _) = fresh(lab, "shared");
+    let (second, app) =
+        (short.replace(":1", ":2"), |tag: &str| App::new(&format!("{repository}:{tag}")).replicas(0));
+    let scene = Scene { ops: scene.ops.beside_the_registry(lab).always(), ..scene };
+    let stack = scene.stack("shared", &app("1"));
+    scene.watch().success();
+    let his = lab.publish(&second, &[]);
+    lab.docker(&["pull", "--quiet", &format!("{repository}:2")]);
+    scene.change(&stack, &app("2")).push().success();
+    for _ in 0..3 {
+        lab.publish(&second, &[]);
+        scene.reconcile().success().stdout_has("1 deployed");
+    }
+    assert!(here(lab, &repository).contains(&his), "{his} of {:?}", here(lab, &repository));
+}
+
+#[test]
 fn an_image_that_a_container_uses_keeps_its_row_and_goes_when_it_is_free() {
     let Some(scene) = Scene::new() else { return };
     let lab = scene.lab;

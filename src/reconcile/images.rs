@@ -221,14 +221,20 @@ impl Reconciler {
             names.iter().filter_map(|name| Some(ImageRef::parse(name).ok()?.repository())).collect()
         };
         let (known, first) = (repositories(&tracked), repositories(&new));
+        let ours: BTreeSet<_> = session.state.image_digests()?.into_values().flatten().collect();
+        let here = here(&mut self.memory.here, session.door)?;
+        // What somebody gave one of these tags is his by its digest as well, which is all that is left when the tag moves.
+        let ids: BTreeSet<_> = new.iter().filter_map(|name| here.id(name)).collect();
+        let is_theirs =
+            |name: &String| here.id(name).is_some_and(|id| ids.contains(id)) && !ours.contains(name);
         let is_foreign = |name: &String| {
             let pulled = ImageRef::parse(name).ok().and_then(|image| image.pulled());
             let repository = pulled.map(|image| image.repository());
             new.contains(name)
-                || repository
-                    .is_some_and(|repository| first.contains(&repository) && !known.contains(&repository))
+                || repository.is_some_and(|repository| {
+                    first.contains(&repository) && (!known.contains(&repository) || is_theirs(name))
+                })
         };
-        let here = here(&mut self.memory.here, session.door)?;
         session.state.note_foreign_images(&here.names().filter(|name| is_foreign(name)).cloned().collect())
     }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::panic::resume_unwind;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 
@@ -171,11 +170,15 @@ impl Door for SimDoor<'_> {
     }
 
     fn health(&self, swarm: &Swarm, stacks: &[(&StackRow, &[Motion])]) -> Result<Look> {
-        self.world.borrow_mut().views[self.actor].healths += 1;
+        let begun = {
+            let mut world = self.world.borrow_mut();
+            world.views[self.actor].healths += 1;
+            world.now
+        };
         let tasks = |asked: &[&str]| self.hears(|| self.world.borrow().swarm.lines(asked));
         let nodes = || self.hears(|| self.world.borrow().swarm.shown_nodes());
         let look = look_by(swarm, stacks, tasks, nodes)?;
-        self.world.borrow_mut().judged(swarm, stacks, &look);
+        self.world.borrow_mut().judged(swarm, stacks, &look, begun);
         Ok(look)
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::play::Stage;
 use super::spec::{Behaviour, Commit, Entry, OnFailure, Spec};
-use super::story::{Change, Event, Pushed, Story, entry};
+use super::story::{Change, Event, LISTING, Pushed, Story, entry};
 use super::swarm::Hand;
 use super::{describe, play};
 use crate::rng::Rng;
@@ -221,4 +221,22 @@ fn a_global_service_is_wanted_on_the_nodes_that_take_tasks_and_nowhere_else() {
     let said: Vec<_> = before.filter(said).map(|line| line.split_once("0: ").unwrap().1).collect();
     let count = |what: &str| said.iter().filter(|line| line.contains(what)).count();
     assert!(count("1 unchanged") >= 2 && count("says degraded web") == 2, "{}", log.join("\n"));
+}
+
+#[test]
+fn what_is_listed_again_while_it_is_removed_is_deployed_in_the_run_that_learns_of_it() {
+    let switch = || Event::Push(LISTING, Change::Switch("web"));
+    let anew = Change::Version("web", Behaviour::Good, OnFailure::Pause);
+    let events = vec![
+        Event::Ask(0),
+        Event::Turns(0, 8, 4_000),
+        switch(),
+        Event::Ask(0),
+        switch(),
+        Event::Ask(1),
+        Event::Push(LISTING, anew),
+        Event::Ask(0),
+    ];
+    let log = holds(&["web"], events);
+    assert!(!log.iter().any(|line| line.contains("not removed")), "{}", log.join("\n"));
 }

@@ -85,7 +85,8 @@ impl World {
         if text.contains("connection refused") && !text.contains("Swarm went back") {
             self.breaks(AWAY, format!("`{stack}` fails: {text}"));
         }
-        if self.swarm.nodes.registry.is_up || !is_held {
+        // Where Swarm cannot go back either, what failed is the version that it goes back from.
+        if self.swarm.nodes.registry.is_up || !is_held || text.contains("could not roll it back") {
             return;
         }
         let lacking = self.swarm.of_stack(stack).find(|live| {

@@ -145,7 +145,7 @@ impl Live {
         let mut died = self.tasks.iter().filter(|task| task.died()).map(|task| task.since);
         let runs = self.tasks.iter().filter(|task| task.runs()).map(|task| task.since);
         let last = runs.max().into_iter().chain(died.clone()).max().unwrap_or_default();
-        self.update == Some("paused") || (died.any(|at| at > since) && now - last <= STEADY)
+        self.update == Some("paused") || (died.any(|at| at >= since) && now - last <= STEADY)
     }
 
     /// All that happens until `now`.

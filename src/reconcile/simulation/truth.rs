@@ -1,6 +1,6 @@
 //! What is said of a stack is so, by the simulated Swarm's own knowledge, tasks included.
 
-use super::clock::when;
+use super::clock::{Millis, when};
 use super::rules::{ALARM, HEALTH, TRUTH};
 use super::service::Live;
 use super::world::World;
@@ -11,12 +11,12 @@ use crate::state::{AppliedService, Motion, StackRow};
 
 impl World {
     /// What a look at everybody's health calls healthy has all its tasks, then and there; what it calls degraded lacks
-    /// one, or lost one lately.
-    pub fn judged(&mut self, swarm: &Swarm, stacks: &[(&StackRow, &[Motion])], look: &Look) {
+    /// one, or lost one lately, unless docker took its time to say so.
+    pub fn judged(&mut self, swarm: &Swarm, stacks: &[(&StackRow, &[Motion])], look: &Look, begun: Millis) {
         let mut wrong = Vec::new();
         for (row, motions) in stacks {
             let verdict = judge(row, motions, swarm, look);
-            let is_alarm = verdict.health == Health::Degraded;
+            let is_alarm = verdict.health == Health::Degraded && self.now == begun;
             if is_alarm && !self.is_unwell(row) {
                 let why = verdict.why(&row.words).unwrap_or_default();
                 wrong.push((ALARM, format!("`{}` is called degraded: {why}", row.name)));
