@@ -41,9 +41,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 64,
+            connections: 80,
             of_a_client: 16,
-            of_this_machine: 48,
+            of_this_machine: 64,
             spare: 8,
             head: Duration::from_secs(10),
             body: Duration::from_secs(30),

@@ -18,9 +18,13 @@ const LIMITS: Limits = Limits {
 
 /// Answers with the method, the path, and the length of the body.
 fn echo() -> SocketAddr {
+    echo_within(LIMITS)
+}
+
+fn echo_within(limits: Limits) -> SocketAddr {
     let listener = bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     let address = listener.local_addr().unwrap();
-    start(listener, LIMITS, |head, body| match (head.path.as_str(), body.read()) {
+    start(listener, limits, |head, body| match (head.path.as_str(), body.read()) {
         ("/panic", _) => panic!("on purpose"),
         (_, Ok(body)) => {
             Response::new(200, "text/plain", format!("{} {} {}", head.method, head.path, body.len()))
@@ -135,6 +139,24 @@ fn a_slow_client_is_cut_off_however_often_it_sends_a_byte() {
 }
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+
+#[test]
+fn fifty_clients_at_once_are_all_served_again_and_again() {
+    let address = echo_within(Limits::default());
+    for _ in 0..5 {
+        let held: Vec<_> = (0..50).map(|_| connect(address)).collect();
+        let asked: Vec<_> = held
+            .into_iter()
+            .map(|mut stream| {
+                stream.write_all(GET.as_bytes()).unwrap();
+                stream
+            })
+            .collect();
+        for answer in asked.into_iter().map(rest) {
+            assert!(answer.ends_with("GET / 0"), "{answer}");
+        }
+    }
+}
 
 #[test]
 fn one_connection_too_many_is_refused_and_the_places_come_back() {
