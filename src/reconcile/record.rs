@@ -45,6 +45,7 @@ impl Reconciler {
                 Some((Key::new(&source.id, &motion.name), motion.clone(), motion.given.clone()?))
             })
             .collect();
+        self.memory.due = None;
         if motions.is_empty() {
             return Ok(());
         }
@@ -65,7 +66,7 @@ impl Reconciler {
         };
         self.memory.blind_looks = 0;
         let now = session.door.now();
-        (self.memory.look_took, self.memory.due) = (now.instant.duration_since(begun), None);
+        self.memory.look_took = now.instant.duration_since(begun);
         let ids: BTreeSet<_> = self.sources.iter().map(|source| source.id.clone()).collect();
         for (key, motion, given) in motions {
             if self.has_changed_hands(&key, &swarm) {

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::fault::fault;
 
-const MIGRATIONS: [&str; 17] = [
+const MIGRATIONS: [&str; 18] = [
     // The older release's tables, which it made without a version.
     "CREATE TABLE IF NOT EXISTS images (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -130,6 +130,9 @@ const MIGRATIONS: [&str; 17] = [
     "ALTER TABLE source_states ADD COLUMN begun INTEGER NOT NULL DEFAULT 0;",
     // A JSON object: by service, the spec that docker was given of a failure that is held.
     "ALTER TABLE stack_states ADD COLUMN given TEXT;",
+    // What the page asks for at each view.
+    "CREATE INDEX IF NOT EXISTS events_of_a_stack ON events (stack, id);
+    CREATE INDEX IF NOT EXISTS stacks_of_a_source ON stacks (repository_url);",
 ];
 
 fn version(connection: &Connection) -> Result<usize> {
