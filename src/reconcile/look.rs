@@ -42,13 +42,15 @@ impl Reconciler {
     /// What the database knows by now: between two turns other runs may have written to it.
     pub fn reload(&mut self, session: &Session<'_>) -> Result<()> {
         let watched = self.known.read(session.state)?;
-        let (mut left, mut ended) = (Vec::new(), Vec::new());
+        let (mut left, mut ended, mut overtaken) = (Vec::new(), Vec::new(), Vec::new());
         self.sources.retain_mut(|source| {
             let Some(row) = &source.row else { return true };
             let known = watched.iter().find(|known| known.row.id == row.id);
             match known {
                 Some(known) => {
+                    let was_overtaken = source.is_overtaken;
                     let before = source.recorded(known);
+                    overtaken.extend((source.is_overtaken && !was_overtaken).then(|| source.url.clone()));
                     let gone = before.into_iter().filter(|motion| source.motion(&motion.name).is_none());
                     ended.extend(gone.map(|motion| (Key::new(&source.id, &motion.name), motion)));
                 }
@@ -56,6 +58,10 @@ impl Reconciler {
             }
             known.is_some()
         });
+        for url in overtaken {
+            // It waits for the run that read it since; others that do are not to wait for this one.
+            session.state.end_work(&self.run(), WorkKind::Syncing, url.as_str())?;
+        }
         for (key, motion) in ended {
             self.ended_elsewhere(session, &key, &motion);
         }
