@@ -386,7 +386,7 @@ doom_folders() {
     for folder in "$database.checkouts"/checkout-*; do
         [[ ! -d $folder || -L $folder ]] || doom "$folder"
     done
-    for folder in "$database.git"/*; do
+    for folder in "$database.objects"/*; do
         [[ ! -d $folder || -L $folder || ! -e $folder/fetching ]] || doom "$folder"
     done
     doom "$log"
@@ -421,7 +421,7 @@ remove() {
     for path in "${doomed[@]}"; do
         rm -rf --one-file-system -- "$path" || fail "cannot remove \`$path\`"
     done
-    [[ -e $database || ! -d ${database%/*} ]] || { rm -f -- "$database.lock"; rmdir "$database.checkouts" "$database.git" 2>/dev/null || true; }
+    [[ -e $database || ! -d ${database%/*} ]] || { rm -f -- "$database.lock"; rmdir "$database.checkouts" "$database.objects" 2>/dev/null || true; }
     say "removed"
 }
 

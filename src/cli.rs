@@ -40,7 +40,7 @@ pub enum Command {
         sudo dockerops reconcile --dry-run\n  \
         sudo dockerops reconcile --dry-run --diff\n  \
         sudo dockerops reconcile --force\n\n\
-        Idle, it costs one ls-remote a repository and two docker calls. It exits with 3 if a stack or a source \
+        Idle, it costs one ls-remote a repository and three docker calls. It exits with 3 if a stack or a source \
         failed.\n\
         Services that were removed, scaled or edited by hand are put back (`drift: correct` in stacks.yaml).")]
     Reconcile(ReconcileArgs),

@@ -110,7 +110,7 @@ impl Settings {
         let roots = text(environment, "DOCKEROPS_BINDING_ROOTS")?;
         let folders = guard::OwnPaths { database: &database, home: &home, docker_config: &docker_config };
         let guard = guard::guard(roots.as_deref(), &folders, environment)?;
-        let kept = Some(beside(&database, ".git"));
+        let kept = Some(beside(&database, ".objects"));
         Ok(Self {
             database,
             deploy_timeout: seconds(environment, "DOCKEROPS_DEPLOY_TIMEOUT", 300)?,

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::scene::Scene;
+use crate::support::git_server::GitServer;
+use crate::support::scene::{Scene, compose};
+use crate::support::wait_for;
 
 #[test]
 fn stacks_are_given_to_docker_side_by_side() {
@@ -63,4 +65,36 @@ fn a_task_that_has_not_moved_is_inspected_once() {
     }
     assert!(calls.len() > 1, "{calls:#?}");
     assert_eq!(inspected.values().min(), Some(&1), "{calls:#?}");
+}
+
+#[test]
+fn a_network_that_an_earlier_stack_makes_is_there_for_those_that_join_it() {
+    let Some(scene) = Scene::new() else { return };
+    let scene = Scene { docker: scene.docker.does("stack deploy", "sleep 0.$((RANDOM % 8))"), ..scene };
+    let maker = scene.ops.unique("maker");
+    let own = compose([("app", &scene.off().with("networks: [nn]"))]) + "networks: {nn: }\n";
+    scene.repo.stack(&maker, &own);
+    for number in 0..5 {
+        let joins = compose([("app", &scene.off().with("networks: [nn]"))])
+            + &format!("networks: {{nn: {{external: true, name: {maker}_nn}}}}\n");
+        scene.repo.stack(&scene.ops.unique(&format!("joins{number}")), &joins);
+    }
+    scene.watch().success().stdout_has("6 deployed");
+}
+
+#[test]
+fn what_a_hand_made_while_the_source_was_fetched_is_seen_before_docker_prunes() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = scene.stack("slow", &scene.off());
+    scene.repo.commit("first");
+    let folder = tempfile::tempdir().unwrap();
+    scene.repo.publish(folder.path(), "r");
+    let server = GitServer::start(folder.path(), &["--delay", "3"]);
+    let run = scene.ops.spawn(["watch", &server.url("r")]);
+    wait_for("the fetch", 20, || run.stderr().contains("fetching"));
+    let file = folder.path().join("by-hand.yml");
+    std::fs::write(&file, compose([("app", &scene.off()), ("db", &scene.off())])).unwrap();
+    scene.lab.docker(&["stack", "deploy", "--compose-file", file.to_str().unwrap(), &stack]);
+    run.wait().failure(3);
+    assert_eq!(scene.lab.services(&stack).len(), 2);
 }

@@ -39,7 +39,7 @@ fn make_database(path: &Path) {
     let checkouts = beside(path, ".checkouts");
     fs::create_dir_all(checkouts.join("checkout-abc/web")).unwrap();
     fs::create_dir_all(checkouts.join("mine")).unwrap();
-    let kept = beside(path, ".git");
+    let kept = beside(path, ".objects");
     fs::create_dir_all(kept.join("0123abc/1/objects")).unwrap();
     fs::write(kept.join("0123abc/fetching"), "").unwrap();
     fs::create_dir_all(kept.join("mine")).unwrap();
@@ -86,7 +86,7 @@ fn clean_db_and_clean_dirs_remove_what_they_list_and_no_more() {
             ],
         )
         .lacks("dockerops.log\nother.log");
-    let kept = beside(&database, ".git");
+    let kept = beside(&database, ".objects");
     assert!(database.exists() && !checkout.exists() && !kept.join("0123abc").exists());
     machine.run(&["install", "--clean-db"]).is(0, &[&format!("  {}\n", database.display())]);
     assert!(!database.exists() && !beside(&database, ".lock").exists());

@@ -57,6 +57,19 @@ pub fn made(stack: &StackName, effective: &Node, rotated: &[Rotated]) -> Vec<Obj
     made
 }
 
+/// The names of the configs, secrets and networks that somebody else makes.
+pub fn taken(effective: &Node) -> BTreeSet<String> {
+    let sections = StoredKind::ALL.map(ObjectKind::Stored).into_iter().chain([ObjectKind::Network]);
+    let entries = sections.flat_map(|kind| section(effective, kind.section()));
+    let external = entries.filter(|(_, entry)| is_external(entry));
+    external
+        .map(|(key, entry)| {
+            let older = entry.get("external").and_then(|external| name(&external));
+            name(&entry).or(older).unwrap_or(key)
+        })
+        .collect()
+}
+
 /// The docker volumes that it declares, external ones included: name → key. `tree` has those of `volumes.yaml`
 /// as well, by names that need no interpolation.
 pub fn volumes(stack: &StackName, effective: &Node, tree: &Node) -> BTreeMap<String, String> {

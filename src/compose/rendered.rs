@@ -10,7 +10,7 @@ use anyhow::Context;
 use tempfile::TempDir;
 
 use super::{
-    Object, Ownership, Rotated, Script, environment, labels, pin, references, rotate, secrets, shown,
+    Object, Ownership, Rotated, Script, environment, labels, objects, pin, references, rotate, secrets, shown,
 };
 use crate::fault::OrHint;
 use crate::hash::Key;
@@ -52,6 +52,13 @@ pub struct Service {
     pub name: String,
     /// The image it asks for, after interpolation.
     pub image: Option<ImageRef>,
+}
+
+impl RenderedStack {
+    /// The configs, secrets and networks that it uses and that others make.
+    pub fn taken(&self) -> BTreeSet<String> {
+        objects::taken(&self.tree)
+    }
 }
 
 impl fmt::Debug for RenderedStack {

@@ -47,7 +47,7 @@ pub fn service_ps(ids: &[&str]) -> Vec<String> {
 
 /// Tasks with the name of their node, where they are wanted, and where they are, with tabs between.
 pub fn service_ps_states(ids: &[&str]) -> Vec<String> {
-    let format = "{{.ID}}\t{{.Node}}\t{{.DesiredState}}\t{{.CurrentState}}";
+    let format = "{{.ID}}\t{{.Node}}\t{{.DesiredState}}\t{{.CurrentState}}\t{{.Error}}";
     with(&["service", "ps", "--no-trunc", "--format", format], ids)
 }
 

@@ -11,7 +11,7 @@ use crate::fault::OrHint;
 /// The tasks of some services, from look to look.
 #[derive(Debug, Default)]
 pub struct SeenTasks {
-    /// Each task in one line: where it is, where it is wanted, and on which node.
+    /// Each task in one line: where it is, where it is wanted, on which node, and what is wrong with it.
     lines: BTreeSet<String>,
     tasks: Vec<Task>,
     moved: bool,
@@ -71,7 +71,7 @@ fn inspect(docker: &Docker, lines: &BTreeSet<&str>) -> Result<Vec<Task>> {
 
 /// docker says `Running 5 seconds ago`: only the word tells whether the task moved.
 fn without_age(line: &str) -> String {
-    let mut fields: Vec<_> = line.splitn(4, '\t').collect();
+    let mut fields: Vec<_> = line.splitn(5, '\t').collect();
     if let Some(state) = fields.get_mut(3) {
         *state = state.split(' ').next().unwrap_or_default();
     }
@@ -88,5 +88,6 @@ mod tests {
         assert_eq!(line("Running 5 seconds ago"), line("Running 6 seconds ago"));
         assert_ne!(line("Running 5 seconds ago"), line("Failed 1 second ago"));
         assert_eq!(line("Running 5 seconds ago"), "id\tnode 1\tRunning\tRunning");
+        assert_ne!(line("Pending 5 seconds ago\tno node"), line("Pending 6 seconds ago\tno room"));
     }
 }

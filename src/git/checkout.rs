@@ -117,7 +117,7 @@ fn make(source: &Source, commit: &Commit, folder: &Path, access: &GitAccess) -> 
             let work = Work { access: &theirs, pulse, budget: &budget, notes: &notes };
             let fetched = fetch::fetch(&url, &name, wanted, &folders, kept.as_ref(), work)?;
             modules.hold(fetched.kept);
-            submodules::fetch_all(&fetched.repository, &url, kept.as_ref(), work, &mut modules)?;
+            submodules::fetch_all(&fetched.repository, &url, work, &mut modules)?;
             Ok(fetched.commit)
         })?;
         Ok((Commit::from(commit), modules, notes.into_inner()))

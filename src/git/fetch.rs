@@ -19,7 +19,7 @@ use super::remote::{self, callbacks, proxy};
 use super::worker::Pulse;
 use super::{count, memory, pack, write};
 use crate::budget::{Budget, Count};
-use crate::fault::{OrHint, because_of, fault};
+use crate::fault::{Fault, OrHint, because_of, fault};
 use crate::settings::GitAccess;
 
 /// Where a commit goes.
@@ -77,7 +77,7 @@ pub(super) fn fetch(
         return Ok(fetched);
     }
     remote::forbid_redirects(&mut repository.config()?)?;
-    download(&repository, url, wanted, work).map_err(|(error, _)| error)?;
+    download(&repository, url, wanted, false, work).map_err(|(error, _)| error)?;
     let commit = write_out(&repository, wanted, folders, work)?;
     Ok(Fetched { repository, commit, kept: None })
 }
@@ -93,10 +93,11 @@ fn from_kept(
 ) -> Result<Option<Fetched>> {
     let mut again = false;
     loop {
-        let (is_new, is_damaged) = (Cell::new(false), Cell::new(false));
+        let (is_new, of_transfer, is_damaged) = (Cell::new(false), Cell::new(false), Cell::new(false));
         let brought = kept.with(wanted, name, work.pulse, |repository, has_some| {
             is_new.set(!has_some);
-            download(repository, url, wanted, work).map_err(|(error, damage)| {
+            download(repository, url, wanted, has_some, work).map_err(|(error, damage)| {
+                of_transfer.set(true);
                 is_damaged.set(damage);
                 error
             })
@@ -106,26 +107,40 @@ fn from_kept(
             Ok(Some(objects)) => {
                 let repository = lent(&objects.objects(), folders)?;
                 let written = write_out(&repository, wanted, folders, work);
-                is_damaged.set(written.as_ref().is_err_and(is_damage));
+                is_damaged.set(written.as_ref().is_err_and(|error| is_damage(error, kept)));
                 written.map(|commit| Fetched { repository, commit, kept: Some(objects) })
+            }
+            // What cannot be kept is fetched all the same.
+            Err(error) if !of_transfer.get() && again && !error.is::<Fault>() => {
+                work.notes.borrow_mut().push(format!("what is fetched of `{url}` cannot be kept: {error:#}"));
+                return Ok(None);
+            }
+            Err(error) if !of_transfer.get() && !error.is::<Fault>() => {
+                is_damaged.set(true);
+                Err(error)
             }
             Err(error) => Err(error),
         };
-        if written.is_ok() || !is_damaged.get() || is_new.get() || again || !work.pulse.beat() {
+        if again && written.is_err() && memory::was_refused() {
+            kept.note_too_large();
+        }
+        let is_over = written.is_ok() || !is_damaged.get() || (is_new.get() && of_transfer.get());
+        if is_over || again || !work.pulse.beat() {
             return written.map(Some);
         }
         again = true;
         memory::forget_refusal();
-        let note = format!("what was kept of `{url}` is damaged, and is fetched anew");
-        work.notes.borrow_mut().push(note);
-        kept.discard();
+        if kept.discard() {
+            let note = format!("what was kept of `{url}` is damaged, and is fetched anew");
+            work.notes.borrow_mut().push(note);
+        }
         fs::remove_dir_all(&folders.files)?;
         DirBuilder::new().mode(0o700).create(&folders.files)?;
     }
 }
 
 /// Whether objects could not be read.
-fn is_damage(error: &anyhow::Error) -> bool {
+fn is_damage(error: &anyhow::Error, kept: &Kept) -> bool {
     let of_git = |error: &git2::Error| {
         use git2::ErrorClass::{Indexer, Object, Odb, Reference, Repository, Tree, Zlib};
         matches!(error.class(), Indexer | Object | Odb | Reference | Repository | Tree | Zlib)
@@ -133,11 +148,13 @@ fn is_damage(error: &anyhow::Error) -> bool {
     let of_pack = |error: &std::io::Error| {
         matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::UnexpectedEof)
     };
-    // A size that is wrong is too large for the memory, most likely.
-    memory::was_refused()
-        || error.chain().any(|cause| {
-            cause.downcast_ref().is_some_and(of_git) || cause.downcast_ref().is_some_and(of_pack)
-        })
+    // A size that is wrong is too large for the memory, most likely; but so may others be beside it, or all of it.
+    if memory::was_refused() {
+        return memory::is_alone() && !kept.is_too_large();
+    }
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref().is_some_and(of_git) || cause.downcast_ref().is_some_and(of_pack))
 }
 
 /// Brings commit `wanted` of `url` into a repository; with an error comes whether that is damaged.
@@ -145,12 +162,16 @@ fn download(
     repository: &Repository,
     url: &str,
     wanted: Oid,
+    has_some: bool,
     work: Work<'_>,
 ) -> Result<(), (anyhow::Error, bool)> {
     let transfer = Transfer { work, received: Cell::new(0) };
     let damaged = Cell::new(false);
     let talked = remote::talk(url, work.access, |url, keyring| {
+        let of_objects = [ErrorClass::Indexer, ErrorClass::Odb, ErrorClass::Zlib, ErrorClass::Object];
+        let is_damage = |error: &git2::Error| has_some && of_objects.contains(&error.class());
         let result = match lean(repository, url, wanted, keyring, &transfer)? {
+            Err(error) if is_damage(&error) => Err(error),
             Err(error) if worth_all(&error) && work.pulse.beat() => {
                 let note =
                     format!("`{url}` gives no single commit ({}): all of it is fetched", error.message());
@@ -159,8 +180,7 @@ fn download(
             }
             result => result,
         };
-        let of_objects = [ErrorClass::Indexer, ErrorClass::Odb, ErrorClass::Zlib, ErrorClass::Object];
-        damaged.set(result.as_ref().is_err_and(|error| of_objects.contains(&error.class())));
+        damaged.set(result.as_ref().is_err_and(is_damage));
         result
     });
     // libgit2 only knows that it was told to stop.

@@ -1,9 +1,9 @@
 //! Objects that are kept from fetch to fetch: what was fetched once is not fetched again.
 //!
-//! `<database>.git/<id of the remote>/<number>` is a bare repository. A fetch adds to the newest one. When that has grown
+//! `<database>.objects/<id of the remote>/<number>` is a bare repository. A fetch adds to the newest one. When that has grown
 //! to twice what its tips need, or is damaged, the next one is made beside it, and the old one goes once no checkout
-//! uses it. A remote's submodules are kept below it, for that remote alone: so no source reads what another one's
-//! credentials brought. Two locks: `fetching` of who adds, and in each repository `in-use` of who reads.
+//! uses it. Submodules are not kept: so no source
+//! reads what another one's credentials brought. Two locks: `fetching` of who adds, and in each repository `in-use` of who reads.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
@@ -11,7 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use git2::{Oid, Repository};
 use md5::{Digest, Md5};
 
@@ -28,7 +28,7 @@ const MOST_PACKS: usize = 200;
 /// So many tips are told to a server, which sends what none of them has.
 const MOST_TIPS: usize = 32;
 /// So long somebody else's fetch of the same remote is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is kept of one remote.
 #[derive(Debug, Clone)]
@@ -77,11 +77,6 @@ impl Kept {
         Self { folder: folder.join(id(url)) }
     }
 
-    /// Of a submodule of it.
-    pub(super) fn module(&self, url: &str) -> Self {
-        Self::of(&self.folder.join("modules"), url)
-    }
-
     /// A repository with commit `wanted`, which `fetch` brings where it is not there; it is told whether there is anything
     /// yet. `name` is what the source follows. `None` where somebody else's fetch takes too long.
     pub(super) fn with(
@@ -100,6 +95,7 @@ impl Kept {
             Some(newest) if newest.has(wanted) => return Ok(Some(newest)),
             Some(newest) if !is_full(&newest.folder) && tidy(&newest.folder).is_ok() => {
                 if let Ok(repository) = newest.repository() {
+                    remote::forbid_redirects(&mut repository.config()?)?;
                     let before = size(&newest.folder);
                     fetch(&repository, true)?;
                     note(&newest.folder, &repository, wanted, name, before)?;
@@ -112,12 +108,11 @@ impl Kept {
         remove(&new)?;
         let repository = Repository::init_bare(&new)?;
         remote::forbid_redirects(&mut repository.config()?)?;
-        if let Err(error) = fetch(&repository, false) {
+        let made = fetch(&repository, false).and_then(|()| note(&new, &repository, wanted, name, 0));
+        if let Err(error) = made.and_then(|()| Ok(fs::write(new.join("form"), FORM)?)) {
             let _ = remove(&new);
             return Err(error);
         }
-        note(&new, &repository, wanted, name, 0)?;
-        fs::write(new.join("form"), FORM)?;
         let number = self.numbers().last().map_or(1, |last| last + 1);
         let folder = self.folder.join(number.to_string());
         fs::rename(&new, &folder)?;
@@ -128,11 +123,21 @@ impl Kept {
         Ok(Some(made))
     }
 
-    /// The newest one is damaged, and used no more.
-    pub(super) fn discard(&self) {
-        if let Some(number) = self.numbers().last() {
-            let _ = fs::remove_file(self.folder.join(number.to_string()).join("form"));
+    /// Whether the newest one was seen to be more than git's memory holds, though it is whole.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.newest().is_some_and(|newest| newest.folder.join("too-large").exists())
+    }
+
+    pub(super) fn note_too_large(&self) {
+        if let Some(newest) = self.newest() {
+            let _ = fs::write(newest.folder.join("too-large"), "");
         }
+    }
+
+    /// The newest one is damaged, and used no more; whether there was one.
+    pub(super) fn discard(&self) -> bool {
+        let newest = self.numbers().last().map(|number| self.folder.join(number.to_string()).join("form"));
+        newest.is_some_and(|form| fs::remove_file(form).is_ok())
     }
 
     fn newest(&self) -> Option<InUse> {
@@ -165,13 +170,16 @@ impl Kept {
     }
 }
 
-/// Removes what is kept below `folder` of other remotes than those at `urls`, and earlier repositories of those; what
-/// somebody works with stays.
+/// Removes what is kept below `folder` of other remotes than those at `urls`; what somebody works with stays.
 pub fn sweep(folder: &Path, urls: &[&str]) {
     let used: Vec<_> = urls.iter().map(|url| id(url)).collect();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let kept = Kept { folder: entry.path() };
-        if used.iter().any(|used| *entry.file_name() == **used) {
+        let (name, kept) = (entry.file_name(), Kept { folder: entry.path() });
+        // What does not look like it is somebody else's.
+        let is_ours = name.len() == 32
+            && name.as_encoded_bytes().iter().all(u8::is_ascii_hexdigit)
+            && kept.folder.join("fetching").is_file();
+        if !is_ours || used.iter().any(|used| *name == **used) {
             continue;
         }
         let Some(lock) = lock_file(&kept.folder.join("fetching")).ok().filter(|lock| lock.try_lock().is_ok())
@@ -258,6 +266,16 @@ fn tidy(folder: &Path) -> Result<()> {
             }
         }
     }
+    // git reads neither where a line of it is none.
+    let is_id = |line: &str| line.len() == 40 && line.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let shallow = fs::read_to_string(folder.join("shallow")).unwrap_or_default();
+    ensure!(shallow.lines().all(is_id), "the list of its commits is damaged");
+    for entry in fs::read_dir(folder.join("refs/dockerops")).into_iter().flatten() {
+        let path = entry?.path();
+        if !fs::read_to_string(&path).is_ok_and(|text| is_id(text.trim_end())) {
+            fs::remove_file(path)?;
+        }
+    }
     Ok(())
 }
 
@@ -277,7 +295,7 @@ fn note(folder: &Path, repository: &Repository, wanted: Oid, name: &str, before:
         .map(|tip| (tip.peel_to_commit().map_or(0, |commit| commit.time().seconds()), tip))
         .filter(|(_, tip)| tip.target() != Some(wanted))
         .collect();
-    tips.sort_by_key(|(time, _)| -*time);
+    tips.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
     for (_, tip) in tips.iter_mut().skip(MOST_TIPS - 1) {
         tip.delete()?;
     }

@@ -27,6 +27,29 @@ thread_local! {
     static REFUSED: Cell<bool> = const { Cell::new(false) };
 }
 
+/// How many threads are at work within the limit.
+static AT_WORK: AtomicUsize = AtomicUsize::new(0);
+
+struct AtWork;
+
+impl AtWork {
+    fn begin() -> Self {
+        AT_WORK.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        AT_WORK.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whether nobody else takes of the memory.
+pub(super) fn is_alone() -> bool {
+    AT_WORK.load(Ordering::Relaxed) == 1
+}
+
 /// There was no room for a repository; beside fewer others there may be.
 #[derive(Debug)]
 pub struct NoRoom(usize);
@@ -42,6 +65,7 @@ impl std::error::Error for NoRoom {}
 /// What `work` comes to in a thread of its own; as `NoRoom` where it failed for want of memory. `share` is the part
 /// of all memory that it may have, one by so much.
 pub(super) fn within<T>(share: usize, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    let _at_work = AtWork::begin();
     let limit = LIMIT.load(Ordering::Relaxed) / share;
     OWN.set((limit, 0));
     REFUSED.set(false);

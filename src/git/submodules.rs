@@ -9,7 +9,6 @@ use anyhow::{Context, Result, bail};
 use git2::{Oid, Repository};
 
 use super::fetch::{self, Folders, Work};
-use super::kept::Kept;
 use super::local::{Neighbours, is_local};
 use super::trees::Modules;
 use crate::fault::{OrHint, fault};
@@ -37,14 +36,13 @@ struct Entry {
 pub(super) fn fetch_all(
     repository: &Repository,
     url: &str,
-    kept: Option<&Kept>,
     work: Work<'_>,
     modules: &mut Modules,
 ) -> Result<()> {
     if links(repository)?.is_empty() {
         return Ok(());
     }
-    let way = Way { work, kept, neighbours: &Neighbours::of(url)? };
+    let way = Way { work, neighbours: &Neighbours::of(url)? };
     descend(repository, url, &way, modules, 1)
 }
 
@@ -52,8 +50,6 @@ pub(super) fn fetch_all(
 #[derive(Clone, Copy)]
 struct Way<'a> {
     work: Work<'a>,
-    /// What is kept of the source itself, however deep.
-    kept: Option<&'a Kept>,
     /// Of the source itself, however deep.
     neighbours: &'a Option<Neighbours>,
 }
@@ -104,9 +100,7 @@ fn descend(
             Some(neighbours) if is_local(&url) => neighbours.admit(&url).with_context(what)?,
             _ => url.clone(),
         };
-        let kept = way.kept.map(|kept| kept.module(&asked));
-        let inner = fetch::fetch(&asked, "", wanted, &folders, kept.as_ref(), way.work).with_context(what)?;
-        modules.hold(inner.kept);
+        let inner = fetch::fetch(&asked, "", wanted, &folders, None, way.work).with_context(what)?;
         descend(&inner.repository, &url, way, modules, depth + 1).with_context(what)?;
     }
     Ok(())

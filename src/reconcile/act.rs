@@ -65,6 +65,7 @@ impl Reconciler {
             return Ok(());
         }
         self.nodes_can_pull(session, key, &rendered, resolve, swarm)?;
+        self.wait_for_makers(session, &rendered)?;
         if !self.may_give(session, &key.source)? {
             return Ok(());
         }

@@ -10,6 +10,7 @@ use anyhow::{Result, anyhow};
 
 use super::memory::Given;
 use super::{Key, Reconciler, Session};
+use crate::compose::RenderedStack;
 use crate::signal;
 use crate::source::SourceId;
 use crate::state::WorkKind;
@@ -113,6 +114,14 @@ impl Reconciler {
                 return Ok(false);
             }
         }
+    }
+
+    /// Waits for the calls that make what a stack takes from others: docker refuses it where that is not there.
+    pub fn wait_for_makers(&mut self, session: &Session<'_>, rendered: &RenderedStack) -> Result<()> {
+        let taken = rendered.taken();
+        let makes = |given: &Given| given.rendered.objects.iter().any(|object| taken.contains(&object.name));
+        while self.memory.giving.values().any(makes) && self.wait_for_calls(session)? {}
+        Ok(())
     }
 
     /// Waits for the calls that this turn began. Those that take long go on beside the loop.

@@ -146,8 +146,8 @@ impl Reconciler {
     /// The Swarm, as it was when the sources were asked or as it is now.
     pub fn observe(&mut self, session: &Session<'_>) -> Result<Swarm> {
         match self.swarm.take() {
-            Some(swarm) if !self.memory.has_acted => Ok(swarm),
-            _ => self.observe_anew(session),
+            Some(swarm) => self.fresh(session, swarm),
+            None => self.observe_anew(session),
         }
     }
 

@@ -87,14 +87,15 @@ impl Reconciler {
         removing: &Removing,
         gone: Result<bool>,
     ) -> Result<()> {
+        if self.source(key)?.desired(&key.stack).is_some_and(|desired| desired.entry.enabled) {
+            // It is wanted again: a decision is taken about what is there, as about any stack.
+            self.removes_no_more(session, key)?;
+            (self.stirred, self.memory.has_acted) = (true, true);
+            return Ok(());
+        }
         let anew = gone.as_ref().err().and_then(anyhow::Error::downcast_ref::<DeployedAnew>);
         if let Some(anew) = anew {
             self.removes_no_more(session, key)?;
-            if self.source(key)?.desired(&key.stack).is_some_and(|desired| desired.entry.enabled) {
-                // It is wanted again: a decision is taken about what is there, as about any stack.
-                self.stirred = true;
-                return Ok(());
-            }
             return Err(anyhow!("not removed: {anew}"));
         }
         let gone = gone.contained()?;

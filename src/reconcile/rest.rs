@@ -56,6 +56,10 @@ impl Reconciler {
                 self.memory.of_sources.entry(source.id.clone()).or_default().failed += 1;
             }
             let source = &self.sources[at];
+            if !matches!(source.reading, Reading::Unchanged | Reading::BackingOff) {
+                // Before its commit is: the next run looks at nothing else of it.
+                session.state.recount_images()?;
+            }
             self.record_source(session, source)?;
             session.state.end_work(&self.run(), WorkKind::Syncing, source.url.as_str())?;
             at_rest.insert(source.id.clone());
@@ -77,13 +81,6 @@ impl Reconciler {
         retire::retire(session, &std::mem::take(&mut self.memory.converged))?;
         if self.is_under_way() || !std::mem::take(&mut self.memory.has_settled) {
             return Ok(());
-        }
-        if self
-            .sources
-            .iter()
-            .any(|source| !matches!(source.reading, Reading::Unchanged | Reading::BackingOff))
-        {
-            session.state.recount_images()?;
         }
         let swarm = self.fresh(session, swarm)?;
         clean::clean_after_run(session, &self.known.read(session.state)?, &swarm)

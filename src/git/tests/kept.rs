@@ -266,3 +266,40 @@ fn killed_at_any_moment_of_a_fetch_the_next_one_is_right() {
     let halves = scene.files(".pack").len() != scene.files(".idx").len();
     assert!(!halves && !scene.files("").iter().any(|path| path.to_str().unwrap().contains("/pack_")));
 }
+
+#[test]
+fn what_is_somebody_else_s_stays_and_what_cannot_be_kept_is_fetched_all_the_same() {
+    let scene = Scene::new();
+    let folder = scene.lab.path("git");
+    // A database of this name would have its objects kept in somebody's repository.
+    crate::git::tests::lab::git(scene.lab.dir.path(), &["init", "-q", "--bare", folder.to_str().unwrap()]);
+    fs::create_dir(folder.join("0123456789abcdef0123456789abcdef")).unwrap();
+    let before = WalkDir::new(&folder).into_iter().count();
+    sweep_kept(&folder, &[]);
+    assert_eq!(WalkDir::new(&folder).into_iter().count(), before);
+    fs::remove_dir_all(&folder).unwrap();
+    fs::write(&folder, "no folder").unwrap();
+    let made = scene.fetch();
+    assert_eq!(fs::read_to_string(made.root().join("a")).unwrap(), "2");
+    assert!(made.notes().iter().any(|note| note.contains("cannot be kept")), "{:?}", made.notes());
+}
+
+#[test]
+fn what_git_notes_beside_its_objects_is_mended_too() {
+    let scene = Scene::new();
+    for (name, text) in [("shallow", "nonsense\n"), ("needs", ""), ("config", ""), ("refs/dockerops/X", "00")]
+    {
+        scene.fetch();
+        let kept = scene.files("form").remove(0).parent().unwrap().to_path_buf();
+        let path = kept.join(name.replace('X', &scene.origin.head()));
+        if text.is_empty() && name == "needs" {
+            fs::remove_file(&path).unwrap();
+            fs::create_dir(&path).unwrap();
+        } else {
+            fs::write(&path, text).unwrap();
+        }
+        assert_eq!(scene.read("a"), scene.origin.git(&["show", "HEAD:a"]), "{name}");
+        scene.origin.commit(&[("a", name)]);
+        assert_eq!(scene.read("a"), name);
+    }
+}

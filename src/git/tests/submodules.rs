@@ -4,7 +4,6 @@ use std::fs;
 
 use super::Lab;
 use super::lab::{Origin, refusal};
-use crate::settings::GitAccess;
 
 /// Pins `commit` at `path` in `outer`, with this `.gitmodules` or none.
 fn pin(outer: &Origin, path: &str, commit: &str, url: Option<&str>) {
@@ -57,9 +56,7 @@ fn each_submodule_gets_its_own_hosts_credential() {
     let lines = format!("http://bob:hunter2@127.0.0.1:{}\n", private.port);
     lab.fetch(&open.url("outer"), &lab.access_with(&lines)).unwrap();
     assert_eq!(open.authorized(), 0);
-    // What is kept of it needs nobody's.
-    let anew = GitAccess { kept: None, ..lab.access() };
-    let (error, _) = refusal(lab.fetch(&open.url("outer"), &anew));
+    let (error, _) = refusal(lab.fetch(&open.url("outer"), &lab.access()));
     assert!(error.contains("submodule `sub`: remote authentication required"), "{error}");
 }
 
