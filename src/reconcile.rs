@@ -24,9 +24,11 @@ mod makers;
 #[cfg(test)]
 mod measure;
 mod memory;
+mod motion;
 mod moves;
 mod nodes;
 mod objects;
+mod observe;
 mod progress;
 mod prune;
 mod puller;

@@ -193,7 +193,6 @@ fn seconds(environment: &Environment, name: &str, default: u64) -> Result<Durati
     }
 }
 
-/// How much of one source is taken.
 /// A file that bears the database's name and something behind it.
 pub fn beside(database: &Path, name: &str) -> PathBuf {
     let mut file = database.as_os_str().to_owned();
@@ -201,6 +200,7 @@ pub fn beside(database: &Path, name: &str) -> PathBuf {
     file.into()
 }
 
+/// How much of one source is taken.
 fn limits(environment: &Environment) -> Result<Limits> {
     let Limits { files, bytes, stacks, git_memory } = Limits::default();
     Ok(Limits {

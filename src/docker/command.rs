@@ -45,9 +45,10 @@ pub fn service_ps(ids: &[&str]) -> Vec<String> {
     with(&["service", "ps", "--no-trunc", "--format", "{{.ID}} {{.Node}}"], ids)
 }
 
-/// Tasks with the name of their node, where they are wanted, and where they are, with tabs between.
+/// Tasks with the name of their node, where they are wanted, where they are, and their error as JSON, with tabs between:
+/// an error may hold any letter that a repository chose.
 pub fn service_ps_states(ids: &[&str]) -> Vec<String> {
-    let format = "{{.ID}}\t{{.Node}}\t{{.DesiredState}}\t{{.CurrentState}}\t{{.Error}}";
+    let format = "{{.ID}}\t{{.Node}}\t{{.DesiredState}}\t{{.CurrentState}}\t{{json .Error}}";
     with(&["service", "ps", "--no-trunc", "--format", format], ids)
 }
 

@@ -54,8 +54,10 @@ fn list(docker: &Docker, services: &[&str]) -> Result<String> {
     Ok(output.stdout)
 }
 
+/// Empty where the line begins with none.
 fn id(line: &str) -> &str {
-    line.split('\t').next().unwrap_or_default()
+    let id = line.split('\t').next().unwrap_or_default();
+    if id.bytes().all(|byte| byte.is_ascii_alphanumeric()) { id } else { "" }
 }
 
 fn inspect(docker: &Docker, lines: &BTreeSet<&str>) -> Result<Vec<Task>> {
@@ -89,5 +91,6 @@ mod tests {
         assert_ne!(line("Running 5 seconds ago"), line("Failed 1 second ago"));
         assert_eq!(line("Running 5 seconds ago"), "id\tnode 1\tRunning\tRunning");
         assert_ne!(line("Pending 5 seconds ago\tno node"), line("Pending 6 seconds ago\tno room"));
+        assert_eq!((id("a1\tnode"), id("--format x\tnode"), id("")), ("a1", "", ""));
     }
 }

@@ -76,6 +76,8 @@ pub(super) fn fetch(
     {
         return Ok(fetched);
     }
+    // What is kept may have been tried, and be damaged.
+    let _ = fs::remove_file(pack::alternates(&folders.git));
     remote::forbid_redirects(&mut repository.config()?)?;
     download(&repository, url, wanted, false, work).map_err(|(error, _)| error)?;
     let commit = write_out(&repository, wanted, folders, work)?;
@@ -112,7 +114,9 @@ fn from_kept(
             }
             // What cannot be kept is fetched all the same.
             Err(error) if !of_transfer.get() && again && !error.is::<Fault>() => {
-                work.notes.borrow_mut().push(format!("what is fetched of `{url}` cannot be kept: {error:#}"));
+                let place = kept.folder().display();
+                let note = format!("what is fetched of `{url}` cannot be kept in `{place}`: {error:#}");
+                work.notes.borrow_mut().push(note);
                 return Ok(None);
             }
             Err(error) if !of_transfer.get() && !error.is::<Fault>() => {

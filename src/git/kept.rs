@@ -123,6 +123,10 @@ impl Kept {
         Ok(Some(made))
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Whether the newest one was seen to be more than git's memory holds, though it is whole.
     pub(super) fn is_too_large(&self) -> bool {
         self.newest().is_some_and(|newest| newest.folder.join("too-large").exists())

@@ -1,7 +1,6 @@
 //! The first half of a turn: what happened since the last one, and what is to be done about each stack by now.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use anyhow::Result;
 
@@ -20,9 +19,6 @@ use crate::source::SourceId;
 use crate::stack::StackName;
 use crate::state::{Motion, StackStatus, WorkKind};
 use crate::watched::Watched;
-
-/// So long the Swarm is taken to be as it was seen, where nothing was done to it.
-const FRESH: Duration = Duration::from_secs(5);
 
 /// What was gathered for all stacks together.
 #[derive(Default)]
@@ -141,29 +137,6 @@ impl Reconciler {
     /// What tells this run from others.
     pub fn run(&self) -> String {
         self.workplace.as_ref().map(Workplace::run).unwrap_or_default()
-    }
-
-    /// The Swarm, as it was when the sources were asked or as it is now.
-    pub fn observe(&mut self, session: &Session<'_>) -> Result<Swarm> {
-        match self.swarm.take() {
-            Some(swarm) => self.fresh(session, swarm),
-            None => self.observe_anew(session),
-        }
-    }
-
-    pub fn observe_anew(&mut self, session: &Session<'_>) -> Result<Swarm> {
-        // What is done from now on may not be in it.
-        self.memory.has_acted = false;
-        let swarm = session.door.observe()?;
-        self.memory.looked = Some(session.door.now().instant);
-        Ok(swarm)
-    }
-
-    /// The Swarm as it is now: `swarm`, where that was seen in this turn and nothing was done since.
-    pub fn fresh(&mut self, session: &Session<'_>, swarm: Swarm) -> Result<Swarm> {
-        let is_old =
-            self.memory.looked.is_none_or(|looked| session.door.now().instant.duration_since(looked) > FRESH);
-        if is_old || self.memory.has_acted { self.observe_anew(session) } else { Ok(swarm) }
     }
 
     /// The decisions about all stacks: what goes first, then what is deployed, each after what it depends on.

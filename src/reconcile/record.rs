@@ -8,18 +8,16 @@ use anyhow::Result;
 use super::contain::ends_the_run;
 use super::first::{applied, is_edited, is_edited_and_paused};
 use super::memory::{Converged, Ended};
+use super::motion::{due_of, judge_stack, lost};
 use super::source::WatchedSource;
 use super::words::with_last_words;
 use super::{Key, Reconciler, Session};
-use crate::clock::Moment;
-use crate::compose::FINGERPRINT;
-use crate::convergence::{Progress, Watch, due, judge, notes};
+use crate::convergence::{Progress, notes};
 use crate::docker::service::Service;
 use crate::docker::task::Task;
 use crate::docker::{Roll, Swarm};
 use crate::image::ImageRef;
 use crate::plan::{self, Decision, DesiredStack, Tried};
-use crate::source::SourceId;
 use crate::state::{AppliedService, Given, GivenHow, Motion, Record, StackRow, StackStatus};
 
 /// Of a stack that did not stay as it was given.
@@ -298,81 +296,6 @@ impl Reconciler {
         session.state.record(&failed)?;
         session.state.note_text(&key.stack, &source.url, &given.text, false)
     }
-}
-
-/// In how long a stack may have converged.
-fn due_of(key: &Key, swarm: &Swarm, tasks: &[Task], now: Moment) -> Option<Duration> {
-    let of_service = |live: &Service| {
-        let own: Vec<_> = tasks.iter().filter(|task| task.service == live.id).collect();
-        due(live, &own, now)
-    };
-    let dues: Option<Vec<_>> = swarm.of_stack(&key.stack).map(of_service).collect();
-    dues?.into_iter().max()
-}
-
-/// What of a deploy in motion somebody removed, or deployed anew.
-fn lost(motion: &Motion, given: &Given, swarm: &Swarm) -> Option<String> {
-    given.services.keys().find_map(|name| {
-        let Some(live) = swarm.services.iter().find(|live| live.name == *name) else {
-            return Some(format!("`{name}` was removed by hand while it was deployed"));
-        };
-        // What Swarm goes back from has the labels of the version before.
-        let is_ours = live.labels.get(FINGERPRINT) == Some(&motion.hash)
-            || given.how == GivenHow::Roll
-            || live.goes_back();
-        (!is_ours).then(|| format!("`{name}` was deployed by somebody else meanwhile"))
-    })
-}
-
-/// The stack's services if all are done, else the worst that can be said of it.
-fn judge_stack(
-    key: &Key,
-    given: &Given,
-    swarm: &Swarm,
-    tasks: &[Task],
-    watches: &mut BTreeMap<String, Watch>,
-    now: Moment,
-    ours: &BTreeSet<SourceId>,
-) -> Result<Vec<Service>, Progress> {
-    let (mut services, mut waiting, mut steadying, mut failed) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut by_swarm = false;
-    for name in given.services.keys() {
-        let Some(live) = swarm.of_stack(&key.stack).find(|live| live.name == *name) else {
-            waiting.push(format!("`{name}` is not there"));
-            continue;
-        };
-        // Swarm goes back to the labels of before as well.
-        let other = plan::owner(live).filter(|owner| key.source != **owner && !live.goes_back());
-        match other {
-            Some(other) if ours.iter().any(|source| *source == *other) => {
-                waiting.push(format!("`{name}` changes hands"));
-                continue;
-            }
-            Some(other) => {
-                failed.push(format!("`{name}`: another DockerOps has deployed it since, from `{other}`"));
-                continue;
-            }
-            None => {}
-        }
-        let own: Vec<_> = tasks.iter().filter(|task| task.service == live.id).collect();
-        match judge(live, &own, watches.entry(name.clone()).or_default(), now) {
-            Progress::Done => services.push(live.clone()),
-            Progress::Steadying(what) => steadying.push(format!("`{name}` {what}")),
-            Progress::Waiting(what) => waiting.push(format!("`{name}` {what}")),
-            Progress::Failed { why, stopped } => {
-                by_swarm |= stopped;
-                failed.push(format!("`{name}`: {why}"));
-            }
-        }
-    }
-    if !failed.is_empty() {
-        return Err(Progress::Failed { why: failed.join("; "), stopped: by_swarm });
-    }
-    if !waiting.is_empty() {
-        return Err(Progress::Waiting(waiting.join("; ")));
-    }
-    if steadying.is_empty() { Ok(services) } else { Err(Progress::Steadying(steadying.join("; "))) }
 }
 
 /// What was given, as a record that failed unless the caller says better.

@@ -29,7 +29,7 @@ impl Reconciler {
             return self.judge_health(session, &all, &swarm);
         }
         self.reload(session)?;
-        let mut at_rest = BTreeSet::new();
+        let (mut at_rest, mut is_counted) = (BTreeSet::new(), false);
         let (mut left, synced) = (Vec::new(), session.state.synced_elsewhere(&self.run())?);
         for at in 0..self.sources.len() {
             let source = &self.sources[at];
@@ -56,8 +56,9 @@ impl Reconciler {
                 self.memory.of_sources.entry(source.id.clone()).or_default().failed += 1;
             }
             let source = &self.sources[at];
-            if !matches!(source.reading, Reading::Unchanged | Reading::BackingOff) {
-                // Before its commit is: the next run looks at nothing else of it.
+            let may_differ = !matches!(source.reading, Reading::Unchanged | Reading::BackingOff);
+            if may_differ && !std::mem::replace(&mut is_counted, true) {
+                // Before its commit is noted: the next run looks at nothing else of it.
                 session.state.recount_images()?;
             }
             self.record_source(session, source)?;

@@ -1,0 +1,36 @@
+//! The Swarm as the loop sees it: looked at again only where what was seen may be wrong by now.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{Reconciler, Session};
+use crate::docker::Swarm;
+
+/// So long the Swarm is taken to be as it was seen, where nothing was done to it.
+const FRESH: Duration = Duration::from_secs(5);
+
+impl Reconciler {
+    /// The Swarm, as it was when the sources were asked or as it is now.
+    pub fn observe(&mut self, session: &Session<'_>) -> Result<Swarm> {
+        match self.swarm.take() {
+            Some(swarm) => self.fresh(session, swarm),
+            None => self.observe_anew(session),
+        }
+    }
+
+    pub fn observe_anew(&mut self, session: &Session<'_>) -> Result<Swarm> {
+        // What is done from now on may not be in it.
+        self.memory.has_acted = false;
+        let swarm = session.door.observe()?;
+        self.memory.looked = Some(session.door.now().instant);
+        Ok(swarm)
+    }
+
+    /// The Swarm as it is now: `swarm`, where that was seen in this turn and nothing was done since.
+    pub fn fresh(&mut self, session: &Session<'_>, swarm: Swarm) -> Result<Swarm> {
+        let is_old =
+            self.memory.looked.is_none_or(|looked| session.door.now().instant.duration_since(looked) > FRESH);
+        if is_old || self.memory.has_acted { self.observe_anew(session) } else { Ok(swarm) }
+    }
+}
