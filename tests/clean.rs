@@ -240,11 +240,12 @@ fn unused_images_go_from_every_node_where_that_is_wanted() {
 #[test]
 fn a_job_that_does_not_end_is_reported_and_taken_away_also_when_the_run_is_interrupted() {
     let Some(lab) = lab() else { return };
-    let scene = Scene::before(lab, FakeDocker::new()).timeout(5);
+    let scene = Scene::before(lab, FakeDocker::new());
     // It has a shell and no docker.
     let ops = scene.ops.env("DOCKEROPS_PRUNE_NODES", "1").env("DOCKEROPS_PRUNE_IMAGE", lab.image("app:1"));
     let scene = Scene { ops, ..scene };
     let repository = left_behind(&scene);
+    let scene = scene.timeout(5);
     scene.reconcile().success();
     wait_for("the nodes' reports", 60, || {
         let outcome = scene.reconcile();

@@ -202,7 +202,7 @@ fn an_image_that_only_a_node_has_is_deployed_and_one_that_is_nowhere_fails() {
     let Some(lab) = lab() else { return };
     for policy in ["ifnotpresent", "always"] {
         let (scene, registry) = scene(lab);
-        let scene = Scene { ops: scene.ops.env("DOCKEROPS_IMAGE_PULL_POLICY", policy), ..scene }.timeout(8);
+        let scene = Scene { ops: scene.ops.env("DOCKEROPS_IMAGE_PULL_POLICY", policy), ..scene }.timeout(30);
         let here = format!("{}/{}:1", registry.name(lab), unique("here"));
         lab.docker(&["tag", &lab.image("app:1"), &here]);
         let manager = "placement: {constraints: [node.role==manager]}";

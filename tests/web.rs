@@ -396,7 +396,7 @@ fn no_client_holds_all_connections_and_as_many_as_promised_are_served() {
     let lines: Vec<_> = said.lines().collect();
     let wanted = ["the same 503", "another 200", "health 200", "elsewhere 200"];
     assert_eq!(lines[..4], wanted, "{said}");
-    // 48 of this machine, and those that sat on the places of the health check.
-    assert!(lines[4] == "cut off 56 within 15 s True", "{said}");
+    // 64 of this machine, and those that sat on the places of the health check.
+    assert!(lines[4] == "cut off 72 within 15 s True", "{said}");
     assert_eq!(lines[5..], ["again 200", "served 64"], "{said}");
 }

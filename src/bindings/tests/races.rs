@@ -10,8 +10,9 @@ use super::*;
 use crate::bindings::folder::Folder;
 use crate::bindings::stage::Stage;
 
-/// How long each of them goes on.
+/// How long each of them goes on, and how often it happens at least, on a machine however busy.
 const LONG: Duration = Duration::from_millis(1500);
+const OFTEN: usize = 20;
 
 /// A folder that no sync may touch, and what it is like.
 struct Outside {
@@ -48,24 +49,23 @@ impl Outside {
     }
 }
 
-/// Runs `swap` again and again beside `act`, which is called as long; the number of its calls.
-fn beside(swap: impl Fn() + Sync, mut act: impl FnMut(usize)) -> usize {
+/// Runs `swap` again and again beside `act`, which is called as long.
+fn beside(swap: impl Fn() + Sync, mut act: impl FnMut(usize)) {
     let (over, begun) = (AtomicBool::new(false), Instant::now());
     thread::scope(|scope| {
         scope.spawn(|| {
             // Not for ever, should the other side fail.
-            while !over.load(Ordering::Relaxed) && begun.elapsed() < 10 * LONG {
+            while !over.load(Ordering::Relaxed) && begun.elapsed() < 100 * LONG {
                 swap();
             }
         });
         let mut calls = 0;
-        while begun.elapsed() < LONG {
+        while begun.elapsed() < LONG || calls < OFTEN {
             act(calls);
             calls += 1;
         }
         over.store(true, Ordering::Relaxed);
-        calls
-    })
+    });
 }
 
 /// A binding whose folder `in` comes and goes, whose files change, and whose mode and owner are wrong by turns.
@@ -92,7 +92,7 @@ fn a_folder_swapped_for_a_symlink_leads_nowhere() {
     let (mut pair, outside) = (Pair::new(), Outside::new());
     turn(&mut pair, 0);
     let (folder, parked) = (pair.target("in"), pair.target("parked"));
-    let calls = beside(
+    beside(
         || {
             let _ = fs::rename(&folder, &parked);
             let _ = symlink(outside.folder.path().join("in"), &folder);
@@ -101,7 +101,6 @@ fn a_folder_swapped_for_a_symlink_leads_nowhere() {
         },
         |number| turn(&mut pair, number),
     );
-    assert!(calls > 20, "{calls}");
     outside.is_untouched();
 }
 
@@ -113,7 +112,7 @@ fn a_file_swapped_for_a_symlink_a_pipe_or_another_name_leads_nowhere() {
     let mine = pair.target("mine");
     fs::write(&mine, "version 1").unwrap();
     fs::set_permissions(&mine, fs::Permissions::from_mode(0o600)).unwrap();
-    let calls = beside(
+    beside(
         || {
             let put = |make: &dyn Fn()| {
                 let _ = fs::remove_file(&parked);
@@ -127,7 +126,6 @@ fn a_file_swapped_for_a_symlink_a_pipe_or_another_name_leads_nowhere() {
         },
         |number| turn(&mut pair, number),
     );
-    assert!(calls > 20, "{calls}");
     outside.is_untouched();
     // What the container has under another name is what it was.
     assert_eq!(fs::read_to_string(&mine).unwrap(), "version 1");
