@@ -3,53 +3,126 @@
 //! In: a folder and a path that a repository file names below it. Out: the resolved path, inside
 //! the folder, or an error. Nothing is touched.
 
+use std::fmt::Debug;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
-/// Joins `path` below `root` and resolves symlinks; fails unless the result exists inside `root`.
-///
-/// `path` must be relative, without `..` and without a `.git` component. `root` is resolved too.
-pub fn existing_inside(root: &Path, path: &str) -> Result<PathBuf> {
-    resolve_inside(root, root, path)
+/// Where the files come from that are not below a root yet. Paths are given from the root; symlinks on the way are
+/// followed, and come too. Where there is nothing, nothing comes, which is no error.
+pub trait Supply: Debug + Send + Sync {
+    /// Writes out the file at `path`, or the folder without what is in it.
+    fn bring(&self, path: &Path) -> Result<()>;
+    /// Writes out the folder at `path` with all that is in it.
+    fn bring_all(&self, path: &Path) -> Result<()>;
+    /// What lies in the folder at `path`; nothing is written.
+    fn names(&self, path: &Path) -> Result<Vec<String>>;
 }
 
-/// Like `existing_inside`, but `path` is relative to `base`, a folder inside `root`; `..` may climb
-/// up to `root`. A leading `..` is how compose files reach shared files of their repository.
-///
-/// `path` is read by its letters first, as docker and most programs do: of `sub/../x` nothing is left of `sub`,
-/// wherever that links to. Only then symlinks are resolved.
-pub fn resolve_inside(root: &Path, base: &Path, path: &str) -> Result<PathBuf> {
-    ensure!(!path.is_empty(), "the path is empty");
-    ensure!(!path.starts_with('~'), "the path `{path}` begins with `~`, which may stand for a home folder");
-    ensure!(!path.contains('\0'), "the path `{}` holds a NUL byte", crate::plain::name(path));
-    let root = root.canonicalize().with_context(|| format!("cannot resolve `{}`", root.display()))?;
-    let below = base.strip_prefix(&root).unwrap_or(Path::new(""));
-    let climbing = !below.as_os_str().is_empty();
-    let mut parts: Vec<_> = below.components().collect();
-    for component in Path::new(path).components() {
-        match component {
-            Component::Prefix(_) | Component::RootDir => bail!("the path `{path}` is absolute"),
-            Component::ParentDir if !climbing || parts.is_empty() => {
-                bail!("the path `{path}` leads out with `..`")
+/// A folder that no path of a repository leads out of. Its files are on disk, or come when they are asked for.
+#[derive(Debug, Clone)]
+pub struct Root {
+    path: PathBuf,
+    supply: Option<Arc<dyn Supply>>,
+}
+
+impl Root {
+    /// A folder whose files are all there.
+    pub fn on_disk(path: &Path) -> Self {
+        Self { path: path.to_path_buf(), supply: None }
+    }
+
+    /// A folder, symlinks resolved, whose files `supply` writes out.
+    pub fn supplied(path: PathBuf, supply: Arc<dyn Supply>) -> Self {
+        Self { path, supply: Some(supply) }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Joins `path` to `base`, a folder inside the root, and resolves symlinks; fails unless the result exists inside the
+    /// root. `path` must be relative, without a `.git` component. `..` may climb from `base` up to the root: so do compose
+    /// files reach shared files of their repository.
+    ///
+    /// `path` is read by its letters first, as docker and most programs do: of `sub/../x` nothing is left of `sub`,
+    /// wherever that links to. Only then symlinks are resolved.
+    pub fn resolve(&self, base: &Path, path: &str) -> Result<PathBuf> {
+        ensure!(!path.is_empty(), "the path is empty");
+        ensure!(
+            !path.starts_with('~'),
+            "the path `{path}` begins with `~`, which may stand for a home folder"
+        );
+        ensure!(!path.contains('\0'), "the path `{}` holds a NUL byte", crate::plain::name(path));
+        let root = &self.path;
+        let root = root.canonicalize().with_context(|| format!("cannot resolve `{}`", root.display()))?;
+        let below = base.strip_prefix(&root).unwrap_or(Path::new(""));
+        let climbing = !below.as_os_str().is_empty();
+        let mut parts: Vec<_> = below.components().collect();
+        for component in Path::new(path).components() {
+            match component {
+                Component::Prefix(_) | Component::RootDir => bail!("the path `{path}` is absolute"),
+                Component::ParentDir if !climbing || parts.is_empty() => {
+                    bail!("the path `{path}` leads out with `..`")
+                }
+                Component::ParentDir => drop(parts.pop()),
+                Component::Normal(name) if name == ".git" => bail!("the path `{path}` leads into `.git`"),
+                Component::Normal(_) => parts.push(component),
+                Component::CurDir => {}
             }
-            Component::ParentDir => drop(parts.pop()),
-            Component::Normal(name) if name == ".git" => bail!("the path `{path}` leads into `.git`"),
-            Component::Normal(_) => parts.push(component),
-            Component::CurDir => {}
+        }
+        let below = parts.iter().collect::<PathBuf>();
+        self.bring(&below).with_context(|| format!("cannot read `{path}`"))?;
+        let resolved = match root.join(below).canonicalize() {
+            Ok(resolved) => resolved,
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                bail!("`{path}` does not exist")
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot resolve `{path}`")),
+        };
+        let inside = resolved.strip_prefix(&root);
+        let inside = inside.map_err(|_| anyhow!("`{path}` is a symlink that leads out of the repository"))?;
+        ensure!(!inside.components().any(|part| part.as_os_str() == ".git"), "`{path}` leads into `.git`");
+        Ok(resolved)
+    }
+
+    /// Whether `folder`, which is inside, has a `name`, be it a symlink to nothing. What cannot be read is taken to be
+    /// there: who then reads it says why it cannot.
+    pub fn has(&self, folder: &Path, name: &str) -> bool {
+        let path = folder.join(name);
+        self.bring(self.below(&path)).is_err() || path.symlink_metadata().is_ok()
+    }
+
+    /// What lies in `folder`, which is inside; nothing where it cannot be read.
+    pub fn names(&self, folder: &Path) -> Vec<String> {
+        match &self.supply {
+            Some(supply) => supply.names(self.below(folder)).unwrap_or_default(),
+            None => names_on_disk(folder),
         }
     }
-    let resolved = match root.join(parts.iter().collect::<PathBuf>()).canonicalize() {
-        Ok(resolved) => resolved,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!("`{path}` does not exist"),
-        Err(error) => return Err(error).with_context(|| format!("cannot resolve `{path}`")),
-    };
-    let inside = resolved.strip_prefix(&root);
-    let inside = inside.map_err(|_| anyhow!("`{path}` is a symlink that leads out of the repository"))?;
-    ensure!(!inside.components().any(|part| part.as_os_str() == ".git"), "`{path}` leads into `.git`");
-    Ok(resolved)
+
+    /// Makes sure that the file at `path`, which is absolute, is on disk if there is one.
+    pub fn bring(&self, path: &Path) -> Result<()> {
+        self.supply.as_ref().map_or(Ok(()), |supply| supply.bring(self.below(path)))
+    }
+
+    /// Makes sure that all files in the folder at `path`, which is absolute, are on disk.
+    pub fn bring_all(&self, path: &Path) -> Result<()> {
+        self.supply.as_ref().map_or(Ok(()), |supply| supply.bring_all(self.below(path)))
+    }
+
+    fn below<'a>(&self, path: &'a Path) -> &'a Path {
+        path.strip_prefix(&self.path).unwrap_or(path)
+    }
+}
+
+/// What lies in `folder`; nothing where it cannot be read.
+pub fn names_on_disk(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
 }
 
 /// The text of a regular file of at most `most` bytes.
@@ -86,9 +159,10 @@ mod tests {
     fn inside_is_fine_also_through_a_symlink_that_stays_inside() {
         let dir = tree();
         let real = dir.path().canonicalize().unwrap();
-        assert_eq!(existing_inside(dir.path(), "web/a").unwrap(), real.join("web/a"));
-        assert_eq!(existing_inside(dir.path(), "./in/a").unwrap(), real.join("web/a"));
-        let from_web = |path: &str| resolve_inside(dir.path(), &dir.path().join("web"), path);
+        assert_eq!(Root::on_disk(dir.path()).resolve(dir.path(), "web/a").unwrap(), real.join("web/a"));
+        assert_eq!(Root::on_disk(dir.path()).resolve(dir.path(), "./in/a").unwrap(), real.join("web/a"));
+        let root = Root::on_disk(dir.path());
+        let from_web = |path: &str| root.resolve(&dir.path().join("web"), path);
         assert_eq!(from_web("../in/a").unwrap(), real.join("web/a"));
         // `deep` links to a folder elsewhere; what counts is where it stands.
         std::fs::create_dir_all(real.join("other/sub")).unwrap();
@@ -113,10 +187,10 @@ mod tests {
             "g/config",
             "a\0b",
         ] {
-            assert!(existing_inside(dir.path(), path).is_err(), "{path:?}");
+            assert!(Root::on_disk(dir.path()).resolve(dir.path(), path).is_err(), "{path:?}");
         }
         for path in ["../../etc/passwd", "../../x", "/etc/passwd", "../out/passwd"] {
-            assert!(resolve_inside(dir.path(), &dir.path().join("web"), path).is_err(), "{path:?}");
+            assert!(Root::on_disk(dir.path()).resolve(&dir.path().join("web"), path).is_err(), "{path:?}");
         }
     }
 }

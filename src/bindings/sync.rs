@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -262,10 +261,10 @@ impl Run<'_> {
                 // An NFS client gives another name to what goes while it is held.
                 drop(found);
                 drop(self.clear(place, name, path)?);
-                let (source, owner) = (self.tree.file(path), self.destination.owner);
+                let (tree, owner) = (self.tree, self.destination.owner);
                 self.put(place, name, |stage| {
                     let (mut file, name) = stage.file()?;
-                    io::copy(&mut File::open(&source)?, &mut file)?;
+                    io::copy(&mut tree.open(path)?, &mut file)?;
                     chown(&file, owner)?;
                     rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
                     drop(file);
@@ -292,7 +291,7 @@ impl Run<'_> {
             return Ok(known.content == content);
         }
         let Some(mut theirs) = found.open()? else { return Ok(false) };
-        let mut ours = File::open(self.tree.file(path))?;
+        let mut ours = self.tree.open(path)?;
         Ok(theirs.metadata()?.len() == ours.metadata()?.len() && compare::same(&mut ours, &mut theirs)?)
     }
 

@@ -13,6 +13,7 @@ use rustix::fs::Mode;
 use rustix::io::Errno;
 
 use super::*;
+use crate::paths::Root;
 
 /// A checkout's `conf` and the place it is copied to.
 struct Pair {
@@ -68,7 +69,7 @@ impl Pair {
     fn tree(&self) -> anyhow::Result<Tree> {
         let source = self.source("");
         let source = source.parent().unwrap().join("conf");
-        Tree::new(&self.folder.path().join("repo"), &source, files(&source))
+        Tree::new(&Root::on_disk(&self.folder.path().join("repo")), &source, files(&source))
     }
 
     fn nfs(&self) -> PathBuf {
@@ -323,7 +324,7 @@ fn a_binding_may_be_one_file() {
     let guard = Guard::default();
     let destination =
         Destination { root: nfs.path(), path: Path::new("etc/a.conf"), owner: None, guard: &guard };
-    let tree = Tree::new(folder.path(), &file, files(&file)).unwrap();
+    let tree = Tree::new(&Root::on_disk(folder.path()), &file, files(&file)).unwrap();
     let opened = Opened::open(destination).unwrap();
     let (synced, inventory) = opened.sync(&tree, &Inventory::new(), &|_| {}).unwrap();
     assert_eq!(synced.written, 1);

@@ -1,6 +1,7 @@
 //! Files that git tracks → the tree that a binding is to hold: folders, modes, content ids.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -9,6 +10,7 @@ use git2::Oid;
 use md5::{Digest, Md5};
 
 use crate::hash::{hex, part};
+use crate::paths::Root;
 
 /// One file of a binding, as git has it.
 #[derive(Debug, Clone)]
@@ -39,8 +41,9 @@ pub enum Kind {
 /// What a binding is to hold.
 #[derive(Debug)]
 pub struct Tree {
-    /// Where its files lie.
+    /// Where its files lie, or come to lie.
     pub source: PathBuf,
+    root: Root,
     /// Parents before their children; the first, with an empty path, is the binding itself.
     pub entries: BTreeMap<PathBuf, Kind>,
     /// Changes with names, modes and content; hexadecimal.
@@ -50,7 +53,7 @@ pub struct Tree {
 impl Tree {
     /// The tree of `files`, which lie at `source`, below `root`. Fails on a symlink that is absolute or
     /// leads out of `root`.
-    pub fn new(root: &Path, source: &Path, files: impl IntoIterator<Item = File>) -> Result<Self> {
+    pub fn new(root: &Root, source: &Path, files: impl IntoIterator<Item = File>) -> Result<Self> {
         let mut entries = BTreeMap::new();
         for file in files {
             if let Kind::Link { target, .. } = &file.kind {
@@ -63,12 +66,15 @@ impl Tree {
         }
         // git has no empty folders, but a source may name one that held nothing but a submodule.
         entries.entry(PathBuf::new()).or_insert(Kind::Folder);
-        Ok(Self { source: source.to_path_buf(), hash: hash(&entries), entries })
+        Ok(Self { source: source.to_path_buf(), root: root.clone(), hash: hash(&entries), entries })
     }
 
-    /// Where the file at `path` lies. `join` would add a slash to a binding that is one file.
-    pub fn file(&self, path: &Path) -> PathBuf {
-        if path.as_os_str().is_empty() { self.source.clone() } else { self.source.join(path) }
+    /// Opens the file at `path`, which may come to disk only now.
+    pub fn open(&self, path: &Path) -> Result<fs::File> {
+        // `join` would add a slash to a binding that is one file.
+        let path = if path.as_os_str().is_empty() { self.source.clone() } else { self.source.join(path) };
+        self.root.bring(&path)?;
+        Ok(fs::File::open(path)?)
     }
 }
 
@@ -92,8 +98,8 @@ fn hash(entries: &BTreeMap<PathBuf, Kind>) -> String {
 }
 
 /// The symlink at `path` must point inside `root`, by its letters and in truth.
-fn check_link(root: &Path, path: &Path, target: &Path) -> Result<()> {
-    let below = path.strip_prefix(root).unwrap_or(path);
+fn check_link(root: &Root, path: &Path, target: &Path) -> Result<()> {
+    let below = path.strip_prefix(root.path()).unwrap_or(path);
     let what = || {
         format!("the symlink `{}` leads to `{}`, out of the repository", below.display(), target.display())
     };
@@ -106,8 +112,9 @@ fn check_link(root: &Path, path: &Path, target: &Path) -> Result<()> {
             _ => anyhow::bail!("{}", what()),
         }
     }
+    root.bring(path)?;
     if let Ok(resolved) = path.canonicalize() {
-        ensure!(resolved.starts_with(root), what());
+        ensure!(resolved.starts_with(root.path()), what());
     }
     Ok(())
 }

@@ -73,7 +73,7 @@ pub fn read(
             match read.and_then(|text| parse(&text, variables)) {
                 Ok(more) => lines.extend(more),
                 Err((line, what)) => {
-                    let file = path.strip_prefix(root).unwrap_or(&path).display();
+                    let file = path.strip_prefix(root.path()).unwrap_or(&path).display();
                     let at = if line > 0 { format!(":{line}") } else { String::new() };
                     problems.add(item.line, &key, format!("`{file}{at}` {what}"));
                 }

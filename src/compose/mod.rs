@@ -38,7 +38,7 @@ use anyhow::Context;
 use crate::budget::{Budget, Count};
 use crate::hash::Key;
 use crate::image::ImageRef;
-use crate::paths;
+use crate::paths::{self, Root};
 use crate::problem::{Collector, Problem};
 use crate::stack::StackName;
 use crate::yaml::{self, Node};
@@ -59,7 +59,7 @@ const MOST_BYTES: u64 = 4 * 1024 * 1024;
 #[derive(Debug, Clone, Copy)]
 pub struct ComposeFile<'a> {
     /// The checkout's root: no file outside it is read.
-    pub root: &'a Path,
+    pub root: &'a Root,
     /// The compose file, symlinks resolved.
     pub file: &'a Path,
     /// Its path from the root, as the author sees it: for messages, and for what is relative to it.
@@ -88,8 +88,8 @@ pub fn load(
 ) -> Result<RenderedStack, Unrenderable> {
     let mut problems = Collector::new(compose_file.path);
     let tree = read(compose_file, &mut problems);
-    let folder =
-        compose_file.root.join(compose_file.path).parent().unwrap_or(compose_file.root).to_path_buf();
+    let path = compose_file.root.path().join(compose_file.path);
+    let folder = path.parent().unwrap_or(compose_file.root.path()).to_path_buf();
     let variables = variables(compose_file, &folder, inherited);
     let Some(tree) = tree else {
         let mut problems = problems.into_problems();
@@ -239,13 +239,12 @@ fn variables(
         .iter()
         .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
         .collect();
-    if folder.join(".env").symlink_metadata().is_err() {
+    if !compose_file.root.has(folder, ".env") {
         return Ok(Variables::new(process, BTreeMap::new()));
     }
     let file = Path::new(compose_file.path).with_file_name(".env");
     let mut problems = Collector::new(file.display().to_string());
-    let text = paths::resolve_inside(compose_file.root, folder, ".env")
-        .and_then(|path| paths::read_text(&path, MOST_BYTES));
+    let text = compose_file.root.resolve(folder, ".env").and_then(|path| paths::read_text(&path, MOST_BYTES));
     let parsed = match text {
         Ok(text) => match compose_file.budget.take(Count::Text, text.len() as u64) {
             Ok(()) => dotenv::parse(&text),

@@ -17,7 +17,7 @@ use super::ComposeFile;
 use super::labels::child;
 use crate::budget::{Budget, Count};
 use crate::hash;
-use crate::paths;
+use crate::paths::Root;
 use crate::problem::Collector;
 use crate::stack::StoredKind;
 use crate::yaml::Node;
@@ -80,7 +80,7 @@ pub fn within(file: &Path, most: u64, budget: &Budget) -> Result<()> {
 pub fn resolve(
     key: &str,
     node: &Node,
-    root: &Path,
+    root: &Root,
     folder: &Path,
     problems: &mut Collector,
 ) -> Option<PathBuf> {
@@ -88,7 +88,7 @@ pub fn resolve(
         problems.add(node.line, key, format!("must be a path, not {}", node.what()));
         return None;
     };
-    match paths::resolve_inside(root, folder, text) {
+    match root.resolve(folder, text) {
         Ok(path) if path.is_file() => return Some(path),
         Ok(_) => problems.add(node.line, key, format!("`{text}` is not a file")),
         Err(error) => problems.add(node.line, key, format!("{error:#}")),
@@ -151,7 +151,7 @@ pub fn copies(files: &[FileReference], folder: &Path) -> Result<TempDir> {
 
 /// A bind mount of a checkout's file cannot work: the checkout is gone after the run, and other nodes
 /// never had it.
-pub fn refuse_relative_binds(tree: &Node, root: &Path, folder: &Path, problems: &mut Collector) {
+pub fn refuse_relative_binds(tree: &Node, root: &Root, folder: &Path, problems: &mut Collector) {
     for (key, service) in section(tree, "services") {
         let Some(volumes) = service.get("volumes") else { continue };
         for volume in volumes.items().unwrap_or_default() {
@@ -180,9 +180,9 @@ pub fn refuse_relative_binds(tree: &Node, root: &Path, folder: &Path, problems: 
 }
 
 /// The entry of `volumes.yaml` that would make a binding of `source`; in the root, where most keep it.
-fn entry(source: &str, root: &Path, folder: &Path) -> String {
-    let path = paths::resolve_inside(root, folder, source).ok();
-    let path = path.as_deref().and_then(|path| path.strip_prefix(root).ok());
+fn entry(source: &str, root: &Root, folder: &Path) -> String {
+    let path = root.resolve(folder, source).ok();
+    let path = path.as_deref().and_then(|path| path.strip_prefix(root.path()).ok());
     let path = path.filter(|path| !path.as_os_str().is_empty()).map(|path| path.display().to_string());
     format!("- {{id: {}, type: binding, path: {}}}", id(source), path.as_deref().unwrap_or("…"))
 }

@@ -24,6 +24,7 @@ impl Stack {
     fn load_with(&self, environment: &[(&str, &str)]) -> Result<RenderedStack, Unrenderable> {
         let root = self.0.path().canonicalize().unwrap();
         let (file, budget) = (root.join("web/compose.yml"), Budget::new(Limits::default()));
+        let root = Root::on_disk(&root);
         let compose_file = ComposeFile { root: &root, file: &file, path: "web/compose.yml", budget: &budget };
         let environment = environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
         load(&StackName::known("web"), compose_file, &environment, &Volumes::new(), &key())
@@ -225,6 +226,7 @@ fn what_others_can_list_tells_nothing_about_a_value_without_the_key() {
     let with = |key: &Key| {
         let root = stack.0.path().canonicalize().unwrap();
         let (file, budget) = (root.join("web/compose.yml"), Budget::new(Limits::default()));
+        let root = Root::on_disk(&root);
         let compose_file = ComposeFile { root: &root, file: &file, path: "web/compose.yml", budget: &budget };
         let environment = BTreeMap::from([("PIN".into(), "1234".into())]);
         load(&StackName::known("web"), compose_file, &environment, &Volumes::new(), key).unwrap()

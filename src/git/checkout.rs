@@ -1,39 +1,38 @@
 //! The files of one commit, in a private temporary folder that is gone when dropped.
 
-use std::cell::RefCell;
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use tempfile::TempDir;
 
-use super::fetch::{Folders, Work};
+use super::fetch::Folders;
+use super::files::{Files, Wanted};
 use super::kept::Kept;
 use super::trees::Modules;
-use super::{Commit, Tracked, explain, fetch, memory, submodules, tracked, worker};
-use crate::budget::Budget;
+use super::{Commit, Tracked};
 use crate::fault::{OrHint, fault};
 use crate::lock;
-use crate::paths;
+use crate::paths::{Root, Supply};
 use crate::settings::GitAccess;
 use crate::source::Source;
 
 /// A commit's files, submodules included. They are read, never written.
 #[derive(Debug)]
 pub struct Checkout {
-    root: PathBuf,
+    root: Root,
     dir: PathBuf,
     commit: Commit,
-    modules: Modules,
-    notes: Vec<String>,
+    files: Option<Arc<Files>>,
     _temporary: Option<TempDir>,
 }
 
 impl Checkout {
-    /// The whole repository; symlinks in the path itself are resolved.
-    pub fn root(&self) -> &Path {
+    /// The whole repository; symlinks in its path are resolved.
+    pub fn root(&self) -> &Root {
         &self.root
     }
 
@@ -42,12 +41,16 @@ impl Checkout {
         &self.dir
     }
 
-    /// What is worth telling of how it was had.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
+    /// What is worth telling of how it was had, and was not taken yet.
+    pub fn take_notes(&self) -> Vec<String> {
+        self.files.as_ref().map(|files| files.take_notes()).unwrap_or_default()
     }
 
-    /// The commit that lies on disk.
+    /// The first error of those that came up while files were written out, if there was one.
+    pub fn take_failure(&self) -> Option<Error> {
+        self.files.as_ref()?.take_failure()
+    }
+
     pub fn commit(&self) -> &Commit {
         &self.commit
     }
@@ -55,43 +58,45 @@ impl Checkout {
     /// git's id of a file or folder of the commit, by its path with symlinks resolved: of the same id is the
     /// same content, modes and submodules included. No file is read.
     pub fn content_id(&self, path: &Path) -> Result<String> {
-        self.modules.id(path).with_context(|| format!("`{}` has no id in git", path.display()))
+        self.files()?.id(path).with_context(|| format!("`{}` has no id in git", path.display()))
     }
 
     /// All files that git has at and below `path`, which is absolute and has no symlink in it.
     pub fn tracked(&self, path: &Path) -> Result<Vec<Tracked>> {
-        tracked::tracked(&self.modules, &self.root, path.strip_prefix(&self.root)?)
+        self.files()?.tracked(self.root.path(), path.strip_prefix(self.root.path())?)
+    }
+
+    fn files(&self) -> Result<&Files> {
+        self.files.as_deref().context("it has no files")
     }
 
     /// A repository that lies on disk already, at no commit; its index counts.
     #[cfg(test)]
     pub fn of(root: &Path) -> Self {
-        let modules = Modules::of(root, &root.join(".git"));
-        let root = root.to_path_buf();
-        Self {
-            dir: root.clone(),
-            root,
-            commit: Commit("0".repeat(40)),
-            modules,
-            notes: Vec::new(),
-            _temporary: None,
-        }
+        let files = Some(Arc::new(Files::of(root, GitAccess::of_tests())));
+        let (dir, commit) = (root.to_path_buf(), Commit("0".repeat(40)));
+        Self { dir, root: Root::on_disk(root), commit, files, _temporary: None }
     }
 
     /// Of this commit, with no files.
     #[cfg(test)]
     pub fn at(commit: Commit) -> Self {
-        let (root, modules) = (PathBuf::new(), Modules::new(PathBuf::new()));
-        Self { dir: root.clone(), root, commit, modules, notes: Vec::new(), _temporary: None }
+        Self {
+            dir: PathBuf::new(),
+            root: Root::on_disk(Path::new("")),
+            commit,
+            files: None,
+            _temporary: None,
+        }
     }
 
     #[cfg(test)]
     pub(super) fn repository(&self) -> git2::Repository {
-        self.modules.outermost()
+        self.files().unwrap().repository()
     }
 }
 
-/// Fetches `commit` of `source` into a new folder below `folder`, which is made if it is missing.
+/// Fetches `commit` of `source`; its files come into a new folder below `folder`, which is made if it is missing.
 pub fn checkout(source: &Source, commit: &Commit, folder: &Path, access: &GitAccess) -> Result<Checkout> {
     make(source, commit, folder, access).with_context(|| format!("source `{source}`"))
 }
@@ -100,31 +105,26 @@ fn make(source: &Source, commit: &Commit, folder: &Path, access: &GitAccess) -> 
     let temporary = private_folder(folder)
         .with_context(|| format!("cannot make a folder in `{}`", folder.display()))
         .or_hint("check the permissions and the free space there")?;
-    let temporary_root = temporary.path().canonicalize()?;
-    let (root, git) = (temporary_root.join("files"), temporary_root.join("git"));
-    DirBuilder::new().mode(0o700).create(&root)?;
-    let (url, wanted) = (source.url().to_owned(), commit.oid()?);
-    let name = source.reference().unwrap_or("HEAD").to_owned();
-    let mut modules = Modules::new(git);
-    let (theirs, files) = (access.clone(), root.clone());
-    let patience = worker::patience(access.timeout);
-    let fetched = worker::run(patience, worker::LONGEST_TRANSFER, move |pulse| {
-        super::configure(&theirs)?;
-        let (budget, notes) = (Budget::new(theirs.limits), RefCell::default());
-        let kept = theirs.kept.as_deref().map(|folder| Kept::of(folder, &url));
-        let commit = memory::within(1, || {
-            let folders = Folders { git: modules.add(&files), files };
-            let work = Work { access: &theirs, pulse, budget: &budget, notes: &notes };
-            let fetched = fetch::fetch(&url, &name, wanted, &folders, kept.as_ref(), work)?;
-            modules.hold(fetched.kept);
-            submodules::fetch_all(&fetched.repository, &url, work, &mut modules)?;
-            Ok(fetched.commit)
-        })?;
-        Ok((Commit::from(commit), modules, notes.into_inner()))
-    })?;
-    let (commit, modules, notes) = fetched.ok_or_else(|| explain::silent(source.url(), patience))?;
-    let dir = source.dir().map_or_else(|| Ok(root.clone()), |dir| inside(&root, dir))?;
-    Ok(Checkout { root, dir, commit, modules, notes, _temporary: Some(temporary) })
+    let below = temporary.path().canonicalize()?;
+    let path = below.join("files");
+    DirBuilder::new().mode(0o700).create(&path)?;
+    let mut modules = Modules::new(below.join("git"));
+    let folders = Folders { git: modules.add(&path), files: path.clone() };
+    let wanted = Wanted {
+        url: source.url().to_owned(),
+        name: source.reference().unwrap_or("HEAD").to_owned(),
+        commit: commit.oid()?,
+        folders,
+        kept: access.kept.as_deref().map(|folder| Kept::of(folder, source.url())),
+        access: access.clone(),
+    };
+    let (files, commit) = Files::fetch(wanted, modules)?;
+    let files = Arc::new(files);
+    let supply: Arc<dyn Supply> = Arc::<Files>::clone(&files);
+    let root = Root::supplied(path.clone(), supply);
+    let dir = source.dir().map_or_else(|| Ok(path), |dir| inside(&root, dir));
+    let dir = dir.map_err(|error| files.take_failure().unwrap_or(error))?;
+    Ok(Checkout { root, dir, commit, files: Some(files), _temporary: Some(temporary) })
 }
 
 fn private_folder(folder: &Path) -> std::io::Result<TempDir> {
@@ -132,9 +132,9 @@ fn private_folder(folder: &Path) -> std::io::Result<TempDir> {
     tempfile::Builder::new().prefix("checkout-").permissions(Permissions::from_mode(0o700)).tempdir_in(folder)
 }
 
-fn inside(root: &Path, dir: &str) -> Result<PathBuf> {
+fn inside(root: &Root, dir: &str) -> Result<PathBuf> {
     let hint = "after `#ref:` comes a folder of the repository";
-    let path = paths::existing_inside(root, dir).or_hint(hint)?;
+    let path = root.resolve(root.path(), dir).or_hint(hint)?;
     if !path.is_dir() {
         return Err(fault(format!("`{dir}` is no folder"), hint));
     }

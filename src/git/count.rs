@@ -1,4 +1,4 @@
-//! How large a commit is, before anything of it is written out.
+//! How large a folder of a commit is, before anything of it is written out.
 //!
 //! A tree that stands at a million paths is one object: 224 KB unpack to a million files. So each tree is counted
 //! once, by its id, and of a file only the header is read.
@@ -6,10 +6,11 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result};
-use git2::{ObjectType, Odb, Oid, Repository, Tree};
+use git2::{ObjectType, Oid, Tree};
 
-use super::worker::Pulse;
-use crate::budget::{Budget, Count};
+use super::worker::alive;
+use super::write::Objects;
+use crate::budget::Count;
 use crate::fault::fault;
 
 /// Folders in folders: git's own limit for what it archives is of this size, and a path of more is longer than
@@ -25,20 +26,22 @@ struct Size {
 }
 
 /// Counts what `tree` would be on disk; fails where that is more than is left.
-pub(super) fn count(repository: &Repository, tree: &Tree<'_>, budget: &Budget, pulse: &Pulse) -> Result<()> {
-    let mut counter = Counter { repository, odb: repository.odb()?, known: HashMap::new(), budget, pulse };
-    let size = counter.size(tree, 1)?;
-    budget.take(Count::Files, size.entries)?;
-    budget.take(Count::Bytes, size.bytes)?;
+pub(super) fn count(objects: &Objects<'_>, tree: &Tree<'_>) -> Result<()> {
+    let size = Counter { objects, known: HashMap::new(), has_bytes: true }.size(tree, 1)?;
+    objects.budget.take(Count::Files, size.entries)?;
+    objects.budget.take(Count::Bytes, size.bytes)?;
     Ok(())
 }
 
+/// Fails where `tree` has more entries than are left, or too deep ones, though none is written. No file is looked at.
+pub(super) fn bound(objects: &Objects<'_>, tree: &Tree<'_>) -> Result<()> {
+    Counter { objects, known: HashMap::new(), has_bytes: false }.size(tree, 1).map(drop)
+}
+
 struct Counter<'a> {
-    repository: &'a Repository,
-    odb: Odb<'a>,
+    objects: &'a Objects<'a>,
     known: HashMap<Oid, Size>,
-    budget: &'a Budget,
-    pulse: &'a Pulse,
+    has_bytes: bool,
 }
 
 impl Counter<'_> {
@@ -46,13 +49,14 @@ impl Counter<'_> {
         if depth > DEEPEST {
             return Err(too_deep());
         }
-        super::worker::alive(self.pulse)?;
+        let Objects { odb, budget, pulse, .. } = self.objects;
+        alive(pulse)?;
         let mut all = Size { depth: 1, ..Size::default() };
         for entry in tree {
             let below = match entry.kind() {
                 Some(ObjectType::Tree) => self.folder(entry.id(), depth)?,
-                Some(ObjectType::Blob) => {
-                    let (bytes, _) = self.odb.read_header(entry.id()).with_context(|| {
+                Some(ObjectType::Blob) if self.has_bytes => {
+                    let (bytes, _) = odb.read_header(entry.id()).with_context(|| {
                         format!("`{}` is missing", String::from_utf8_lossy(entry.name_bytes()).escape_debug())
                     })?;
                     Size { bytes: bytes as u64, ..Size::default() }
@@ -63,8 +67,8 @@ impl Counter<'_> {
             all.bytes = all.bytes.saturating_add(below.bytes);
             all.depth = all.depth.max(below.depth + 1);
             // What is below a part is below the whole: there is no need to count on.
-            self.budget.check(Count::Files, self.budget.counted(Count::Files).saturating_add(all.entries))?;
-            self.budget.check(Count::Bytes, self.budget.counted(Count::Bytes).saturating_add(all.bytes))?;
+            budget.check(Count::Files, budget.counted(Count::Files).saturating_add(all.entries))?;
+            budget.check(Count::Bytes, budget.counted(Count::Bytes).saturating_add(all.bytes))?;
         }
         Ok(all)
     }
@@ -74,7 +78,7 @@ impl Counter<'_> {
         let size = match known {
             Some(size) => size,
             None => {
-                let tree = self.repository.find_tree(id)?;
+                let tree = self.objects.repository.find_tree(id)?;
                 let size = self.size(&tree, depth + 1)?;
                 self.known.insert(id, size);
                 size

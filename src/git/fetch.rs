@@ -1,9 +1,8 @@
 //! Brings exactly one commit into a repository, with as little history as the server allows.
 
 use std::cell::{Cell, RefCell};
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -17,9 +16,9 @@ use super::kept::{InUse, Kept};
 use super::local::{self, is_local};
 use super::remote::{self, callbacks, proxy};
 use super::worker::Pulse;
-use super::{count, memory, pack, write};
+use super::{memory, pack};
 use crate::budget::{Budget, Count};
-use crate::fault::{Fault, OrHint, because_of, fault};
+use crate::fault::{Fault, OrHint, because_of, fault, hint_of};
 use crate::settings::GitAccess;
 
 /// Where a commit goes.
@@ -42,16 +41,17 @@ pub(super) struct Work<'a> {
     pub notes: &'a RefCell<Vec<String>>,
 }
 
-/// A commit whose files were written.
+/// A commit whose objects are here.
 pub(super) struct Fetched {
     pub repository: Repository,
     pub commit: Oid,
+    pub tree: Oid,
     /// Where its objects lie; they stay as long as this is held.
-    pub kept: Option<InUse>,
+    pub _kept: Option<InUse>,
 }
 
-/// Writes the files of commit `wanted` of `url`, which the source follows by `name`. Its objects are taken from what is
-/// kept of the remote, as far as they are there.
+/// Brings the objects of commit `wanted` of `url`, which the source follows by `name`: from what is kept of the remote,
+/// as far as they are there.
 pub(super) fn fetch(
     url: &str,
     name: &str,
@@ -67,8 +67,7 @@ pub(super) fn fetch(
         local::refuse_borrowed_objects(url)?;
         if let Ok(theirs) = Repository::open(url.strip_prefix("file://").unwrap_or(url)) {
             let repository = lent(&theirs.commondir().join("objects"), folders)?;
-            let commit = write_out(&repository, wanted, folders, work)?;
-            return Ok(Fetched { repository, commit, kept: None });
+            return opened(repository, wanted, None);
         }
     }
     if let Some(fetched) =
@@ -80,8 +79,7 @@ pub(super) fn fetch(
     let _ = fs::remove_file(pack::alternates(&folders.git));
     remote::forbid_redirects(&mut repository.config()?)?;
     download(&repository, url, wanted, false, work).map_err(|(error, _)| error)?;
-    let commit = write_out(&repository, wanted, folders, work)?;
-    Ok(Fetched { repository, commit, kept: None })
+    opened(repository, wanted, None)
 }
 
 /// `None` where somebody else fetches the same for too long.
@@ -104,13 +102,12 @@ fn from_kept(
                 error
             })
         });
-        let written = match brought {
+        let fetched = match brought {
             Ok(None) => return Ok(None),
             Ok(Some(objects)) => {
-                let repository = lent(&objects.objects(), folders)?;
-                let written = write_out(&repository, wanted, folders, work);
-                is_damaged.set(written.as_ref().is_err_and(|error| is_damage(error, kept)));
-                written.map(|commit| Fetched { repository, commit, kept: Some(objects) })
+                let fetched = opened(lent(&objects.objects(), folders)?, wanted, Some(objects));
+                is_damaged.set(fetched.as_ref().is_err_and(|error| is_damage(error, kept)));
+                fetched
             }
             // What cannot be kept is fetched all the same.
             Err(error) if !of_transfer.get() && again && !error.is::<Fault>() => {
@@ -125,26 +122,28 @@ fn from_kept(
             }
             Err(error) => Err(error),
         };
-        if again && written.is_err() && memory::was_refused() {
+        if again && fetched.is_err() && memory::was_refused() {
             kept.note_too_large();
         }
-        let is_over = written.is_ok() || !is_damaged.get() || (is_new.get() && of_transfer.get());
+        let is_over = fetched.is_ok() || !is_damaged.get() || (is_new.get() && of_transfer.get());
         if is_over || again || !work.pulse.beat() {
-            return written.map(Some);
+            return fetched.map(Some);
         }
         again = true;
         memory::forget_refusal();
-        if kept.discard() {
-            let note = format!("what was kept of `{url}` is damaged, and is fetched anew");
-            work.notes.borrow_mut().push(note);
-        }
-        fs::remove_dir_all(&folders.files)?;
-        DirBuilder::new().mode(0o700).create(&folders.files)?;
+        discard(url, kept, work.notes);
+    }
+}
+
+/// What is kept of the remote is used no more.
+pub(super) fn discard(url: &str, kept: &Kept, notes: &RefCell<Vec<String>>) {
+    if kept.discard() {
+        notes.borrow_mut().push(format!("what was kept of `{url}` is damaged, and is fetched anew"));
     }
 }
 
 /// Whether objects could not be read.
-fn is_damage(error: &anyhow::Error, kept: &Kept) -> bool {
+pub(super) fn is_damage(error: &anyhow::Error, kept: &Kept) -> bool {
     let of_git = |error: &git2::Error| {
         use git2::ErrorClass::{Indexer, Object, Odb, Reference, Repository, Tree, Zlib};
         matches!(error.class(), Indexer | Object | Odb | Reference | Repository | Tree | Zlib)
@@ -295,22 +294,25 @@ pub(super) fn object(repository: &Repository, wanted: Oid) -> Result<Object<'_>>
     })
 }
 
-fn write_out(repository: &Repository, wanted: Oid, folders: &Folders, work: Work<'_>) -> Result<Oid> {
-    let Ok(commit) = object(repository, wanted)?.peel(ObjectType::Commit) else {
-        return Err(fault(
-            format!("`{wanted}` is no commit"),
-            "watch a branch, a tag of a commit, or a commit",
-        ));
+fn opened(repository: Repository, wanted: Oid, kept: Option<InUse>) -> Result<Fetched> {
+    let (commit, tree) = {
+        let Ok(commit) = object(&repository, wanted)?.peel(ObjectType::Commit) else {
+            return Err(fault(
+                format!("`{wanted}` is no commit"),
+                "watch a branch, a tag of a commit, or a commit",
+            ));
+        };
+        (commit.id(), commit.peel_to_tree()?.id())
     };
-    repository.set_head_detached(commit.id())?;
-    let tree = commit.peel_to_tree()?;
-    count::count(repository, &tree, work.budget, work.pulse)?;
-    let mut index = repository.index()?;
-    index.read_tree(&tree)?;
-    index.write()?;
-    write::write(repository, &tree, &folders.files, work.pulse).map_err(|error| {
-        let what = format!("cannot write the files of commit `{}`", commit.id());
-        because_of(error, &what, "check the free space beside the database")
-    })?;
-    Ok(commit.id())
+    repository.set_head_detached(commit)?;
+    Ok(Fetched { repository, commit, tree, _kept: kept })
+}
+
+/// Why the files of a commit are not all on disk.
+pub(super) fn not_written(error: anyhow::Error, commit: Oid) -> anyhow::Error {
+    let what = format!("cannot write the files of commit `{commit}`");
+    match hint_of(&error) {
+        Some(_) => error.context(what),
+        None => because_of(error, &what, "check the free space beside the database"),
+    }
 }

@@ -8,9 +8,11 @@ use std::cell::Cell;
 use std::ffi::{c_char, c_int, c_void};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::Error;
 
+use super::worker::{Pulse, TICK};
 use crate::budget::bytes;
 use crate::fault::fault;
 
@@ -48,6 +50,18 @@ impl Drop for AtWork {
 /// Whether nobody else takes of the memory.
 pub(super) fn is_alone() -> bool {
     AT_WORK.load(Ordering::Relaxed) == 1
+}
+
+/// Waits until nobody takes of the memory, for so long at most; whether that came.
+pub(super) fn wait_alone(longest: Duration, pulse: &Pulse) -> bool {
+    let begun = Instant::now();
+    while AT_WORK.load(Ordering::Relaxed) > 0 {
+        if begun.elapsed() > longest || !pulse.beat() {
+            return false;
+        }
+        std::thread::sleep(TICK);
+    }
+    true
 }
 
 /// There was no room for a repository; beside fewer others there may be.

@@ -8,6 +8,7 @@ mod count;
 mod credentials;
 mod explain;
 mod fetch;
+mod files;
 mod kept;
 mod local;
 mod ls;
@@ -20,6 +21,7 @@ mod submodules;
 mod tests;
 mod tracked;
 mod trees;
+mod walk;
 mod worker;
 mod write;
 

@@ -16,9 +16,9 @@ const MAGIC: [u8; 8] = [0xff, b't', b'O', b'c', 0, 0, 0, 2];
 const IDS: u64 = 8 + 256 * 4;
 const BLOB: u8 = 3;
 
-/// Copies the file `id` out of the packs of the repository in `git` to `to`; `false` where it lies there in no
-/// simple form, and nothing was written.
-pub(super) fn copy(git: &Path, id: Oid, to: &mut impl Write) -> io::Result<bool> {
+/// Copies the file `id` of `wanted` bytes out of the packs of the repository in `git` to `to`; `false` where it lies
+/// there in no simple form, and nothing was written.
+pub(super) fn copy(git: &Path, id: Oid, wanted: u64, to: &mut impl Write) -> io::Result<bool> {
     for index in indices(git)? {
         let Some(offset) = offset(&File::open(&index)?, id)? else { continue };
         let mut pack = BufReader::new(File::open(index.with_extension("pack"))?);
@@ -26,6 +26,9 @@ pub(super) fn copy(git: &Path, id: Oid, to: &mut impl Write) -> io::Result<bool>
         let (kind, size) = header(&mut pack)?;
         if kind != BLOB {
             return Ok(false);
+        }
+        if size != wanted {
+            return Err(Error::new(ErrorKind::InvalidData, "two packs disagree about the size of a file"));
         }
         let mut content = ZlibDecoder::new(pack).take(size);
         if io::copy(&mut content, to)? != size {

@@ -4,15 +4,21 @@
 //! `include.path` to any file), and may not make root read this machine's files: see `local`.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use git2::{Oid, Repository};
+use git2::{ObjectType, Oid, Repository, Tree};
 
-use super::fetch::{self, Folders, Work};
+use super::count;
+use super::fetch::{self, Fetched, Folders, Work};
 use super::local::{Neighbours, is_local};
 use super::trees::Modules;
+use super::worker::alive;
+use super::write::{self, Objects, Writer};
 use crate::fault::{OrHint, fault};
-use crate::paths;
+use crate::paths::Root;
 use crate::source::Source;
 
 /// Submodules within submodules: more is a circle.
@@ -21,7 +27,7 @@ const DEEPEST: usize = 8;
 const MOST: usize = 500;
 /// The largest `.gitmodules` taken, in bytes: 500 entries are a tenth of that.
 const MOST_BYTES: usize = 1024 * 1024;
-const GITLINK: u32 = 0o160_000;
+const GITMODULES: &str = ".gitmodules";
 
 /// What `.gitmodules` says of one path.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -31,19 +37,25 @@ struct Entry {
     skipped: bool,
 }
 
-/// Brings all submodules of the work tree of `repository`, which came from `url`, each with git's own folder
-/// beside those of the others; they are noted in `modules`.
+/// Brings all submodules of the commit in `fetched`, which came from `url`, each with git's own folder beside those
+/// of the others; they are noted in `modules`. Their files are written, all of them, and their folders by `writer`.
 pub(super) fn fetch_all(
-    repository: &Repository,
+    fetched: &Fetched,
     url: &str,
     work: Work<'_>,
     modules: &mut Modules,
+    writer: &mut Writer,
 ) -> Result<()> {
-    if links(repository)?.is_empty() {
+    let objects = Objects::of(&fetched.repository, work.budget, work.pulse)?;
+    let tree = fetched.repository.find_tree(fetched.tree)?;
+    if tree.get_name(GITMODULES).is_none() {
         return Ok(());
     }
-    let way = Way { work, neighbours: &Neighbours::of(url)? };
-    descend(repository, url, &way, modules, 1)
+    for (path, _) in links(&objects, &tree)? {
+        writer.admit(&path);
+        writer.bring(&objects, fetched.tree, &path)?;
+    }
+    descend(fetched, url, &Way { work, neighbours: &Neighbours::of(url)? }, modules, 1)
 }
 
 /// What stays the same all the way down.
@@ -54,14 +66,9 @@ struct Way<'a> {
     neighbours: &'a Option<Neighbours>,
 }
 
-fn descend(
-    repository: &Repository,
-    url: &str,
-    way: &Way<'_>,
-    modules: &mut Modules,
-    depth: usize,
-) -> Result<()> {
-    let links = links(repository)?;
+fn descend(parent: &Fetched, url: &str, way: &Way<'_>, modules: &mut Modules, depth: usize) -> Result<()> {
+    let (repository, tree) = (&parent.repository, parent.repository.find_tree(parent.tree)?);
+    let links = links(&Objects::of(repository, way.work.budget, way.work.pulse)?, &tree)?;
     if links.is_empty() {
         return Ok(());
     }
@@ -77,9 +84,10 @@ fn descend(
             "watch a repository that holds only what is deployed",
         ));
     }
-    let entries = entries(repository)?;
-    let root = repository.workdir().context("the checkout has no work tree")?;
+    let entries = entries(repository, &tree)?;
+    let root = Root::on_disk(repository.workdir().context("the checkout has no work tree")?);
     for (path, wanted) in links {
+        let path = path.to_string_lossy();
         let what = || format!("submodule `{}`", crate::plain::name(&path));
         let entry = entries.iter().find(|entry| entry.path == path && !entry.url.is_empty());
         let entry = entry
@@ -94,28 +102,56 @@ fn descend(
             continue;
         }
         let url = resolve(url, &entry.url).with_context(what)?;
-        let folder = paths::existing_inside(root, &path).with_context(what)?;
+        let folder = root.resolve(root.path(), &path).with_context(what)?;
         let folders = Folders { git: modules.add(&folder), files: folder };
         let asked = match way.neighbours {
             Some(neighbours) if is_local(&url) => neighbours.admit(&url).with_context(what)?,
             _ => url.clone(),
         };
         let inner = fetch::fetch(&asked, "", wanted, &folders, None, way.work).with_context(what)?;
-        descend(&inner.repository, &url, way, modules, depth + 1).with_context(what)?;
+        write_out(&inner, &folders, way.work).with_context(what)?;
+        descend(&inner, &url, way, modules, depth + 1).with_context(what)?;
     }
     Ok(())
 }
 
-/// Where submodules are to be, and at which commits.
-fn links(repository: &Repository) -> Result<Vec<(String, Oid)>> {
-    let index = repository.index()?;
-    let links = index.iter().filter(|entry| entry.mode == GITLINK);
-    Ok(links.map(|entry| (String::from_utf8_lossy(&entry.path).into_owned(), entry.id)).collect())
+fn write_out(fetched: &Fetched, folders: &Folders, work: Work<'_>) -> Result<()> {
+    let objects = Objects::of(&fetched.repository, work.budget, work.pulse)?;
+    let tree = fetched.repository.find_tree(fetched.tree)?;
+    write::write(&objects, &tree, &folders.files).map_err(|error| fetch::not_written(error, fetched.commit))
 }
 
-fn entries(repository: &Repository) -> Result<Vec<Entry>> {
-    let tree = repository.head()?.peel_to_tree()?;
-    let Some(item) = tree.get_name(".gitmodules") else {
+/// Where submodules are to be, and at which commits.
+pub(super) fn links(objects: &Objects<'_>, tree: &Tree<'_>) -> Result<Vec<(PathBuf, Oid)>> {
+    count::bound(objects, tree)?;
+    let mut found = Vec::new();
+    add_links(objects, tree, &mut PathBuf::new(), &mut found)?;
+    Ok(found)
+}
+
+fn add_links(
+    objects: &Objects<'_>,
+    tree: &Tree<'_>,
+    at: &mut PathBuf,
+    found: &mut Vec<(PathBuf, Oid)>,
+) -> Result<()> {
+    alive(objects.pulse)?;
+    for entry in tree {
+        at.push(OsStr::from_bytes(entry.name_bytes()));
+        match entry.kind() {
+            Some(ObjectType::Commit) => found.push((at.clone(), entry.id())),
+            Some(ObjectType::Tree) => {
+                add_links(objects, &objects.repository.find_tree(entry.id())?, at, found)?;
+            }
+            _ => {}
+        }
+        at.pop();
+    }
+    Ok(())
+}
+
+fn entries(repository: &Repository, tree: &Tree<'_>) -> Result<Vec<Entry>> {
+    let Some(item) = tree.get_name(GITMODULES) else {
         return Ok(Vec::new());
     };
     let (size, _) = repository.odb()?.read_header(item.id())?;

@@ -1,13 +1,17 @@
 //! What git has of a path in a checkout: no file is read, git knows the ids of their content.
 
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use git2::Oid;
+use anyhow::{Context, Result, ensure};
+use git2::{ObjectType, Oid, Tree, TreeEntry};
 
+use super::count;
 use super::trees::Modules;
+use super::worker::{Pulse, alive};
+use super::write::{self, Objects, is_plain};
+use crate::budget::Budget;
 
 /// One file or symlink of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,45 +36,92 @@ pub enum TrackedKind {
     Folder,
 }
 
-const EXECUTABLE: u32 = 0o100_755;
-const LINK: u32 = 0o120_000;
-const SUBMODULE: u32 = 0o160_000;
-
-/// All that lies at and below `path` in the repository whose files are in `files`, submodules included, in git's
-/// order.
-pub(super) fn tracked(modules: &Modules, files: &Path, path: &Path) -> Result<Vec<Tracked>> {
-    let repository = modules
-        .repository(files)
-        .with_context(|| format!("cannot read what git has of `{}`", files.display()))?
-        .context("it is not there")?;
-    let mut found = Vec::new();
-    for entry in repository.index()?.iter() {
-        let at = PathBuf::from(OsString::from_vec(entry.path.clone()));
-        if entry.mode == SUBMODULE {
-            if let Ok(inner) = path.strip_prefix(&at) {
-                found.extend(tracked(modules, &files.join(&at), inner)?);
-            } else if let Ok(below) = at.strip_prefix(path) {
-                found.extend(submodule(modules, &files.join(&at), below, entry.id)?);
-            }
-            continue;
-        }
-        let Ok(below) = at.strip_prefix(path) else { continue };
-        let kind = match entry.mode {
-            LINK => {
-                let target = repository.find_blob(entry.id)?;
-                TrackedKind::Link(OsString::from_vec(target.content().to_vec()).into())
-            }
-            mode => TrackedKind::File { executable: mode == EXECUTABLE },
-        };
-        found.push(Tracked { path: below.to_path_buf(), kind, id: entry.id });
-    }
-    Ok(found)
+/// Reads what git has of a checkout, its submodules included.
+pub(super) struct Reader<'a> {
+    pub modules: &'a Modules,
+    pub budget: &'a Budget,
+    pub pulse: &'a Pulse,
 }
 
-fn submodule(modules: &Modules, files: &Path, below: &Path, id: Oid) -> Result<Vec<Tracked>> {
-    if modules.repository(files)?.is_none() {
-        return Ok(vec![Tracked { path: below.to_path_buf(), kind: TrackedKind::Folder, id }]);
+impl Reader<'_> {
+    /// All that lies at and below `path` in the repository whose files are in `files`.
+    pub(super) fn tracked(&self, files: &Path, path: &Path) -> Result<Vec<Tracked>> {
+        let repository = self
+            .modules
+            .repository(files)
+            .with_context(|| format!("cannot read what git has of `{}`", files.display()))?
+            .context("it is not there")?;
+        let objects = Objects::of(&repository, self.budget, self.pulse)?;
+        let mut tree = repository.head()?.peel_to_tree()?;
+        let mut at = PathBuf::new();
+        let mut parts = path.iter();
+        while let Some(name) = parts.next() {
+            at.push(name);
+            let Some(entry) = tree.get_name_bytes(name.as_bytes()) else { return Ok(Vec::new()) };
+            match entry.kind() {
+                Some(ObjectType::Tree) => {
+                    let inner = repository.find_tree(entry.id())?;
+                    drop(entry);
+                    tree = inner;
+                }
+                Some(ObjectType::Commit) => {
+                    let mut found = Vec::new();
+                    let inner = parts.as_path();
+                    if inner.as_os_str().is_empty() {
+                        self.submodule(&files.join(at), Path::new(""), entry.id(), &mut found)?;
+                        return Ok(found);
+                    }
+                    return self.tracked(&files.join(at), inner);
+                }
+                _ => return Ok(vec![one(&objects, &entry, PathBuf::new())?]),
+            }
+        }
+        count::bound(&objects, &tree)?;
+        let mut found = Vec::new();
+        self.add(&objects, &tree, &files.join(&at), &mut PathBuf::new(), &mut found)?;
+        Ok(found)
     }
-    let inner = tracked(modules, files, Path::new(""))?;
-    Ok(inner.into_iter().map(|file| Tracked { path: below.join(&file.path), ..file }).collect())
+
+    fn add(
+        &self,
+        objects: &Objects<'_>,
+        tree: &Tree<'_>,
+        folder: &Path,
+        at: &mut PathBuf,
+        found: &mut Vec<Tracked>,
+    ) -> Result<()> {
+        alive(self.pulse)?;
+        for entry in tree {
+            ensure!(is_plain(entry.name_bytes()), "a file has a name that is none");
+            at.push(OsStr::from_bytes(entry.name_bytes()));
+            match entry.kind() {
+                Some(ObjectType::Tree) => {
+                    let inner = objects.repository.find_tree(entry.id())?;
+                    self.add(objects, &inner, folder, at, found)?;
+                }
+                Some(ObjectType::Commit) => self.submodule(&folder.join(&at), at, entry.id(), found)?,
+                _ => found.push(one(objects, &entry, at.clone())?),
+            }
+            at.pop();
+        }
+        Ok(())
+    }
+
+    fn submodule(&self, files: &Path, below: &Path, id: Oid, found: &mut Vec<Tracked>) -> Result<()> {
+        if self.modules.repository(files)?.is_none() {
+            found.push(Tracked { path: below.to_path_buf(), kind: TrackedKind::Folder, id });
+            return Ok(());
+        }
+        let inner = self.tracked(files, Path::new(""))?;
+        found.extend(inner.into_iter().map(|file| Tracked { path: below.join(&file.path), ..file }));
+        Ok(())
+    }
+}
+
+fn one(objects: &Objects<'_>, entry: &TreeEntry<'_>, path: PathBuf) -> Result<Tracked> {
+    let kind = match entry.filemode() {
+        write::LINK => TrackedKind::Link(write::target(objects, entry)?),
+        mode => TrackedKind::File { executable: mode == write::EXECUTABLE },
+    };
+    Ok(Tracked { path, kind, id: entry.id() })
 }

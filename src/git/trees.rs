@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use git2::Repository;
 
-use super::kept::InUse;
-
 /// The repositories of a checkout: its own, and one for each submodule.
 #[derive(Debug)]
 pub(super) struct Modules {
@@ -16,14 +14,12 @@ pub(super) struct Modules {
     folder: PathBuf,
     /// The folder of the files, and git's own.
     known: Vec<(PathBuf, PathBuf)>,
-    /// Where their objects lie.
-    kept: Vec<InUse>,
 }
 
 impl Modules {
     /// For git's own folders below `folder`.
     pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder, known: Vec::new(), kept: Vec::new() }
+        Self { folder, known: Vec::new() }
     }
 
     /// Notes a repository with its files in `files`; the folder for git's own.
@@ -31,11 +27,6 @@ impl Modules {
         let git = self.folder.join(self.known.len().to_string());
         self.known.push((files.to_path_buf(), git.clone()));
         git
-    }
-
-    /// Objects that are needed as long as this is.
-    pub(super) fn hold(&mut self, kept: Option<InUse>) {
-        self.kept.extend(kept);
     }
 
     /// How many repositories are noted.
@@ -66,12 +57,6 @@ impl Modules {
     /// One that is there, with git's own folder in `git`.
     #[cfg(test)]
     pub(super) fn of(files: &Path, git: &Path) -> Self {
-        Self { folder: git.into(), known: vec![(files.into(), git.into())], kept: Vec::new() }
-    }
-
-    /// The outermost one, as git sees it.
-    #[cfg(test)]
-    pub(super) fn outermost(&self) -> Repository {
-        Repository::open_bare(&self.known[0].1).unwrap()
+        Self { folder: git.into(), known: vec![(files.into(), git.into())] }
     }
 }

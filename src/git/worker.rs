@@ -2,12 +2,12 @@
 //!
 //! libgit2 blocks in connect, name look-up and read; a thread that does not come back is abandoned.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::fault::fault;
 use crate::signal;
@@ -52,22 +52,76 @@ pub(super) fn spawn(work: impl FnOnce() + Send + 'static) -> Result<()> {
     Ok(())
 }
 
-/// Runs `work` until it ends, stands still for `patience` (`None`), lasts longer than `longest`, or a signal comes.
-pub(super) fn run<T: Send + 'static>(
+/// A job of such a thread, which has a state of its own.
+type Job<S> = Box<dyn FnOnce(&mut S, &Pulse) + Send>;
+
+/// A thread that does one job after the other. It ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Worker<S> {
+    jobs: Option<Sender<Job<S>>>,
+    pulse: Arc<Pulse>,
+    /// Disconnected when the thread has ended.
+    ended: Mutex<Receiver<()>>,
+}
+
+impl<S: Default + 'static> Worker<S> {
+    pub(super) fn start() -> Result<Self> {
+        let pulse = Arc::new(Pulse::default());
+        let (jobs, queue) = mpsc::channel::<Job<S>>();
+        let (alive, ended) = mpsc::channel();
+        let theirs = Arc::clone(&pulse);
+        spawn(move || {
+            let mut state = S::default();
+            for job in queue {
+                job(&mut state, &theirs);
+            }
+            drop(state);
+            drop::<Sender<()>>(alive);
+        })?;
+        Ok(Self { jobs: Some(jobs), pulse, ended: Mutex::new(ended) })
+    }
+
+    /// What `work` comes to. It is waited for until it ends, stands still for `patience` (`None`), lasts longer than
+    /// `longest`, or a signal comes; who was given up once does nothing more.
+    pub(super) fn ask<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        longest: Duration,
+        work: impl FnOnce(&mut S, &Pulse) -> Result<T> + Send + 'static,
+    ) -> Result<Option<T>> {
+        ensure!(!self.pulse.cancelled.load(Ordering::Relaxed), "git's thread was given up");
+        let (sender, receiver) = mpsc::channel();
+        let job: Job<S> = Box::new(move |state, pulse| {
+            let _ = sender.send(work(state, pulse));
+        });
+        let sent = self.jobs.as_ref().map(|jobs| jobs.send(job));
+        ensure!(matches!(sent, Some(Ok(()))), "git's thread has ended");
+        wait(&receiver, &self.pulse, patience, longest)
+    }
+}
+
+impl<S> Drop for Worker<S> {
+    /// What the thread holds, a lock say, is free afterwards.
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if !self.pulse.cancelled.load(Ordering::Relaxed)
+            && let Ok(ended) = self.ended.get_mut()
+        {
+            let _ = ended.recv_timeout(GRACE);
+        }
+    }
+}
+
+fn wait<T>(
+    answer: &Receiver<Result<T>>,
+    pulse: &Pulse,
     patience: Duration,
     longest: Duration,
-    work: impl FnOnce(&Pulse) -> Result<T> + Send + 'static,
 ) -> Result<Option<T>> {
-    let pulse = Arc::new(Pulse::default());
-    let (sender, receiver) = mpsc::channel();
-    let theirs = Arc::clone(&pulse);
-    spawn(move || {
-        let _ = sender.send(work(&theirs));
-    })?;
     let begun = Instant::now();
-    let (mut beats, mut since) = (0, begun);
+    let (mut beats, mut since) = (pulse.beats.load(Ordering::Relaxed), begun);
     loop {
-        match receiver.recv_timeout(TICK) {
+        match answer.recv_timeout(TICK) {
             Ok(result) => return result.map(Some),
             Err(RecvTimeoutError::Disconnected) => {
                 return Err(anyhow!("git's thread ended without a result"));
@@ -76,7 +130,7 @@ pub(super) fn run<T: Send + 'static>(
         }
         if let Err(why) = signal::check().and_then(|()| in_time(begun, longest)) {
             pulse.cancelled.store(true, Ordering::Relaxed);
-            let _ = receiver.recv_timeout(GRACE);
+            let _ = answer.recv_timeout(GRACE);
             return Err(why);
         }
         let now = pulse.beats.load(Ordering::Relaxed);
@@ -105,20 +159,26 @@ mod tests {
 
     #[test]
     fn a_transfer_that_drips_without_end_is_given_up() {
-        let drip = |pulse: &Pulse| {
+        let drip = |(): &mut (), pulse: &Pulse| {
             while pulse.beat() {
                 std::thread::sleep(TICK / 10);
             }
             Ok(())
         };
         let begun = Instant::now();
-        let error = run(Duration::from_secs(60), TICK * 2, drip).unwrap_err();
+        let worker = Worker::start().unwrap();
+        let error = worker.ask(Duration::from_secs(60), TICK * 2, drip).unwrap_err();
         assert!(error.to_string().contains("still under way after 0 s"), "{error}");
         assert!(begun.elapsed() < GRACE, "it heeds what it is told");
-        let silent = |_: &Pulse| {
+        let silent = |(): &mut (), _: &Pulse| {
             std::thread::sleep(TICK * 5);
             Ok(())
         };
-        assert_eq!(run(TICK, TICK * 90, silent).unwrap(), None);
+        let begun = Instant::now();
+        let worker = Worker::start().unwrap();
+        assert_eq!(worker.ask(TICK, TICK * 90, silent).unwrap(), None);
+        assert!(worker.ask(TICK, TICK * 90, silent).unwrap_err().to_string().contains("given up"));
+        drop(worker);
+        assert!(begun.elapsed() < TICK * 5, "nobody waits for it any more");
     }
 }

@@ -1,96 +1,196 @@
-//! The files of a commit, written out byte for byte as git stores them.
+//! The files of a commit, written out as they are asked for, byte for byte as git stores them.
 //!
-//! Every name is hostile. All is made anew in a folder that was empty and is nobody else's: what a tree names twice,
-//! or puts behind a symlink, is there already and so an error.
+//! Every name is hostile. Each is made anew in a folder that was empty and is nobody else's, and what was made is
+//! known: what a tree names twice is an error, and no file is written through a symlink.
 
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Error, ErrorKind, Write};
+use std::io::{self, Error, ErrorKind, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use git2::{ObjectType, Odb, Oid, Repository, Tree, TreeEntry};
 
-use super::pack;
 use super::worker::{Pulse, alive};
+use super::{count, pack};
+use crate::budget::{Budget, Count};
+use crate::fault::fault;
 
 /// Larger files are not held in memory.
 const LARGE: usize = 1 << 20;
 /// Linux takes no longer target of a symlink.
 const LONGEST_TARGET: usize = 4095;
-const EXECUTABLE: i32 = 0o100_755;
-const LINK: i32 = 0o120_000;
+pub(super) const EXECUTABLE: i32 = 0o100_755;
+pub(super) const LINK: i32 = 0o120_000;
 
-/// Writes `tree` to the empty folder `to`. Submodules are empty folders.
-pub(super) fn write(repository: &Repository, tree: &Tree<'_>, to: &Path, pulse: &Pulse) -> Result<()> {
-    Writer { repository, odb: repository.odb()?, pulse }.folder(tree, &mut to.to_path_buf())
+/// Where objects are read from, and at whose cost.
+pub(super) struct Objects<'a> {
+    pub repository: &'a Repository,
+    pub odb: Odb<'a>,
+    pub budget: &'a Budget,
+    pub pulse: &'a Pulse,
 }
 
-struct Writer<'a> {
-    repository: &'a Repository,
-    odb: Odb<'a>,
-    pulse: &'a Pulse,
+impl<'a> Objects<'a> {
+    pub(super) fn of(repository: &'a Repository, budget: &'a Budget, pulse: &'a Pulse) -> Result<Self> {
+        Ok(Self { repository, odb: repository.odb()?, budget, pulse })
+    }
 }
 
-impl Writer<'_> {
-    fn folder(&self, tree: &Tree<'_>, to: &mut PathBuf) -> Result<()> {
-        for entry in tree {
-            alive(self.pulse)?;
-            let name = OsStr::from_bytes(entry.name_bytes());
-            ensure!(is_plain(entry.name_bytes()), "`{}` is no name of a file", name.display());
-            to.push(name);
-            self.entry(&entry, to).with_context(|| format!("cannot write `{}`", name.display()))?;
-            to.pop();
+/// What was written of a commit so far.
+#[derive(Debug)]
+pub(super) struct Writer {
+    to: PathBuf,
+    /// What lies at a path, by its id and mode.
+    written: HashMap<PathBuf, (Oid, i32)>,
+    /// Folders that are there with all that is in them.
+    whole: HashSet<PathBuf>,
+    /// The folders of submodules; those of any other are refused.
+    submodules: HashSet<PathBuf>,
+}
+
+impl Writer {
+    /// To the empty folder `to`.
+    pub(super) fn new(to: &Path) -> Self {
+        let to = to.to_path_buf();
+        Self { to, written: HashMap::new(), whole: HashSet::new(), submodules: HashSet::new() }
+    }
+
+    pub(super) fn to(&self) -> &Path {
+        &self.to
+    }
+
+    /// Whether what is at `path` was written.
+    pub(super) fn has(&self, path: &Path) -> bool {
+        self.written.contains_key(path) || path.ancestors().any(|above| self.whole.contains(above))
+    }
+
+    /// There is a submodule at `path`, whose files others write.
+    pub(super) fn admit(&mut self, path: &Path) {
+        self.submodules.insert(path.to_path_buf());
+    }
+
+    /// Writes the entry of a folder, which comes to lie at `at`; of a folder nothing that is in it. Bytes are
+    /// counted before.
+    pub(super) fn put(&mut self, objects: &Objects<'_>, entry: &TreeEntry<'_>, at: &Path) -> Result<()> {
+        let key = (entry.id(), entry.filemode());
+        match self.written.get(at) {
+            Some(known) if *known == key => return Ok(()),
+            Some(_) => bail!("it stands twice in its folder"),
+            None if at.ancestors().any(|above| self.whole.contains(above)) => return Ok(()),
+            None => {}
         }
+        let path = self.to.join(at);
+        match (entry.kind(), entry.filemode()) {
+            (Some(ObjectType::Tree), _) => DirBuilder::new().mode(0o755).create(path)?,
+            (Some(ObjectType::Commit), _) if self.submodules.contains(at) => {
+                DirBuilder::new().mode(0o755).create(path)?;
+            }
+            (Some(ObjectType::Commit), _) => {
+                let hint = "add it with `git submodule add`, or remove the folder from the repository";
+                let error = fault("it has no `path` and `url` in `.gitmodules`", hint);
+                return Err(error).with_context(|| format!("submodule `{}`", at.display()));
+            }
+            (_, LINK) => symlink(target(objects, entry)?, path)?,
+            (_, mode) => file(objects, entry.id(), mode == EXECUTABLE, &path).inspect_err(|_| {
+                let _ = fs::remove_file(&path);
+            })?,
+        }
+        self.written.insert(at.to_path_buf(), key);
         Ok(())
     }
 
-    fn entry(&self, entry: &TreeEntry<'_>, to: &mut PathBuf) -> Result<()> {
-        match (entry.kind(), entry.filemode()) {
-            (Some(ObjectType::Tree), _) => {
-                DirBuilder::new().mode(0o755).create(&to)?;
-                self.folder(&self.repository.find_tree(entry.id())?, to)
-            }
-            (Some(ObjectType::Commit), _) => Ok(DirBuilder::new().mode(0o755).create(to)?),
-            (_, LINK) => self.link(entry, to),
-            (_, mode) => self.file(entry, mode == EXECUTABLE, to),
+    /// Writes all of `tree`, which lies at `at`, where a folder is already.
+    pub(super) fn put_all(&mut self, objects: &Objects<'_>, tree: &Tree<'_>, at: &Path) -> Result<()> {
+        if at.ancestors().any(|above| self.whole.contains(above)) {
+            return Ok(());
         }
+        count::count(objects, tree)?;
+        self.fill(objects, tree, &mut at.to_path_buf())?;
+        self.written.retain(|path, _| path == at || !path.starts_with(at));
+        self.whole.insert(at.to_path_buf());
+        Ok(())
     }
 
-    fn link(&self, entry: &TreeEntry<'_>, to: &Path) -> Result<()> {
-        let (size, _) = self.odb.read_header(entry.id())?;
-        ensure!(size <= LONGEST_TARGET, "the target of the symlink is {size} bytes long");
-        let target = self.repository.find_blob(entry.id())?;
-        Ok(symlink(OsStr::from_bytes(target.content()), to)?)
-    }
-
-    fn file(&self, entry: &TreeEntry<'_>, executable: bool, to: &Path) -> Result<()> {
-        let mode = if executable { 0o755 } else { 0o644 };
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(to)?;
-        let (size, _) = self.odb.read_header(entry.id())?;
-        let mut out = Beating { file: &mut file, pulse: self.pulse };
-        if size > LARGE {
-            if pack::copy(self.repository.path(), entry.id(), &mut out)? {
-                // libgit2 checks what it reads itself.
-                let is_whole = Oid::hash_file(ObjectType::Blob, to)? == entry.id();
-                ensure!(is_whole, Error::new(ErrorKind::InvalidData, "what git keeps of it is damaged"));
-                return Ok(());
-            }
-            // Only what lies in a file of its own can be read so.
-            if let Ok((mut content, _, _)) = self.odb.reader(entry.id()) {
-                io::copy(&mut content, &mut out)?;
-                return Ok(());
-            }
+    fn fill(&mut self, objects: &Objects<'_>, tree: &Tree<'_>, at: &mut PathBuf) -> Result<()> {
+        for entry in tree {
+            alive(objects.pulse)?;
+            let name = OsStr::from_bytes(entry.name_bytes());
+            ensure!(is_plain(entry.name_bytes()), "`{}` is no name of a file", name.display());
+            at.push(name);
+            self.put(objects, &entry, at)
+                .and_then(|()| match entry.kind() {
+                    Some(ObjectType::Tree) => {
+                        self.fill(objects, &objects.repository.find_tree(entry.id())?, at)
+                    }
+                    _ => Ok(()),
+                })
+                .with_context(|| format!("cannot write `{}`", name.display()))?;
+            at.pop();
         }
-        let blob = self.repository.find_blob(entry.id())?;
-        Ok(out.write_all(blob.content())?)
+        Ok(())
     }
 }
 
+/// Writes all of `tree` to the empty folder `to`; the folders of submodules are made, and stay empty.
+pub(super) fn write(objects: &Objects<'_>, tree: &Tree<'_>, to: &Path) -> Result<()> {
+    let mut writer = Writer::new(to);
+    for (path, _) in super::submodules::links(objects, tree)? {
+        writer.admit(&path);
+    }
+    writer.put_all(objects, tree, Path::new(""))
+}
+
+/// Where a symlink points.
+pub(super) fn target(objects: &Objects<'_>, entry: &TreeEntry<'_>) -> Result<PathBuf> {
+    let (size, _) = objects.odb.read_header(entry.id())?;
+    ensure!(size <= LONGEST_TARGET, "the target of the symlink is {size} bytes long");
+    let target = objects.repository.find_blob(entry.id())?;
+    Ok(OsStr::from_bytes(target.content()).into())
+}
+
+/// Counts a file and its bytes before it is written.
+pub(super) fn take(objects: &Objects<'_>, entry: &TreeEntry<'_>) -> Result<()> {
+    objects.budget.take(Count::Files, 1)?;
+    if entry.kind() == Some(ObjectType::Blob) {
+        let (size, _) = objects.odb.read_header(entry.id())?;
+        objects.budget.take(Count::Bytes, size as u64)?;
+    }
+    Ok(())
+}
+
+fn file(objects: &Objects<'_>, id: Oid, executable: bool, to: &Path) -> Result<()> {
+    let mode = if executable { 0o755 } else { 0o644 };
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(to)?;
+    let (size, _) = objects.odb.read_header(id)?;
+    let mut out = Beating { file: &mut file, pulse: objects.pulse };
+    if size <= LARGE || !copy(objects, id, size as u64, &mut out)? {
+        let blob = objects.repository.find_blob(id)?;
+        return Ok(out.write_all(blob.content())?);
+    }
+    // What libgit2 reads itself it checks itself.
+    let is_whole = Oid::hash_file(ObjectType::Blob, to)? == id;
+    ensure!(is_whole, Error::new(ErrorKind::InvalidData, "what git keeps of it is damaged"));
+    Ok(())
+}
+
+/// Copies a large file piece by piece, never more than the `size` that was counted; `false` where it lies in no form
+/// that can be read so, and nothing was written.
+fn copy(objects: &Objects<'_>, id: Oid, size: u64, out: &mut impl Write) -> Result<bool> {
+    if pack::copy(objects.repository.path(), id, size, out)? {
+        return Ok(true);
+    }
+    // Only what lies in a file of its own can be read so.
+    let Ok((content, _, _)) = objects.odb.reader(id) else { return Ok(false) };
+    io::copy(&mut content.take(size), out)?;
+    Ok(true)
+}
+
 /// Neither a step elsewhere nor git's own folder, as a file system without case may read it.
-fn is_plain(name: &[u8]) -> bool {
+pub(super) fn is_plain(name: &[u8]) -> bool {
     !name.is_empty()
         && name != b"."
         && name != b".."

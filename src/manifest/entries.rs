@@ -5,19 +5,21 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::MOST_BYTES;
-use crate::paths;
+use crate::paths::{self, Root};
 use crate::problem::Collector;
 use crate::yaml::{self, Node};
 
 /// The path of `name` in `dir` from the repository's root.
-pub fn display(root: &Path, dir: &Path, name: &str) -> String {
-    dir.strip_prefix(root).unwrap_or(dir).join(name).display().to_string()
+pub fn display(root: &Root, dir: &Path, name: &str) -> String {
+    dir.strip_prefix(root.path()).unwrap_or(dir).join(name).display().to_string()
 }
 
 /// The document of an optional file; `None` where there is none, or it cannot be read, which is noted.
-pub fn document(root: &Path, dir: &Path, name: &str, problems: &mut Collector) -> Option<Rc<Node>> {
-    dir.join(name).symlink_metadata().ok()?;
-    let text = paths::resolve_inside(root, dir, name).and_then(|path| paths::read_text(&path, MOST_BYTES));
+pub fn document(root: &Root, dir: &Path, name: &str, problems: &mut Collector) -> Option<Rc<Node>> {
+    if !root.has(dir, name) {
+        return None;
+    }
+    let text = root.resolve(dir, name).and_then(|path| paths::read_text(&path, MOST_BYTES));
     let json = is_json(name);
     let parse = |text: String| if json { yaml::parse(&yaml::from_json(&text)?) } else { yaml::parse(&text) };
     match text.map(parse) {
@@ -97,11 +99,10 @@ pub fn below(place: &str, key: &str) -> String {
 }
 
 /// The files in `dir` whose names have one of these beginnings and ends, sorted, each with what is between.
-pub fn names(dir: &Path, forms: &[(&str, &str)]) -> Vec<(String, String)> {
-    let mut found: Vec<_> = std::fs::read_dir(dir)
+pub fn names(root: &Root, dir: &Path, forms: &[(&str, &str)]) -> Vec<(String, String)> {
+    let mut found: Vec<_> = root
+        .names(dir)
         .into_iter()
-        .flatten()
-        .filter_map(|file| file.ok()?.file_name().into_string().ok())
         .filter_map(|file| {
             let middle = |(begin, end): &(&str, &str)| file.strip_prefix(begin)?.strip_suffix(end);
             let middle = forms.iter().find_map(middle).filter(|middle| !middle.is_empty())?.to_owned();

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use super::entries::{self, below, boolean, check_keys, display, names, string};
 use crate::budget::{Budget, Count};
 use crate::image::ImageRef;
-use crate::paths;
+use crate::paths::Root;
 use crate::problem::{Collector, Problem};
 use crate::yaml::{Kind, Node};
 use options::{args, platforms};
@@ -47,14 +47,14 @@ struct Given {
 }
 
 /// The entries that are right and enabled, and all mistakes.
-pub fn read(root: &Path, dir: &Path, budget: &Budget) -> (Vec<ImageSource>, Vec<Problem>) {
+pub fn read(root: &Root, dir: &Path, budget: &Budget) -> (Vec<ImageSource>, Vec<Problem>) {
     let mut known = Known::default();
-    if dir.join(FILE).symlink_metadata().is_ok() {
+    if root.has(dir, FILE) {
         let problems = listed(root, dir, budget, &mut known);
         return (known.images, problems);
     }
-    let dockerfiles = names(dir, &[("Dockerfile-", "")]);
-    let described = names(dir, &[("image-", ".json")]);
+    let dockerfiles = names(root, dir, &[("Dockerfile-", "")]);
+    let described = names(root, dir, &[("image-", ".json")]);
     let mut problems = Vec::new();
     if budget.check(Count::Stacks, (dockerfiles.len() + described.len()) as u64).is_err() {
         return (Vec::new(), problems);
@@ -79,7 +79,7 @@ pub fn read(root: &Path, dir: &Path, budget: &Budget) -> (Vec<ImageSource>, Vec<
     (known.images, problems)
 }
 
-fn listed(root: &Path, dir: &Path, budget: &Budget, known: &mut Known) -> Vec<Problem> {
+fn listed(root: &Root, dir: &Path, budget: &Budget, known: &mut Known) -> Vec<Problem> {
     let mut problems = Collector::new(display(root, dir, FILE));
     if let Some(document) = entries::document(root, dir, FILE, &mut problems) {
         match document.items() {
@@ -110,7 +110,7 @@ struct Known {
 impl Known {
     fn add(
         &mut self,
-        root: &Path,
+        root: &Root,
         dir: &Path,
         item: &Rc<Node>,
         place: &str,
@@ -163,7 +163,7 @@ fn name(item: &Node, place: &str, problems: &mut Collector) -> Option<ImageRef> 
 }
 
 fn image(
-    root: &Path,
+    root: &Root,
     dir: &Path,
     item: &Node,
     place: &str,
@@ -196,7 +196,7 @@ fn image(
 }
 
 fn context(
-    root: &Path,
+    root: &Root,
     dir: &Path,
     line: usize,
     folder: &str,
@@ -207,7 +207,7 @@ fn context(
         problems.add(line, below(place, "context"), what);
         None
     };
-    match paths::resolve_inside(root, dir, folder) {
+    match root.resolve(dir, folder) {
         Err(error) => fail(format!("{error:#}")),
         Ok(path) if !path.is_dir() => fail(format!("`{folder}` is not a folder")),
         // docker follows this one link itself.
@@ -220,7 +220,7 @@ fn context(
 
 /// As Compose has it, the path is relative to the context.
 fn dockerfile(
-    root: &Path,
+    root: &Root,
     context: &Path,
     item: &Node,
     place: &str,
@@ -234,7 +234,7 @@ fn dockerfile(
         problems.add(line, below(place, "dockerfile"), what);
         None
     };
-    match paths::resolve_inside(root, context, &file) {
+    match root.resolve(context, &file) {
         Err(error) => fail(format!("{error:#} (it is relative to `context`)")),
         Ok(path) if !path.is_file() => fail(format!("`{file}` is not a file")),
         Ok(path) => match link_out(root, context, &format!("{file}.dockerignore")) {
@@ -245,9 +245,11 @@ fn dockerfile(
 }
 
 /// Why docker must not read this file, which need not be there.
-fn link_out(root: &Path, folder: &Path, file: &str) -> Option<String> {
-    folder.join(file).symlink_metadata().ok()?;
-    match paths::resolve_inside(root, folder, file) {
+fn link_out(root: &Root, folder: &Path, file: &str) -> Option<String> {
+    if !root.has(folder, file) {
+        return None;
+    }
+    match root.resolve(folder, file) {
         Ok(path) if path.is_file() => None,
         Ok(_) => Some(format!("`{file}` is not a file")),
         Err(error) => Some(format!("{error:#}")),

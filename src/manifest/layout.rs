@@ -8,7 +8,7 @@ use std::path::Path;
 use super::StackEntry;
 use super::entries::{self, display, names};
 use crate::budget::{Budget, Count};
-use crate::paths;
+use crate::paths::Root;
 use crate::problem::{Collector, Problem};
 use crate::stack::{DriftPolicy, StackName};
 
@@ -18,10 +18,10 @@ const FORMS: [(&str, &str); 3] =
 
 /// The stacks, each with what is wrong with it alone, and what is wrong with the names of files; `None` where no
 /// file has such a name.
-pub fn read(root: &Path, dir: &Path, budget: &Budget) -> Option<(Vec<StackEntry>, Vec<Problem>)> {
+pub fn read(root: &Root, dir: &Path, budget: &Budget) -> Option<(Vec<StackEntry>, Vec<Problem>)> {
     let (mut stacks, mut problems) = (Vec::<StackEntry>::new(), Vec::new());
     let mut any = false;
-    for (file, stack) in names(dir, &FORMS) {
+    for (file, stack) in names(root, dir, &FORMS) {
         any = true;
         if budget.take(Count::Stacks, 1).is_err() {
             break;
@@ -48,15 +48,14 @@ pub fn names_a_stack(path: &str) -> bool {
     FORMS.iter().any(|(begin, end)| file.starts_with(begin) && file.ends_with(end))
 }
 
-fn entry(root: &Path, dir: &Path, file: &str, stack: &str, problems: &mut Collector) -> Option<StackEntry> {
+fn entry(root: &Root, dir: &Path, file: &str, stack: &str, problems: &mut Collector) -> Option<StackEntry> {
     let name = StackName::from_folder(stack)
         .map_err(|error| {
             problems.add(0, "", format!("as a stack name, `{}` {error}", crate::plain::name(stack)));
         })
         .ok()?;
     let mut wrong = Collector::new(display(root, dir, file));
-    let resolved =
-        paths::resolve_inside(root, dir, file).map_err(|error| wrong.add(0, "", format!("{error:#}"))).ok();
+    let resolved = root.resolve(dir, file).map_err(|error| wrong.add(0, "", format!("{error:#}"))).ok();
     Some(StackEntry {
         enabled: resolved.is_none() || !entries::is_json(file) || is_enabled(root, dir, file, &mut wrong),
         name,
@@ -70,7 +69,7 @@ fn entry(root: &Path, dir: &Path, file: &str, stack: &str, problems: &mut Collec
 
 /// A file that cannot be read is wrong in more than this; who reads it as a compose file says so. What is no
 /// word for on or off removes nothing.
-fn is_enabled(root: &Path, dir: &Path, file: &str, problems: &mut Collector) -> bool {
+fn is_enabled(root: &Root, dir: &Path, file: &str, problems: &mut Collector) -> bool {
     let document = entries::document(root, dir, file, &mut Collector::new(file));
     document.is_none_or(|document| entries::boolean(&document, "", "enabled", true, problems))
 }
@@ -86,7 +85,7 @@ mod tests {
         for (name, text) in files {
             fs::write(dir.path().join(name), text).unwrap();
         }
-        read(dir.path(), dir.path(), &Budget::new(Limits::default()))
+        read(&Root::on_disk(dir.path()), dir.path(), &Budget::new(Limits::default()))
     }
 
     #[test]
@@ -139,7 +138,8 @@ mod tests {
         assert!(told[1].starts_with("stack-é.json: as a stack name"), "{told:?}");
         let dir = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/etc/passwd", dir.path().join("stack-out.json")).unwrap();
-        let (stacks, problems) = read(dir.path(), dir.path(), &Budget::new(Limits::default())).unwrap();
+        let (stacks, problems) =
+            read(&Root::on_disk(dir.path()), dir.path(), &Budget::new(Limits::default())).unwrap();
         assert!(problems.is_empty() && stacks[0].enabled && stacks[0].compose_file.is_none(), "{stacks:?}");
         assert!(stacks[0].wrong[0].to_string().contains("leads out"), "{stacks:?}");
     }

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use crate::budget::Budget;
 use crate::guard::Guard;
+use crate::paths::Root;
 use crate::problem::Problem;
 use crate::stack::{DriftPolicy, StackName};
 
@@ -74,17 +75,19 @@ pub struct StackEntry {
 /// unclear; a wrong stack or binding bears its own. Where there are some, the manifest holds what is right all
 /// the same, so that the mistakes in its files can be told too. `guard` says where bindings may lie; `try_writing` whether `nfs.path` may be written to, to see whether it can be.
 pub fn read(
-    root: &Path,
+    root: &Root,
     dir: &Path,
     guard: &Guard,
     try_writing: bool,
     budget: &Budget,
 ) -> (Manifest, Vec<Problem>) {
     let (images, wrong_images) = images::read(root, dir, budget);
-    let by_files = if stacks::is_there(dir) { None } else { layout::read(root, dir, budget) };
+    let by_files = if stacks::is_there(root, dir) { None } else { layout::read(root, dir, budget) };
     let (layout, (stacks, mut problems)) = match by_files {
         Some(read) => (Layout::Files, read),
-        None if images.is_empty() || stacks::is_there(dir) => (Layout::List, stacks::read(root, dir, budget)),
+        None if images.is_empty() || stacks::is_there(root, dir) => {
+            (Layout::List, stacks::read(root, dir, budget))
+        }
         None => (Layout::Nothing, (Vec::new(), Vec::new())),
     };
     let (nfs, wrong) = nfs::read(root, dir, guard, try_writing);
@@ -97,6 +100,6 @@ pub fn read(
 }
 
 /// Whether there is a word about bindings in `dir`.
-pub fn has_nfs(dir: &Path) -> bool {
-    dir.join(nfs::FILE).symlink_metadata().is_ok()
+pub fn has_nfs(root: &Root, dir: &Path) -> bool {
+    root.has(dir, nfs::FILE)
 }

@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::entries;
 use crate::guard::{Closed, Guard};
+use crate::paths::Root;
 use crate::problem::{Collector, Problem};
 use crate::yaml::Node;
 
@@ -25,7 +26,7 @@ pub struct Nfs {
 
 /// `None` where there is no such file, or it is wrong, or `guard` says that bindings may not lie there. With
 /// `try_writing` a file is made below `path`, and removed: nothing else proves that an NFS server lets root write.
-pub fn read(root: &Path, dir: &Path, guard: &Guard, try_writing: bool) -> (Option<Nfs>, Vec<Problem>) {
+pub fn read(root: &Root, dir: &Path, guard: &Guard, try_writing: bool) -> (Option<Nfs>, Vec<Problem>) {
     let mut problems = Collector::new(entries::display(root, dir, FILE));
     let nfs = entries::document(root, dir, FILE, &mut problems)
         .and_then(|node| from_node(&node, guard, try_writing, &mut problems));
@@ -112,7 +113,7 @@ mod tests {
     fn read_text(text: &str) -> (Option<Nfs>, Vec<String>) {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(FILE), text).unwrap();
-        let (nfs, problems) = read(dir.path(), dir.path(), &Guard::default(), true);
+        let (nfs, problems) = read(&Root::on_disk(dir.path()), dir.path(), &Guard::default(), true);
         (nfs, problems.iter().map(ToString::to_string).collect())
     }
 
@@ -125,7 +126,10 @@ mod tests {
         assert_eq!(read.unwrap(), Nfs { path: nfs.path().to_path_buf(), owner: Some((1000, 33)) });
         assert_eq!(std::fs::read_dir(nfs.path()).unwrap().count(), 0);
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(super::read(dir.path(), dir.path(), &Guard::default(), true), (None, vec![]));
+        assert_eq!(
+            super::read(&Root::on_disk(dir.path()), dir.path(), &Guard::default(), true),
+            (None, vec![])
+        );
     }
 
     #[test]

@@ -3,12 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use walkdir::WalkDir;
-
 use super::entries::{boolean, check_keys, display};
 use super::{MOST_BYTES, StackEntry};
 use crate::budget::{Budget, Count};
-use crate::paths;
+use crate::paths::{self, Root};
 use crate::problem::{Collector, Problem};
 use crate::stack::{DriftPolicy, StackName};
 use crate::yaml::{self, Node};
@@ -28,7 +26,7 @@ struct Draft {
 }
 
 /// The entries that are right in the list, each with what is wrong with it alone, and all mistakes of the list.
-pub fn read(root: &Path, dir: &Path, budget: &Budget) -> (Vec<StackEntry>, Vec<Problem>) {
+pub fn read(root: &Root, dir: &Path, budget: &Budget) -> (Vec<StackEntry>, Vec<Problem>) {
     let file = display(root, dir, FILE);
     let mut problems = Collector::new(file);
     let drafts = document(root, dir, budget, &mut problems)
@@ -39,12 +37,12 @@ pub fn read(root: &Path, dir: &Path, budget: &Budget) -> (Vec<StackEntry>, Vec<P
 }
 
 /// Whether the list is there, also where it cannot be read.
-pub fn is_there(dir: &Path) -> bool {
-    dir.join(FILE).symlink_metadata().is_ok()
+pub fn is_there(root: &Root, dir: &Path) -> bool {
+    root.has(dir, FILE)
 }
 
 fn document(
-    root: &Path,
+    root: &Root,
     dir: &Path,
     budget: &Budget,
     problems: &mut Collector,
@@ -53,10 +51,10 @@ fn document(
         problems.add(line, "", what);
         None
     };
-    if !is_there(dir) {
-        return fail(0, format!("does not exist; {}", folders_hint(dir)));
+    if !is_there(root, dir) {
+        return fail(0, format!("does not exist; {}", folders_hint(root, dir)));
     }
-    let text = paths::resolve_inside(root, dir, FILE).and_then(|path| paths::read_text(&path, MOST_BYTES));
+    let text = root.resolve(dir, FILE).and_then(|path| paths::read_text(&path, MOST_BYTES));
     let text = match text {
         Ok(text) => text,
         Err(error) => return fail(0, format!("{error:#}")),
@@ -80,26 +78,18 @@ fn document(
 }
 
 /// Which folders could be meant where the list itself is missing.
-fn folders_hint(dir: &Path) -> String {
-    let folders: BTreeSet<_> = WalkDir::new(dir)
-        .min_depth(2)
-        .max_depth(2)
-        .into_iter()
-        .filter_map(Result::ok)
-        .filter(|found| COMPOSE_FILES.iter().any(|name| found.file_name() == *name))
-        .filter_map(|found| {
-            found.path().parent()?.file_name().map(|name| format!("`{}`", name.to_string_lossy()))
-        })
-        .take(10)
-        .collect();
+fn folders_hint(root: &Root, dir: &Path) -> String {
+    let names = root.names(dir).into_iter().collect::<BTreeSet<_>>().into_iter();
+    let holds_one = |name: &String| COMPOSE_FILES.iter().any(|file| root.has(&dir.join(name), file));
+    let folders: Vec<_> =
+        names.take(1_000).filter(holds_one).take(10).map(|name| format!("`{name}`")).collect();
     if folders.is_empty() {
         return "it lists the folders that hold a compose file: `- name: folder`".into();
     }
-    let folders: Vec<_> = folders.into_iter().collect();
     format!("it lists the stacks; folders with a compose file here: {}", folders.join(", "))
 }
 
-fn drafts(root: &Path, dir: &Path, list: &[std::rc::Rc<Node>], problems: &mut Collector) -> Vec<Draft> {
+fn drafts(root: &Root, dir: &Path, list: &[std::rc::Rc<Node>], problems: &mut Collector) -> Vec<Draft> {
     let mut drafts: Vec<Draft> = Vec::new();
     for (index, item) in list.iter().enumerate() {
         let Some(draft) = draft(root, dir, index, item, problems) else {
@@ -122,7 +112,7 @@ fn drafts(root: &Path, dir: &Path, list: &[std::rc::Rc<Node>], problems: &mut Co
     drafts
 }
 
-fn draft(root: &Path, dir: &Path, index: usize, item: &Node, problems: &mut Collector) -> Option<Draft> {
+fn draft(root: &Root, dir: &Path, index: usize, item: &Node, problems: &mut Collector) -> Option<Draft> {
     let place = format!("entry {}", index + 1);
     if item.pairs().is_none() {
         problems.add(item.line, place, format!("must be a mapping with `name`, not {}", item.what()));
@@ -203,17 +193,15 @@ fn depends_on(item: &Node, folder: &str, problems: &mut Collector) -> Vec<(usize
     names
 }
 
-fn compose_file(root: &Path, dir: &Path, folder: &str) -> Result<(std::path::PathBuf, String), String> {
-    let path =
-        paths::resolve_inside(root, dir, folder).map_err(|error| format!("the stack's folder: {error:#}"))?;
+fn compose_file(root: &Root, dir: &Path, folder: &str) -> Result<(std::path::PathBuf, String), String> {
+    let path = root.resolve(dir, folder).map_err(|error| format!("the stack's folder: {error:#}"))?;
     if !path.is_dir() {
         return Err(format!("`{folder}` is not a folder"));
     }
-    let Some(name) = COMPOSE_FILES.iter().find(|name| path.join(name).symlink_metadata().is_ok()) else {
+    let Some(name) = COMPOSE_FILES.iter().find(|name| root.has(&path, name)) else {
         return Err(format!("the folder holds none of `{}`", COMPOSE_FILES.join("`, `")));
     };
-    let file =
-        paths::resolve_inside(root, &path, name).map_err(|error| format!("the compose file: {error:#}"))?;
+    let file = root.resolve(&path, name).map_err(|error| format!("the compose file: {error:#}"))?;
     Ok((file, display(root, &dir.join(folder), name)))
 }
 
@@ -282,8 +270,8 @@ mod tests {
     }
 
     /// What is wrong with the list, then with single stacks.
-    fn read(root: &Path, dir: &Path) -> Result<Vec<StackEntry>, Vec<Problem>> {
-        let (stacks, mut problems) = super::read(root, dir, &Budget::new(Limits::default()));
+    fn read(dir: &Path) -> Result<Vec<StackEntry>, Vec<Problem>> {
+        let (stacks, mut problems) = super::read(&Root::on_disk(dir), dir, &Budget::new(Limits::default()));
         problems.extend(stacks.iter().flat_map(|stack| stack.wrong.clone()));
         if problems.is_empty() { Ok(stacks) } else { Err(problems) }
     }
@@ -295,7 +283,8 @@ mod tests {
             &["web"],
         );
         std::os::unix::fs::symlink("/etc", dir.path().join("idle")).unwrap();
-        let (stacks, problems) = super::read(dir.path(), dir.path(), &Budget::new(Limits::default()));
+        let (stacks, problems) =
+            super::read(&Root::on_disk(dir.path()), dir.path(), &Budget::new(Limits::default()));
         assert!(problems.is_empty(), "{problems:?}");
         assert_eq!(
             stacks[0].wrong[0].to_string(),
@@ -308,14 +297,14 @@ mod tests {
 
     fn mistakes(stacks: &str, folders: &[&str]) -> Vec<String> {
         let dir = checkout(stacks, folders);
-        read(dir.path(), dir.path()).unwrap_err().iter().map(ToString::to_string).collect()
+        read(dir.path()).unwrap_err().iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn a_full_list_is_read() {
         let text = "- name: Nom De la Stack\n  drift: report\n- {name: db, enabled: no}\n- name: web\n  depends_on: [Nom De la Stack]\n";
         let dir = checkout(text, &["Nom De la Stack", "web"]);
-        let stacks = read(dir.path(), dir.path()).unwrap();
+        let stacks = read(dir.path()).unwrap();
         assert_eq!(stacks[0].name.as_str(), "nom-de-la-stack");
         assert_eq!(stacks[0].drift, DriftPolicy::Report);
         assert!(!stacks[1].enabled);
@@ -329,9 +318,9 @@ mod tests {
         for name in ["compose.yaml", "docker-compose.yaml"] {
             fs::write(dir.path().join("web").join(name), "services: {}").unwrap();
         }
-        assert_eq!(read(dir.path(), dir.path()).unwrap()[0].compose_path, "web/docker-compose.yaml");
+        assert_eq!(read(dir.path()).unwrap()[0].compose_path, "web/docker-compose.yaml");
         fs::write(dir.path().join("web/docker-compose.yml"), "services: {}").unwrap();
-        assert_eq!(read(dir.path(), dir.path()).unwrap()[0].compose_path, "web/docker-compose.yml");
+        assert_eq!(read(dir.path()).unwrap()[0].compose_path, "web/docker-compose.yml");
     }
 
     #[test]
@@ -371,23 +360,19 @@ mod tests {
         assert!(mistakes(&"# x\n".repeat(400_000), &[])[0].contains("larger than 1024 KiB"));
         let dir = checkout("", &["web"]);
         fs::write(dir.path().join(FILE), b"- name: a\n- name: \xff\n").unwrap();
-        assert!(read(dir.path(), dir.path()).unwrap_err()[0].what.contains("is not UTF-8 (line 2)"));
+        assert!(read(dir.path()).unwrap_err()[0].what.contains("is not UTF-8 (line 2)"));
         fs::remove_file(dir.path().join(FILE)).unwrap();
-        assert!(
-            read(dir.path(), dir.path()).unwrap_err()[0]
-                .what
-                .contains("folders with a compose file here: `web`")
-        );
+        assert!(read(dir.path()).unwrap_err()[0].what.contains("folders with a compose file here: `web`"));
     }
 
     #[test]
     fn symlinks_out_of_the_checkout_are_refused() {
         let dir = checkout("- name: web\n- name: ok\n", &["ok"]);
         std::os::unix::fs::symlink("/etc", dir.path().join("web")).unwrap();
-        assert!(read(dir.path(), dir.path()).unwrap_err()[0].what.contains("leads out of the repository"));
+        assert!(read(dir.path()).unwrap_err()[0].what.contains("leads out of the repository"));
         fs::remove_file(dir.path().join("web")).unwrap();
         fs::create_dir(dir.path().join("web")).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", dir.path().join("web/compose.yml")).unwrap();
-        assert!(read(dir.path(), dir.path()).unwrap_err()[0].what.contains("leads out of the repository"));
+        assert!(read(dir.path()).unwrap_err()[0].what.contains("leads out of the repository"));
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use super::entries;
 use super::nfs;
 use crate::budget::{Budget, Count};
-use crate::paths;
+use crate::paths::Root;
 use crate::problem::{Collector, Problem};
 use crate::yaml::Node;
 
@@ -38,7 +38,7 @@ pub enum VolumeKind {
 }
 
 /// The entries that are clear, with what is wrong with the path of one alone, and all mistakes of the list. `has_nfs` says whether there is an `nfs.yaml`.
-pub fn read(root: &Path, dir: &Path, has_nfs: bool, budget: &Budget) -> (Vec<VolumeEntry>, Vec<Problem>) {
+pub fn read(root: &Root, dir: &Path, has_nfs: bool, budget: &Budget) -> (Vec<VolumeEntry>, Vec<Problem>) {
     let mut problems = Collector::new(entries::display(root, dir, FILE));
     let mut found: Vec<(usize, VolumeEntry)> = Vec::new();
     let list = entries::document(root, dir, FILE, &mut problems);
@@ -70,7 +70,7 @@ pub fn read(root: &Path, dir: &Path, has_nfs: bool, budget: &Budget) -> (Vec<Vol
     (found.into_iter().map(|(_, entry)| entry).collect(), problems.into_problems())
 }
 
-fn entry(root: &Path, dir: &Path, place: &str, item: &Node, problems: &mut Collector) -> Option<VolumeEntry> {
+fn entry(root: &Root, dir: &Path, place: &str, item: &Node, problems: &mut Collector) -> Option<VolumeEntry> {
     if item.pairs().is_none() {
         let what = format!("must be a mapping with `id`, `type` and `path`, not {}", item.what());
         problems.add(item.line, place, what);
@@ -115,14 +115,14 @@ fn is_name(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
-fn binding(root: &Path, dir: &Path, text: &str) -> Result<VolumeKind, String> {
+fn binding(root: &Root, dir: &Path, text: &str) -> Result<VolumeKind, String> {
     if Path::new(text).components().any(|part| part == Component::ParentDir) {
         return Err(format!("the path `{}` leads out with `..`", crate::plain::name(text)));
     }
     if text.chars().any(|letter| letter == ':' || letter.is_control()) {
         return Err("holds a `:` or a control character, which a mount cannot name".into());
     }
-    let source = paths::resolve_inside(root, dir, text).map_err(|error| {
+    let source = root.resolve(dir, text).map_err(|error| {
         let text = text.trim_end_matches('/');
         let missing = dir.join(text).symlink_metadata().is_err() && !text.starts_with('/');
         let keep =
@@ -176,7 +176,8 @@ mod tests {
         std::fs::create_dir_all(dir.path().join("conf/.dockerops-kept/x")).unwrap();
         symlink("/etc", dir.path().join("out")).unwrap();
         std::fs::write(dir.path().join(FILE), text).unwrap();
-        let (entries, mut problems) = read(dir.path(), dir.path(), has_nfs, &Budget::new(Limits::default()));
+        let (entries, mut problems) =
+            read(&Root::on_disk(dir.path()), dir.path(), has_nfs, &Budget::new(Limits::default()));
         problems.extend(entries.iter().filter_map(|entry| match &entry.kind {
             VolumeKind::Wrong(problem) => Some(problem.clone()),
             _ => None,
@@ -203,7 +204,7 @@ mod tests {
         std::fs::create_dir(dir.path().join("conf")).unwrap();
         let read = |text: &str| {
             std::fs::write(dir.path().join(FILE), text).unwrap();
-            read(dir.path(), dir.path(), true, &Budget::new(Limits::default()))
+            read(&Root::on_disk(dir.path()), dir.path(), true, &Budget::new(Limits::default()))
         };
         let (entries, problems) = read(text);
         assert!(problems.is_empty(), "{problems:?}");

@@ -12,6 +12,7 @@ use super::{Key, Reconciler, Session};
 use crate::bindings::{self, Destination, File, Inventory, Item, Kind, Opened, Synced, Tree};
 use crate::budget::{Budget, Count};
 use crate::compose::{Mount, Volumes};
+use crate::fault::hint_of;
 use crate::git::{Checkout, Tracked, TrackedKind};
 use crate::guard::{Closed, Guard};
 use crate::manifest::{Manifest, VolumeKind};
@@ -65,8 +66,11 @@ pub fn read(checkout: &Checkout, manifest: &Manifest, budget: &Budget) -> (Volum
                     Ok(tree) => tree,
                     Err(_) if budget.exceeded().is_some() => break,
                     Err(error) => {
-                        let dir = checkout.dir().strip_prefix(checkout.root()).unwrap_or(Path::new(""));
-                        let (file, what) = (dir.join(path).display().to_string(), format!("{error:#}"));
+                        let dir =
+                            checkout.dir().strip_prefix(checkout.root().path()).unwrap_or(Path::new(""));
+                        let way_out = hint_of(&error).map(|hint| format!("; {hint}")).unwrap_or_default();
+                        let (file, what) =
+                            (dir.join(path).display().to_string(), format!("{error:#}{way_out}"));
                         let problem = Problem { file, line: None, key: entry.id.clone(), what, more: 0 };
                         volumes.insert(entry.id.clone(), Mount::Wrong(problem));
                         continue;

@@ -147,6 +147,7 @@ impl Reconciler {
             session.report.progress(&format!("building `{name}`: {reason}"));
             let work = BuildJob {
                 docker: session.docker.clone(),
+                root: read.checkout.root().clone(),
                 limit: session.build_timeout,
                 source: image.source.clone(),
                 content: image.content.clone(),

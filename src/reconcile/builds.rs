@@ -103,7 +103,7 @@ fn content(checkout: &Checkout, source: &ImageSource) -> Result<String> {
     let id = |path| checkout.content_id(path);
     let mut parts = vec![id(&source.context)?, id(&source.dockerfile)?];
     // The same file under another name ignores other files (`<Dockerfile>.dockerignore`).
-    parts.push(source.dockerfile.strip_prefix(checkout.root())?.display().to_string());
+    parts.push(source.dockerfile.strip_prefix(checkout.root().path())?.display().to_string());
     let mut ignored = source.dockerfile.clone().into_os_string();
     ignored.push(".dockerignore");
     parts.push(id(ignored.as_ref()).unwrap_or_default());

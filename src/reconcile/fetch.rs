@@ -61,8 +61,8 @@ pub fn fetch(
             };
             let is_new = checkout.is_some();
             if let Some(checkout) = checkout {
-                for note in checkout.as_ref().map(Checkout::notes).unwrap_or_default() {
-                    session.report.note(source.url.as_str(), note);
+                for note in checkout.as_ref().map(Checkout::take_notes).unwrap_or_default() {
+                    session.report.note(source.url.as_str(), &note);
                 }
                 let read = checkout.and_then(|checkout| read(session, &keys, &source, checkout, dry_run));
                 source.reading = match read {

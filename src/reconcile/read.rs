@@ -16,6 +16,7 @@ use crate::hash::Key;
 use crate::manifest::{self, StackEntry};
 use crate::plan::{DesiredStack, Images};
 use crate::problem::{Problem, Problems, Room};
+use crate::signal;
 
 const MEND: &str = "mend the files and push; until then this";
 
@@ -61,7 +62,8 @@ pub fn read(
     let budget = &Budget::new(session.git.limits);
     let mut problems = Problems::default();
     // docker is asked where its data lies only for those who have bindings.
-    let guard = if manifest::has_nfs(checkout.dir()) { session.guard() } else { session.own_guard };
+    let guard =
+        if manifest::has_nfs(checkout.root(), checkout.dir()) { session.guard() } else { session.own_guard };
     let (manifest, unclear) = manifest::read(checkout.root(), checkout.dir(), guard, !dry_run, budget);
     problems.extend(unclear);
     let (volumes, bindings) = bindings::read(&checkout, &manifest, budget);
@@ -93,6 +95,11 @@ pub fn read(
         desired.push(DesiredStack { entry, rendered, images: Images::Ready });
     }
     let at = || format!("source `{source}` at {}", checkout.commit().short());
+    signal::check()?;
+    // Files that could not be had were taken for wrong or missing ones.
+    if let Some(failure) = checkout.take_failure() {
+        return Err(failure).with_context(at);
+    }
     // What else is wrong was not read to its end.
     if let Some(exceeded) = budget.exceeded() {
         return Err(Error::from(exceeded)).with_context(at);

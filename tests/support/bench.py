@@ -21,6 +21,8 @@ import time
 import urllib.request
 from pathlib import Path
 
+from bench_change import Changes
+
 COMPOSE = """version: "3.8"
 services:
   app:
@@ -476,9 +478,15 @@ def main():
     parser.add_argument("--sources", type=int, default=20)
     parser.add_argument("--new", type=int, default=20)
     parser.add_argument("--tags", type=int, default=50)
+    parser.add_argument("--large", type=int, default=20_000, help="files of the large repository")
+    parser.add_argument("--only-changes", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dockerops-bench.") as folder:
         bench = Bench(options, Path(folder))
+        if options.only_changes:
+            Changes(bench).measure(options.large, 50 << 10)
+            bench.print_table()
+            return
         bench.start_up()
         for count in options.stacks:
             bench.one_source(count)
@@ -487,6 +495,7 @@ def main():
         bench.new_stacks(options.new, 3)
         bench.waiting(30)
         bench.hook(options.runs)
+        Changes(bench).measure(options.large, 50 << 10)
         bench.print_conditions()
         bench.print_table()
 

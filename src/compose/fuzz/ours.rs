@@ -12,6 +12,7 @@ use super::tree::Tree;
 use crate::budget::{Budget, Limits};
 use crate::compose::{self, ComposeFile, Ownership, Unrenderable, Volumes, environment};
 use crate::hash::Key;
+use crate::paths::Root;
 use crate::problem::Collector;
 use crate::stack::StackName;
 use crate::yaml::{Kind, Node};
@@ -55,7 +56,8 @@ pub fn read(fixture: &Fixture, name: &str) -> Result<Ours, Refused> {
 fn load(fixture: &Fixture, name: &str) -> Result<Ours, Refused> {
     let (file, path) = (fixture.folder().join(name), format!("stack/{name}"));
     let budget = Budget::new(Limits::default());
-    let compose_file = ComposeFile { root: &fixture.root, file: &file, path: &path, budget: &budget };
+    let root = Root::on_disk(&fixture.root);
+    let compose_file = ComposeFile { root: &root, file: &file, path: &path, budget: &budget };
     let inherited = inherited();
     let key = Key::from_hex(&"5a".repeat(32)).unwrap();
     let rendered = compose::load(&StackName::known(STACK), compose_file, &inherited, &Volumes::new(), &key);

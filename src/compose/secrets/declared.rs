@@ -70,7 +70,7 @@ impl Entry {
 
 /// The entries beside the compose file, and all mistakes in them.
 pub fn read(compose_file: ComposeFile<'_>, folder: &Path, compose: &Node) -> (Vec<Entry>, Vec<Problem>) {
-    if folder.join(FILE).symlink_metadata().is_err() {
+    if !compose_file.root.has(folder, FILE) {
         return (Vec::new(), Vec::new());
     }
     let mut problems =
@@ -90,8 +90,7 @@ pub fn read(compose_file: ComposeFile<'_>, folder: &Path, compose: &Node) -> (Ve
 }
 
 fn document(compose_file: ComposeFile<'_>, folder: &Path, problems: &mut Collector) -> Vec<Rc<Node>> {
-    let text = paths::resolve_inside(compose_file.root, folder, FILE)
-        .and_then(|path| paths::read_text(&path, MOST_BYTES));
+    let text = compose_file.root.resolve(folder, FILE).and_then(|path| paths::read_text(&path, MOST_BYTES));
     let (line, what) = match text.map(|text| yaml::parse(&text)) {
         Ok(Ok(None)) => return Vec::new(),
         Ok(Ok(Some(list))) => match (list.items(), compose_file.budget.take(Count::Values, list.weight())) {

@@ -6,6 +6,7 @@ use std::process::Command as Process;
 use crate::budget::{Budget, Limits};
 use crate::compose::{ComposeFile, Ownership, RenderedStack, Unrenderable, Volumes, load};
 use crate::hash::Key;
+use crate::paths::Root;
 use crate::yaml;
 
 fn key() -> Key {
@@ -19,6 +20,7 @@ fn try_load(compose: &str, secrets: &str) -> Result<RenderedStack, Unrenderable>
     fs::write(root.join("web/compose.yml"), compose).unwrap();
     fs::write(root.join("web/secrets.yaml"), secrets).unwrap();
     let (file, budget) = (root.join("web/compose.yml"), Budget::new(Limits::default()));
+    let root = Root::on_disk(&root);
     let compose_file = ComposeFile { root: &root, file: &file, path: "web/compose.yml", budget: &budget };
     let environment = BTreeMap::from([("V".into(), "a 'b c'".into())]);
     load(&StackName::known("web"), compose_file, &environment, &Volumes::new(), &key())

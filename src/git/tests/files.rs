@@ -5,7 +5,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::Lab;
 use super::lab::{head, refusal};
-use crate::git::{Commit, checkout, sweep};
+use super::whole;
+use crate::git::{Checkout, Commit, checkout, sweep};
 use crate::source::Source;
 
 fn mode(path: &std::path::Path) -> u32 {
@@ -24,14 +25,14 @@ fn a_path_and_a_file_url_are_fetched_into_a_private_folder_that_goes_away() {
         let made = lab.fetch(&source, &lab.access()).unwrap();
         assert_eq!(made.commit().to_string(), commit);
         assert_eq!(made.commit().short(), &commit[..12]);
-        assert_eq!(made.dir(), made.root());
-        assert_eq!(mode(made.root()), 0o700);
+        assert_eq!(made.dir(), made.root().path());
+        assert_eq!(mode(made.root().path()), 0o700);
         assert_eq!(mode(&lab.path("checkouts")), 0o700);
-        assert_eq!(fs::read_to_string(made.root().join("a")).unwrap(), "2");
-        assert_eq!(fs::read_to_string(made.root().join("crlf")).unwrap(), "x\r\ny\n");
-        assert_eq!(mode(&made.root().join("run")), 0o755);
-        assert_eq!(mode(&made.root().join("a")), 0o644);
-        assert_eq!(fs::read_link(made.root().join("link")).unwrap(), std::path::Path::new("a"));
+        assert_eq!(fs::read_to_string(made.root().path().join("a")).unwrap(), "2");
+        assert_eq!(fs::read_to_string(made.root().path().join("crlf")).unwrap(), "x\r\ny\n");
+        assert_eq!(mode(&made.root().path().join("run")), 0o755);
+        assert_eq!(mode(&made.root().path().join("a")), 0o644);
+        assert_eq!(fs::read_link(made.root().path().join("link")).unwrap(), std::path::Path::new("a"));
         drop(made);
         assert_eq!(lab.leftovers(), 0);
     }
@@ -75,7 +76,7 @@ fn branches_tags_full_names_and_folders() {
             assert_eq!(fs::read_to_string(made.dir().join("a")).unwrap(), "1");
         }
         let made = lab.fetch(&format!("{base}#:d"), &lab.access()).unwrap();
-        assert_eq!(made.dir(), made.root().join("d"));
+        assert_eq!(made.dir(), made.root().path().join("d"));
         assert!(made.dir().join("e").is_file());
         drop(made);
         for (dir, wanted) in [("nope", "does not exist"), ("a", "is no folder")] {
@@ -107,11 +108,11 @@ fn what_was_decided_is_fetched_though_the_branch_has_moved() {
         let source = Source::parse(&url).unwrap();
         let decided = head(&url, &lab.access()).unwrap();
         origin.commit(&[("a", &format!("moved on to {}", server.port))]);
-        let made = checkout(&source, &decided, &lab.path("checkouts"), &lab.access()).unwrap();
+        let made = whole(&source, &decided, &lab.path("checkouts"), &lab.access()).unwrap();
         assert_eq!(made.commit(), &decided);
         let on_disk = made.repository();
         assert_eq!(on_disk.head().unwrap().target().unwrap().to_string(), decided.to_string());
-        assert_ne!(fs::read_to_string(made.root().join("a")).unwrap(), "moved on", "{arguments:?}");
+        assert_ne!(fs::read_to_string(made.root().path().join("a")).unwrap(), "moved on", "{arguments:?}");
     }
 }
 
@@ -128,7 +129,7 @@ fn a_whole_commit_id_needs_no_ls_remote_and_an_unknown_one_is_an_error() {
         assert_eq!(head(&source, &lab.access()).unwrap(), Commit::parse(&old).unwrap());
         assert!(server.log().is_empty());
         let made = lab.fetch(&source, &lab.access()).unwrap();
-        assert_eq!(fs::read_to_string(made.root().join("a")).unwrap(), "1");
+        assert_eq!(fs::read_to_string(made.root().path().join("a")).unwrap(), "1");
         let (error, hint) = refusal(lab.fetch(&format!("{url}#{unknown}"), &lab.access()));
         assert!(error.contains(&unknown) && error.contains(&url), "{error}");
         assert!(hint.contains("branch or tag"), "{error} / {hint}");
@@ -161,8 +162,8 @@ fn equal_contents_have_equal_ids_whatever_changes_beside_them_and_git_adds_no_fi
     origin.commit(&[("app/app.py", "1"), ("other/x", "1")]);
     let ids = |paths: &[&str]| -> Vec<String> {
         let made = lab.fetch(origin.path(), &lab.access()).unwrap();
-        assert!(!made.root().join(".git").exists());
-        paths.iter().map(|path| made.content_id(&made.root().join(path)).unwrap()).collect()
+        assert!(!made.root().path().join(".git").exists());
+        paths.iter().map(|path| made.content_id(&made.root().path().join(path)).unwrap()).collect()
     };
     let paths = ["", "app", "app/app.py", "other"];
     let first = ids(&paths);
@@ -173,5 +174,153 @@ fn equal_contents_have_equal_ids_whatever_changes_beside_them_and_git_adds_no_fi
     assert_ne!(first[3], second[3]);
     let made = lab.fetch(origin.path(), &lab.access()).unwrap();
     assert!(made.content_id(std::path::Path::new("/etc")).is_err());
-    assert!(made.content_id(&made.root().join("none")).is_err());
+    assert!(made.content_id(&made.root().path().join("none")).is_err());
+}
+
+/// Folders, files, and symlinks of all kinds, some of which lead nowhere, out, or in a circle.
+fn maze(lab: &Lab) -> super::lab::Origin {
+    let origin = lab.empty("maze");
+    origin.commit(&[("a/b/c", "1"), ("a/d", "2"), ("e/f/g/h", "3"), ("e/i", "4")]);
+    for (link, target) in [
+        ("to-a", "a"),
+        ("a/up", ".."),
+        ("a/b/over", "../../e/f"),
+        ("e/f/back", "../../a/b/over/g"),
+        ("round", "trip"),
+        ("trip", "round"),
+        ("out", "/etc"),
+        ("a/out", "../../.."),
+        ("nowhere", "a/none/x"),
+        ("e/dot", "./f/./g"),
+        ("e/far", "../to-a/up/e/dot/h"),
+        ("e/over-and-up", "../a/b/over/../i"),
+        ("e/git", "../.git"),
+    ] {
+        symlink(target, origin.work().join(link)).unwrap();
+    }
+    origin.commit(&[("last", "5")]);
+    origin
+}
+
+#[test]
+fn what_is_named_comes_to_disk_and_nothing_else() {
+    let lab = Lab::new();
+    let origin = maze(&lab);
+    let source = Source::parse(origin.path()).unwrap();
+    let commit = head(origin.path(), &lab.access()).unwrap();
+    let fresh = || checkout(&source, &commit, &lab.path("checkouts"), &lab.access()).unwrap();
+    let made = fresh();
+    let on_disk = |made: &Checkout| {
+        let root = made.root().path();
+        let found = walkdir::WalkDir::new(root).min_depth(1).sort_by_file_name();
+        let path = |found: walkdir::DirEntry| found.path().strip_prefix(root).unwrap().display().to_string();
+        found.into_iter().map(|found| path(found.unwrap())).collect::<Vec<_>>()
+    };
+    assert_eq!(on_disk(&made), [""; 0]);
+    made.root().resolve(made.root().path(), "a/d").unwrap();
+    assert_eq!(on_disk(&made), ["a", "a/d"]);
+    made.root().resolve(made.root().path(), "e/far").unwrap();
+    assert_eq!(
+        on_disk(&made),
+        ["a", "a/d", "a/up", "e", "e/dot", "e/f", "e/f/g", "e/f/g/h", "e/far", "to-a"]
+    );
+    assert!(made.root().has(made.root().path(), "trip") && !made.root().has(made.root().path(), "none"));
+    let mut names = made.root().names(&made.root().path().join("a/up/e"));
+    names.sort_unstable();
+    assert_eq!(names, ["dot", "f", "far", "git", "i", "over-and-up"]);
+    made.root().bring_all(&made.root().path().join("to-a")).unwrap();
+    assert!(on_disk(&made).contains(&"a/b/over".to_owned()) && !on_disk(&made).contains(&"e/i".to_owned()));
+    assert!(made.take_failure().is_none());
+}
+
+#[test]
+fn a_path_means_the_same_whether_all_files_are_on_disk_or_none() {
+    let lab = Lab::new();
+    let origin = maze(&lab);
+    let source = Source::parse(origin.path()).unwrap();
+    let commit = head(origin.path(), &lab.access()).unwrap();
+    let all = whole(&source, &commit, &lab.path("checkouts"), &lab.access()).unwrap();
+    let parts = [
+        "a",
+        "b",
+        "c",
+        "d",
+        "e",
+        "f",
+        "g",
+        "h",
+        "i",
+        "to-a",
+        "up",
+        "over",
+        "back",
+        "round",
+        "out",
+        "nowhere",
+        "dot",
+        "far",
+        "over-and-up",
+        "git",
+        ".",
+        "..",
+        "none",
+        "last",
+    ];
+    let told = |made: &Checkout, base: &str, path: &str| {
+        let root = made.root();
+        match root.resolve(&root.path().join(base), path) {
+            Ok(found) => {
+                let text = fs::read_to_string(&found).ok();
+                format!("{} {text:?}", found.strip_prefix(root.path()).unwrap().display())
+            }
+            Err(error) => format!("{error:#}"),
+        }
+    };
+    let (mut rng, mut resolved, mut part) = (crate::rng::Rng::new(7), 0, None);
+    for turn in 0..3_000 {
+        // Some paths one after the other in one checkout, where one finds what another brought.
+        if turn % 8 == 0 {
+            part = Some(checkout(&source, &commit, &lab.path("checkouts"), &lab.access()).unwrap());
+        }
+        let made = part.as_ref().unwrap();
+        let base = rng.pick(&["", "a", "e/f", "to-a"]);
+        let path: Vec<_> = (0..=rng.below(3)).map(|_| rng.pick(&parts)).collect();
+        let path = path.join("/");
+        let wanted = told(&all, base, &path);
+        assert_eq!(told(made, base, &path), wanted, "{base} {path}");
+        resolved += usize::from(wanted.contains("Some"));
+        assert!(made.take_failure().is_none(), "{path}");
+    }
+    assert!(resolved > 50, "{resolved}");
+}
+
+#[test]
+fn no_file_is_written_through_a_symlink_that_a_tree_names_twice() {
+    let lab = Lab::new();
+    let (origin, outside) = (lab.origin("twice"), tempfile::tempdir().unwrap());
+    let repository = git2::Repository::open_bare(origin.path()).unwrap();
+    let link = repository.blob(outside.path().as_os_str().as_encoded_bytes()).unwrap();
+    let inner = {
+        let mut inner = repository.treebuilder(None).unwrap();
+        inner.insert("b", repository.blob(b"x").unwrap(), 0o100_644).unwrap();
+        inner.write().unwrap()
+    };
+    let entry = |mode: &str, id: git2::Oid| [format!("{mode} a\0").as_bytes(), id.as_bytes()].concat();
+    for order in [[("120000", link), ("40000", inner)], [("40000", inner), ("120000", link)]] {
+        let raw = order.map(|(mode, id)| entry(mode, id)).concat();
+        let tree = repository.odb().unwrap().write(git2::ObjectType::Tree, &raw).unwrap();
+        let tree = repository.find_tree(tree).unwrap();
+        let who = git2::Signature::now("test", "test@localhost").unwrap();
+        let commit = repository.commit(None, &who, &who, "", &tree, &[]).unwrap();
+        let source = Source::parse(&format!("{}#{commit}", origin.path())).unwrap();
+        let commit = Commit::parse(&commit.to_string()).unwrap();
+        let made = checkout(&source, &commit, &lab.path("checkouts"), &lab.access()).unwrap();
+        let (error, _) =
+            refusal(made.root().bring_all(made.root().path()).map_err(|_| made.take_failure().unwrap()));
+        assert!(error.contains("stands twice") || error.contains("File exists"), "{error}");
+        let again = checkout(&source, &commit, &lab.path("checkouts"), &lab.access()).unwrap();
+        let _ = again.root().resolve(again.root().path(), "a/b");
+        let _ = again.root().bring_all(again.root().path());
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+    }
 }

@@ -9,7 +9,8 @@ use walkdir::WalkDir;
 
 use super::Lab;
 use super::lab::{Origin, Server, head, refusal};
-use crate::git::{Checkout, Commit, checkout, sweep_kept};
+use super::whole;
+use crate::git::{Checkout, Commit, sweep_kept};
 use crate::source::Source;
 
 const MIB: usize = 1 << 20;
@@ -38,7 +39,7 @@ impl Scene {
     }
 
     fn read(&self, file: &str) -> String {
-        fs::read_to_string(self.fetch().root().join(file)).unwrap()
+        fs::read_to_string(self.fetch().root().path().join(file)).unwrap()
     }
 
     /// A shallow fetch takes two requests.
@@ -82,8 +83,8 @@ fn a_push_brings_what_is_new_and_the_same_commit_nothing() {
     let Scene { lab, server, .. } = scene;
     drop(server);
     let source = Source::parse(&url).unwrap();
-    let again = checkout(&source, &commit, &lab.path("checkouts"), &lab.access()).unwrap();
-    assert_eq!(fs::read_to_string(again.root().join("a")).unwrap(), "3");
+    let again = whole(&source, &commit, &lab.path("checkouts"), &lab.access()).unwrap();
+    assert_eq!(fs::read_to_string(again.root().path().join("a")).unwrap(), "3");
 }
 
 #[test]
@@ -98,8 +99,8 @@ fn history_that_goes_back_or_is_written_anew_is_followed() {
     scene.origin.commit(&[("b", "anew")]);
     scene.origin.git(&["push", "-q", "--force", "origin", "other:main"]);
     let made = scene.fetch();
-    assert_eq!(fs::read_to_string(made.root().join("b")).unwrap(), "anew");
-    assert!(!made.root().join("a").exists());
+    assert_eq!(fs::read_to_string(made.root().path().join("b")).unwrap(), "anew");
+    assert!(!made.root().path().join("a").exists());
 }
 
 #[test]
@@ -122,13 +123,13 @@ fn a_byte_that_changed_anywhere_is_noticed_and_all_is_fetched_anew() {
         fs::write(&path, bytes).unwrap();
         let made = scene.lab.fetch(&scene.url(), &scene.lab.access());
         let made = made.unwrap_or_else(|error| panic!("{place} of {}: {error:#}", path.display()));
-        let read = |name: &str| fs::read_to_string(made.root().join(name)).unwrap();
+        let read = |name: &str| fs::read_to_string(made.root().path().join(name)).unwrap();
         assert_eq!(
             (read("a"), read("small"), read("large")),
             ("2".into(), noise(5_000, 3), noise(2 << 20, 2)),
             "{place}"
         );
-        anew += usize::from(made.notes().iter().any(|note| note.contains("damaged")));
+        anew += usize::from(made.take_notes().iter().any(|note| note.contains("damaged")));
     }
     assert!(anew > 20, "{anew}");
 }
@@ -179,7 +180,7 @@ fn sources_of_one_remote_share_it_also_at_the_same_time() {
         for source in sources.iter().cycle().take(8) {
             scope.spawn(|| {
                 let made = scene.lab.fetch(source, &scene.lab.access()).unwrap();
-                assert_eq!(fs::read_to_string(made.root().join("a")).unwrap(), "2");
+                assert_eq!(fs::read_to_string(made.root().path().join("a")).unwrap(), "2");
             });
         }
     });
@@ -245,9 +246,10 @@ fn a_server_that_gives_no_single_commit_is_told_of() {
     let decided = head(&server.url("r"), &scene.lab.access()).unwrap();
     scene.origin.commit(&[("a", "moved on")]);
     let source = Source::parse(&server.url("r")).unwrap();
-    let made = checkout(&source, &decided, &scene.lab.path("checkouts"), &scene.lab.access()).unwrap();
-    assert_eq!(fs::read_to_string(made.root().join("a")).unwrap(), "2");
-    assert!(made.notes().iter().any(|note| note.contains("all of it is fetched")), "{:?}", made.notes());
+    let made = whole(&source, &decided, &scene.lab.path("checkouts"), &scene.lab.access()).unwrap();
+    assert_eq!(fs::read_to_string(made.root().path().join("a")).unwrap(), "2");
+    let notes = made.take_notes();
+    assert!(notes.iter().any(|note| note.contains("all of it is fetched")), "{notes:?}");
 }
 
 #[test]
@@ -280,8 +282,9 @@ fn what_is_somebody_else_s_stays_and_what_cannot_be_kept_is_fetched_all_the_same
     fs::remove_dir_all(&folder).unwrap();
     fs::write(&folder, "no folder").unwrap();
     let made = scene.fetch();
-    assert_eq!(fs::read_to_string(made.root().join("a")).unwrap(), "2");
-    assert!(made.notes().iter().any(|note| note.contains("cannot be kept")), "{:?}", made.notes());
+    assert_eq!(fs::read_to_string(made.root().path().join("a")).unwrap(), "2");
+    let notes = made.take_notes();
+    assert!(notes.iter().any(|note| note.contains("cannot be kept")), "{notes:?}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use lab::Lab;
 
-use super::{Checkout, checkout, configure, heads};
+use super::{Checkout, Commit, checkout, configure, heads};
 use crate::fault::hint_of;
 use crate::settings::GitAccess;
 use crate::signal;
@@ -54,5 +54,20 @@ fn probe() {
 fn fetch(source: &str, access: &GitAccess, folder: &std::path::Path) -> anyhow::Result<Checkout> {
     let source = Source::parse(source)?;
     let commit = heads(std::slice::from_ref(&source), access).wait()?.remove(0)?;
-    checkout(&source, &commit, folder, access)
+    whole(&source, &commit, folder, access)
+}
+
+/// A commit with all its files written out.
+fn whole(
+    source: &Source,
+    commit: &Commit,
+    folder: &std::path::Path,
+    access: &GitAccess,
+) -> anyhow::Result<Checkout> {
+    let checkout = checkout(source, commit, folder, access)?;
+    checkout
+        .root()
+        .bring_all(checkout.root().path())
+        .map_err(|error| checkout.take_failure().unwrap_or(error).context(format!("source `{source}`")))?;
+    Ok(checkout)
 }

@@ -31,12 +31,12 @@ fn submodules_are_checked_out_at_their_pinned_commits_and_theirs_too() {
         let server = lab.server(arguments);
         for base in [server.url("outer"), outer.path().to_owned()] {
             let made = lab.fetch(&base, &lab.access()).unwrap();
-            assert_eq!(fs::read_to_string(made.root().join("mid/a")).unwrap(), "2");
-            assert_eq!(fs::read_to_string(made.root().join("mid/in/ner/a")).unwrap(), "1");
-            let id = made.content_id(&made.root().join("mid/in/ner/a")).unwrap();
+            assert_eq!(fs::read_to_string(made.root().path().join("mid/a")).unwrap(), "2");
+            assert_eq!(fs::read_to_string(made.root().path().join("mid/in/ner/a")).unwrap(), "1");
+            let id = made.content_id(&made.root().path().join("mid/in/ner/a")).unwrap();
             assert_eq!(id, inner.git(&["rev-parse", "HEAD~1:a"]));
             assert!(
-                walkdir::WalkDir::new(made.root())
+                walkdir::WalkDir::new(made.root().path())
                     .into_iter()
                     .all(|file| file.unwrap().file_name() != ".git")
             );
@@ -136,7 +136,7 @@ fn a_local_source_reaches_what_lies_beside_it_and_nothing_else() {
         format!("file://{here}/inne%72.git"),
     ] {
         for made in fetch(&url, &inner.head()) {
-            assert_eq!(fs::read_to_string(made.unwrap().root().join("sub/a")).unwrap(), "2", "{url}");
+            assert_eq!(fs::read_to_string(made.unwrap().root().path().join("sub/a")).unwrap(), "2", "{url}");
         }
     }
     for url in [

@@ -15,7 +15,7 @@ fn checkout(files: &[(&str, &str)]) -> tempfile::TempDir {
 
 fn of(files: &[(&str, &str)]) -> (Vec<ImageSource>, Vec<String>) {
     let dir = checkout(files);
-    let (images, problems) = read(dir.path(), dir.path(), &Budget::new(Limits::default()));
+    let (images, problems) = read(&Root::on_disk(dir.path()), dir.path(), &Budget::new(Limits::default()));
     (images, problems.iter().map(ToString::to_string).collect())
 }
 
@@ -26,7 +26,7 @@ fn a_full_entry_is_read() {
                 - {name: org/b:2, context: app, args: [A=b=c], push: no}\n\
                 - {name: gone, context: app, push: false, enabled: false}\n";
     let dir = checkout(&[("images.yaml", list), ("app/Dockerfile", ""), ("docker/App", "")]);
-    let (images, problems) = read(dir.path(), dir.path(), &Budget::new(Limits::default()));
+    let (images, problems) = read(&Root::on_disk(dir.path()), dir.path(), &Budget::new(Limits::default()));
     assert_eq!(problems, []);
     let real = dir.path().canonicalize().unwrap();
     assert_eq!(images[0].name.to_string(), "host:5000/app:latest");
@@ -112,7 +112,8 @@ fn docker_is_led_to_no_file_outside_the_repository() {
             fs::write(dir.path().join("app/Dockerfile"), "").unwrap();
         }
         symlink(target, dir.path().join(link)).unwrap();
-        let (images, problems) = read(dir.path(), dir.path(), &Budget::new(Limits::default()));
+        let (images, problems) =
+            read(&Root::on_disk(dir.path()), dir.path(), &Budget::new(Limits::default()));
         assert_eq!((images.len(), problems.len()), (0, 1), "{link}: {problems:?}");
     }
 }

@@ -13,6 +13,7 @@ use crate::docker::build::{Build, Builder, Listener};
 use crate::hash::{hex, part};
 use crate::image::ImageRef;
 use crate::manifest::ImageSource;
+use crate::paths::Root;
 use crate::source::SourceUrl;
 
 /// So many digits tell one build from another.
@@ -50,6 +51,8 @@ pub enum News {
 
 pub struct BuildJob {
     pub docker: Docker,
+    /// Where the files lie, or come to lie.
+    pub root: Root,
     pub limit: Duration,
     pub source: ImageSource,
     pub content: String,
@@ -80,6 +83,7 @@ impl BuildJob {
         let at_once = (source.platforms.len() > 1).then(|| self.tag(&self.digits()));
         let tags: Vec<_> = [Some(&source.name), at_once.as_ref()].into_iter().flatten().cloned().collect();
         let context: &Path = &source.context;
+        self.root.bring_all(context)?;
         let build = Build {
             tags: &tags,
             context,

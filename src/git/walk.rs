@@ -1,0 +1,142 @@
+//! From a path to what lies there, as Linux would walk it if all files were on disk: what is met on the way is
+//! written out, and nothing else.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use git2::{ObjectType, Oid};
+
+use super::worker::alive;
+use super::write::{self, Objects, Writer, is_plain, take, target};
+use crate::paths::names_on_disk;
+
+/// Linux follows no more symlinks on one path.
+const MOST_LINKS: usize = 40;
+
+/// A folder.
+#[derive(Debug, Clone, Copy)]
+enum Folder {
+    /// Of the commit itself, by its id.
+    Tree(Oid),
+    /// Of a submodule, whose files are all on disk.
+    OnDisk,
+}
+
+/// What a step leads to.
+enum Step {
+    Into(Folder),
+    /// A symlink, and where it points.
+    On(PathBuf),
+    /// A file, or nothing.
+    End,
+}
+
+impl Writer {
+    /// Writes what lies at `path` of the commit whose tree is `root`; of a folder nothing that is in it.
+    pub(super) fn bring(&mut self, objects: &Objects<'_>, root: Oid, path: &Path) -> Result<()> {
+        self.walk(objects, root, path).map(drop)
+    }
+
+    /// Writes the folder at `path` with all that is in it.
+    pub(super) fn bring_all(&mut self, objects: &Objects<'_>, root: Oid, path: &Path) -> Result<()> {
+        match self.walk(objects, root, path)? {
+            Some((at, Folder::Tree(id))) => self.put_all(objects, &objects.repository.find_tree(id)?, &at),
+            _ => Ok(()),
+        }
+    }
+
+    /// The names in the folder at `path`.
+    pub(super) fn names(&mut self, objects: &Objects<'_>, root: Oid, path: &Path) -> Result<Vec<String>> {
+        Ok(match self.walk(objects, root, path)? {
+            Some((_, Folder::Tree(id))) => {
+                let tree = objects.repository.find_tree(id)?;
+                tree.iter().filter_map(|entry| String::from_utf8(entry.name_bytes().to_vec()).ok()).collect()
+            }
+            Some((at, Folder::OnDisk)) => names_on_disk(&self.to().join(at)),
+            None => Vec::new(),
+        })
+    }
+
+    /// The folder that `path` leads to, and where it is in truth; `None` where it leads to none.
+    fn walk(&mut self, objects: &Objects<'_>, root: Oid, path: &Path) -> Result<Option<(PathBuf, Folder)>> {
+        let mut left: VecDeque<OsString> = path.iter().map(OsStr::to_os_string).collect();
+        let mut above: Vec<(PathBuf, Folder)> = Vec::new();
+        let (mut here, mut links) = ((PathBuf::new(), Folder::Tree(root)), 0);
+        while let Some(name) = left.pop_front() {
+            alive(objects.pulse)?;
+            if name == "." {
+                continue;
+            }
+            if name == ".." {
+                // Who leads out of the commit is refused where the path is resolved.
+                let Some(parent) = above.pop() else { return Ok(None) };
+                here = parent;
+                continue;
+            }
+            if !is_plain(name.as_bytes()) {
+                return Ok(None);
+            }
+            let at = here.0.join(&name);
+            let step = match here.1 {
+                Folder::Tree(tree) => self
+                    .step(objects, tree, &name, &at, left.is_empty())
+                    .with_context(|| format!("cannot write `{}`", at.display()))?,
+                Folder::OnDisk => step_on_disk(&self.to().join(&at))?,
+            };
+            match step {
+                Step::Into(folder) => above.push(std::mem::replace(&mut here, (at, folder))),
+                Step::On(target) => {
+                    links += 1;
+                    if links > MOST_LINKS || target.is_absolute() {
+                        return Ok(None);
+                    }
+                    for part in target.iter().rev() {
+                        left.push_front(part.to_os_string());
+                    }
+                }
+                Step::End => return Ok(None),
+            }
+        }
+        Ok(Some(here))
+    }
+
+    fn step(
+        &mut self,
+        objects: &Objects<'_>,
+        folder: Oid,
+        name: &OsStr,
+        at: &Path,
+        is_last: bool,
+    ) -> Result<Step> {
+        let folder = objects.repository.find_tree(folder)?;
+        let Some(entry) = folder.get_name_bytes(name.as_bytes()) else { return Ok(Step::End) };
+        let (kind, is_link) = (entry.kind(), entry.filemode() == write::LINK);
+        let is_file = kind == Some(ObjectType::Blob) && !is_link;
+        if is_file && !is_last {
+            return Ok(Step::End);
+        }
+        if !self.has(at) {
+            take(objects, &entry)?;
+            self.put(objects, &entry, at)?;
+        }
+        Ok(match kind {
+            Some(ObjectType::Tree) => Step::Into(Folder::Tree(entry.id())),
+            Some(ObjectType::Commit) => Step::Into(Folder::OnDisk),
+            _ if is_link => Step::On(target(objects, &entry)?),
+            _ => Step::End,
+        })
+    }
+}
+
+fn step_on_disk(path: &Path) -> Result<Step> {
+    Ok(match path.symlink_metadata() {
+        Ok(found) if found.is_dir() => Step::Into(Folder::OnDisk),
+        Ok(found) if found.is_symlink() => Step::On(path.read_link()?),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+        _ => Step::End,
+    })
+}
