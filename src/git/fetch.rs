@@ -64,12 +64,9 @@ pub(super) fn fetch(
         .with_context(|| format!("cannot write to `{}`", folders.files.display()))
         .or_hint("check the free space there")?;
     if is_local(url) {
-        local::refuse_borrowed_objects(url)?;
-        if let Ok(theirs) = Repository::open(url.strip_prefix("file://").unwrap_or(url)) {
-            let repository = lent(&theirs.commondir().join("objects"), folders)?;
-            let commit = write_out(&repository, wanted, folders, work)?;
-            return Ok(Fetched { repository, commit, kept: None });
-        }
+        let repository = lent(&local::objects(url, work.access)?, folders)?;
+        let commit = write_out(&repository, wanted, folders, work)?;
+        return Ok(Fetched { repository, commit, kept: None });
     }
     if let Some(fetched) =
         kept.map(|kept| from_kept(url, name, wanted, folders, kept, work)).transpose()?.flatten()
@@ -244,10 +241,7 @@ fn lean(
     let tip = heads.into_iter().find(|head| head.id == wanted);
     let from = tip.map_or_else(|| wanted.to_string(), |head| head.name.trim_end_matches("^{}").to_owned());
     let mut options = options(keyring, transfer);
-    // libgit2's local transport refuses a depth ("shallow fetch is not supported by the local transport").
-    if !is_local(url) {
-        options.depth(1);
-    }
+    options.depth(1);
     let spec = format!("+{from}:refs/dockerops/wanted");
     Ok(connection.remote().download(&[spec], Some(&mut options)))
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use git2::Oid;
 
+use super::local::{self, is_local};
 use super::remote::{self, Head};
 use super::{Commit, explain, memory, worker};
 use crate::fault::fault;
@@ -128,6 +129,9 @@ fn head(source: &Source, access: &GitAccess) -> Result<Commit> {
     }
     super::configure(access)?;
     memory::within(SHARE, || {
+        if is_local(source.url()) {
+            local::check_names(source.url())?;
+        }
         let heads = remote::ls(source.url(), access)?;
         resolve(&heads, source.reference()).map(Commit::from)
     })

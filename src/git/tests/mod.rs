@@ -10,6 +10,7 @@ mod files;
 mod http;
 mod kept;
 mod lab;
+mod local;
 mod ssh;
 mod submodules;
 
