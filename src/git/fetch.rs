@@ -17,7 +17,7 @@ use super::kept::{InUse, Kept};
 use super::local::{self, is_local};
 use super::remote::{self, callbacks, proxy};
 use super::worker::Pulse;
-use super::{count, memory, pack, write};
+use super::{Commit, count, memory, pack, write};
 use crate::budget::{Budget, Count};
 use crate::fault::{Fault, OrHint, because_of, fault};
 use crate::settings::GitAccess;
@@ -93,8 +93,10 @@ fn from_kept(
     let mut again = false;
     loop {
         let (is_new, of_transfer, is_damaged) = (Cell::new(false), Cell::new(false), Cell::new(false));
+        let was_asked = Cell::new(false);
         let brought = kept.with(wanted, name, work.pulse, |repository, has_some| {
             is_new.set(!has_some);
+            was_asked.set(true);
             download(repository, url, wanted, has_some, work).map_err(|(error, damage)| {
                 of_transfer.set(true);
                 is_damaged.set(damage);
@@ -104,6 +106,10 @@ fn from_kept(
         let written = match brought {
             Ok(None) => return Ok(None),
             Ok(Some(objects)) => {
+                // Whoever names a branch was told by the server which commit it is, with its own credentials.
+                if !was_asked.get() && Commit::parse(name).is_ok() {
+                    remote::ls(url, work.access)?;
+                }
                 let repository = lent(&objects.objects(), folders)?;
                 let written = write_out(&repository, wanted, folders, work);
                 is_damaged.set(written.as_ref().is_err_and(|error| is_damage(error, kept)));

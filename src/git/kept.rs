@@ -2,7 +2,7 @@
 //!
 //! `<database>.objects/<id of the remote>/<number>` is a bare repository. A fetch adds to the newest one. When that has grown
 //! to twice what its tips need, or is damaged, the next one is made beside it, and the old one goes once no checkout
-//! uses it. Submodules are not kept: so no source
+//! uses it. Submodules are not kept, and a source that names a commit asks its server before it reads: so no source
 //! reads what another one's credentials brought. Two locks: `fetching` of who adds, and in each repository `in-use` of who reads.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
