@@ -60,6 +60,7 @@ pub(super) fn fetch(
     kept: Option<&Kept>,
     work: Work<'_>,
 ) -> Result<Fetched> {
+    work.pulse.begin(url, work.access.timeout)?;
     let repository = bare(folders)
         .with_context(|| format!("cannot write to `{}`", folders.files.display()))
         .or_hint("check the free space there")?;

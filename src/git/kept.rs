@@ -27,6 +27,8 @@ const SLACK: u64 = 16 << 20;
 const MOST_PACKS: usize = 200;
 /// So many tips are told to a server, which sends what none of them has.
 const MOST_TIPS: usize = 32;
+/// So many commits without their parents are noted: a fetch brings one. git's library compares each with each.
+const MOST_SHALLOW: usize = 10_000;
 /// So long somebody else's fetch of the same remote is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -274,6 +276,7 @@ fn tidy(folder: &Path) -> Result<()> {
     let is_id = |line: &str| line.len() == 40 && line.bytes().all(|byte| byte.is_ascii_hexdigit());
     let shallow = fs::read_to_string(folder.join("shallow")).unwrap_or_default();
     ensure!(shallow.lines().all(is_id), "the list of its commits is damaged");
+    ensure!(shallow.lines().count() <= MOST_SHALLOW, "the list of its commits is too long");
     for entry in fs::read_dir(folder.join("refs/dockerops")).into_iter().flatten() {
         let path = entry?.path();
         if !fs::read_to_string(&path).is_ok_and(|text| is_id(text.trim_end())) {
