@@ -60,22 +60,6 @@ pub struct GitAccess {
     pub kept: Option<PathBuf>,
 }
 
-#[cfg(test)]
-impl GitAccess {
-    /// Without credentials.
-    pub fn of_tests() -> Self {
-        Self {
-            github_token: None,
-            gh_host: None,
-            credentials_file: None,
-            timeout: Duration::from_secs(20),
-            home: None,
-            limits: Limits::default(),
-            kept: None,
-        }
-    }
-}
-
 /// How registries are asked: by the docker CLI's own credentials.
 #[derive(Debug, Clone, Default)]
 pub struct RegistryAccess {

@@ -66,7 +66,7 @@ pub(super) fn silent(url: &str, waited: Duration) -> Error {
     )
 }
 
-fn missing(url: &str, text: &str) -> Error {
+pub(super) fn missing(url: &str, text: &str) -> Error {
     fault(
         format!("`{url}` was not found: {text}"),
         "check the address; many servers say the same of a private repository that the credential may not see",

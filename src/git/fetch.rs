@@ -16,7 +16,7 @@ use super::kept::{InUse, Kept};
 use super::local::{self, is_local};
 use super::remote::{self, callbacks, proxy};
 use super::worker::Pulse;
-use super::{memory, pack};
+use super::{Commit, memory, pack};
 use crate::budget::{Budget, Count};
 use crate::fault::{Fault, OrHint, because_of, fault, hint_of};
 use crate::settings::GitAccess;
@@ -60,15 +60,13 @@ pub(super) fn fetch(
     kept: Option<&Kept>,
     work: Work<'_>,
 ) -> Result<Fetched> {
+    work.pulse.begin(url, work.access.timeout)?;
     let repository = bare(folders)
         .with_context(|| format!("cannot write to `{}`", folders.files.display()))
         .or_hint("check the free space there")?;
     if is_local(url) {
-        local::refuse_borrowed_objects(url)?;
-        if let Ok(theirs) = Repository::open(url.strip_prefix("file://").unwrap_or(url)) {
-            let repository = lent(&theirs.commondir().join("objects"), folders)?;
-            return opened(repository, wanted, None);
-        }
+        let repository = lent(&local::objects(url, work.access)?, folders)?;
+        return opened(repository, wanted, None);
     }
     if let Some(fetched) =
         kept.map(|kept| from_kept(url, name, wanted, folders, kept, work)).transpose()?.flatten()
@@ -94,8 +92,10 @@ fn from_kept(
     let mut again = false;
     loop {
         let (is_new, of_transfer, is_damaged) = (Cell::new(false), Cell::new(false), Cell::new(false));
+        let was_asked = Cell::new(false);
         let brought = kept.with(wanted, name, work.pulse, |repository, has_some| {
             is_new.set(!has_some);
+            was_asked.set(true);
             download(repository, url, wanted, has_some, work).map_err(|(error, damage)| {
                 of_transfer.set(true);
                 is_damaged.set(damage);
@@ -105,6 +105,10 @@ fn from_kept(
         let fetched = match brought {
             Ok(None) => return Ok(None),
             Ok(Some(objects)) => {
+                // Whoever names a branch was told by the server which commit it is, with its own credentials.
+                if !was_asked.get() && Commit::parse(name).is_ok() {
+                    remote::ls(url, work.access)?;
+                }
                 let fetched = opened(lent(&objects.objects(), folders)?, wanted, Some(objects));
                 is_damaged.set(fetched.as_ref().is_err_and(|error| is_damage(error, kept)));
                 fetched
@@ -243,10 +247,7 @@ fn lean(
     let tip = heads.into_iter().find(|head| head.id == wanted);
     let from = tip.map_or_else(|| wanted.to_string(), |head| head.name.trim_end_matches("^{}").to_owned());
     let mut options = options(keyring, transfer);
-    // libgit2's local transport refuses a depth ("shallow fetch is not supported by the local transport").
-    if !is_local(url) {
-        options.depth(1);
-    }
+    options.depth(1);
     let spec = format!("+{from}:refs/dockerops/wanted");
     Ok(connection.remote().download(&[spec], Some(&mut options)))
 }

@@ -2,7 +2,7 @@
 //!
 //! `<database>.objects/<id of the remote>/<number>` is a bare repository. A fetch adds to the newest one. When that has grown
 //! to twice what its tips need, or is damaged, the next one is made beside it, and the old one goes once no checkout
-//! uses it. Submodules are not kept: so no source
+//! uses it. Submodules are not kept, and a source that names a commit asks its server before it reads: so no source
 //! reads what another one's credentials brought. Two locks: `fetching` of who adds, and in each repository `in-use` of who reads.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
@@ -27,6 +27,8 @@ const SLACK: u64 = 16 << 20;
 const MOST_PACKS: usize = 200;
 /// So many tips are told to a server, which sends what none of them has.
 const MOST_TIPS: usize = 32;
+/// So many commits without their parents are noted: a fetch brings one. git's library compares each with each.
+const MOST_SHALLOW: usize = 10_000;
 /// So long somebody else's fetch of the same remote is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -274,6 +276,7 @@ fn tidy(folder: &Path) -> Result<()> {
     let is_id = |line: &str| line.len() == 40 && line.bytes().all(|byte| byte.is_ascii_hexdigit());
     let shallow = fs::read_to_string(folder.join("shallow")).unwrap_or_default();
     ensure!(shallow.lines().all(is_id), "the list of its commits is damaged");
+    ensure!(shallow.lines().count() <= MOST_SHALLOW, "the list of its commits is too long");
     for entry in fs::read_dir(folder.join("refs/dockerops")).into_iter().flatten() {
         let path = entry?.path();
         if !fs::read_to_string(&path).is_ok_and(|text| is_id(text.trim_end())) {

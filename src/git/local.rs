@@ -3,7 +3,6 @@
 //! The operator named that one path. Who may push to it is not for that who may read this machine, and root does
 //! the reading.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
@@ -11,10 +10,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
-use git2::{Repository, RepositoryOpenFlags};
+use git2::Repository;
 
+use super::bounds::{self, Bounds};
+use super::{explain, remote};
 use crate::fault::fault;
-use crate::plain;
+use crate::settings::GitAccess;
 
 /// A path or `file://`: read from disk, not over a network.
 pub(super) fn is_local(url: &str) -> bool {
@@ -34,34 +35,32 @@ impl Neighbours {
         if !is_local(url) {
             return Ok(None);
         }
-        let read = |path: &Path| Ok::<_, std::io::Error>((path.canonicalize()?, path.metadata()?.uid()));
-        let (path, owner) = read(&path_of(url)).with_context(|| format!("`{url}` cannot be read"))?;
+        let (path, owner) = found(url)?;
         // What lies in the root folder has all of the machine beside it: it reaches what lies in it.
         let beside = path.parent().filter(|folder| folder.parent().is_some()).map(Path::to_path_buf);
         Ok(Some(Self { folder: beside.unwrap_or(path), owner }))
     }
 
-    /// The repository at the local `url` as it is to be asked for, symlinks resolved.
+    /// The path of the repository at the local `url`, symlinks resolved. That very path is to be opened.
     pub(super) fn admit(&self, url: &str) -> Result<String> {
         let path = path_of(url);
         let real = match path.canonicalize() {
             Ok(real) if real.starts_with(&self.folder) => real,
-            Err(error) if error.kind() == ErrorKind::NotFound && self.would_hold(&path) => path,
+            Err(error) if error.kind() == ErrorKind::NotFound && self.would_hold(&path) => {
+                return Err(explain::missing(url, "there is no such folder"));
+            }
             _ => return Err(self.refusal()),
         };
-        // A `.git` may be a file or a symlink that leads elsewhere.
-        let opened = Repository::open_ext(&real, RepositoryOpenFlags::NO_SEARCH, &[] as &[&OsStr]);
-        if opened.is_ok_and(|it| [it.path(), it.commondir()].iter().any(|git| !self.is_own(git))) {
-            return Err(self.refusal());
+        let bounds = Bounds { owner: self.owner, folder: Some(&self.folder) };
+        if let Ok(repository) = Repository::open(&real) {
+            // A `.git` may be a file or a symlink that leads elsewhere.
+            let holds = |git: &Path| git.canonicalize().is_ok_and(|git| bounds.hold(&git));
+            if !holds(repository.path()) || !holds(repository.commondir()) {
+                return Err(self.refusal());
+            }
+            bounds.check(&repository)?;
         }
-        // libgit2 takes what follows a `%` for a byte, and a path with a `:` for a host.
-        let text = real.to_str().ok_or_else(|| self.refusal())?;
-        Ok(format!("file://{}", text.replace('%', "%25")))
-    }
-
-    fn is_own(&self, git: &Path) -> bool {
-        let real = git.canonicalize().ok().filter(|real| real.starts_with(&self.folder));
-        real.and_then(|real| real.metadata().ok()).is_some_and(|found| found.uid() == self.owner)
+        real.to_str().map(str::to_owned).ok_or_else(|| self.refusal())
     }
 
     fn would_hold(&self, path: &Path) -> bool {
@@ -79,33 +78,40 @@ impl Neighbours {
     }
 }
 
-/// Fails where the repository at the local `url` borrows objects, or those it borrows from do, of a repository that is
-/// somebody else's: root would read them for whoever may write here.
-pub(super) fn refuse_borrowed_objects(url: &str) -> Result<()> {
-    let Ok(repository) = Repository::open(path_of(url)) else { return Ok(()) };
+/// The objects of the repository at the local `url`, symlinks resolved, where nothing of it leads to what is not its
+/// owner's.
+pub(super) fn objects(url: &str, access: &GitAccess) -> Result<PathBuf> {
+    let repository = remote::talk(url, access, |url, _| Repository::open(path_of(url)))?;
+    bounds(url, &repository)?.map_or(Ok(()), |bounds| bounds.check(&repository))?;
     let objects = repository.commondir().join("objects");
-    let owner = objects.metadata().with_context(|| format!("`{}`", objects.display()))?.uid();
-    let (mut left, mut known) = (vec![objects], BTreeSet::new());
-    while let Some(objects) = left.pop() {
-        if owner == 0 || !known.insert(objects.clone()) {
-            continue;
-        }
-        let list = std::fs::read(objects.join("info/alternates")).unwrap_or_default();
-        for line in list.split(|byte| *byte == b'\n').filter(|line| !line.is_empty() && line[0] != b'#') {
-            let path = objects.join(OsStr::from_bytes(line));
-            if !path.metadata().is_ok_and(|found| found.uid() == owner) {
-                return Err(fault(
-                    format!(
-                        "it borrows objects from `{}`, which is not its owner's",
-                        plain::name(&path.display().to_string())
-                    ),
-                    "`git repack -a -d` copies them; then remove `objects/info/alternates`",
-                ));
-            }
-            left.push(path);
+    objects.canonicalize().with_context(|| format!("`{}` cannot be read", objects.display()))
+}
+
+/// Likewise of what a list of its refs is read from. One that cannot be opened is left to who makes the list.
+pub(super) fn check_names(url: &str) -> Result<()> {
+    let Ok(repository) = Repository::open(path_of(url)) else { return Ok(()) };
+    bounds(url, &repository)?.map_or(Ok(()), |bounds| bounds.check_names(&repository))
+}
+
+/// What git may read for the source at `url`. Root's own may lead anywhere.
+fn bounds(url: &str, repository: &Repository) -> Result<Option<Bounds<'static>>> {
+    let (path, owner) = found(url)?;
+    if owner == 0 {
+        return Ok(None);
+    }
+    let bounds = Bounds { owner, folder: None };
+    for git in [repository.path(), repository.commondir()] {
+        if !git.canonicalize().is_ok_and(|git| git.starts_with(&path) || bounds.hold(&git)) {
+            return Err(bounds::refusal(&path));
         }
     }
-    Ok(())
+    Ok(Some(bounds))
+}
+
+/// The path of the local `url`, symlinks resolved, and whose it is.
+fn found(url: &str) -> Result<(PathBuf, u32)> {
+    let read = |path: &Path| Ok::<_, std::io::Error>((path.canonicalize()?, path.metadata()?.uid()));
+    read(&path_of(url)).with_context(|| format!("`{url}` cannot be read"))
 }
 
 /// The path as libgit2 reads it: in a `file://` URL `%2e` is a dot.
@@ -126,7 +132,6 @@ fn path_of(url: &str) -> PathBuf {
 mod tests {
     use super::*;
     use crate::budget::Limits;
-    use crate::settings::GitAccess;
 
     #[test]
     fn a_path_is_read_as_libgit2_reads_it() {
@@ -193,14 +198,14 @@ mod tests {
         borrow(&source, &middle);
         borrow(&middle, &other);
         // Root may borrow from anybody.
-        assert!(refuse_borrowed_objects(url).is_ok());
+        assert!(objects(url, &access).is_ok());
         if rustix::process::geteuid().is_root() {
             for path in [&source, &middle] {
                 give(path, 1234);
             }
-            assert!(refuse_borrowed_objects(url).unwrap_err().to_string().contains("c.git/objects"));
+            assert!(objects(url, &access).unwrap_err().to_string().contains("c.git/objects"));
             give(&other, 1234);
-            assert!(refuse_borrowed_objects(url).is_ok());
+            assert!(objects(url, &access).is_ok());
         }
     }
 }

@@ -1,14 +1,17 @@
 //! Which commit each source names: one `ls-remote` per source, all in parallel.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use git2::Oid;
 
+use super::local::{self, is_local};
 use super::remote::{self, Head};
-use super::{Commit, explain, memory, worker};
+use super::worker::{self, Pulse};
+use super::{Commit, explain, memory};
 use crate::fault::fault;
 use crate::settings::GitAccess;
 use crate::signal;
@@ -89,8 +92,9 @@ impl Pending {
             let (source, access) = (self.sources[index].clone(), self.access.clone());
             let sender = self.sender.clone();
             self.running.push((index, Instant::now()));
-            let started = worker::spawn(move || {
-                let _ = sender.send((index, head(&source, &access)));
+            let pulse = Arc::new(Pulse::within(worker::patience(access.timeout)));
+            let started = worker::spawn(&pulse, move |pulse| {
+                let _ = sender.send((index, head(&source, &access, pulse)));
             });
             if let Err(error) = started {
                 self.note_answer(index, Err(error));
@@ -122,12 +126,16 @@ impl Pending {
     }
 }
 
-fn head(source: &Source, access: &GitAccess) -> Result<Commit> {
+fn head(source: &Source, access: &GitAccess, pulse: &Pulse) -> Result<Commit> {
     if let Some(Ok(commit)) = source.reference().map(Commit::parse) {
         return Ok(commit);
     }
+    pulse.begin(source.url(), access.timeout)?;
     super::configure(access)?;
     memory::within(SHARE, || {
+        if is_local(source.url()) {
+            local::check_names(source.url())?;
+        }
         let heads = remote::ls(source.url(), access)?;
         resolve(&heads, source.reference()).map(Commit::from)
     })

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Error;
 
-use super::worker::{Pulse, TICK};
+use super::worker::{self, Pulse, TICK};
 use crate::budget::bytes;
 use crate::fault::fault;
 
@@ -128,7 +128,11 @@ fn grants(more: usize, size: usize) -> bool {
     let held = HELD.load(Ordering::Relaxed);
     // What small requests may add is bounded as well.
     let slack = |limit: usize| if size < LARGE { limit.saturating_add(limit / 4) } else { limit };
-    let granted = held.saturating_add(more) <= slack(all) && own.saturating_add(more) <= slack(limit);
+    // A list that a server makes longer and longer ends a thread that nobody waits for: libgit2 itself looks for no
+    // sign to stop while it reads one, and may compare all with all.
+    let is_wanted = size < LARGE || !worker::is_abandoned();
+    let granted =
+        is_wanted && held.saturating_add(more) <= slack(all) && own.saturating_add(more) <= slack(limit);
     if !granted {
         REFUSED.set(true);
     }

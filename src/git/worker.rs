@@ -1,14 +1,17 @@
 //! Work in a thread of its own, so that a stalled server delays neither a signal nor the run.
 //!
-//! libgit2 blocks in connect, name look-up and read; a thread that does not come back is abandoned.
+//! libgit2 blocks in connect, name look-up and read; a thread that does not come back is abandoned. One that a server
+//! keeps busy instead goes on: until it has ended, its remote is given no other one.
 
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 
+use super::explain;
 use crate::fault::fault;
 use crate::signal;
 
@@ -20,19 +23,62 @@ pub(super) const TICK: Duration = Duration::from_millis(100);
 /// How long an interrupted worker may take to end by itself.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// What the threads at work are known by. Each holds its own as long as it runs.
+static AT_WORK: Mutex<Vec<Weak<Pulse>>> = Mutex::new(Vec::new());
+
+thread_local! {
+    static OWN: RefCell<Option<Arc<Pulse>>> = const { RefCell::new(None) };
+}
+
 /// What worker and waiter tell each other: `go on`, and `I am alive`.
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
     cancelled: AtomicBool,
     beats: AtomicU64,
+    /// Nobody waits for it any longer then.
+    until: Option<Instant>,
+    /// The source it is at work for.
+    remote: OnceLock<String>,
 }
 
 impl Pulse {
+    /// Of one that is waited for so long, whatever it does.
+    pub(super) fn within(patience: Duration) -> Self {
+        Self { until: Instant::now().checked_add(patience), ..Self::default() }
+    }
+
     /// The worker is alive. Whether it shall go on.
     pub(super) fn beat(&self) -> bool {
         self.beats.fetch_add(1, Ordering::Relaxed);
         !self.cancelled.load(Ordering::Relaxed)
     }
+
+    /// The worker begins with the source at `url`, and goes on with its submodules. Fails where an earlier one that was
+    /// abandoned is still at work for that source: each would burn a core for as long as a server likes.
+    pub(super) fn begin(&self, url: &str, timeout: Duration) -> Result<()> {
+        if self.remote.set(url.to_owned()).is_err() {
+            return Ok(());
+        }
+        let is_at_it = |other: &Pulse| other.is_abandoned() && other.remote.get().is_some_and(|it| it == url);
+        let mut at_work = AT_WORK.lock().unwrap_or_else(PoisonError::into_inner);
+        at_work.retain(|other| other.strong_count() > 0);
+        if at_work.iter().filter_map(Weak::upgrade).any(|other| is_at_it(&other)) {
+            return Err(explain::silent(url, patience(timeout)));
+        }
+        Ok(())
+    }
+
+    fn is_abandoned(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed) || self.until.is_some_and(|until| Instant::now() > until)
+    }
+}
+
+/// Whether nobody waits for this thread any longer.
+pub(super) fn is_abandoned() -> bool {
+    let told =
+        |own: &RefCell<Option<Arc<Pulse>>>| own.borrow().as_ref().is_some_and(|own| own.is_abandoned());
+    // A thread that ends has none left.
+    OWN.try_with(told).unwrap_or(false)
 }
 
 /// Shows that the worker is alive; fails where it shall not go on.
@@ -47,7 +93,13 @@ pub(super) fn patience(timeout: Duration) -> Duration {
 }
 
 /// Starts `work` in a thread that may be abandoned.
-pub(super) fn spawn(work: impl FnOnce() + Send + 'static) -> Result<()> {
+pub(super) fn spawn(pulse: &Arc<Pulse>, work: impl FnOnce(&Pulse) + Send + 'static) -> Result<()> {
+    AT_WORK.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(pulse));
+    let own = Arc::clone(pulse);
+    let work = move || {
+        OWN.set(Some(Arc::clone(&own)));
+        work(&own);
+    };
     std::thread::Builder::new().name("git".into()).spawn(work).context("cannot start a thread")?;
     Ok(())
 }
@@ -69,11 +121,10 @@ impl<S: Default + 'static> Worker<S> {
         let pulse = Arc::new(Pulse::default());
         let (jobs, queue) = mpsc::channel::<Job<S>>();
         let (alive, ended) = mpsc::channel();
-        let theirs = Arc::clone(&pulse);
-        spawn(move || {
+        spawn(&pulse, move |pulse| {
             let mut state = S::default();
             for job in queue {
-                job(&mut state, &theirs);
+                job(&mut state, pulse);
             }
             drop(state);
             drop::<Sender<()>>(alive);

@@ -82,6 +82,9 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(301, [("Location", options.redirect_to.rstrip("/") + self.path)], b"")
         if options.html:
             return self.answer(200, [("Content-Type", "text/html")], b"<html><body>Welcome</body></html>")
+        if options.shallow and self.command == "POST":
+            lines = b"".join(b"0034shallow %040x" % number for number in range(options.shallow))
+            return self.answer(200, [("Content-Type", "application/x-git-upload-pack-result")], lines + b"0000")
         return self.backend(body)
 
     def read_body(self):
@@ -183,6 +186,7 @@ def main():
     parser.add_argument("--html", action="store_true", help="answers a web page")
     parser.add_argument("--hang", dest="hang_after", action="store_const", const=0, help="never answers")
     parser.add_argument("--hang-after", type=int, metavar="N", help="never answers after N answers")
+    parser.add_argument("--shallow", type=int, metavar="N", help="answers every fetch with N commits without parents")
     parser.add_argument("--tips-only", action="store_true", help="refuses commits that no ref points at")
     Handler.options = parser.parse_args()
 

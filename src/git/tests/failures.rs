@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::Lab;
 use super::lab::{git, head, refusal};
-use crate::git::heads;
+use crate::git::{checkout, heads};
+use crate::settings::GitAccess;
 use crate::source::Source;
 
 #[test]
@@ -67,6 +68,34 @@ fn a_server_that_hangs_is_given_up() {
         assert!(told.contains("hint check the server"), "{told}");
         assert!(begin.elapsed() < Duration::from_secs(15), "{after}");
         assert_eq!(lab.leftovers(), 0);
+    }
+}
+
+#[test]
+fn a_server_that_keeps_a_thread_busy_gets_no_second_one_and_the_first_one_ends() {
+    let lab = Lab::new();
+    lab.origin("r");
+    let server = lab.server(&["--shallow", "1000000"]);
+    let access = GitAccess { timeout: Duration::from_millis(500), ..lab.access() };
+    let source = Source::parse(&server.url("r")).unwrap();
+    let commit = heads(std::slice::from_ref(&source), &access).wait().unwrap().remove(0).unwrap();
+    let fetch = || refusal(checkout(&source, &commit, &lab.path("checkouts"), &access)).0;
+    let transfers = || server.log().iter().filter(|line| line.contains("POST")).count();
+    let error = fetch();
+    assert!(error.contains("timed out"), "{error}");
+    let (asked, begun) = (server.log().len(), Instant::now());
+    assert_eq!(fetch(), error);
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    let (head, _) = refusal(heads(std::slice::from_ref(&source), &access).wait().unwrap().remove(0));
+    assert_eq!(head, error);
+    assert_eq!(server.log().len(), asked);
+    // Another source of this machine is served meanwhile.
+    let other = lab.server(&[]);
+    lab.fetch(&other.url("r"), &access).unwrap();
+    while transfers() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(120), "it goes on burning");
+        std::thread::sleep(Duration::from_millis(500));
+        fetch();
     }
 }
 

@@ -225,6 +225,35 @@ fn no_source_reads_what_another_one_s_credentials_brought() {
 }
 
 #[test]
+fn a_source_that_names_a_commit_has_its_own_credentials_looked_at_too() {
+    let lab = Lab::new();
+    let origin = lab.origin("private");
+    let server = lab.server(&["--user", "bob", "--password", "hunter2"]);
+    let with = lab.access_with(&format!("http://bob:hunter2@127.0.0.1:{}\n", server.port));
+    lab.fetch(&server.url("private"), &with).unwrap();
+    for name in [origin.head(), origin.head().to_uppercase()] {
+        let named = format!("{}#{name}", server.url("private"));
+        let (error, _) = refusal(lab.fetch(&named, &lab.access()));
+        assert!(error.contains("authentication required"), "{error}");
+        assert_eq!(lab.leftovers(), 0);
+        // One question, anonymous and then with the credential, and nothing is transferred.
+        let before = server.log().len();
+        lab.fetch(&named, &with).unwrap();
+        let asked = server.log().split_off(before);
+        assert_eq!(asked.len(), 2, "{asked:?}");
+        assert!(asked.iter().all(|line| line.contains("GET") && line.contains("info/refs")), "{asked:?}");
+    }
+    let (named, port) = (format!("{}#{}", server.url("private"), origin.head()), server.port);
+    drop(server);
+    let (error, _) = refusal(lab.fetch(&named, &with));
+    assert!(error.contains(&port.to_string()) && error.contains("connection refused"), "{error}");
+    // What comes from the server now was asked of it: there is no second question.
+    let server = lab.server(&[]);
+    lab.fetch(&format!("{}#{}", server.url("private"), origin.head()), &lab.access()).unwrap();
+    assert_eq!(server.log().iter().filter(|line| line.contains("GET")).count(), 1, "{:?}", server.log());
+}
+
+#[test]
 fn what_no_source_uses_goes_unless_somebody_reads_it() {
     let scene = Scene::new();
     let used = scene.fetch();
@@ -305,4 +334,12 @@ fn what_git_notes_beside_its_objects_is_mended_too() {
         scene.origin.commit(&[("a", name)]);
         assert_eq!(scene.read("a"), name);
     }
+    // What a server made it note without end is not carried along: git compares each line with each.
+    let shallow = scene.files("/shallow").remove(0);
+    let lines: Vec<_> = (0..20_000).map(|number| format!("{number:040x}\n")).collect();
+    fs::write(&shallow, lines.concat()).unwrap();
+    scene.origin.commit(&[("a", "last")]);
+    assert_eq!(scene.read("a"), "last");
+    let left: Vec<_> = scene.files("/shallow").iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    assert!(left.concat().lines().count() < 10, "{left:?}");
 }

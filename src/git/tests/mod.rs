@@ -10,6 +10,7 @@ mod files;
 mod http;
 mod kept;
 mod lab;
+mod local;
 mod ssh;
 mod submodules;
 
@@ -23,6 +24,21 @@ use crate::fault::hint_of;
 use crate::settings::GitAccess;
 use crate::signal;
 use crate::source::Source;
+
+impl GitAccess {
+    /// Without credentials.
+    pub fn of_tests() -> Self {
+        Self {
+            github_token: None,
+            gh_host: None,
+            credentials_file: None,
+            timeout: Duration::from_secs(20),
+            home: None,
+            limits: crate::budget::Limits::default(),
+            kept: None,
+        }
+    }
+}
 
 /// What a probe needs of the environment is set once for a process: CA store, HOME, proxy, timeouts.
 ///

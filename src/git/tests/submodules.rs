@@ -6,7 +6,7 @@ use super::Lab;
 use super::lab::{Origin, refusal};
 
 /// Pins `commit` at `path` in `outer`, with this `.gitmodules` or none.
-fn pin(outer: &Origin, path: &str, commit: &str, url: Option<&str>) {
+pub(super) fn pin(outer: &Origin, path: &str, commit: &str, url: Option<&str>) {
     let link = format!("160000,{commit},{path}");
     if let Some(url) = url {
         let text = format!("[submodule \"{path}\"]\n\tpath = {path}\n\turl = {url}\n");
