@@ -1,6 +1,6 @@
 //! THE LOOP: makes the Swarm be what the watched sources say. Read this file and you know the product.
 //!
-//! ask: one `ls-remote` a source, and what changed is fetched and read.
+//! ask: one `ls-remote` a source, and what changed is fetched beside the loop, and read by the turn that has its files.
 //! turn: look at the Swarm, judge what is in motion, decide about every stack, do what can be done now, record.
 //! A command takes turns until nothing is in motion any more, the daemon for ever. The lock is held for a turn.
 
@@ -14,6 +14,7 @@ mod command;
 mod contain;
 mod door;
 mod fetch;
+mod fetching;
 mod first;
 mod giving;
 mod health;
@@ -45,6 +46,7 @@ mod session;
 #[cfg(test)]
 mod simulation;
 mod source;
+mod survey;
 mod tell;
 mod words;
 
@@ -61,6 +63,7 @@ use crate::watched::Known;
 use ask::Asking;
 use builds::Builds;
 use contain::Contain;
+use fetching::Fetching;
 use giving::Ends;
 use memory::{Key, Memory};
 use pulls::Pulls;
@@ -96,6 +99,8 @@ pub struct Reconciler {
     sources: Vec<WatchedSource>,
     /// Those whose servers have not answered so far.
     asking: Vec<Asking>,
+    /// Those whose files are not here so far.
+    fetching: Fetching,
     known: Known,
     memory: Memory,
     pulls: Pulls,
@@ -104,7 +109,7 @@ pub struct Reconciler {
     ends: Ends,
     /// The Swarm as it was when the sources were asked, for the turn that follows.
     swarm: Option<Swarm>,
-    /// Where the checkouts of this run lie.
+    /// What others see of this run, and where files lie that docker is given.
     workplace: Option<Workplace>,
     /// Whether anything happened since the last decisions that may change them.
     stirred: bool,

@@ -1,6 +1,7 @@
 //! A registry or git server that goes away in the midst of work: what runs goes on, others are deployed, and what it held
 //! up is brought to its end when it is back.
 
+use std::fs;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
@@ -89,6 +90,38 @@ fn a_git_server_that_says_nothing_holds_up_no_other_source() {
     daemon.wait_for("silent.git", 1, 60);
     daemon.signal(Signal::TERM);
     daemon.wait().success().stdout_has("timed out").stdout_has("cycle");
+}
+
+#[test]
+fn a_daemon_goes_on_with_others_while_a_source_is_fetched() {
+    let Some(scene) = Scene::new() else { return };
+    let web = scene.stack("web", &scene.off());
+    scene.watch().success();
+    let (other, folder) = (Repo::new(), tempfile::tempdir().unwrap());
+    let (late, file) = (scene.ops.unique("late"), folder.path().join("drips"));
+    other.stack(&late, &compose([("app", &scene.off())])).commit("first");
+    other.publish(folder.path(), "other");
+    fs::write(&file, "").unwrap();
+    let server = GitServer::start(folder.path(), &["--drip", file.to_str().unwrap()]);
+    let Scene { lab, ops, repo, docker } = scene;
+    let ops = ops.env("DOCKEROPS_REPOS", server.url("other")).env("DOCKEROPS_SYNC_INTERVAL", "5").limit(150);
+    let scene = Scene { lab, ops, repo, docker };
+    let mut daemon = scene.ops.spawn(["run"]);
+    daemon.wait_for("started", 1, 10);
+    for number in 1..4 {
+        let app = scene.off().with(format!("environment: {{N: '{number}'}}"));
+        scene.change(&web, &app).repo.commit("change");
+        daemon.signal(Signal::HUP);
+        daemon.wait_for(&format!("deployed  {web} "), number, 20);
+        daemon.wait_for("still in motion", number, 20);
+    }
+    // However many cycles pass, it is fetched once, and is not forgotten.
+    let packs = server.requests().into_iter().filter(|request| request.starts_with("POST")).count();
+    assert!((1..=2).contains(&packs), "{:?}", server.requests());
+    fs::remove_file(&file).unwrap();
+    daemon.wait_for(&format!("deployed  {late} "), 1, 40);
+    daemon.signal(Signal::TERM);
+    daemon.wait().success().stdout_has(&format!("{}` is watched from now on", server.url("other")));
 }
 
 #[test]

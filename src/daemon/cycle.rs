@@ -125,7 +125,13 @@ impl Daemon {
         if new {
             self.ask(&writer)?;
         }
+        // What is to be watched may only now have been fetched.
+        let is_pending = !self.pending.is_empty();
+        let before = if is_pending { watched(&writer.state)? } else { Vec::new() };
         self.reconciler.turn(&writer.session())?;
+        if is_pending {
+            self.greet(&before, &watched(&writer.state)?);
+        }
         self.shared.counters().add_happened(&self.reconciler.take_happened());
         let at_rest = |run: &mut Run| self.reconciler.is_at_rest(run.sources.keys(), &run.stacks);
         let ended: Vec<_> = self.runs.extract_if(.., at_rest).collect();

@@ -35,6 +35,9 @@ pub fn decide(task: &Task<'_>, facts: &Facts<'_>) -> Decision {
         Desired::Unread => unread(task, facts),
         Desired::Unlisted(layout) => unlisted(task, facts, layout),
         Desired::Disabled => disabled(task, facts),
+        _ if let Some(owner) = facts.owner.filter(|_| facts.owner_is_expected) => {
+            Decision::blocked(format!("`{owner}` has it, and is not read so far"), Until::Others)
+        }
         _ if let Some(owner) = facts.owner => Decision::refused(with_hint(&fault(
             format!("the stack `{}` belongs to `{owner}`, which is watched as well", task.name),
             "list it in one of both only, or under two names; with `enabled: false` a source keeps the name, too",

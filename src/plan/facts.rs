@@ -18,6 +18,8 @@ pub struct Facts<'a> {
     pub is_being_given: bool,
     /// Another watched source that has its name.
     pub owner: Option<&'a SourceId>,
+    /// Whether that one is being asked or fetched: it may list it no more.
+    pub owner_is_expected: bool,
     /// The watched source that hands it over to this one.
     pub predecessor: Option<&'a SourceId>,
     /// Its source lists it no more, another one does.
@@ -109,6 +111,7 @@ impl Default for Facts<'_> {
             forced: None,
             is_being_given: false,
             owner: None,
+            owner_is_expected: false,
             predecessor: None,
             handover: None,
             is_own: false,

@@ -219,7 +219,20 @@ fn precedence() {
     let lines: &[(Bend, &str)] = &[
         (|case| case.facts.is_selected = false, "Selected { well: "),
         (|case| case.facts.is_being_given = true, "Given: docker is being given it"),
-        (|case| case.facts.owner = Some(source("https://h/other")), "NextRun: the stack `web` belongs to"),
+        (
+            |case| {
+                case.facts.owner = Some(source("https://h/other"));
+                case.facts.owner_is_expected = true;
+            },
+            "Others: `https://h/other` has it, and is not read so far",
+        ),
+        (
+            |case| {
+                case.facts.owner = Some(source("https://h/other"));
+                case.facts.owner_is_expected = false;
+            },
+            "NextRun: the stack `web` belongs to",
+        ),
         (|case| case.wish().images = Images::ToBuild(vec!["b:1".into()]), "Build: its image `b:1`"),
         (
             |case| {

@@ -3,6 +3,7 @@
 //! Behind it are docker, git and the clock; in tests a simulated Swarm (`simulation`). Builds and the
 //! commands that remove whole sources reach docker by themselves.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
@@ -11,10 +12,11 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 
+use super::fetch::GitFetcher;
 use super::giving::{Ends, Giving};
 use super::puller::DockerPuller;
-use super::source::WatchedSource;
-use super::{Session, fetch};
+use super::source::{Read, WatchedSource};
+use super::{Session, read};
 use crate::clock::Moment;
 use crate::compose::{Ownership, RenderedStack};
 use crate::docker::command::ResolveImage;
@@ -22,7 +24,8 @@ use crate::docker::objects::Holders;
 use crate::docker::stored::Stored;
 use crate::docker::task::Task;
 use crate::docker::{Deployment, Docker, ImageRemoval, NodeImages, Pull, Roll, SeenTasks, Swarm};
-use crate::git::{self, Commit, Workplace};
+use crate::git::{self, Checkout, Commit, Workplace};
+use crate::hash::Key;
 use crate::health::{self, Look};
 use crate::image::{ImageCommand, ImageRef};
 use crate::registry::{self, Answer};
@@ -42,6 +45,22 @@ impl Heads for git::Pending {
     fn answered(&mut self, wait: Option<Duration>) -> Result<Vec<(usize, Result<Commit>)>> {
         Self::answered(self, wait)
     }
+}
+
+/// Fetches commits beside the loop, a few at a time.
+pub trait Fetcher: fmt::Debug {
+    /// Fetches the commit of a source, as soon as there is room; one of a source at a time.
+    fn want(&mut self, session: &Session<'_>, source: &Source, commit: &Commit) -> Result<()>;
+    /// What was fetched since, or why not; waits so long for `awaited`, without a bound where none is given. Fails only
+    /// when interrupted.
+    fn fetched(
+        &mut self,
+        session: &Session<'_>,
+        awaited: &BTreeSet<SourceId>,
+        most: Option<Duration>,
+    ) -> Result<Vec<(SourceId, Result<Checkout>)>>;
+    /// Sleeps until something is fetched, at most for `time`.
+    fn wait(&mut self, time: Duration);
 }
 
 /// What is new of a pull.
@@ -82,14 +101,18 @@ pub trait Door: fmt::Debug {
 
     /// Asks every source which commit it names, and returns at once.
     fn heads(&self, sources: &[Source]) -> Box<dyn Heads>;
-    /// Fetches and reads every source that has work, given with the commit.
+    fn fetcher(&self) -> Box<dyn Fetcher>;
+    /// Reads what was fetched of a source.
     fn read(
         &self,
         session: &Session<'_>,
-        asked: Vec<(WatchedSource, Option<Commit>)>,
-        workplace: &mut Option<Workplace>,
+        keys: &OnceCell<Key>,
+        source: &WatchedSource,
+        files: Checkout,
         dry_run: bool,
-    ) -> Result<Vec<(WatchedSource, bool)>>;
+    ) -> Result<Read>;
+    /// A folder for a run, by which others see that it lives.
+    fn workplace(&self, session: &Session<'_>) -> Result<Option<Workplace>>;
 
     fn registries(&self) -> Box<dyn Registries>;
     fn puller(&self) -> Box<dyn Puller>;
@@ -178,14 +201,23 @@ impl Door for World {
         Box::new(git::heads(sources, &self.git))
     }
 
+    fn fetcher(&self) -> Box<dyn Fetcher> {
+        Box::new(GitFetcher::new(&self.git))
+    }
+
     fn read(
         &self,
         session: &Session<'_>,
-        asked: Vec<(WatchedSource, Option<Commit>)>,
-        workplace: &mut Option<Workplace>,
+        keys: &OnceCell<Key>,
+        source: &WatchedSource,
+        files: Checkout,
         dry_run: bool,
-    ) -> Result<Vec<(WatchedSource, bool)>> {
-        fetch::fetch(session, asked, workplace, dry_run)
+    ) -> Result<Read> {
+        read::read(session, keys, source, files, dry_run)
+    }
+
+    fn workplace(&self, session: &Session<'_>) -> Result<Option<Workplace>> {
+        Workplace::new(&session.paths.checkouts).map(Some)
     }
 
     fn registries(&self) -> Box<dyn Registries> {

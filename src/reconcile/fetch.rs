@@ -1,95 +1,338 @@
-//! Checkouts, manifests and rendered stacks of the sources that have work.
+//! Commits fetched in threads, a few at a time, and none that takes long keeps its room.
 
-use std::cell::OnceCell;
+use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
+use std::fs;
 use std::path::Path;
-use std::thread;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Error, Result, anyhow};
 
 use super::Session;
-use super::contain::ends_the_run;
-use super::read::read;
-use super::source::{Reading, WatchedSource};
+use super::door::Fetcher;
 use crate::git::{self, Checkout, Commit, Workplace};
+use crate::settings::GitAccess;
 use crate::signal;
+use crate::source::{Source, SourceId};
 
 /// How many sources are fetched at a time.
 const AT_ONCE: usize = 8;
+/// One that takes longer leaves its room to another: its server may hang, or it may be huge.
+const LONG: Duration = Duration::from_secs(10);
+/// So many at the most, the long ones included.
+const MOST: usize = 32;
+/// So often one that found no room in memory beside others is fetched again, alone.
+const AGAIN: u8 = 2;
+/// How often a wait looks for signals.
+const TICK: Duration = Duration::from_millis(100);
 
-/// Fetches and reads every source that has work, given with the commit; fails only where the run is to end. Each comes
-/// back with whether it was read now.
-pub fn fetch(
-    session: &Session<'_>,
-    asked: Vec<(WatchedSource, Option<Commit>)>,
-    workplace: &mut Option<Workplace>,
-    dry_run: bool,
-) -> Result<Vec<(WatchedSource, bool)>> {
-    // Threads share the way to git, not the database.
-    let folder = match workplace {
-        Some(known) => known.path(),
-        None if asked.iter().all(|(_, work)| work.is_none()) => Path::new(""),
-        None => workplace.insert(Workplace::new(&session.paths.checkouts)?).path(),
-    };
-    let access = session.git;
-    let mut fetched = Vec::new();
-    let keys = OnceCell::new();
-    let mut left = asked.into_iter().peekable();
-    while left.peek().is_some() {
-        signal::check()?;
-        let batch: Vec<_> = left.by_ref().take(AT_ONCE).collect();
-        let checkouts: Vec<_> = thread::scope(|scope| {
-            let started: Vec<_> = batch
-                .iter()
-                .map(|(source, work)| {
-                    let commit = work.as_ref()?;
-                    let text = format!("fetching `{}` at {}", source.source, commit.short());
-                    session.report.progress(&text);
-                    let source = &source.source;
-                    Some(scope.spawn(move || git::checkout(source, commit, folder, access)))
-                })
-                .collect();
-            started.into_iter().map(|thread| thread.map(join)).collect()
-        });
-        let at_once = checkouts.iter().flatten().count();
-        for ((mut source, work), checkout) in batch.into_iter().zip(checkouts) {
-            let checkout = match (&work, checkout) {
-                // One of those beside it took what there was; alone it may do.
-                (Some(commit), Some(Err(error))) if at_once > 1 && error.is::<git::NoRoom>() => {
-                    Some(git::checkout(&source.source, commit, folder, access))
-                }
-                (_, checkout) => checkout,
+type Ended = (SourceId, Result<Checkout>);
+
+/// How a commit is fetched into a folder.
+type Fetch = Arc<dyn Fn(&Source, &Commit, &Path) -> Result<Checkout> + Send + Sync>;
+
+/// Fetches by git. Those under way are left to themselves when dropped, unless a signal ends them.
+pub struct GitFetcher {
+    fetch: Fetch,
+    /// Whether something failed for want of memory.
+    had_no_room: fn(&Error) -> bool,
+    long: Duration,
+    /// Where the files lie. It is not the folder of the run, by which others see that this lives: a fetch that nobody
+    /// waits for any more may outlive the run.
+    place: Option<Arc<Workplace>>,
+    queue: VecDeque<Wanted>,
+    running: Vec<Running>,
+    channel: (Sender<Ended>, Receiver<Ended>),
+    early: Vec<Ended>,
+}
+
+#[derive(Debug)]
+struct Wanted {
+    source: Source,
+    commit: Commit,
+    /// How often it found no room beside others.
+    crowded: u8,
+}
+
+#[derive(Debug)]
+struct Running {
+    wanted: Wanted,
+    begun: Instant,
+    /// Whether another one was fetched meanwhile.
+    was_beside: bool,
+    thread: JoinHandle<()>,
+}
+
+impl fmt::Debug for GitFetcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("GitFetcher");
+        shown.field("queue", &self.queue).field("running", &self.running).finish_non_exhaustive()
+    }
+}
+
+impl GitFetcher {
+    pub fn new(access: &GitAccess) -> Self {
+        let access = access.clone();
+        let fetch = move |source: &Source, commit: &Commit, folder: &Path| {
+            git::checkout(source, commit, folder, &access)
+        };
+        Self::of(Arc::new(fetch), Error::is::<git::NoRoom>)
+    }
+
+    fn of(fetch: Fetch, had_no_room: fn(&Error) -> bool) -> Self {
+        Self {
+            fetch,
+            had_no_room,
+            long: LONG,
+            place: None,
+            queue: VecDeque::new(),
+            running: Vec::new(),
+            channel: mpsc::channel(),
+            early: Vec::new(),
+        }
+    }
+
+    fn enqueue(&mut self, source: &Source, commit: &Commit) {
+        self.queue.push_back(Wanted { source: source.clone(), commit: commit.clone(), crowded: 0 });
+    }
+
+    /// The one of the queue that may begin.
+    fn next(&self) -> Option<usize> {
+        let young = || self.running.iter().filter(|running| running.begun.elapsed() < self.long);
+        // One that needs all the memory has it for a while.
+        let is_taken = young().any(|running| running.wanted.crowded > 0);
+        if is_taken || young().count() >= AT_ONCE || self.running.len() >= MOST {
+            return None;
+        }
+        let first = self.queue.iter().position(|wanted| wanted.crowded == 0);
+        first.or_else(|| (self.running.is_empty() && !self.queue.is_empty()).then_some(0))
+    }
+
+    /// Begins what is queued, as far as there is room; `tell` hears of each.
+    fn start(&mut self, folder: &Path, tell: impl Fn(&Wanted)) {
+        while let Some(wanted) = self.next().and_then(|at| self.queue.remove(at)) {
+            tell(&wanted);
+            let (fetch, sender, place) =
+                (Arc::clone(&self.fetch), self.channel.0.clone(), self.place.clone());
+            let (source, commit, folder) = (wanted.source.clone(), wanted.commit.clone(), folder.to_owned());
+            let work = move || {
+                let fetched = fetch(&source, &commit, &folder);
+                let _ = sender.send((source.id().clone(), fetched));
+                drop(place);
             };
-            let is_new = checkout.is_some();
-            if let Some(checkout) = checkout {
-                for note in checkout.as_ref().map(Checkout::take_notes).unwrap_or_default() {
-                    session.report.note(source.url.as_str(), &note);
+            match thread::Builder::new().name("fetch".into()).spawn(work) {
+                Ok(thread) => {
+                    let was_beside = !self.running.is_empty();
+                    for running in &mut self.running {
+                        running.was_beside = true;
+                    }
+                    self.running.push(Running { wanted, begun: Instant::now(), was_beside, thread });
                 }
-                let read = checkout.and_then(|checkout| read(session, &keys, &source, checkout, dry_run));
-                source.reading = match read {
-                    Ok(read) => Reading::Read(Box::new(read)),
-                    Err(error) if ends_the_run(&error) => return Err(error),
-                    Err(error) => Reading::Failed(error),
-                };
-                say_notes(session, &source);
+                Err(error) => {
+                    let why = anyhow!("source `{}`: cannot start a thread: {error}", wanted.source);
+                    self.early.push((wanted.source.id().clone(), Err(why)));
+                }
             }
-            fetched.push((source, is_new));
         }
     }
-    Ok(fetched)
-}
 
-fn say_notes(session: &Session<'_>, source: &WatchedSource) {
-    let Some(read) = source.read() else { return };
-    for rendered in read.desired.iter().filter_map(|desired| desired.rendered()) {
-        for (index, note) in rendered.notes.iter().enumerate() {
-            session.report.noted_until_changed(rendered.name.as_str(), index, note);
+    /// Takes in what ended; what is to be tried again alone is queued.
+    fn take(&mut self) {
+        let finished: Vec<_> = self
+            .running
+            .iter()
+            .filter(|running| running.thread.is_finished())
+            .map(|running| running.wanted.source.id().clone())
+            .collect();
+        let ended: Vec<_> = self.channel.1.try_iter().collect();
+        let silent = |id| (id, Err(anyhow!("the fetch came to an unexpected end")));
+        for ended in ended.into_iter().chain(finished.into_iter().map(silent)) {
+            self.note(ended);
         }
     }
-    for (id, problem) in &read.unused {
-        session.report.noted_until_changed(id, 0, problem);
+
+    fn note(&mut self, (id, result): Ended) {
+        let at = self.running.iter().position(|running| *running.wanted.source.id() == id);
+        let Some(mut ended) = at.map(|at| self.running.swap_remove(at)) else { return };
+        // What others took is there again once it is alone.
+        let had_no_room =
+            |error: &Error| (self.had_no_room)(error) && ended.was_beside && ended.wanted.crowded < AGAIN;
+        if result.as_ref().is_err_and(had_no_room) {
+            ended.wanted.crowded += 1;
+            self.queue.push_back(ended.wanted);
+        } else {
+            self.early.push((id, result));
+        }
+    }
+
+    /// Takes in what ends within `most`, as long as any of `awaited` does not.
+    fn await_those(
+        &mut self,
+        folder: &Path,
+        tell: impl Fn(&Wanted),
+        awaited: &BTreeSet<SourceId>,
+        most: Option<Duration>,
+    ) -> Result<Vec<Ended>> {
+        let begun = Instant::now();
+        loop {
+            self.take();
+            self.start(folder, &tell);
+            let left = most.map_or(TICK, |most| most.saturating_sub(begun.elapsed()));
+            let under_way = self.running.iter().map(|running| &running.wanted).chain(&self.queue);
+            let is_awaited = under_way.into_iter().any(|wanted| awaited.contains(wanted.source.id()));
+            if !is_awaited || left.is_zero() {
+                return Ok(std::mem::take(&mut self.early));
+            }
+            signal::check()?;
+            self.wait(left.min(TICK));
+        }
     }
 }
 
-fn join(thread: thread::ScopedJoinHandle<'_, Result<Checkout>>) -> Result<Checkout> {
-    thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the fetch came to an unexpected end")))
+impl Fetcher for GitFetcher {
+    fn want(&mut self, session: &Session<'_>, source: &Source, commit: &Commit) -> Result<()> {
+        if self.place.is_none() {
+            self.place = Some(Arc::new(Workplace::new(&session.paths.checkouts)?));
+        }
+        self.enqueue(source, commit);
+        Ok(())
+    }
+
+    fn fetched(
+        &mut self,
+        session: &Session<'_>,
+        awaited: &BTreeSet<SourceId>,
+        most: Option<Duration>,
+    ) -> Result<Vec<Ended>> {
+        let tell = |Wanted { source, commit, .. }: &Wanted| {
+            session.report.progress(&format!("fetching `{source}` at {}", commit.short()));
+            session.report.waiting(source.id().as_str(), "is being fetched");
+        };
+        let folder = self.place.as_ref().map(|place| place.path().to_owned()).unwrap_or_default();
+        self.await_those(&folder, tell, awaited, most)
+    }
+
+    fn wait(&mut self, time: Duration) {
+        if let Ok(ended) = self.channel.1.recv_timeout(time) {
+            self.note(ended);
+        }
+    }
+}
+
+impl Drop for GitFetcher {
+    fn drop(&mut self) {
+        if self.running.is_empty() {
+            return;
+        }
+        // It ends them all; else they may hang for long yet, and nobody is to wait for that.
+        if signal::received().is_some() {
+            for running in self.running.drain(..) {
+                let _ = running.thread.join();
+            }
+        } else if let Some(place) = &self.place {
+            let _ = fs::remove_dir_all(place.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const LIMIT: Option<Duration> = Some(Duration::from_secs(20));
+
+    fn of(fetch: impl Fn(&str) -> Result<()> + Send + Sync + 'static) -> GitFetcher {
+        let fetch = move |source: &Source, commit: &Commit, _: &Path| {
+            fetch(source.url().rsplit('/').next().unwrap_or_default())?;
+            Ok(Checkout::at(commit.clone()))
+        };
+        GitFetcher::of(Arc::new(fetch), |error| error.to_string() == "no room")
+    }
+
+    fn want(fetcher: &mut GitFetcher, names: &[String]) -> BTreeSet<SourceId> {
+        let commit = Commit::parse(&"1".repeat(40)).unwrap();
+        let source = |name: &String| Source::parse(&format!("https://h/{name}")).unwrap();
+        let sources: Vec<_> = names.iter().map(source).collect();
+        for source in &sources {
+            fetcher.enqueue(source, &commit);
+        }
+        sources.iter().map(|source| source.id().clone()).collect()
+    }
+
+    fn names(word: &str, count: usize) -> Vec<String> {
+        (0..count).map(|number| format!("{word}{number}")).collect()
+    }
+
+    fn ended(fetcher: &mut GitFetcher, awaited: &BTreeSet<SourceId>, most: Option<Duration>) -> Vec<Ended> {
+        fetcher.await_those(Path::new(""), |_| {}, awaited, most).unwrap()
+    }
+
+    #[test]
+    fn those_that_hang_leave_their_room_to_others() {
+        let hang = Arc::new(Mutex::new(()));
+        let (held, theirs) = (hang.lock().unwrap(), Arc::clone(&hang));
+        let mut fetcher = of(move |name| {
+            if name.starts_with("slow") {
+                drop(theirs.lock());
+            }
+            Ok(())
+        });
+        fetcher.long = Duration::from_millis(300);
+        let slow = want(&mut fetcher, &names("slow", AT_ONCE));
+        assert_eq!(ended(&mut fetcher, &slow, Some(Duration::ZERO)).len(), 0);
+        let quick = want(&mut fetcher, &names("quick", 3));
+        assert_eq!(ended(&mut fetcher, &quick, Some(Duration::ZERO)).len(), 0);
+        assert_eq!((fetcher.running.len(), fetcher.queue.len()), (AT_ONCE, 3));
+        assert_eq!(ended(&mut fetcher, &quick, LIMIT).len(), 3);
+        // Not even those have all the room there is.
+        let more = want(&mut fetcher, &names("slower", 2 * MOST));
+        for _ in 0..8 {
+            ended(&mut fetcher, &more, Some(Duration::from_millis(300)));
+        }
+        assert_eq!(fetcher.running.len(), MOST);
+        drop(held);
+        assert_eq!(ended(&mut fetcher, &(&slow | &more), None).len(), 2 * MOST + AT_ONCE);
+    }
+
+    #[test]
+    fn one_that_found_no_room_beside_others_is_fetched_again_alone() {
+        let (beside, tries) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&tries);
+        let mut fetcher = of(move |name| {
+            let others = beside.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(100));
+            let is_crowded = others > 0 || beside.load(Ordering::SeqCst) > 1;
+            beside.fetch_sub(1, Ordering::SeqCst);
+            let is_huge = name.starts_with("huge");
+            count.fetch_add(usize::from(is_huge), Ordering::SeqCst);
+            if name == "huger" || (is_huge && is_crowded) { Err(anyhow!("no room")) } else { Ok(()) }
+        });
+        let mut all = names("huge", 2);
+        all.extend(names("small", 4));
+        let awaited = want(&mut fetcher, &all);
+        let done = ended(&mut fetcher, &awaited, LIMIT);
+        assert!(done.len() == 6 && done.iter().all(|(_, result)| result.is_ok()), "{done:?}");
+        let before = tries.load(Ordering::SeqCst);
+        assert!(before >= 3, "{before}");
+        // Where others took nothing there is no more to be had.
+        let alone = want(&mut fetcher, &["huger".to_owned()]);
+        let done = ended(&mut fetcher, &alone, LIMIT);
+        assert!(
+            done.len() == 1 && done[0].1.is_err() && tries.load(Ordering::SeqCst) == before + 1,
+            "{done:?}"
+        );
+    }
+
+    #[test]
+    fn a_fetch_that_ends_without_a_word_is_an_error() {
+        let mut fetcher = of(|_| panic!("this test means it"));
+        let awaited = want(&mut fetcher, &names("bad", 1));
+        let done = ended(&mut fetcher, &awaited, LIMIT);
+        assert!(done[0].1.as_ref().unwrap_err().to_string().contains("unexpected end"), "{done:?}");
+    }
 }

@@ -266,6 +266,7 @@ impl Reconciler {
             is_selected: source.wish.selection.holds(&key.stack),
             forced,
             owner: gathered.owners.get(key),
+            owner_is_expected: gathered.owners.get(key).is_some_and(|owner| self.is_expected(owner)),
             is_own: self.memory.own_stack.get().is_some_and(|own| own.as_ref() == Some(&key.stack)),
             tried: self.memory.tried.get(key),
             pulling: pulls

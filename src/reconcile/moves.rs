@@ -91,7 +91,9 @@ impl Reconciler {
         let is_asked = self.sources.iter().any(|source| source.id == *heir && source.read().is_some());
         if !is_still_ours && watched.iter().any(|known| runs(&known)) {
             Handover::Done
-        } else if is_asked && self.memory.decisions.get(&key).is_none_or(plan::Decision::is_under_way) {
+        } else if self.is_expected(heir)
+            || is_asked && self.memory.decisions.get(&key).is_none_or(plan::Decision::is_under_way)
+        {
             Handover::UnderWay
         } else {
             Handover::Stuck

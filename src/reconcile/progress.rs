@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::ask::Asking;
 use super::memory::Memory;
 use super::session::{Outcome, Selection};
 use super::source::WatchedSource;
@@ -30,7 +29,7 @@ impl Reconciler {
         let moves = self.sources.iter().any(|source| self.seen_motions(source).next().is_some());
         self.stirred
             || moves
-            || !self.asking.is_empty()
+            || self.expected().next().is_some()
             || !self.memory.removing.is_empty()
             || !self.memory.giving.is_empty()
             || self.memory.given_elsewhere
@@ -78,6 +77,8 @@ impl Reconciler {
             self.builds.wait(PAUSE);
         } else if self.is_giving() {
             self.ends.wait(PAUSE);
+        } else if !moves && self.memory.removing.is_empty() && self.fetching.is_busy() {
+            self.fetching.wait(PAUSE);
         } else {
             signal::pause(self.pause())?;
         }
@@ -91,6 +92,9 @@ impl Reconciler {
 
     /// The commit that a source names on which a run is still at work.
     pub fn works_on(&self, id: &SourceId) -> Option<Commit> {
+        if let Some(commit) = self.fetching.commit(id) {
+            return Some(commit.clone());
+        }
         let source = self.sources.iter().find(|source| source.id == *id && !source.is_settled)?;
         source.head.clone().filter(|_| source.read().is_some())
     }
@@ -103,7 +107,7 @@ impl Reconciler {
     /// Whether nothing of these stacks is in motion.
     pub fn is_at_rest<'a>(&self, ids: impl IntoIterator<Item = &'a SourceId>, stacks: &Selection) -> bool {
         let of_them = |id: &SourceId, key: &Key| key.source == *id && stacks.holds(&key.stack);
-        let asked: BTreeSet<_> = self.asking.iter().flat_map(Asking::ids).collect();
+        let expected: BTreeSet<_> = self.expected().collect();
         !self.stirred
             && ids.into_iter().all(|id| {
                 let source = self.sources.iter().find(|source| source.id == *id);
@@ -111,7 +115,7 @@ impl Reconciler {
                     Selection::All => !source.is_settled,
                     Selection::Some(_) => source.motions.iter().any(|motion| stacks.holds(&motion.name)),
                 });
-                let moves = moves || asked.contains(id);
+                let moves = moves || expected.contains(id);
                 let under_way =
                     |(key, decision): (&Key, &Decision)| of_them(id, key) && decision.is_under_way();
                 !moves && !self.memory.decisions.iter().any(under_way)
@@ -124,13 +128,14 @@ impl Reconciler {
         self.memory.ended.retain(|key, _| !ids.contains(&key.source));
     }
 
-    /// The stacks of these sources that have not come to rest, and the sources that have not answered.
+    /// The stacks of these sources that have not come to rest, and the sources that are asked or fetched.
     pub fn moving<'a>(&self, ids: impl IntoIterator<Item = &'a SourceId>) -> Vec<String> {
         let ids: BTreeSet<_> = ids.into_iter().collect();
         let decisions = self.memory.decisions.iter();
         let moving = decisions.filter(|(key, decision)| ids.contains(&key.source) && decision.is_under_way());
-        let asked = self.asking.iter().flat_map(Asking::ids).filter(|id| ids.contains(id));
-        moving.map(|(key, _)| key.stack.to_string()).chain(asked.map(ToString::to_string)).collect()
+        let expected = self.expected().filter(|id| ids.contains(id)).map(ToString::to_string);
+        let moving: BTreeSet<_> = moving.map(|(key, _)| key.stack.to_string()).chain(expected).collect();
+        moving.into_iter().collect()
     }
 
     /// In numbers, what came of these stacks.
@@ -153,6 +158,7 @@ impl Reconciler {
             let (own_stack, happened) = (std::mem::take(&mut self.memory.own_stack), self.take_happened());
             self.memory = Memory { happened, own_stack, ..Memory::default() };
             self.workplace = None;
+            self.fetching.forget();
         }
     }
 

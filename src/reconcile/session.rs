@@ -121,7 +121,7 @@ pub struct Options {
 }
 
 /// What is wished of a source.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wish {
     /// Its stacks that the wish is for.
     pub selection: Selection,

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use super::ask::failure;
 use super::builds::ImageState;
 use super::session::Selection;
 use super::source::{Reading, WatchedSource};
+use super::survey::failure;
 use super::{Key, Reconciler, Session};
 use crate::docker::Swarm;
 use crate::docker::service::Service;
@@ -133,6 +133,21 @@ impl Reconciler {
         let applied = texts.and_then(|mut texts| texts.remove(&key.stack)?.applied);
         session.report.rendered(show, key.stack.as_str(), &rendered.shown(), applied.as_deref());
         Ok(())
+    }
+}
+
+impl WatchedSource {
+    /// Says what is worth telling of what was read, once.
+    pub fn say_notes(&self, session: &Session<'_>) {
+        let Some(read) = self.read() else { return };
+        for rendered in read.desired.iter().filter_map(|desired| desired.rendered()) {
+            for (index, note) in rendered.notes.iter().enumerate() {
+                session.report.noted_until_changed(rendered.name.as_str(), index, note);
+            }
+        }
+        for (id, problem) in &read.unused {
+            session.report.noted_until_changed(id, 0, problem);
+        }
     }
 }
 

@@ -136,6 +136,12 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
+        # Of a pack alone: what is asked before it comes at once.
+        while self.command == "POST" and self.options.drip and os.path.exists(self.options.drip):
+            if len(content) > 1:
+                self.wfile.write(content[:1])
+                content = content[1:]
+            time.sleep(0.2)
         self.wfile.write(content)
 
 
@@ -187,6 +193,7 @@ def main():
     parser.add_argument("--hang", dest="hang_after", action="store_const", const=0, help="never answers")
     parser.add_argument("--hang-after", type=int, metavar="N", help="never answers after N answers")
     parser.add_argument("--shallow", type=int, metavar="N", help="answers every fetch with N commits without parents")
+    parser.add_argument("--drip", metavar="FILE", help="packs come byte by byte while this file exists")
     parser.add_argument("--tips-only", action="store_true", help="refuses commits that no ref points at")
     Handler.options = parser.parse_args()
 

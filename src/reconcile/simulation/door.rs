@@ -1,5 +1,6 @@
 //! The door to the simulated world, one for each who acts.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::path::Path;
 use anyhow::{Result, anyhow, bail};
 
 use super::clock::moment;
-use super::git::{Answers, desired};
+use super::git::{Answers, SimFetcher, desired};
 use super::pull::{SimPuller, SimRegistries};
 use super::registry::{content_of, tag_of};
 use super::rules::EVIDENCE;
@@ -22,14 +23,15 @@ use crate::docker::objects::Holders;
 use crate::docker::stored::Stored;
 use crate::docker::task::Task;
 use crate::docker::{DeployedAnew, ImageRemoval, NodeImages, Pull, Roll, SeenTasks, Swarm};
-use crate::git::{Checkout, Commit, Workplace};
+use crate::git::{Checkout, Workplace};
+use crate::hash::Key;
 use crate::health::{Look, look_by};
 use crate::image::ImageCommand;
 use crate::manifest::Layout;
 use crate::reconcile::Session;
-use crate::reconcile::door::{Door, Heads, Puller, Registries};
+use crate::reconcile::door::{Door, Fetcher, Heads, Puller, Registries};
 use crate::reconcile::giving::{Ends, Giving};
-use crate::reconcile::source::{Read, Reading, WatchedSource};
+use crate::reconcile::source::{Read, WatchedSource};
 use crate::source::Source;
 use crate::stack::{ObjectKind, StackName};
 use crate::state::{Motion, StackRow};
@@ -136,37 +138,34 @@ impl Door for SimDoor<'_> {
         Box::new(SimPuller::new(self.world, self.actor))
     }
 
+    fn fetcher(&self) -> Box<dyn Fetcher> {
+        Box::new(SimFetcher::new(self.world, self.actor))
+    }
+
     fn read(
         &self,
         _: &Session<'_>,
-        asked: Vec<(WatchedSource, Option<Commit>)>,
-        _: &mut Option<Workplace>,
+        _: &OnceCell<Key>,
+        source: &WatchedSource,
+        checkout: Checkout,
         _: bool,
-    ) -> Result<Vec<(WatchedSource, bool)>> {
+    ) -> Result<Read> {
         let mut world = self.world.borrow_mut();
-        let mut read = Vec::new();
-        for (mut source, work) in asked {
-            let is_new = work.is_some();
-            if let Some(commit) = work {
-                let at = world.source_of(source.id.as_str()).unwrap();
-                let last = SimSource::place(commit.as_str());
-                let content = &world.sources[at].commits[last];
-                source.reading = if content.broken {
-                    Reading::Failed(anyhow!("`stacks.yaml` cannot be read"))
-                } else {
-                    let desired = content.stacks.iter().map(desired).collect();
-                    let (bindings, images, unused) = Default::default();
-                    let checkout = Checkout::at(commit);
-                    let layout = Layout::List;
-                    Reading::Read(Box::new(Read { checkout, layout, desired, bindings, images, unused }))
-                };
-                if !content.broken {
-                    world.views[self.actor].read.insert(at, last);
-                }
-            }
-            read.push((source, is_new));
+        let at = world.source_of(source.id.as_str()).unwrap();
+        let commit = SimSource::place(checkout.commit().as_str());
+        let content = &world.sources[at].commits[commit];
+        if content.broken {
+            bail!("`stacks.yaml` cannot be read");
         }
-        Ok(read)
+        let desired = content.stacks.iter().map(desired).collect();
+        world.views[self.actor].read.insert(at, commit);
+        world.owes(self.actor, at, commit);
+        let (bindings, images, unused) = Default::default();
+        Ok(Read { checkout, layout: Layout::List, desired, bindings, images, unused })
+    }
+
+    fn workplace(&self, _: &Session<'_>) -> Result<Option<Workplace>> {
+        Ok(None)
     }
 
     fn health(&self, swarm: &Swarm, stacks: &[(&StackRow, &[Motion])]) -> Result<Look> {

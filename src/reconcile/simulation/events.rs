@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::git::Transfer;
 use super::play::Play;
 use super::rules::{CONVERGES, ENDS, IDLE};
 use super::spec::{Behaviour, Commit, Entry, OnFailure};
@@ -48,6 +49,7 @@ impl Play<'_> {
                 world.pass(0);
             }
             Event::Remote(source) => world.sources[*source].up = !world.sources[*source].up,
+            Event::Transfer(source, transfer) => world.sources[*source].transfer = *transfer,
             Event::Trouble(who, after, fault) => world.faults.push((*who, *after, *fault)),
             Event::Away(millis) => world.away = world.now + millis,
             Event::Registry => {
@@ -179,7 +181,9 @@ impl Play<'_> {
             let now = world.now;
             world.swarm.nodes.registry.mend(now);
             world.swarm.clear_hands();
-            world.sources.iter_mut().for_each(|source| source.up = true);
+            for source in &mut world.sources {
+                (source.up, source.transfer) = (true, Transfer::default());
+            }
             for stack in STACKS {
                 if world.ledger(stack).edited {
                     world.touch(stack);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::door::SimDoor;
+use super::git::Transfer;
 use super::rules::{NO_WAITING, TRUTH};
 use super::story::{Event, SOURCES, Story};
 use super::world::{ACTORS, Broken, Killed, Shared, SimSource, World, controller};
@@ -119,6 +120,7 @@ impl<'a> Play<'a> {
             source: Source::parse(&format!("https://h/r{at}")).unwrap(),
             controller: usize::from(at == 2),
             up: true,
+            transfer: Transfer::default(),
             commits: vec![story.first[at].clone()],
         };
         let world = World::new((0..SOURCES).map(source).collect(), story.always, listen);
@@ -296,6 +298,7 @@ impl<'a> Play<'a> {
             (view.calls, view.healths, view.acts, view.troubles) = (0, 0, 0, 0);
             (view.asked, view.forced) = (now, forced);
             view.deployed.clear();
+            view.fetched.clear();
         }
         self.asked[controller(who)] += 1;
         let ids = targets.iter().map(|target| target.source.id().clone()).collect();
@@ -306,13 +309,18 @@ impl<'a> Play<'a> {
         let begun = self.world.borrow_mut().happens();
         self.actors[who].run = Some(Run { begun, ids, asked: self.asked[controller(who)] });
         let due = self.world.borrow().due(who, forced);
-        let goes_on = self.turn(who);
+        self.world.borrow_mut().views[who].owed.extend(due);
+        self.turn(who);
+    }
+
+    /// What it read is given to docker in the turn that follows.
+    fn pays(&mut self, who: usize) {
         let mut world = self.world.borrow_mut();
-        if goes_on && world.views[who].troubles == 0 {
-            let waits = due.iter().find(|name| !world.views[who].deployed.iter().any(|it| it == *name));
-            if let Some(name) = waits {
-                world.breaks(NO_WAITING, format!("`{name}` is not deployed in the first turn"));
-            }
+        let view = &mut world.views[who];
+        let owed = std::mem::take(&mut view.owed);
+        let mut waits = owed.into_iter().filter(|name| !view.deployed.iter().any(|it| it == name));
+        if let Some(name) = waits.next().filter(|_| view.troubles == 0) {
+            world.breaks(NO_WAITING, format!("`{name}` was read, and is not deployed in this turn"));
         }
     }
 
@@ -329,9 +337,11 @@ impl<'a> Play<'a> {
             }
             Ok((goes_on, tally))
         }) else {
+            self.world.borrow_mut().views[who].owed.clear();
             return false;
         };
         let _ = goes_on;
+        self.pays(who);
         if let Some(tally) = tally {
             self.actors[who].run = None;
             self.ended(who, &run, &tally);

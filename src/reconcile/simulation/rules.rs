@@ -12,7 +12,7 @@ pub const EVIDENCE: &str = "nothing is removed or changed without evidence that 
 pub const TRUTH: &str = "nothing says deployed, or exits with 0, that is not as Git says";
 pub const HEALTH: &str = "nothing is called healthy that lacks a task";
 pub const ALARM: &str = "nothing is called degraded that has its tasks, and lost none lately";
-pub const NO_WAITING: &str = "no stack waits for a stack that struggles";
+pub const NO_WAITING: &str = "no stack waits for a stack that struggles, nor for a source that is slow";
 pub const CONVERGES: &str = "once faults end, everything is as Git says within a bounded number of looks";
 pub const IDLE: &str = "an idle world gets no act";
 pub const ONCE: &str = "nothing is deployed twice for one change";
@@ -136,6 +136,13 @@ impl World {
         other.map(|(at, commit)| (*at, &self.sources[*at].commits[*commit])).filter(|(_, it)| !it.broken)
     }
 
+    /// The commits of other sources that are still being fetched for it.
+    fn fetched_elsewhere(&self, actor: usize, owner: &str) -> impl Iterator<Item = (usize, &Commit)> {
+        let own = self.source_of(owner);
+        let others = self.views[actor].fetching.iter().filter(move |(at, _)| Some(**at) != own);
+        others.map(|(at, commit)| (*at, &self.sources[*at].commits[*commit]))
+    }
+
     /// What another source of the same controller lists and runs.
     fn taken(&self, actor: usize, stack: &str, labels: &Labels) -> Option<String> {
         self.read_elsewhere(actor, &labels.owner).find_map(|(at, commit)| {
@@ -233,7 +240,8 @@ impl World {
                 self.sources[at.unwrap_or_default()].commits[*commit].entry(stack).is_none()
             });
             if unlisted && self.ledgers.get(stack).is_none_or(|it| it.removing.is_none()) {
-                let mut others = self.read_elsewhere(actor, owner);
+                let others = self.read_elsewhere(actor, owner).chain(self.fetched_elsewhere(actor, owner));
+                let mut others = others.filter(|(_, commit)| !commit.broken);
                 let lists = others.find(|(_, commit)| commit.entry(stack).is_some_and(|it| it.enabled));
                 heir = lists.map(|(at, _)| {
                     let id = self.sources[at].source.id();
@@ -260,18 +268,26 @@ impl World {
     pub fn due(&self, actor: usize, forced: bool) -> Vec<&'static str> {
         let view = &self.views[actor];
         let mut due = Vec::new();
-        for (source, commit) in &view.read {
-            let at = &self.sources[*source];
-            if view.heads.get(source) != Some(commit) || at.commits[*commit].broken {
-                continue;
-            }
-            for entry in &at.commits[*commit].stacks {
-                if self.is_due(actor, *source, entry, forced) {
-                    due.push(entry.name);
-                }
+        // What could be fetched at once was to be read.
+        let read = view.read.iter().filter(|(source, _)| !view.fetching.contains_key(source));
+        for (source, commit) in read.chain(&view.fetched) {
+            if view.heads.get(source) == Some(commit) {
+                due.extend(self.due_of(actor, *source, *commit, forced));
             }
         }
         due
+    }
+
+    fn due_of(&self, actor: usize, source: usize, commit: usize, forced: bool) -> Vec<&'static str> {
+        let commit = &self.sources[source].commits[commit];
+        let due = commit.stacks.iter().filter(|entry| self.is_due(actor, source, entry, forced));
+        due.filter(|_| !commit.broken).map(|entry| entry.name).collect()
+    }
+
+    /// A source was read: the turn that follows owes it what is to be deployed at once.
+    pub fn owes(&mut self, actor: usize, source: usize, commit: usize) {
+        let due = self.due_of(actor, source, commit, false);
+        self.views[actor].owed.extend(due);
     }
 
     fn is_due(&self, actor: usize, source: usize, entry: &Entry, forced: bool) -> bool {

@@ -1,5 +1,6 @@
 //! Stories: what happens, in order, by a seed.
 
+use super::git::Transfer;
 use super::spec::{Behaviour, Commit, Entry, OnFailure, Services, Spec};
 use super::swarm::Hand;
 use super::world::{ACTORS, Fault};
@@ -59,6 +60,8 @@ pub enum Event {
     Hand(&'static str, Hand),
     Node(usize),
     Remote(usize),
+    /// What is fetched of a source comes so from now on.
+    Transfer(usize, Transfer),
     /// A call of one who acts, so many from now.
     Trouble(usize, usize, Fault),
     Away(u64),
@@ -198,7 +201,7 @@ fn plot(focus: &'static str, rng: &mut Rng, events: &mut Vec<Event>) {
     let settles = [Event::Ask(0), Event::Turns(0, 8, 5_000)];
     events.extend(settles.clone().into_iter().take(1 + rng.below(2)));
     let leaves = [Change::List(focus), Change::Switch(focus)][rng.below(2)].clone();
-    match rng.below(8) {
+    match rng.below(9) {
         // Something goes while it is deployed.
         0 => {
             let crashes = Change::Version(focus, behaviour(rng), on_failure(rng));
@@ -241,6 +244,13 @@ fn plot(focus: &'static str, rng: &mut Rng, events: &mut Vec<Event>) {
             events.extend([node.clone(), Event::Ask(actor(rng)), Event::Turns(0, 1 + rng.below(4), 5_000)]);
             events.extend([node, Event::Ask(actor(rng))]);
         }
+        // It changes hands while one of both is fetched, or a further commit comes meanwhile.
+        7 => {
+            let to = [Change::Move(focus, rng.below(2)), change(focus, rng)][rng.below(2)].clone();
+            events.extend([transfer(rng), Event::Push(LISTING, to), Event::Ask(actor(rng) % 2)]);
+            events.extend([Event::Push(rng.below(2), change(focus, rng)), Event::Ask(actor(rng) % 2)]);
+            events.push(Event::Turns(0, 1 + rng.below(8), 2_000));
+        }
         // What failed is met again by a run that others need.
         _ => {
             let crashes = Change::Version(focus, Behaviour::Crash, on_failure(rng));
@@ -257,7 +267,7 @@ fn actor(rng: &mut Rng) -> usize {
 
 fn event(focus: &'static str, rng: &mut Rng, events: &mut Vec<Event>) {
     let who = actor(rng);
-    match rng.below(100) {
+    match rng.below(104) {
         0..=29 => {
             events.push(Event::Ask(who));
             if rng.chance(80) {
@@ -277,8 +287,13 @@ fn event(focus: &'static str, rng: &mut Rng, events: &mut Vec<Event>) {
         94 => events.push(Event::Lose(rng.below(2))),
         95..=96 => events.push(Event::Force(who)),
         97 => events.push(Event::Tags(stack(focus, rng), pushed(rng))),
-        _ => events.push(Event::Die(stack(focus, rng))),
+        98..=99 => events.push(Event::Die(stack(focus, rng))),
+        _ => events.push(transfer(rng)),
     }
+}
+
+fn transfer(rng: &mut Rng) -> Event {
+    Event::Transfer(rng.below(SOURCES), Transfer { looks: rng.below(7), fails: rng.chance(20) })
 }
 
 fn pushed(rng: &mut Rng) -> Pushed {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::clock::{Millis, wall};
+use super::git::Transfer;
 use super::rules::Ledger;
 use super::spec::Commit;
 use super::swarm::Swarm;
@@ -24,6 +25,8 @@ pub struct SimSource {
     pub source: Source,
     pub controller: usize,
     pub up: bool,
+    /// How what is fetched of it from now on comes.
+    pub transfer: Transfer,
     pub commits: Vec<Commit>,
 }
 
@@ -72,6 +75,11 @@ pub struct View {
     /// The commit that it read last of each source, and those whose head it was told in the last question.
     pub read: BTreeMap<usize, usize>,
     pub heads: BTreeMap<usize, usize>,
+    /// The commits that are being fetched for it, and those that came at once since it asked.
+    pub fetching: BTreeMap<usize, usize>,
+    pub fetched: BTreeMap<usize, usize>,
+    /// The stacks of sources that it has read and that are to be deployed by its next turn.
+    pub owed: Vec<&'static str>,
     /// Calls through the door, and those that had trouble, since it asked; how often it asked for everybody's health is
     /// not among them.
     pub calls: usize,

@@ -1,0 +1,221 @@
+//! Sources whose commits are fetched beside the loop. In: what was asked for, and the commit its server named. Out: each
+//! source, read, at the turn that has its files.
+//!
+//! Of a source one commit is fetched at a time. One that is pushed meanwhile is fetched next: what never comes to its
+//! end would never be applied.
+
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::ask::{Answer, Wanted};
+use super::contain::ends_the_run;
+use super::door::Fetcher;
+use super::source::{Reading, WatchedSource};
+use super::survey::{Taken, still_wanted};
+use super::{Reconciler, Session};
+use crate::git::{Checkout, Commit};
+use crate::hash::Key;
+use crate::source::SourceId;
+use crate::watched::Watched;
+
+/// What is fetched for a run.
+#[derive(Debug, Default)]
+pub struct Fetching {
+    fetcher: Option<Box<dyn Fetcher>>,
+    under_way: BTreeMap<SourceId, Fetch>,
+    /// What came to its end, and was not taken up so far.
+    ended: Vec<(SourceId, Result<Checkout>)>,
+    /// The files of sources whose servers are asked once more.
+    spare: BTreeMap<SourceId, Checkout>,
+    begun: usize,
+}
+
+/// A source that is being fetched.
+#[derive(Debug)]
+struct Fetch {
+    wanted: Wanted,
+    commit: Commit,
+    /// How often the source had been read when this commit was named; see `SourceRow::asked`.
+    asked: i64,
+    /// What its server named meanwhile.
+    next: Option<(Wanted, Commit)>,
+    /// Among all that were begun: of several that are there at once the first comes first.
+    nth: usize,
+}
+
+impl Fetching {
+    pub fn ids(&self) -> impl Iterator<Item = &SourceId> {
+        self.under_way.keys()
+    }
+
+    pub fn is_busy(&self) -> bool {
+        !self.under_way.is_empty()
+    }
+
+    /// The commit of a source that is being fetched.
+    pub fn commit(&self, id: &SourceId) -> Option<&Commit> {
+        self.under_way.get(id).map(|fetch| fetch.next.as_ref().map_or(&fetch.commit, |(_, commit)| commit))
+    }
+
+    /// Whether anything came to its end that is to be taken up.
+    pub fn has_news(&mut self, session: &Session<'_>) -> Result<bool> {
+        self.collect(session, &BTreeSet::new(), Some(Duration::ZERO))?;
+        Ok(!self.ended.is_empty())
+    }
+
+    /// Sleeps until something comes to its end, at most for `time`.
+    pub fn wait(&mut self, time: Duration) {
+        if let Some(fetcher) = &mut self.fetcher {
+            fetcher.wait(time);
+        }
+    }
+
+    /// Nothing is needed any more of what was fetched.
+    pub fn forget(&mut self) {
+        if !self.is_busy() {
+            *self = Self::default();
+        }
+    }
+
+    /// What an answer changes of a source that is being fetched; the answer itself where it is not.
+    pub fn join(&mut self, answer: Answer) -> Option<Answer> {
+        self.spare.retain(|id, files| {
+            id != answer.wanted.id() || answer.head.as_ref().is_ok_and(|head| head == files.commit())
+        });
+        let Some(fetch) = self.under_way.get_mut(answer.wanted.id()) else { return Some(answer) };
+        let Answer { mut wanted, head } = answer;
+        match head {
+            Ok(head) if head != fetch.commit => {
+                let earlier = fetch.next.take().map(|(earlier, _)| earlier.wishes);
+                wanted.and(earlier.unwrap_or_default());
+                fetch.next = Some((wanted, head));
+            }
+            Ok(_) => {
+                let next = fetch.next.take().map(|(next, _)| next.wishes);
+                wanted.and(next.unwrap_or_default());
+                wanted.and(std::mem::take(&mut fetch.wanted.wishes));
+                fetch.wanted = wanted;
+            }
+            // How the fetch ends says more.
+            Err(_) => {
+                let of = fetch.next.as_mut().map_or(&mut fetch.wanted, |(next, _)| next);
+                wanted.and(std::mem::take(&mut of.wishes));
+                *of = wanted;
+            }
+        }
+        None
+    }
+
+    /// Begins to fetch what a source's server named.
+    pub fn begin(
+        &mut self,
+        session: &Session<'_>,
+        wanted: Wanted,
+        commit: Commit,
+        watched: &[Watched],
+    ) -> Result<()> {
+        let id = wanted.id().clone();
+        let asked = times_read(&id, watched);
+        if let Some(files) = self.spare.remove(&id) {
+            self.ended.push((id.clone(), Ok(files)));
+        } else {
+            let fetcher = self.fetcher.get_or_insert_with(|| session.door.fetcher());
+            fetcher.want(session, &wanted.target.source, &commit)?;
+        }
+        self.begun += 1;
+        self.under_way.insert(id, Fetch { wanted, commit, asked, next: None, nth: self.begun });
+        Ok(())
+    }
+
+    /// Takes in what came to its end since; waits so long for `awaited`, without a bound where none is given.
+    pub fn collect(
+        &mut self,
+        session: &Session<'_>,
+        awaited: &BTreeSet<SourceId>,
+        most: Option<Duration>,
+    ) -> Result<()> {
+        if let Some(fetcher) = &mut self.fetcher {
+            self.ended.extend(fetcher.fetched(session, awaited, most)?);
+        }
+        Ok(())
+    }
+}
+
+fn times_read(id: &SourceId, watched: &[Watched]) -> i64 {
+    watched.iter().find(|known| known.identity == *id).map_or(0, |known| known.row.asked)
+}
+
+impl Reconciler {
+    /// Reads what was fetched since. Beside it come answers that arrived meanwhile and are to be dealt with next.
+    pub fn read_fetched(
+        &mut self,
+        session: &Session<'_>,
+        watched: &[Watched],
+    ) -> Result<(Vec<Taken>, Vec<Answer>)> {
+        let (mut taken, mut next) = (Vec::new(), Vec::new());
+        let keys = OnceCell::new();
+        let mut ended = std::mem::take(&mut self.fetching.ended);
+        ended.sort_by_key(|(id, _)| self.fetching.under_way.get(id).map(|fetch| fetch.nth));
+        for (id, result) in ended {
+            session.report.stop_waiting(id.as_str());
+            let Some(fetch) = self.fetching.under_way.remove(&id) else { continue };
+            let newer = fetch.next.map(|(wanted, commit)| Answer { wanted, head: Ok(commit) });
+            let Some(wanted) = still_wanted(session, fetch.wanted, watched) else { continue };
+            let is_overtaken = times_read(&id, watched) != fetch.asked;
+            match (result, newer) {
+                // Whoever has read it since may have been told of a newer commit, or of an older one.
+                (_, Some(Answer { wanted: mut newer, .. })) if is_overtaken => {
+                    newer.and(wanted.wishes);
+                    let heads = session.door.heads(std::slice::from_ref(&newer.target.source));
+                    self.wait_for_heads(heads, vec![newer]);
+                }
+                (Ok(files), None) if is_overtaken => {
+                    let heads = session.door.heads(std::slice::from_ref(&wanted.target.source));
+                    self.wait_for_heads(heads, vec![wanted]);
+                    self.fetching.spare.insert(id, files);
+                }
+                // What is newer may be had.
+                (Err(_), Some(mut newer)) => {
+                    newer.wanted.and(wanted.wishes);
+                    next.push(newer);
+                }
+                (result, newer) => {
+                    let mut source = self.new_source(&wanted, Some(fetch.commit), watched);
+                    if is_overtaken {
+                        // Another run had its files, and decides about it.
+                        (source.is_overtaken, source.overtaken_at) = (true, Some(Instant::now()));
+                    } else {
+                        source.reading = self.read(session, &keys, &source, result)?;
+                        source.say_notes(session);
+                    }
+                    let is_new = !source.is_overtaken;
+                    taken.push(Taken { source, is_new, wishes: wanted.wishes });
+                    next.extend(newer);
+                }
+            }
+        }
+        Ok((taken, next))
+    }
+
+    fn read(
+        &self,
+        session: &Session<'_>,
+        keys: &OnceCell<Key>,
+        source: &WatchedSource,
+        files: Result<Checkout>,
+    ) -> Result<Reading> {
+        for note in files.as_ref().map(Checkout::take_notes).unwrap_or_default() {
+            session.report.note(source.url.as_str(), &note);
+        }
+        let dry_run = self.options.dry_run;
+        let read = files.and_then(|files| session.door.read(session, keys, source, files, dry_run));
+        Ok(match read {
+            Ok(read) => Reading::Read(Box::new(read)),
+            Err(error) if ends_the_run(&error) => return Err(error),
+            Err(error) => Reading::Failed(error),
+        })
+    }
+}
