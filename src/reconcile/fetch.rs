@@ -156,13 +156,15 @@ impl GitFetcher {
 
     fn note(&mut self, (id, result): Ended) {
         let at = self.running.iter().position(|running| *running.wanted.source.id() == id);
-        let Some(mut ended) = at.map(|at| self.running.swap_remove(at)) else { return };
+        let Some(running) = at.map(|at| self.running.swap_remove(at)) else { return };
+        let Running { mut wanted, was_beside, thread, .. } = running;
+        // It has had its say; the folder is ours alone then, and goes with us.
+        let _ = thread.join();
         // What others took is there again once it is alone.
-        let had_no_room =
-            |error: &Error| (self.had_no_room)(error) && ended.was_beside && ended.wanted.crowded < AGAIN;
+        let had_no_room = |error: &Error| (self.had_no_room)(error) && was_beside && wanted.crowded < AGAIN;
         if result.as_ref().is_err_and(had_no_room) {
-            ended.wanted.crowded += 1;
-            self.queue.push_back(ended.wanted);
+            wanted.crowded += 1;
+            self.queue.push_back(wanted);
         } else {
             self.early.push((id, result));
         }
