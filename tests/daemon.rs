@@ -258,3 +258,43 @@ fn the_lock_is_held_during_a_cycle_and_free_between_two() {
     run.signal(Signal::TERM);
     run.wait().success();
 }
+
+#[test]
+fn two_daemons_each_with_its_sources_share_a_swarm_and_neither_touches_the_others_stacks() {
+    let (Some(one), Some(other)) = (Scene::new(), Scene::new()) else { return };
+    let mut daemons: Vec<_> = [one, other]
+        .into_iter()
+        .map(|mut scene| {
+            let stack = scene.stack("team", &scene.on());
+            scene.repo.commit("first");
+            scene.ops =
+                scene.ops.env("DOCKEROPS_REPOS", scene.repo.url()).env("DOCKEROPS_SYNC_INTERVAL", "5");
+            let run = scene.ops.spawn(["run"]);
+            (scene, stack, run)
+        })
+        .collect();
+    for (_, stack, run) in &mut daemons {
+        run.wait_for(&format!("deployed  {stack} "), 1, 60);
+    }
+    let before = daemons[1].0.lab.specs(&daemons[1].1);
+    let tasks = daemons[1].0.lab.tasks(&daemons[1].1);
+    daemons[1].0.docker.forget();
+    let (scene, stack, run) = &mut daemons[0];
+    scene.change(stack, &App::new(&scene.lab.image("app:2")));
+    scene.repo.commit("second");
+    run.wait_for(&format!("deployed  {stack} "), 2, 60);
+    // All of the first one's goes, and with it its image's last use by that database.
+    scene.repo.write("stacks.yaml", format!("- {{name: {stack}, enabled: false}}\n")).commit("third");
+    run.wait_for(&format!("removed   {stack} "), 1, 60);
+    run.wait_for("\ncycle ", 5, 60);
+    let (scene, stack, run) = &mut daemons[1];
+    run.wait_for("\ncycle ", 5, 60);
+    assert_eq!((scene.lab.specs(stack), scene.lab.tasks(stack)), (before, tasks));
+    assert_eq!(scene.deploys(), [""; 0]);
+    let log = run.stdout();
+    assert!(log.matches("deployed  ").count() == 1 && !log.contains("failed"), "{log}");
+    for (_, _, run) in daemons {
+        run.signal(Signal::TERM);
+        run.wait().success();
+    }
+}

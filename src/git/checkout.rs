@@ -13,7 +13,7 @@ use super::fetch::Folders;
 use super::files::{Files, Wanted};
 use super::kept::Kept;
 use super::trees::Modules;
-use super::{Commit, Tracked};
+use super::{Commit, Tracked, Transfer};
 use crate::fault::{OrHint, fault};
 use crate::lock;
 use crate::paths::{Root, Supply};
@@ -97,11 +97,24 @@ impl Checkout {
 }
 
 /// Fetches `commit` of `source`; its files come into a new folder below `folder`, which is made if it is missing.
-pub fn checkout(source: &Source, commit: &Commit, folder: &Path, access: &GitAccess) -> Result<Checkout> {
-    make(source, commit, folder, access).with_context(|| format!("source `{source}`"))
+/// `transfer` tells how far it has come.
+pub fn checkout(
+    source: &Source,
+    commit: &Commit,
+    folder: &Path,
+    access: &GitAccess,
+    transfer: &Arc<Transfer>,
+) -> Result<Checkout> {
+    make(source, commit, folder, access, transfer).with_context(|| format!("source `{source}`"))
 }
 
-fn make(source: &Source, commit: &Commit, folder: &Path, access: &GitAccess) -> Result<Checkout> {
+fn make(
+    source: &Source,
+    commit: &Commit,
+    folder: &Path,
+    access: &GitAccess,
+    transfer: &Arc<Transfer>,
+) -> Result<Checkout> {
     let temporary = private_folder(folder)
         .with_context(|| format!("cannot make a folder in `{}`", folder.display()))
         .or_hint("check the permissions and the free space there")?;
@@ -117,6 +130,7 @@ fn make(source: &Source, commit: &Commit, folder: &Path, access: &GitAccess) -> 
         folders,
         kept: access.kept.as_deref().map(|folder| Kept::of(folder, source.url())),
         access: access.clone(),
+        transfer: Arc::clone(transfer),
     };
     let (files, commit) = Files::fetch(wanted, modules)?;
     let files = Arc::new(files);

@@ -16,7 +16,7 @@ use super::kept::{InUse, Kept};
 use super::local::{self, is_local};
 use super::remote::{self, callbacks, proxy};
 use super::worker::Pulse;
-use super::{Commit, memory, pack};
+use super::{Commit, Transfer, memory, pack};
 use crate::budget::{Budget, Count};
 use crate::fault::{Fault, OrHint, because_of, fault, hint_of};
 use crate::settings::GitAccess;
@@ -39,6 +39,7 @@ pub(super) struct Work<'a> {
     pub budget: &'a Budget,
     /// What is worth telling of it.
     pub notes: &'a RefCell<Vec<String>>,
+    pub transfer: &'a Transfer,
 }
 
 /// A commit whose objects are here.
@@ -172,7 +173,7 @@ fn download(
     has_some: bool,
     work: Work<'_>,
 ) -> Result<(), (anyhow::Error, bool)> {
-    let transfer = Transfer { work, received: Cell::new(0) };
+    let transfer = Receiving { work, received: Cell::new(0) };
     let damaged = Cell::new(false);
     let talked = remote::talk(url, work.access, |url, keyring| {
         let of_objects = [ErrorClass::Indexer, ErrorClass::Odb, ErrorClass::Zlib, ErrorClass::Object];
@@ -208,12 +209,12 @@ fn lent(objects: &Path, folders: &Folders) -> Result<Repository> {
 }
 
 /// What a transfer tells, and is told.
-struct Transfer<'a> {
+struct Receiving<'a> {
     work: Work<'a>,
     received: Cell<u64>,
 }
 
-impl Transfer<'_> {
+impl Receiving<'_> {
     /// Whether the transfer shall go on, of which so many bytes are there.
     fn goes_on(&self, received: usize) -> bool {
         self.received.set(received as u64);
@@ -238,7 +239,7 @@ fn lean(
     url: &str,
     wanted: Oid,
     keyring: &Keyring,
-    transfer: &Transfer<'_>,
+    transfer: &Receiving<'_>,
 ) -> Result<Result<(), git2::Error>, git2::Error> {
     let mut remote = repository.remote_anonymous(url)?;
     let callbacks = callbacks(keyring);
@@ -257,7 +258,7 @@ fn whole(
     repository: &Repository,
     url: &str,
     keyring: &Keyring,
-    transfer: &Transfer<'_>,
+    transfer: &Receiving<'_>,
 ) -> Result<(), git2::Error> {
     keyring.begin_again();
     let mut remote = repository.remote_anonymous(url)?;
@@ -265,9 +266,12 @@ fn whole(
     remote.download(&specs, Some(&mut options(keyring, transfer)))
 }
 
-fn options<'a>(keyring: &'a Keyring<'_>, transfer: &'a Transfer<'_>) -> FetchOptions<'a> {
+fn options<'a>(keyring: &'a Keyring<'_>, transfer: &'a Receiving<'_>) -> FetchOptions<'a> {
     let mut callbacks = callbacks(keyring);
-    callbacks.transfer_progress(|progress| transfer.goes_on(progress.received_bytes()));
+    callbacks.transfer_progress(|progress| {
+        transfer.work.transfer.note(&progress);
+        transfer.goes_on(progress.received_bytes())
+    });
     callbacks.sideband_progress(|_| transfer.work.pulse.beat());
     let mut options = FetchOptions::new();
     options

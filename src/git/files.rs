@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::fs;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow};
@@ -16,7 +16,7 @@ use super::tracked::Reader;
 use super::trees::Modules;
 use super::worker::{LONGEST_TRANSFER, Pulse, Worker, patience};
 use super::write::{Objects, Writer};
-use super::{Commit, NoRoom, Tracked, explain, memory, pack, submodules};
+use super::{Commit, NoRoom, Tracked, Transfer, explain, memory, pack, submodules};
 use crate::budget::Budget;
 use crate::fault::{fault, hint_of};
 use crate::paths::Supply;
@@ -36,6 +36,7 @@ pub(super) struct Wanted {
     pub folders: Folders,
     pub kept: Option<Kept>,
     pub access: GitAccess,
+    pub transfer: Arc<Transfer>,
 }
 
 /// A commit that was fetched, and what was written of it. It lives in the thread.
@@ -172,7 +173,8 @@ impl Desk {
     fn open(wanted: Wanted, mut modules: Modules, pulse: &Pulse) -> Result<Self> {
         let (budget, notes) = (Budget::new(wanted.access.limits), RefCell::default());
         let mut writer = Writer::new(&wanted.folders.files);
-        let work = Work { access: &wanted.access, pulse, budget: &budget, notes: &notes };
+        let (access, transfer) = (&wanted.access, &*wanted.transfer);
+        let work = Work { access, pulse, budget: &budget, notes: &notes, transfer };
         let mut was_damaged = false;
         let mut open = |modules: &mut Modules, is_damaged: &mut bool| {
             let fetched = wanted.fetch(work)?;
@@ -221,7 +223,8 @@ impl Desk {
 
     fn fetch_anew(&mut self, pulse: &Pulse) -> Result<()> {
         self.wanted.discard(&self.notes);
-        let work = Work { access: &self.wanted.access, pulse, budget: &self.budget, notes: &self.notes };
+        let Wanted { access, transfer, .. } = &self.wanted;
+        let work = Work { access, pulse, budget: &self.budget, notes: &self.notes, transfer };
         self.fetched = self.wanted.fetch(work)?;
         Ok(())
     }
@@ -287,7 +290,15 @@ impl Files {
             };
             repository.set_head_detached(commit)?;
             let folders = Folders { files: root.clone(), git: git.clone() };
-            let wanted = Wanted { url, name: String::new(), commit, folders, kept: None, access };
+            let wanted = Wanted {
+                url,
+                name: String::new(),
+                commit,
+                folders,
+                kept: None,
+                access,
+                transfer: Arc::new(Transfer::new()),
+            };
             *desk = Some(Desk {
                 budget: Budget::new(wanted.access.limits),
                 notes: RefCell::default(),

@@ -21,6 +21,7 @@ mod submodules;
 #[cfg(test)]
 mod tests;
 mod tracked;
+mod transfer;
 mod trees;
 mod walk;
 mod worker;
@@ -38,6 +39,7 @@ pub use kept::sweep as sweep_kept;
 pub use ls::{Pending, heads};
 pub use memory::NoRoom;
 pub use tracked::{Tracked, TrackedKind};
+pub use transfer::Transfer;
 pub use worker::LONGEST_TRANSFER;
 
 use crate::fault::fault;

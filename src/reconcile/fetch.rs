@@ -13,7 +13,7 @@ use anyhow::{Error, Result, anyhow};
 
 use super::Session;
 use super::door::Fetcher;
-use crate::git::{self, Checkout, Commit, Workplace};
+use crate::git::{self, Checkout, Commit, Transfer, Workplace};
 use crate::settings::GitAccess;
 use crate::signal;
 use crate::source::{Source, SourceId};
@@ -26,13 +26,15 @@ const LONG: Duration = Duration::from_secs(10);
 const MOST: usize = 32;
 /// So often one that found no room in memory beside others is fetched again, alone.
 const AGAIN: u8 = 2;
+/// So often a log is told how far a long one has come.
+const A_MINUTE: Duration = Duration::from_secs(60);
 /// How often a wait looks for signals.
 const TICK: Duration = Duration::from_millis(100);
 
 type Ended = (SourceId, Result<Checkout>);
 
 /// How a commit is fetched into a folder.
-type Fetch = Arc<dyn Fn(&Source, &Commit, &Path) -> Result<Checkout> + Send + Sync>;
+type Fetch = Arc<dyn Fn(&Source, &Commit, &Path, &Arc<Transfer>) -> Result<Checkout> + Send + Sync>;
 
 /// Fetches by git. Those under way are left to themselves when dropped, unless a signal ends them.
 pub struct GitFetcher {
@@ -64,6 +66,9 @@ struct Running {
     /// Whether another one was fetched meanwhile.
     was_beside: bool,
     thread: JoinHandle<()>,
+    transfer: Arc<Transfer>,
+    /// When a log was told last of how far it is.
+    told: Instant,
 }
 
 impl fmt::Debug for GitFetcher {
@@ -76,8 +81,8 @@ impl fmt::Debug for GitFetcher {
 impl GitFetcher {
     pub fn new(access: &GitAccess) -> Self {
         let access = access.clone();
-        let fetch = move |source: &Source, commit: &Commit, folder: &Path| {
-            git::checkout(source, commit, folder, &access)
+        let fetch = move |source: &Source, commit: &Commit, folder: &Path, transfer: &Arc<Transfer>| {
+            git::checkout(source, commit, folder, &access, transfer)
         };
         Self::of(Arc::new(fetch), Error::is::<git::NoRoom>)
     }
@@ -118,8 +123,10 @@ impl GitFetcher {
             let (fetch, sender, place) =
                 (Arc::clone(&self.fetch), self.channel.0.clone(), self.place.clone());
             let (source, commit, folder) = (wanted.source.clone(), wanted.commit.clone(), folder.to_owned());
+            let transfer = Arc::new(Transfer::new());
+            let theirs = Arc::clone(&transfer);
             let work = move || {
-                let fetched = fetch(&source, &commit, &folder);
+                let fetched = fetch(&source, &commit, &folder, &theirs);
                 let _ = sender.send((source.id().clone(), fetched));
                 drop(place);
             };
@@ -129,7 +136,8 @@ impl GitFetcher {
                     for running in &mut self.running {
                         running.was_beside = true;
                     }
-                    self.running.push(Running { wanted, begun: Instant::now(), was_beside, thread });
+                    let (begun, told) = (Instant::now(), Instant::now());
+                    self.running.push(Running { wanted, begun, was_beside, thread, transfer, told });
                 }
                 Err(error) => {
                     let why = anyhow!("source `{}`: cannot start a thread: {error}", wanted.source);
@@ -175,6 +183,7 @@ impl GitFetcher {
         &mut self,
         folder: &Path,
         tell: impl Fn(&Wanted),
+        tell_how_far: impl Fn(&Source, &Transfer, bool),
         awaited: &BTreeSet<SourceId>,
         most: Option<Duration>,
     ) -> Result<Vec<Ended>> {
@@ -182,6 +191,13 @@ impl GitFetcher {
         loop {
             self.take();
             self.start(folder, &tell);
+            for Running { wanted, transfer, told, .. } in &mut self.running {
+                let is_for_a_log = told.elapsed() >= A_MINUTE;
+                tell_how_far(&wanted.source, transfer, is_for_a_log);
+                if is_for_a_log {
+                    *told = Instant::now();
+                }
+            }
             let left = most.map_or(TICK, |most| most.saturating_sub(begun.elapsed()));
             let under_way = self.running.iter().map(|running| &running.wanted).chain(&self.queue);
             let is_awaited = under_way.into_iter().any(|wanted| awaited.contains(wanted.source.id()));
@@ -213,8 +229,14 @@ impl Fetcher for GitFetcher {
             session.report.progress(&format!("fetching `{source}` at {}", commit.short()));
             session.report.waiting(source.id().as_str(), "is being fetched");
         };
+        let tell_how_far = |source: &Source, transfer: &Transfer, is_for_a_log: bool| {
+            session.report.waiting(source.id().as_str(), &format!("is being fetched: {transfer}"));
+            if is_for_a_log {
+                session.report.progress(&format!("fetching `{source}`: {transfer}"));
+            }
+        };
         let folder = self.place.as_ref().map(|place| place.path().to_owned()).unwrap_or_default();
-        self.await_those(&folder, tell, awaited, most)
+        self.await_those(&folder, tell, tell_how_far, awaited, most)
     }
 
     fn wait(&mut self, time: Duration) {
@@ -249,7 +271,7 @@ mod tests {
     const LIMIT: Option<Duration> = Some(Duration::from_secs(20));
 
     fn of(fetch: impl Fn(&str) -> Result<()> + Send + Sync + 'static) -> GitFetcher {
-        let fetch = move |source: &Source, commit: &Commit, _: &Path| {
+        let fetch = move |source: &Source, commit: &Commit, _: &Path, _: &Arc<Transfer>| {
             fetch(source.url().rsplit('/').next().unwrap_or_default())?;
             Ok(Checkout::at(commit.clone()))
         };
@@ -271,7 +293,7 @@ mod tests {
     }
 
     fn ended(fetcher: &mut GitFetcher, awaited: &BTreeSet<SourceId>, most: Option<Duration>) -> Vec<Ended> {
-        fetcher.await_those(Path::new(""), |_| {}, awaited, most).unwrap()
+        fetcher.await_those(Path::new(""), |_| {}, |_, _, _| {}, awaited, most).unwrap()
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::Lab;
 use super::lab::{git, head, refusal};
-use crate::git::{checkout, heads};
+use super::{Lab, checkout};
+use crate::git::heads;
 use crate::settings::GitAccess;
 use crate::source::Source;
 

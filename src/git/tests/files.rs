@@ -5,8 +5,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::Lab;
 use super::lab::{head, refusal};
-use super::whole;
-use crate::git::{Checkout, Commit, checkout, sweep};
+use super::{checkout, whole};
+use crate::git::{Checkout, Commit, sweep};
 use crate::source::Source;
 
 fn mode(path: &std::path::Path) -> u32 {

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use lab::Lab;
 
-use super::{Checkout, Commit, checkout, configure, heads};
+use super::{Checkout, Commit, configure, heads};
 use crate::fault::hint_of;
 use crate::settings::GitAccess;
 use crate::signal;
@@ -71,6 +71,16 @@ fn fetch(source: &str, access: &GitAccess, folder: &std::path::Path) -> anyhow::
     let source = Source::parse(source)?;
     let commit = heads(std::slice::from_ref(&source), access).wait()?.remove(0)?;
     whole(&source, &commit, folder, access)
+}
+
+/// A commit, of which no file is on disk.
+fn checkout(
+    source: &Source,
+    commit: &Commit,
+    folder: &std::path::Path,
+    access: &GitAccess,
+) -> anyhow::Result<Checkout> {
+    super::checkout(source, commit, folder, access, &std::sync::Arc::new(super::Transfer::new()))
 }
 
 /// A commit with all its files written out.
