@@ -50,6 +50,7 @@ mod survey;
 mod tell;
 mod words;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -158,8 +159,10 @@ impl Reconciler {
             let decided = self.decide(session, &swarm)?;
             let goes = |(_, decision): &(Key, Decision)| matches!(decision, Decision::Remove(_));
             let (gone, rest): (Vec<_>, Vec<_>) = decided.into_iter().partition(goes);
+            let mut stay = BTreeSet::new();
             for (key, decision) in gone {
                 if self.may_be_taken_over(&decision) {
+                    stay.insert(key.source.clone());
                     self.memory.decided(&key, decision);
                 } else {
                     self.act(session, &key, decision, &swarm)?;
@@ -168,7 +171,11 @@ impl Reconciler {
             // Names, ports and networks are free then.
             self.go_on_removing(session)?;
             for (key, decision) in rest {
-                self.act(session, &key, decision, &swarm)?;
+                if stay.contains(&key.source) && self.waits_for_room(&key, &decision, &swarm) {
+                    self.memory.decided(&key, decision);
+                } else {
+                    self.act(session, &key, decision, &swarm)?;
+                }
             }
             self.wait_for_given(session)?;
             self.rest(session, swarm)?;

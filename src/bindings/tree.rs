@@ -60,7 +60,9 @@ impl Tree {
                 check_link(root, &source.join(&file.path), target)?;
             }
             for folder in file.path.ancestors().skip(1) {
-                entries.insert(folder.to_path_buf(), Kind::Folder);
+                if entries.insert(folder.to_path_buf(), Kind::Folder).is_some() {
+                    break;
+                }
             }
             entries.insert(file.path, file.kind);
         }

@@ -81,6 +81,10 @@ impl Daemon {
     fn all(&self, watched: &[Watched], at_once: bool, selection: &mut Selection) {
         let now = Instant::now();
         for known in watched {
+            // A server that is silent is found to be by the question it has not answered, and not by another one.
+            if !at_once && self.reconciler.is_asked(&known.identity) {
+                continue;
+            }
             // A command beside the daemon may have put it right.
             let is_due = at_once || !is_to_retry(known) || !known.motions.is_empty();
             let turn = match self.reconciler.works_on(&known.identity).filter(|_| !at_once) {
@@ -99,7 +103,7 @@ impl Daemon {
                 Ok(source) => {
                     let is_there = selection.targets.iter().any(|target| target.source == source)
                         || watched.iter().any(|known| known.identity == *source.id());
-                    if !is_there {
+                    if !is_there && (at_once || !self.reconciler.is_asked(source.id())) {
                         selection.targets.push(Target::new(source, None));
                     }
                 }

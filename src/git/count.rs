@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use anyhow::{Context, Result};
 use git2::{ObjectType, Oid, Tree};
 
+use super::listing::checked;
 use super::worker::alive;
 use super::write::Objects;
 use crate::budget::Count;
@@ -78,7 +79,7 @@ impl Counter<'_> {
         let size = match known {
             Some(size) => size,
             None => {
-                let tree = self.objects.repository.find_tree(id)?;
+                let tree = checked(self.objects.repository, id)?;
                 let size = self.size(&tree, depth + 1)?;
                 self.known.insert(id, size);
                 size

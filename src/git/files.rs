@@ -1,7 +1,7 @@
 //! The files of a commit, which come to disk when they are named. A thread of its own brings them out of the objects:
 //! what a repository says of its size or a disk of its health delays neither a signal nor the run.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -109,7 +109,8 @@ impl Files {
     pub(super) fn tracked(&self, root: &Path, path: &Path) -> Result<Vec<Tracked>> {
         let (root, path) = (root.to_path_buf(), path.to_path_buf());
         self.ask(move |desk, pulse| {
-            Reader { modules: &desk.modules, budget: &desk.budget, pulse }.tracked(&root, &path)
+            let length = Cell::new(0);
+            Reader { modules: &desk.modules, budget: &desk.budget, pulse, length }.tracked(&root, &path)
         })
     }
 

@@ -11,6 +11,7 @@ mod explain;
 mod fetch;
 mod files;
 mod kept;
+mod listing;
 mod local;
 mod ls;
 mod memory;

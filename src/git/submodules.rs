@@ -13,6 +13,7 @@ use git2::{ObjectType, Oid, Repository, Tree};
 
 use super::count;
 use super::fetch::{self, Fetched, Folders, Work};
+use super::listing::checked;
 use super::local::{Neighbours, is_local};
 use super::trees::Modules;
 use super::worker::alive;
@@ -141,7 +142,7 @@ fn add_links(
         match entry.kind() {
             Some(ObjectType::Commit) => found.push((at.clone(), entry.id())),
             Some(ObjectType::Tree) => {
-                add_links(objects, &objects.repository.find_tree(entry.id())?, at, found)?;
+                add_links(objects, &checked(objects.repository, entry.id())?, at, found)?;
             }
             _ => {}
         }

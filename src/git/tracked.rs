@@ -1,5 +1,6 @@
 //! What git has of a path in a checkout: no file is read, git knows the ids of their content.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -8,9 +9,10 @@ use anyhow::{Context, Result, ensure};
 use git2::{ObjectType, Oid, Tree, TreeEntry};
 
 use super::count;
+use super::listing::checked;
 use super::trees::Modules;
 use super::worker::{Pulse, alive};
-use super::write::{self, Objects, is_plain};
+use super::write::{self, Objects};
 use crate::budget::Budget;
 
 /// One file or symlink of a commit.
@@ -41,7 +43,14 @@ pub(super) struct Reader<'a> {
     pub modules: &'a Modules,
     pub budget: &'a Budget,
     pub pulse: &'a Pulse,
+    /// The bytes of all paths that were read.
+    pub length: Cell<usize>,
 }
+
+/// Linux takes no longer path.
+const LONGEST: usize = 4_096;
+/// Paths are held in memory, and bytes of them are bounded as well as their number.
+const MOST_LETTERS: usize = 32 << 20;
 
 impl Reader<'_> {
     /// All that lies at and below `path` in the repository whose files are in `files`.
@@ -52,7 +61,7 @@ impl Reader<'_> {
             .with_context(|| format!("cannot read what git has of `{}`", files.display()))?
             .context("it is not there")?;
         let objects = Objects::of(&repository, self.budget, self.pulse)?;
-        let mut tree = repository.head()?.peel_to_tree()?;
+        let mut tree = checked(&repository, repository.head()?.peel_to_tree()?.id())?;
         let mut at = PathBuf::new();
         let mut parts = path.iter();
         while let Some(name) = parts.next() {
@@ -60,7 +69,7 @@ impl Reader<'_> {
             let Some(entry) = tree.get_name_bytes(name.as_bytes()) else { return Ok(Vec::new()) };
             match entry.kind() {
                 Some(ObjectType::Tree) => {
-                    let inner = repository.find_tree(entry.id())?;
+                    let inner = checked(&repository, entry.id())?;
                     drop(entry);
                     tree = inner;
                 }
@@ -92,11 +101,15 @@ impl Reader<'_> {
     ) -> Result<()> {
         alive(self.pulse)?;
         for entry in tree {
-            ensure!(is_plain(entry.name_bytes()), "a file has a name that is none");
             at.push(OsStr::from_bytes(entry.name_bytes()));
+            let length = at.as_os_str().len();
+            let all = self.length.get() + length;
+            self.length.set(all);
+            let is_fine = length < LONGEST && all < MOST_LETTERS;
+            ensure!(is_fine, "its paths are longer than a disk takes, or too many");
             match entry.kind() {
                 Some(ObjectType::Tree) => {
-                    let inner = objects.repository.find_tree(entry.id())?;
+                    let inner = checked(objects.repository, entry.id())?;
                     self.add(objects, &inner, folder, at, found)?;
                 }
                 Some(ObjectType::Commit) => self.submodule(&folder.join(&at), at, entry.id(), found)?,
@@ -120,7 +133,7 @@ impl Reader<'_> {
 
 fn one(objects: &Objects<'_>, entry: &TreeEntry<'_>, path: PathBuf) -> Result<Tracked> {
     let kind = match entry.filemode() {
-        write::LINK => TrackedKind::Link(write::target(objects, entry)?),
+        write::LINK => TrackedKind::Link(write::target(objects, entry.id())?),
         mode => TrackedKind::File { executable: mode == write::EXECUTABLE },
     };
     Ok(Tracked { path, kind, id: entry.id() })

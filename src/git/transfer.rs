@@ -47,8 +47,8 @@ mod tests {
 
     #[test]
     fn it_tells_objects_bytes_and_how_fast_they_come() {
-        let transfer =
-            Transfer { begun: Instant::now() - std::time::Duration::from_secs(2), ..Transfer::new() };
+        let begun = Instant::now().checked_sub(std::time::Duration::from_secs(2)).unwrap();
+        let transfer = Transfer { begun, ..Transfer::new() };
         assert_eq!(transfer.to_string(), "nothing came so far");
         transfer.bytes.store(6 << 20, Ordering::Relaxed);
         transfer.objects.store(7, Ordering::Relaxed);

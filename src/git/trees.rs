@@ -4,8 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use git2::Repository;
+use anyhow::{Context, Result, bail};
+use git2::{ErrorCode, Repository};
 
 /// The repositories of a checkout: its own, and one for each submodule.
 #[derive(Debug)]
@@ -50,7 +50,15 @@ impl Modules {
         let repository = Repository::open_bare(git)?;
         let tree = repository.head()?.peel_to_tree()?;
         let below = path.strip_prefix(files)?;
-        let id = if below.as_os_str().is_empty() { tree.id() } else { tree.get_path(below)?.id() };
+        if below.as_os_str().is_empty() {
+            return Ok(tree.id().to_string());
+        }
+        let id = match tree.get_path(below) {
+            Ok(found) => found.id(),
+            // It is no damage that something is not there.
+            Err(error) if error.code() == ErrorCode::NotFound => bail!("it is not in the commit"),
+            Err(error) => return Err(error.into()),
+        };
         Ok(id.to_string())
     }
 

@@ -7,15 +7,18 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use git2::{ObjectType, Oid};
 
+use super::listing::{checked, is_plain};
 use super::worker::alive;
-use super::write::{self, Objects, Writer, is_plain, take, target};
+use super::write::{self, Objects, Writer, take, target};
 use crate::paths::names_on_disk;
 
 /// Linux follows no more symlinks on one path.
 const MOST_LINKS: usize = 40;
+/// Steps behind symlinks, of all paths of a source together: a link may be of two thousand, and lead to another.
+const MOST_LED: usize = 1_000_000;
 
 /// A folder.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +47,7 @@ impl Writer {
     /// Writes the folder at `path` with all that is in it.
     pub(super) fn bring_all(&mut self, objects: &Objects<'_>, root: Oid, path: &Path) -> Result<()> {
         match self.walk(objects, root, path)? {
-            Some((at, Folder::Tree(id))) => self.put_all(objects, &objects.repository.find_tree(id)?, &at),
+            Some((at, Folder::Tree(id))) => self.put_all(objects, &checked(objects.repository, id)?, &at),
             _ => Ok(()),
         }
     }
@@ -53,8 +56,8 @@ impl Writer {
     pub(super) fn names(&mut self, objects: &Objects<'_>, root: Oid, path: &Path) -> Result<Vec<String>> {
         Ok(match self.walk(objects, root, path)? {
             Some((_, Folder::Tree(id))) => {
-                let tree = objects.repository.find_tree(id)?;
-                tree.iter().filter_map(|entry| String::from_utf8(entry.name_bytes().to_vec()).ok()).collect()
+                let names = self.listings.of(objects.repository, id)?;
+                names.keys().filter_map(|name| String::from_utf8(name.to_vec()).ok()).collect()
             }
             Some((at, Folder::OnDisk)) => names_on_disk(&self.to().join(at)),
             None => Vec::new(),
@@ -68,6 +71,8 @@ impl Writer {
         let (mut here, mut links) = ((PathBuf::new(), Folder::Tree(root)), 0);
         while let Some(name) = left.pop_front() {
             alive(objects.pulse)?;
+            self.led += usize::from(links > 0);
+            ensure!(self.led < MOST_LED, "its symlinks lead on and on: more than {MOST_LED} steps");
             if name == "." {
                 continue;
             }
@@ -112,21 +117,21 @@ impl Writer {
         at: &Path,
         is_last: bool,
     ) -> Result<Step> {
-        let folder = objects.repository.find_tree(folder)?;
-        let Some(entry) = folder.get_name_bytes(name.as_bytes()) else { return Ok(Step::End) };
-        let (kind, is_link) = (entry.kind(), entry.filemode() == write::LINK);
+        let names = self.listings.of(objects.repository, folder)?;
+        let Some(entry) = names.get(name.as_bytes()).copied() else { return Ok(Step::End) };
+        let (kind, is_link) = (entry.kind, entry.mode == write::LINK);
         let is_file = kind == Some(ObjectType::Blob) && !is_link;
         if is_file && !is_last {
             return Ok(Step::End);
         }
         if !self.has(at) {
-            take(objects, &entry)?;
-            self.put(objects, &entry, at)?;
+            take(objects, entry)?;
+            self.put(objects, entry, at)?;
         }
         Ok(match kind {
-            Some(ObjectType::Tree) => Step::Into(Folder::Tree(entry.id())),
+            Some(ObjectType::Tree) => Step::Into(Folder::Tree(entry.id)),
             Some(ObjectType::Commit) => Step::Into(Folder::OnDisk),
-            _ if is_link => Step::On(target(objects, &entry)?),
+            _ if is_link => Step::On(target(objects, entry.id)?),
             _ => Step::End,
         })
     }

@@ -12,8 +12,9 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use git2::{ObjectType, Odb, Oid, Repository, Tree, TreeEntry};
+use git2::{ObjectType, Odb, Oid, Repository, Tree};
 
+use super::listing::{Entry, Listings, checked};
 use super::worker::{Pulse, alive};
 use super::{count, pack};
 use crate::budget::{Budget, Count};
@@ -50,13 +51,23 @@ pub(super) struct Writer {
     whole: HashSet<PathBuf>,
     /// The folders of submodules; those of any other are refused.
     submodules: HashSet<PathBuf>,
+    pub(super) listings: Listings,
+    /// How many steps were taken behind symlinks.
+    pub(super) led: usize,
 }
 
 impl Writer {
     /// To the empty folder `to`.
     pub(super) fn new(to: &Path) -> Self {
         let to = to.to_path_buf();
-        Self { to, written: HashMap::new(), whole: HashSet::new(), submodules: HashSet::new() }
+        Self {
+            to,
+            written: HashMap::new(),
+            whole: HashSet::new(),
+            submodules: HashSet::new(),
+            listings: Listings::default(),
+            led: 0,
+        }
     }
 
     pub(super) fn to(&self) -> &Path {
@@ -75,8 +86,8 @@ impl Writer {
 
     /// Writes the entry of a folder, which comes to lie at `at`; of a folder nothing that is in it. Bytes are
     /// counted before.
-    pub(super) fn put(&mut self, objects: &Objects<'_>, entry: &TreeEntry<'_>, at: &Path) -> Result<()> {
-        let key = (entry.id(), entry.filemode());
+    pub(super) fn put(&mut self, objects: &Objects<'_>, entry: Entry, at: &Path) -> Result<()> {
+        let key = (entry.id, entry.mode);
         match self.written.get(at) {
             Some(known) if *known == key => return Ok(()),
             Some(_) => bail!("it stands twice in its folder"),
@@ -84,7 +95,7 @@ impl Writer {
             None => {}
         }
         let path = self.to.join(at);
-        match (entry.kind(), entry.filemode()) {
+        match (entry.kind, entry.mode) {
             (Some(ObjectType::Tree), _) => DirBuilder::new().mode(0o755).create(path)?,
             (Some(ObjectType::Commit), _) if self.submodules.contains(at) => {
                 DirBuilder::new().mode(0o755).create(path)?;
@@ -94,8 +105,8 @@ impl Writer {
                 let error = fault("it has no `path` and `url` in `.gitmodules`", hint);
                 return Err(error).with_context(|| format!("submodule `{}`", at.display()));
             }
-            (_, LINK) => symlink(target(objects, entry)?, path)?,
-            (_, mode) => file(objects, entry.id(), mode == EXECUTABLE, &path).inspect_err(|_| {
+            (_, LINK) => symlink(target(objects, entry.id)?, path)?,
+            (_, mode) => file(objects, entry.id, mode == EXECUTABLE, &path).inspect_err(|_| {
                 let _ = fs::remove_file(&path);
             })?,
         }
@@ -119,13 +130,11 @@ impl Writer {
         for entry in tree {
             alive(objects.pulse)?;
             let name = OsStr::from_bytes(entry.name_bytes());
-            ensure!(is_plain(entry.name_bytes()), "`{}` is no name of a file", name.display());
             at.push(name);
-            self.put(objects, &entry, at)
-                .and_then(|()| match entry.kind() {
-                    Some(ObjectType::Tree) => {
-                        self.fill(objects, &objects.repository.find_tree(entry.id())?, at)
-                    }
+            let found = Entry { id: entry.id(), mode: entry.filemode(), kind: entry.kind() };
+            self.put(objects, found, at)
+                .and_then(|()| match found.kind {
+                    Some(ObjectType::Tree) => self.fill(objects, &checked(objects.repository, found.id)?, at),
                     _ => Ok(()),
                 })
                 .with_context(|| format!("cannot write `{}`", name.display()))?;
@@ -145,18 +154,18 @@ pub(super) fn write(objects: &Objects<'_>, tree: &Tree<'_>, to: &Path) -> Result
 }
 
 /// Where a symlink points.
-pub(super) fn target(objects: &Objects<'_>, entry: &TreeEntry<'_>) -> Result<PathBuf> {
-    let (size, _) = objects.odb.read_header(entry.id())?;
+pub(super) fn target(objects: &Objects<'_>, id: Oid) -> Result<PathBuf> {
+    let (size, _) = objects.odb.read_header(id)?;
     ensure!(size <= LONGEST_TARGET, "the target of the symlink is {size} bytes long");
-    let target = objects.repository.find_blob(entry.id())?;
+    let target = objects.repository.find_blob(id)?;
     Ok(OsStr::from_bytes(target.content()).into())
 }
 
 /// Counts a file and its bytes before it is written.
-pub(super) fn take(objects: &Objects<'_>, entry: &TreeEntry<'_>) -> Result<()> {
+pub(super) fn take(objects: &Objects<'_>, entry: Entry) -> Result<()> {
     objects.budget.take(Count::Files, 1)?;
-    if entry.kind() == Some(ObjectType::Blob) {
-        let (size, _) = objects.odb.read_header(entry.id())?;
+    if entry.kind == Some(ObjectType::Blob) {
+        let (size, _) = objects.odb.read_header(entry.id)?;
         objects.budget.take(Count::Bytes, size as u64)?;
     }
     Ok(())
@@ -189,15 +198,6 @@ fn copy(objects: &Objects<'_>, id: Oid, size: u64, out: &mut impl Write) -> Resu
     Ok(true)
 }
 
-/// Neither a step elsewhere nor git's own folder, as a file system without case may read it.
-pub(super) fn is_plain(name: &[u8]) -> bool {
-    !name.is_empty()
-        && name != b"."
-        && name != b".."
-        && !name.eq_ignore_ascii_case(b".git")
-        && !name.iter().any(|byte| matches!(byte, b'/' | 0))
-}
-
 /// A file whose writer shows that it is alive: one file may take long.
 struct Beating<'a> {
     file: &'a mut fs::File,
@@ -214,20 +214,5 @@ impl Write for Beating<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_plain;
-
-    #[test]
-    fn hostile_names_are_none() {
-        for name in ["", ".", "..", ".git", ".GIT", "a/b", "a\0"] {
-            assert!(!is_plain(name.as_bytes()), "{name:?}");
-        }
-        for name in [".gitignore", "...", "a b", "é"] {
-            assert!(is_plain(name.as_bytes()), "{name:?}");
-        }
     }
 }

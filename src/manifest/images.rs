@@ -237,10 +237,18 @@ fn dockerfile(
     match root.resolve(context, &file) {
         Err(error) => fail(format!("{error:#} (it is relative to `context`)")),
         Ok(path) if !path.is_file() => fail(format!("`{file}` is not a file")),
-        Ok(path) => match link_out(root, context, &format!("{file}.dockerignore")) {
-            Some(why) => fail(why),
-            None => Some(path),
-        },
+        Ok(path) => {
+            // docker looks beside the file that it is given, wherever a symlink led to it.
+            let real =
+                path.file_name().zip(path.parent()).map(|(name, folder)| (name.to_string_lossy(), folder));
+            let ignored = |folder: &Path, name: &str| link_out(root, folder, &format!("{name}.dockerignore"));
+            let why =
+                ignored(context, &file).or_else(|| real.and_then(|(name, folder)| ignored(folder, &name)));
+            match why {
+                Some(why) => fail(why),
+                None => Some(path),
+            }
+        }
     }
 }
 

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::Reconciler;
 use super::door::Heads;
 use super::session::{Selection, Session, Target, Wish};
+use super::{Key, Reconciler};
 use crate::docker::Swarm;
 use crate::git::Commit;
 use crate::plan::{Decision, Remove};
@@ -110,6 +110,10 @@ impl Reconciler {
         let wanted = targets.into_iter().map(|target| Wanted { target, wishes: vec![wish.clone()] });
         self.wait_for_heads(heads, wanted.collect());
         let (begun, wait) = (Instant::now(), (!self.options.dry_run).then_some(MOMENT));
+        if self.options.dry_run {
+            // It waits for all that is fetched, and changes nothing.
+            session.unlock();
+        }
         let answered = self.answered(wait)?;
         for id in self.asking.iter().flat_map(Asking::ids) {
             session.report.waiting(id.as_str(), "is asked which commit it names");
@@ -161,14 +165,33 @@ impl Reconciler {
         self.asking.iter().flat_map(Asking::ids).chain(self.fetching.ids())
     }
 
+    /// Whether the source is still asked which commit it names.
+    pub fn is_asked(&self, id: &SourceId) -> bool {
+        self.asking.iter().flat_map(Asking::ids).any(|asked| asked == id)
+    }
+
     /// Whether the source is one of those.
     pub fn is_expected(&self, id: &SourceId) -> bool {
         self.expected().any(|expected| expected == id)
     }
 
-    /// Whether a stack is to go that a source may list which is not read yet: then it changes hands as it runs.
-    pub fn may_be_taken_over(&self, decision: &Decision) -> bool {
+    /// Whether a new stack may need the names and ports of one that its source drops, and that stays as long as others are
+    /// asked or fetched: it may be the same under another name.
+    pub fn waits_for_room(&self, key: &Key, decision: &Decision, swarm: &Swarm) -> bool {
+        let is_known = || {
+            self.sources.iter().any(|source| source.id == key.source && source.stack(&key.stack).is_some())
+        };
         self.expected().next().is_some()
+            && matches!(decision, Decision::Apply(_))
+            && !is_known()
+            && swarm.of_stack(&key.stack).next().is_none()
+    }
+
+    /// Whether a stack is to go that a source may list which is not read yet, or which another run has read since: then
+    /// it changes hands as it runs.
+    pub fn may_be_taken_over(&self, decision: &Decision) -> bool {
+        let is_elsewhere = || self.sources.iter().any(|source| source.is_overtaken);
+        (self.expected().next().is_some() || is_elsewhere())
             && matches!(decision, Decision::Remove(Remove::FromSwarm { disabled: false, .. }))
     }
 }

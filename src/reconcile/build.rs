@@ -197,7 +197,7 @@ impl Reconciler {
         };
         let name = running.image.to_string();
         // What a network cut off is not held: by another commit the next run knows that it is to try again.
-        let was_cut_off = built.as_ref().is_err_and(|why| is_cut_off(why));
+        let was_cut_off = built.as_ref().is_err_and(|why| is_cut_off(why) || why.contains(NOT_WRITTEN));
         let commit = if was_cut_off { String::new() } else { commit };
         session.state.record_build(&BuildRow {
             repository_id: row.id,
@@ -228,6 +228,9 @@ impl Reconciler {
         Ok(())
     }
 }
+
+/// What a failure says that is this disk's, or git's, and not the Dockerfile's: the next run tries again.
+const NOT_WRITTEN: &str = "cannot write the files of commit";
 
 /// Whether it was a registry that could not be reached, not what the Dockerfile does.
 fn is_cut_off(why: &str) -> bool {

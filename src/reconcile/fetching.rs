@@ -186,6 +186,12 @@ impl Reconciler {
                     let mut source = self.new_source(&wanted, Some(fetch.commit), watched);
                     if is_overtaken {
                         // Another run had its files, and decides about it.
+                        if let Err(why) = &result {
+                            let what = format!(
+                                "it could not be fetched, and another run has read it since: {why:#}"
+                            );
+                            session.report.note(source.url.as_str(), &what);
+                        }
                         (source.is_overtaken, source.overtaken_at) = (true, Some(Instant::now()));
                     } else {
                         source.reading = self.read(session, &keys, &source, result)?;

@@ -324,3 +324,27 @@ fn no_file_is_written_through_a_symlink_that_a_tree_names_twice() {
         assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
     }
 }
+
+#[test]
+fn a_folder_in_another_order_than_git_s_is_refused_for_readers_would_find_other_files() {
+    let lab = Lab::new();
+    let origin = lab.origin("unsorted");
+    let repository = git2::Repository::open_bare(origin.path()).unwrap();
+    let file = repository.blob(b"T=5").unwrap();
+    let entry = |name: &str| [format!("100644 {name}\0").as_bytes(), file.as_bytes()].concat();
+    for names in [["compose.yml", "z", ".env"], ["a", "b/c", "d"], ["a", "b", "b"]] {
+        let raw = names.map(entry).concat();
+        let tree = repository.odb().unwrap().write(git2::ObjectType::Tree, &raw).unwrap();
+        let tree = repository.find_tree(tree).unwrap();
+        let who = git2::Signature::now("test", "test@localhost").unwrap();
+        let commit = repository.commit(None, &who, &who, "", &tree, &[]).unwrap();
+        let source = Source::parse(&format!("{}#{commit}", origin.path())).unwrap();
+        let commit = Commit::parse(&commit.to_string()).unwrap();
+        let made = checkout(&source, &commit, &lab.path("checkouts"), &lab.access()).unwrap();
+        for path in [".env", "z", "none"] {
+            let _ = made.root().resolve(made.root().path(), path).unwrap_err();
+            assert!(made.take_failure().is_some(), "{names:?} {path}");
+        }
+        assert!(made.root().bring_all(made.root().path()).is_err(), "{names:?}");
+    }
+}

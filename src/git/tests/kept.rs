@@ -343,3 +343,15 @@ fn what_git_notes_beside_its_objects_is_mended_too() {
     let left: Vec<_> = scene.files("/shallow").iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     assert!(left.concat().lines().count() < 10, "{left:?}");
 }
+
+#[test]
+fn what_is_not_in_the_commit_is_no_damage_of_what_is_kept() {
+    let scene = Scene::new();
+    let made = scene.fetch();
+    let asked = scene.server.log().len();
+    assert!(made.content_id(&made.root().path().join("none")).is_err());
+    assert!(made.root().resolve(made.root().path(), "none/at/all").is_err());
+    assert!(made.tracked(&made.root().path().join("none")).unwrap().is_empty());
+    assert_eq!(scene.server.log().len(), asked, "nothing is fetched for it");
+    assert!(made.take_failure().is_none() && made.take_notes().is_empty());
+}

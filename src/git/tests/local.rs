@@ -91,6 +91,8 @@ impl Scene {
     fn new() -> Self {
         let (lab, elsewhere) = (Lab::new(), Lab::new());
         let private = elsewhere.origin("private");
+        // Two that are made alike within one second would have the same commits.
+        private.commit(&[("secret", "x")]);
         // Each object lies there twice: loose, and in a pack.
         git(&private.bare, &["repack", "-a", "-q"]);
         Self { lab, _elsewhere: elsewhere, private }

@@ -280,8 +280,13 @@ impl World {
 
     fn due_of(&self, actor: usize, source: usize, commit: usize, forced: bool) -> Vec<&'static str> {
         let commit = &self.sources[source].commits[commit];
+        // A new stack may be one that its source drops, under another name: it waits for what others list.
+        let id = self.sources[source].source.id().as_str();
+        let goes = |live: &Live| live.labels.owner == id && commit.entry(live.stack).is_none();
+        let drops = self.swarm.services.values().any(goes);
+        let has_room = |entry: &&Entry| !drops || self.swarm.of_stack(entry.name).next().is_some();
         let due = commit.stacks.iter().filter(|entry| self.is_due(actor, source, entry, forced));
-        due.filter(|_| !commit.broken).map(|entry| entry.name).collect()
+        due.filter(has_room).filter(|_| !commit.broken).map(|entry| entry.name).collect()
     }
 
     /// A source was read: the turn that follows owes it what is to be deployed at once.
