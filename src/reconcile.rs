@@ -163,6 +163,7 @@ impl Reconciler {
             for (key, decision) in gone {
                 if self.may_be_taken_over(&decision) {
                     stay.insert(key.source.clone());
+                    self.note_stays(session, &key);
                     self.memory.decided(&key, decision);
                 } else {
                     self.act(session, &key, decision, &swarm)?;

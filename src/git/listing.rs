@@ -9,13 +9,15 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::rc::Rc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use git2::{ObjectType, Oid, Repository, Tree};
 
 use crate::fault::fault;
 
 /// So many entries are remembered in all; who needs more reads some folders again.
 const MOST: usize = 200_000;
+
+const BY_NO_GIT: &str = "`git fsck` tells which commit is damaged; git itself writes no such folder";
 
 /// An entry of a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,16 +69,15 @@ fn check(tree: &Tree<'_>) -> Result<()> {
     for entry in tree {
         let name = entry.name_bytes();
         let shown = || Path::new(OsStr::from_bytes(name)).display().to_string().escape_debug().to_string();
-        ensure!(is_plain(name), "`{}` is no name of a file", shown());
+        if !is_plain(name) {
+            return Err(fault(format!("`{}` is no name of a file", shown()), BY_NO_GIT));
+        }
         let mut key = name.to_vec();
         if entry.kind() == Some(ObjectType::Tree) {
             key.push(b'/');
         }
         if before >= key || !seen.insert(name.to_vec()) {
-            return Err(fault(
-                format!("`{}` stands twice in it, or not in git's order", shown()),
-                "`git fsck` tells which commit is damaged; git itself writes no such folder",
-            ));
+            return Err(fault(format!("`{}` stands twice in it, or not in git's order", shown()), BY_NO_GIT));
         }
         before = key;
     }

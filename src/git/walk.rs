@@ -7,12 +7,13 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use git2::{ObjectType, Oid};
 
 use super::listing::{checked, is_plain};
 use super::worker::alive;
 use super::write::{self, Objects, Writer, take, target};
+use crate::fault::fault;
 use crate::paths::names_on_disk;
 
 /// Linux follows no more symlinks on one path.
@@ -72,7 +73,10 @@ impl Writer {
         while let Some(name) = left.pop_front() {
             alive(objects.pulse)?;
             self.led += usize::from(links > 0);
-            ensure!(self.led < MOST_LED, "its symlinks lead on and on: more than {MOST_LED} steps");
+            if self.led >= MOST_LED {
+                let what = format!("its symlinks lead on and on: more than {MOST_LED} steps");
+                return Err(fault(what, "name the files themselves, or shorten what the symlinks point at"));
+            }
             if name == "." {
                 continue;
             }

@@ -175,6 +175,15 @@ impl Reconciler {
         self.expected().any(|expected| expected == id)
     }
 
+    /// Says of a stack that it does not go in this run: nothing that this run still waits for tells who has it.
+    pub fn note_stays(&self, session: &Session<'_>, key: &Key) {
+        if self.expected().next().is_none() {
+            let what = "it is no longer listed, and stays for now: another run has read a source since that may list \
+                        it; the next run removes it if none does";
+            session.report.stays_noted(key.stack.as_str(), what);
+        }
+    }
+
     /// Whether a new stack may need the names and ports of one that its source drops, and that stays as long as others are
     /// asked or fetched: it may be the same under another name.
     pub fn waits_for_room(&self, key: &Key, decision: &Decision, swarm: &Swarm) -> bool {

@@ -294,6 +294,16 @@ fn a_path_means_the_same_whether_all_files_are_on_disk_or_none() {
     assert!(resolved > 50, "{resolved}");
 }
 
+/// A commit whose folder is written as it stands here, whatever git would say.
+fn of_raw(origin: &super::lab::Origin, raw: &[u8]) -> (Source, Commit) {
+    let repository = git2::Repository::open_bare(origin.path()).unwrap();
+    let tree = repository.odb().unwrap().write(git2::ObjectType::Tree, raw).unwrap();
+    let tree = repository.find_tree(tree).unwrap();
+    let who = git2::Signature::now("test", "test@localhost").unwrap();
+    let commit = repository.commit(None, &who, &who, "", &tree, &[]).unwrap().to_string();
+    (Source::parse(&format!("{}#{commit}", origin.path())).unwrap(), Commit::parse(&commit).unwrap())
+}
+
 #[test]
 fn no_file_is_written_through_a_symlink_that_a_tree_names_twice() {
     let lab = Lab::new();
@@ -308,12 +318,7 @@ fn no_file_is_written_through_a_symlink_that_a_tree_names_twice() {
     let entry = |mode: &str, id: git2::Oid| [format!("{mode} a\0").as_bytes(), id.as_bytes()].concat();
     for order in [[("120000", link), ("40000", inner)], [("40000", inner), ("120000", link)]] {
         let raw = order.map(|(mode, id)| entry(mode, id)).concat();
-        let tree = repository.odb().unwrap().write(git2::ObjectType::Tree, &raw).unwrap();
-        let tree = repository.find_tree(tree).unwrap();
-        let who = git2::Signature::now("test", "test@localhost").unwrap();
-        let commit = repository.commit(None, &who, &who, "", &tree, &[]).unwrap();
-        let source = Source::parse(&format!("{}#{commit}", origin.path())).unwrap();
-        let commit = Commit::parse(&commit.to_string()).unwrap();
+        let (source, commit) = of_raw(&origin, &raw);
         let made = checkout(&source, &commit, &lab.path("checkouts"), &lab.access()).unwrap();
         let (error, _) =
             refusal(made.root().bring_all(made.root().path()).map_err(|_| made.take_failure().unwrap()));
@@ -333,13 +338,7 @@ fn a_folder_in_another_order_than_git_s_is_refused_for_readers_would_find_other_
     let file = repository.blob(b"T=5").unwrap();
     let entry = |name: &str| [format!("100644 {name}\0").as_bytes(), file.as_bytes()].concat();
     for names in [["compose.yml", "z", ".env"], ["a", "b/c", "d"], ["a", "b", "b"]] {
-        let raw = names.map(entry).concat();
-        let tree = repository.odb().unwrap().write(git2::ObjectType::Tree, &raw).unwrap();
-        let tree = repository.find_tree(tree).unwrap();
-        let who = git2::Signature::now("test", "test@localhost").unwrap();
-        let commit = repository.commit(None, &who, &who, "", &tree, &[]).unwrap();
-        let source = Source::parse(&format!("{}#{commit}", origin.path())).unwrap();
-        let commit = Commit::parse(&commit.to_string()).unwrap();
+        let (source, commit) = of_raw(&origin, &names.map(entry).concat());
         let made = checkout(&source, &commit, &lab.path("checkouts"), &lab.access()).unwrap();
         for path in [".env", "z", "none"] {
             let _ = made.root().resolve(made.root().path(), path).unwrap_err();
