@@ -30,6 +30,7 @@ mod moves;
 mod nodes;
 mod objects;
 mod observe;
+mod order;
 mod progress;
 mod prune;
 mod puller;
@@ -50,7 +51,6 @@ mod survey;
 mod tell;
 mod words;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -156,27 +156,20 @@ impl Reconciler {
             if self.options.dry_run {
                 self.describe_builds(session);
             }
-            let decided = self.decide(session, &swarm)?;
+            let mut decided = self.decide(session, &swarm)?;
+            if self.ask_others(session, &decided, &swarm)? {
+                self.stirred = false;
+                decided = self.decide(session, &swarm)?;
+            }
             let goes = |(_, decision): &(Key, Decision)| matches!(decision, Decision::Remove(_));
             let (gone, rest): (Vec<_>, Vec<_>) = decided.into_iter().partition(goes);
-            let mut stay = BTreeSet::new();
             for (key, decision) in gone {
-                if self.may_be_taken_over(&decision) {
-                    stay.insert(key.source.clone());
-                    self.note_stays(session, &key);
-                    self.memory.decided(&key, decision);
-                } else {
-                    self.act(session, &key, decision, &swarm)?;
-                }
+                self.act(session, &key, decision, &swarm)?;
             }
             // Names, ports and networks are free then.
             self.go_on_removing(session)?;
             for (key, decision) in rest {
-                if stay.contains(&key.source) && self.waits_for_room(&key, &decision, &swarm) {
-                    self.memory.decided(&key, decision);
-                } else {
-                    self.act(session, &key, decision, &swarm)?;
-                }
+                self.act(session, &key, decision, &swarm)?;
             }
             self.wait_for_given(session)?;
             self.rest(session, swarm)?;

@@ -17,8 +17,10 @@ use crate::signal;
 use crate::source::Source;
 use crate::state::{self, SourceRow, State};
 
-/// A run that waits for stacks holds the lock for a moment at a time.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// A run that waits for stacks holds the lock for a moment at a time; several may come before this one.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Who waits longer is told.
+const LONG: Duration = Duration::from_secs(2);
 
 /// All that a command needs that changes something, the lock included.
 pub struct Writer {
@@ -58,7 +60,7 @@ impl Writer {
         open: fn(&Path) -> Result<State>,
     ) -> Result<Self> {
         state::make_folder(&settings.database)?;
-        let lock = patiently(&beside(&settings.database, ".lock"), command)?;
+        let lock = patiently(&beside(&settings.database, ".lock"), command, &report)?;
         git::sweep(&beside(&settings.database, ".checkouts"))?;
         let state = Rc::new(open(&settings.database)?);
         state.forget_dead_work()?;
@@ -127,11 +129,14 @@ fn sweep_kept(settings: &Settings, state: &State) -> Result<()> {
 }
 
 /// The lock, after the turn of another run; one that has it for longer is told.
-fn patiently(path: &Path, command: &str) -> Result<Lock> {
-    let until = Instant::now() + PATIENCE;
+fn patiently(path: &Path, command: &str, report: &Report) -> Result<Lock> {
+    let (begun, mut told) = (Instant::now(), false);
     loop {
         match lock::take(path, command) {
-            Err(error) if error.is::<Held>() && Instant::now() < until => {
+            Err(error) if error.is::<Held>() && begun.elapsed() < PATIENCE => {
+                if begun.elapsed() > LONG && !std::mem::replace(&mut told, true) {
+                    report.progress(&format!("waiting: {error:#}"));
+                }
                 signal::pause(Duration::from_millis(50))?;
             }
             other => return other,

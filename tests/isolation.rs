@@ -2,13 +2,11 @@
 //! wrong is told in one run.
 
 use std::fs;
-use std::path::PathBuf;
 
 use rustix::process::Signal;
 
 use crate::support::dockerops::DockerOps;
 use crate::support::fake_docker::FakeDocker;
-use crate::support::git_server::GitServer;
 use crate::support::lab::{Lab, lab};
 use crate::support::repo::Repo;
 use crate::support::scene::{Scene, compose as compose_of};
@@ -283,109 +281,4 @@ fn of_a_lost_database_a_wrong_stack_is_no_reason_to_remove_what_runs_of_it() {
     scene.watch().failure(3).stdout_has("2 failed").stdout_lacks("removed   ");
     scene.run(&["reconcile", "--force"]).failure(3).stdout_has("2 failed").stdout_lacks("removed   ");
     assert_eq!([&bad, &gone].map(|stack| scene.lab.specs(stack)), before);
-}
-
-/// A repository whose packs drip as long as that is wished.
-struct Dripping {
-    repo: Repo,
-    server: GitServer,
-    folder: tempfile::TempDir,
-}
-
-impl Dripping {
-    fn new() -> Self {
-        let (repo, folder) = (Repo::new(), tempfile::tempdir().unwrap());
-        let file = folder.path().join("drips");
-        let server = GitServer::start(folder.path(), &["--drip", file.to_str().unwrap()]);
-        Self { repo, server, folder }
-    }
-
-    fn url(&self) -> String {
-        self.server.url("slow")
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder.path().join("drips")
-    }
-
-    /// What was written becomes a commit that does not come to its end before `flows`.
-    fn drips(&self) {
-        self.repo.commit("next");
-        self.repo.publish(self.folder.path(), "slow");
-        fs::write(self.file(), "").unwrap();
-    }
-
-    fn flows(&self) {
-        fs::remove_file(self.file()).unwrap();
-    }
-}
-
-#[test]
-fn a_source_that_is_fetched_for_long_holds_up_no_other_and_no_other_run() {
-    let Some(scene) = Scene::new() else { return };
-    let (small, slow, third) = (scene.stack("small", &scene.off()), Dripping::new(), Repo::new());
-    scene.watch().success();
-    let [late, new] = ["late", "new"].map(|base| scene.ops.unique(base));
-    slow.repo.stack(&late, &compose_of([("app", &scene.off())]));
-    slow.drips();
-    slow.flows();
-    scene.run(&["watch", &slow.url()]).success();
-
-    let second = || scene.off().with("environment: {N: '2'}");
-    slow.repo.stack(&late, &compose_of([("app", &second())]));
-    slow.drips();
-    scene.change(&small, &second()).repo.commit("next");
-    let mut run = scene.ops.spawn(["reconcile"]);
-    run.wait_for(&format!("deployed  {small} "), 1, 30);
-    // It holds no lock while it waits, and what is said of the slow one is still so.
-    third.stack(&new, &compose_of([("app", &scene.off())])).commit("first");
-    scene.run(&["watch", &third.url()]).success().stdout_has("1 deployed");
-    scene.ops.run(["status"]).success().stdout_has(&late).stdout_lacks("error");
-    assert!(!run.stdout().contains(&format!("deployed  {late} ")), "{}", run.stdout());
-    assert!(run.stderr().contains(&format!("fetching `{}` at ", slow.url())), "{}", run.stderr());
-    slow.flows();
-    run.wait().success().stdout_has(&format!("deployed  {late} ")).stdout_has("2 deployed");
-    scene.reconcile().success().stdout_has("3 unchanged");
-}
-
-#[test]
-fn a_stack_that_moves_from_or_to_a_source_that_is_fetched_for_long_waits_for_that_pair_alone() {
-    let Some(scene) = Scene::new() else { return };
-    let (stack, stays, slow) =
-        (scene.stack("moves", &scene.on()), scene.stack("stays", &scene.off()), Dripping::new());
-    scene.watch().success();
-    let own = scene.ops.unique("own");
-    slow.repo.stack(&own, &compose_of([("app", &scene.off())]));
-    slow.drips();
-    slow.flows();
-    scene.run(&["watch", &slow.url()]).success();
-    let (tasks, service) = (scene.lab.tasks(&stack), format!("{stack}_app"));
-    let list = |names: &[&String]| {
-        let lines: Vec<_> = names.iter().map(|name| format!("- name: {name}\n")).collect();
-        lines.concat()
-    };
-    for (number, goes) in [("1", true), ("2", false)] {
-        let repo = &scene.repo;
-        let (here, there) = if goes { (repo, &slow.repo) } else { (&slow.repo, repo) };
-        here.remove(&stack);
-        there.stack(&stack, &compose_of([("app", &scene.on())]));
-        let (mut ours, mut theirs) = (vec![&stays], vec![&own]);
-        if goes { &mut theirs } else { &mut ours }.push(&stack);
-        repo.write("stacks.yaml", list(&ours));
-        slow.repo.write("stacks.yaml", list(&theirs));
-        slow.drips();
-        let app = scene.off().with(format!("environment: {{N: '{number}'}}"));
-        scene.change(&stays, &app).repo.commit("next");
-        scene.docker.forget();
-        let mut run = scene.ops.spawn(["reconcile"]);
-        run.wait_for(&format!("deployed  {stays} "), 1, 30);
-        assert_eq!(scene.lab.tasks(&stack), tasks);
-        slow.flows();
-        let outcome = run.wait();
-        outcome.success().stdout_lacks("removed   ").stdout_lacks("failed  ").stderr_has("moves from");
-        assert_eq!((scene.lab.tasks(&stack), scene.docker.calls_with("stack rm")), (tasks.clone(), vec![]));
-        let owner = scene.lab.label(&service, "dockerops.repository");
-        assert_eq!(owner.contains("127.0.0.1"), goes, "{owner}");
-    }
-    scene.reconcile().success().stdout_has("3 unchanged");
 }

@@ -1,18 +1,15 @@
 //! A registry or git server that goes away in the midst of work: what runs goes on, others are deployed, and what it held
 //! up is brought to its end when it is back.
 
-use std::fs;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use crate::support::fake_docker::FakeDocker;
-use crate::support::git_server::GitServer;
 use crate::support::lab::lab;
 use crate::support::registry::Registry;
-use crate::support::repo::Repo;
-use crate::support::scene::{App, Scene, compose};
+use crate::support::scene::{App, Scene};
 use crate::support::{unique, wait_for};
 
 #[test]
@@ -90,55 +87,4 @@ fn a_git_server_that_says_nothing_holds_up_no_other_source() {
     daemon.wait_for("silent.git", 1, 60);
     daemon.signal(Signal::TERM);
     daemon.wait().success().stdout_has("timed out").stdout_has("cycle");
-}
-
-#[test]
-fn a_daemon_goes_on_with_others_while_a_source_is_fetched() {
-    let Some(scene) = Scene::new() else { return };
-    let web = scene.stack("web", &scene.off());
-    scene.watch().success();
-    let (other, folder) = (Repo::new(), tempfile::tempdir().unwrap());
-    let (late, file) = (scene.ops.unique("late"), folder.path().join("drips"));
-    other.stack(&late, &compose([("app", &scene.off())])).commit("first");
-    other.publish(folder.path(), "other");
-    fs::write(&file, "").unwrap();
-    let server = GitServer::start(folder.path(), &["--drip", file.to_str().unwrap()]);
-    let Scene { lab, ops, repo, docker } = scene;
-    let ops = ops.env("DOCKEROPS_REPOS", server.url("other")).env("DOCKEROPS_SYNC_INTERVAL", "5").limit(150);
-    let scene = Scene { lab, ops, repo, docker };
-    let mut daemon = scene.ops.spawn(["run"]);
-    daemon.wait_for("started", 1, 10);
-    for number in 1..4 {
-        let app = scene.off().with(format!("environment: {{N: '{number}'}}"));
-        scene.change(&web, &app).repo.commit("change");
-        daemon.signal(Signal::HUP);
-        daemon.wait_for(&format!("deployed  {web} "), number, 20);
-        daemon.wait_for("still in motion", number, 20);
-    }
-    // However many cycles pass, it is fetched once, and is not forgotten.
-    let packs = server.requests().into_iter().filter(|request| request.starts_with("POST")).count();
-    assert!((1..=2).contains(&packs), "{:?}", server.requests());
-    fs::remove_file(&file).unwrap();
-    daemon.wait_for(&format!("deployed  {late} "), 1, 40);
-    daemon.signal(Signal::TERM);
-    daemon.wait().success().stdout_has(&format!("{}` is watched from now on", server.url("other")));
-}
-
-#[test]
-fn a_stack_that_goes_to_a_source_whose_server_is_slow_is_not_removed_first() {
-    let Some(scene) = Scene::new() else { return };
-    let (stack, stays) = (scene.stack("moves", &scene.on()), scene.stack("stays", &scene.off()));
-    scene.watch().success();
-    let tasks = scene.lab.tasks(&stack);
-    let (other, folder) = (Repo::new(), tempfile::tempdir().unwrap());
-    let own = scene.ops.unique("own");
-    other.stack(&own, &compose([("app", &scene.off())])).commit("first");
-    other.publish(folder.path(), "other");
-    let server = GitServer::start(folder.path(), &["--delay", "3"]);
-    scene.run(&["watch", &server.url("other")]).success();
-    other.stack(&stack, &compose([("app", &scene.on())])).commit("both");
-    other.publish(folder.path(), "other");
-    scene.repo.remove(&stack).write("stacks.yaml", format!("- name: {stays}\n"));
-    scene.push().success().stdout_lacks("removed").stderr_has("moves from");
-    assert_eq!((scene.lab.tasks(&stack), scene.docker.calls_with("stack rm")), (tasks, vec![]));
 }

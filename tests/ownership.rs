@@ -8,7 +8,7 @@ use crate::support::dockerops::DockerOps;
 use crate::support::repo::Repo;
 use crate::support::scene::{App, Scene, compose};
 
-fn lose_database(scene: &Scene) {
+pub fn lose_database(scene: &Scene) {
     fs::remove_dir_all(scene.ops.database().parent().unwrap()).unwrap();
 }
 
@@ -70,58 +70,6 @@ fn a_stack_deployed_by_hand_is_adopted_in_place_and_it_is_said() {
         .stderr_has(&format!("`{stack}` is to be deployed: adopted: it was deployed by hand before"));
     assert_eq!(scene.lab.tasks(&stack), tasks);
     assert_eq!(scene.lab.label(&format!("{stack}_app"), "dockerops.commit"), scene.repo.head());
-}
-
-#[test]
-fn a_stack_that_moves_to_another_source_changes_hands_as_it_runs() {
-    let Some(scene) = Scene::new() else { return };
-    let (stack, stays, other) =
-        (scene.stack("moves", &scene.on()), scene.stack("stays", &scene.off()), Repo::new());
-    scene.watch().success();
-    let tasks = scene.lab.tasks(&stack);
-    other.stack(&stack, &compose([("app", &scene.on())])).commit("first");
-    scene.run(&["watch", &other.url()]).failure(3).stdout_has("belongs to");
-    // The new owner cannot be asked just now.
-    let (path, away) = (other.path(), other.path().with_extension("away"));
-    fs::rename(&path, &away).unwrap();
-    scene.repo.remove(&stack).write("stacks.yaml", format!("- name: {stays}\n"));
-    scene.push().failure(3).stdout_lacks("removed").stderr_has("moves from");
-    assert_eq!(scene.lab.tasks(&stack), tasks);
-    fs::rename(&away, &path).unwrap();
-    scene.reconcile().success().stdout_has("1 deployed, 1 unchanged");
-    assert_eq!((scene.lab.tasks(&stack), scene.row(&stack)), (tasks, None));
-    let owner = scene.lab.label(&format!("{stack}_app"), "dockerops.repository");
-    assert!(owner.contains(path.to_str().unwrap()), "{owner}");
-    scene.reconcile().success().stdout_has("2 unchanged");
-    assert_eq!(scene.docker.calls().len(), 3);
-    // And back again, at once.
-    scene.repo.stack(&stack, &compose([("app", &scene.on())]));
-    let left = scene.ops.unique("left");
-    other.remove("stacks.yaml").stack(&left, &compose([("app", &scene.off())])).commit("next");
-    let tasks = scene.lab.tasks(&stack);
-    scene.push().success().stdout_lacks("removed");
-    assert_eq!(scene.lab.tasks(&stack), tasks);
-}
-
-#[test]
-fn a_stack_that_moved_while_the_database_was_lost_changes_hands_as_it_runs() {
-    let Some(scene) = Scene::new() else { return };
-    let (stack, stays, other) =
-        (scene.stack("moves", &scene.on()), scene.stack("stays", &scene.off()), Repo::new());
-    scene.watch().success();
-    let tasks = scene.lab.tasks(&stack);
-    lose_database(&scene);
-    scene.repo.remove(&stack).write("stacks.yaml", format!("- name: {stays}\n")).commit("it moved");
-    other.stack(&stack, &compose([("app", &scene.on())])).commit("first");
-    let Scene { lab, ops, repo, docker } = scene;
-    let ops = ops.env("DOCKEROPS_REPOS", format!("{},{}", repo.url(), other.url()));
-    let scene = Scene { lab, ops, repo, docker };
-    let mut daemon = scene.ops.spawn(["run"]);
-    daemon.wait_for("cycle", 1, 60);
-    assert_eq!(scene.lab.tasks(&stack), tasks);
-    let owner = scene.lab.label(&format!("{stack}_app"), "dockerops.repository");
-    assert!(owner.contains(other.path().to_str().unwrap()), "{owner}");
-    assert_eq!(scene.docker.calls_with("stack rm"), [""; 0]);
 }
 
 #[test]

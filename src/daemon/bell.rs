@@ -32,17 +32,17 @@ impl Bell {
         let _ = (&self.rope).write(&[1]);
     }
 
-    /// Sleeps until it rings, or so long.
-    pub fn wait(&self, time: Duration) {
+    /// Sleeps until it rings, or so long; whether it rang.
+    pub fn wait(&self, time: Duration) -> bool {
         if let Ok(time) = Timespec::try_from(time) {
             let _ = poll(&mut [PollFd::new(&self.ear, PollFlags::IN)], Some(&time));
         }
-        let mut heard = [0; 64];
+        let (mut heard, mut rang) = ([0; 64], false);
         loop {
             match (&self.ear).read(&mut heard) {
-                Ok(count) if count == heard.len() => {}
+                Ok(count) if count == heard.len() => rang = true,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                _ => return,
+                read => return rang || read.is_ok_and(|count| count > 0),
             }
         }
     }
@@ -58,9 +58,9 @@ mod tests {
         let bell = Bell::new().unwrap();
         (0..100_000).for_each(|_| bell.ring());
         let begun = Instant::now();
-        bell.wait(Duration::from_secs(20));
+        assert!(bell.wait(Duration::from_secs(20)));
         assert!(begun.elapsed() < Duration::from_secs(10));
-        bell.wait(Duration::from_millis(30));
+        assert!(!bell.wait(Duration::from_millis(30)));
         assert!(begun.elapsed() >= Duration::from_millis(30));
     }
 }

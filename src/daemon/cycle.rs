@@ -133,6 +133,12 @@ impl Daemon {
             self.greet(&before, &watched(&writer.state)?);
         }
         self.shared.counters().add_happened(&self.reconciler.take_happened());
+        for (owner, other) in self.reconciler.take_asked_for() {
+            // Whoever waits for a removal waits for what is to be known before it.
+            for run in self.runs.iter_mut().filter(|run| run.sources.contains_key(&owner)) {
+                run.sources.entry(other.clone()).or_default();
+            }
+        }
         let at_rest = |run: &mut Run| self.reconciler.is_at_rest(run.sources.keys(), &run.stacks);
         let ended: Vec<_> = self.runs.extract_if(.., at_rest).collect();
         if ended.is_empty() {

@@ -53,6 +53,9 @@ struct Shared {
     bell: Bell,
 }
 
+/// How often a pause looks for what was fetched.
+const TICK: Duration = Duration::from_millis(100);
+
 /// The loop, for other threads.
 #[derive(Debug, Clone)]
 pub struct Handle {
@@ -178,11 +181,24 @@ impl Daemon {
                 due = Instant::now() + with_jitter(self.interval);
             }
             if self.is_under_way() && !self.reconciler.is_stirred() {
-                self.shared.bell.wait(self.reconciler.pause());
+                self.pause();
             }
         }
         self.leave();
         self.log("stopped", "asked to end; what was applied is recorded");
+    }
+
+    /// Between two turns: until the bell rings, or something was fetched.
+    fn pause(&mut self) {
+        let until = Instant::now() + self.reconciler.pause();
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            let is_fetching = self.reconciler.is_fetching();
+            if self.shared.bell.wait(if is_fetching { left.min(TICK) } else { left })
+                || self.reconciler.has_fetched()
+            {
+                return;
+            }
+        }
     }
 
     /// A line of the daemon's log, about itself.

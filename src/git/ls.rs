@@ -24,6 +24,9 @@ const AT_ONCE: usize = 64;
 /// left then.
 const SHARE: usize = 2;
 
+/// So long answers are waited for at least; then those that are there are dealt with, where the caller comes back.
+const GLANCE: Duration = Duration::from_millis(500);
+
 /// The answers that are under way.
 #[derive(Debug)]
 pub struct Pending {
@@ -53,8 +56,9 @@ pub fn heads(sources: &[Source], access: &GitAccess) -> Pending {
 }
 
 impl Pending {
-    /// The answers that came since it was called last, by the place of their source; it waits so long for all that
-    /// are left, where there is no bound until each answered or was given up. Fails only when interrupted.
+    /// The answers that came since it was called last, by the place of their source; it waits so long for the first of
+    /// those that are left, and a glance for others. Where there is no bound each answered, or was given up. Fails only
+    /// when interrupted.
     pub fn answered(&mut self, wait: Option<Duration>) -> Result<Vec<(usize, Result<Commit>)>> {
         let patience = worker::patience(self.access.timeout);
         let begun = Instant::now();
@@ -62,7 +66,12 @@ impl Pending {
             self.note_answer(index, answer);
         }
         self.start();
-        while !self.running.is_empty() && wait.is_none_or(|wait| begun.elapsed() < wait) {
+        let is_there = |answers: &[Option<Result<Commit>>]| answers.iter().any(Option::is_some);
+        while !self.running.is_empty()
+            && wait.is_none_or(|wait| {
+                begun.elapsed() < if is_there(&self.answers) { wait.min(GLANCE) } else { wait }
+            })
+        {
             signal::check()?;
             let left = wait.map_or(worker::TICK, |wait| wait.saturating_sub(begun.elapsed()));
             match self.receiver.recv_timeout(worker::TICK.min(left)) {

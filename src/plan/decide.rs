@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::decision::{Apply, Blocked, Decision, How, Remove, Until};
-use super::facts::{Dependency, Facts, Handover, Tried};
+use super::facts::{Dependency, Elsewhere, Facts, Handover, Tried};
 use super::live::{edited, image_edited, is_labelled, is_right_again, removed_by_hand};
 use super::owners::{is_of, owner, somebody_elses};
 use super::task::{Desired, DesiredStack, Images, Task};
@@ -99,7 +99,13 @@ fn remove(name: &StackName, facts: &Facts<'_>, reason: &str) -> Decision {
     if facts.is_own {
         return Decision::refused(own_stays(name));
     }
-    Decision::Remove(Remove::FromSwarm { reason: reason.to_owned(), disabled: false })
+    match &facts.elsewhere {
+        Elsewhere::No => Decision::Remove(Remove::FromSwarm { reason: reason.to_owned(), disabled: false }),
+        Elsewhere::Asked => {
+            Decision::blocked("other sources are asked whether they list it now", Until::Asked)
+        }
+        Elsewhere::Unclear(why) => Decision::blocked(format!("{reason}, and stays: {why}"), Until::Clear),
+    }
 }
 
 fn stays(name: &StackName, why: &str) -> Decision {
@@ -322,6 +328,12 @@ fn ready(facts: &Facts<'_>, apply: Apply) -> Decision {
     }
     if facts.comes_later {
         return Decision::blocked("this DockerOps runs in it, or it depends on that", Until::Others);
+    }
+    if facts.waits_for_room {
+        return Decision::blocked(
+            "its source drops a stack that may change hands: names and ports may be taken",
+            Until::Others,
+        );
     }
     match facts.pulling {
         Some(image) => Decision::blocked(format!("`{image}` is being pulled"), Until::Pull),

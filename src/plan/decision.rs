@@ -88,6 +88,8 @@ pub enum Until {
     Others,
     /// Its new source has it, in this run.
     Handover,
+    /// All other sources were asked whether they list it now, in this run.
+    Asked,
     /// The next run, which tries it again.
     NextRun,
     /// A change of its source, or a run by force.
@@ -103,6 +105,8 @@ pub enum Until {
     },
     /// Somebody else: its new source could not take it.
     NewOwner,
+    /// A run that can read every source which may list it now.
+    Clear,
 }
 
 impl Until {
@@ -110,7 +114,13 @@ impl Until {
     pub fn passes(self) -> bool {
         matches!(
             self,
-            Self::Given | Self::Build | Self::Pull | Self::Dependency | Self::Others | Self::Handover
+            Self::Given
+                | Self::Build
+                | Self::Pull
+                | Self::Dependency
+                | Self::Others
+                | Self::Handover
+                | Self::Asked
         )
     }
 

@@ -24,10 +24,14 @@ pub struct Facts<'a> {
     pub predecessor: Option<&'a SourceId>,
     /// Its source lists it no more, another one does.
     pub handover: Option<Handover>,
+    /// Whether another source may list what this one lists no more.
+    pub elsewhere: Elsewhere,
     /// Whether this DockerOps runs in it.
     pub is_own: bool,
     /// Whether it comes after all others, since its deploy may end this program, and these are not done.
     pub comes_later: bool,
+    /// Whether its source drops a stack that may yet change hands, so that names and ports may be taken.
+    pub waits_for_room: bool,
     /// What came of it in this run already.
     pub tried: Option<&'a Tried>,
     /// The stacks it depends on that are not as they should be.
@@ -76,6 +80,16 @@ pub enum Handover {
     Stuck,
 }
 
+/// Whether another source may list a stack that its own lists no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Elsewhere {
+    No,
+    /// The others are being asked, or fetched.
+    Asked,
+    /// One of them cannot be read: why it stays, in words.
+    Unclear(String),
+}
+
 /// How a stack is that another one depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dependency {
@@ -114,6 +128,8 @@ impl Default for Facts<'_> {
             owner_is_expected: false,
             predecessor: None,
             handover: None,
+            elsewhere: Elsewhere::No,
+            waits_for_room: false,
             is_own: false,
             comes_later: false,
             tried: None,

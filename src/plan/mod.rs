@@ -16,7 +16,7 @@ mod wanted;
 
 pub use decide::{decide, own_stays};
 pub use decision::{Apply, Blocked, Decision, How, Remove, Until};
-pub use facts::{Dependency, Facts, Handover, Objections, Tags, Tried};
+pub use facts::{Dependency, Elsewhere, Facts, Handover, Objections, Tags, Tried};
 pub use live::is_right_again;
 pub use makers::{Maker, claim as claim_image};
 pub use owners::{Claims, Evidence, claim, claims, evidence, is_of, owner, take};

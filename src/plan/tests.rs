@@ -141,6 +141,7 @@ fn what_is_not_to_run() {
     let off = || Case::deployed().with(|case| case.wish().rendered = None);
     let own = |case: &mut Case| case.facts.is_own = true;
     let handover = |how| gone(Layout::List).with(|case| case.facts.handover = Some(how));
+    let unclear = |case: &mut Case| case.facts.elsewhere = Elsewhere::Unclear("`x` cannot be read".into());
     let stopped = |case: &mut Case| {
         case.row().status = StackStatus::Stopped;
         case.live.clear();
@@ -159,6 +160,14 @@ fn what_is_not_to_run() {
         (handover(Handover::Done), "forget"),
         (handover(Handover::UnderWay), "Handover"),
         (handover(Handover::Stuck), "NewOwner"),
+        (gone(Layout::List).with(|case| case.facts.elsewhere = Elsewhere::Asked), "Asked: other sources"),
+        (
+            gone(Layout::List).with(unclear),
+            "Clear: it is no longer listed in `stacks.yaml`, and stays: `x` cannot be read",
+        ),
+        (gone(Layout::List).with(unclear).with(own), "NextRun: left as it is: this DockerOps runs in it"),
+        (handover(Handover::Done).with(unclear), "forget"),
+        (off().with(unclear), "remove: `enabled: false`"),
         (off(), "remove: `enabled: false`"),
         (off().with(own), "NextRun: left as it is: this DockerOps runs in it"),
         (off().with(stopped), "in sync"),
@@ -206,6 +215,8 @@ fn what_is_in_motion_is_judged_and_a_change_overtakes_it() {
         // A run that was killed gave it to docker, and noted nothing; or Swarm went back to it.
         (moving("h2"), "adopt"),
         (moving("h2").updated("rollback_completed"), "deploy: changed"),
+    ]);
+    table(&[
         (moving("h1").with(|case| case.facts.forced = Some("forced")), "deploy: forced"),
         (unseen("rollback_completed"), "judge"),
         (unseen("completed"), "in sync"),
@@ -260,7 +271,8 @@ fn precedence() {
             |case| case.facts.dependencies.push((name("mq"), Dependency::Moving)),
             "Dependency: it waits for `mq`",
         ),
-        (|case| case.facts.comes_later = true, "Others"),
+        (|case| case.facts.comes_later = true, "Others: this DockerOps runs in it"),
+        (|case| case.facts.waits_for_room = true, "Others: its source drops a stack"),
         (|case| case.facts.pulling = Some("app:1"), "Pull: `app:1` is being pulled"),
         (|_| {}, "deploy: new"),
     ];

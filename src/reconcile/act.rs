@@ -1,6 +1,7 @@
 //! The second half of a turn: what each decision does to the world.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -101,6 +102,8 @@ impl Reconciler {
         result: Result<()>,
         given: &Given,
     ) -> Result<()> {
+        // What comes of it may be seen soon.
+        self.memory.due = Some(Duration::ZERO);
         let (rendered, reason) = (&given.rendered, &given.reason);
         match result.contained()? {
             // Its source may be watched no more.
@@ -260,6 +263,9 @@ impl Reconciler {
         decision: Decision,
     ) -> Result<()> {
         self.memory.decided(key, decision);
+        if blocked.until == Until::Clear {
+            self.note_stays(session, key, &blocked.why)?;
+        }
         if !blocked.until.is_failure() {
             let source = self.source(key)?;
             let commit = source.stack(&key.stack).and_then(|row| row.commit.as_deref());

@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::Reconciler;
 use super::door::Heads;
 use super::session::{Selection, Session, Target, Wish};
-use super::{Key, Reconciler};
 use crate::docker::Swarm;
 use crate::git::Commit;
-use crate::plan::{Decision, Remove};
 use crate::source::SourceId;
 
 /// So long the first turn waits for servers that have not answered, and for what is fetched; both are taken up when they are
@@ -24,6 +23,8 @@ pub struct Asking {
     heads: Box<dyn Heads>,
     /// Those that have not answered so far, by their place among those asked.
     targets: BTreeMap<usize, Wanted>,
+    /// Whether only what is new counts: what is known of a source, and came of it, stays.
+    is_check: bool,
 }
 
 /// A source that somebody wants something of.
@@ -107,6 +108,9 @@ impl Reconciler {
     ) -> Result<()> {
         self.memory.look_again();
         self.pulls.forgive();
+        for target in &targets {
+            self.memory.others_asked.remove(target.source.id());
+        }
         let wanted = targets.into_iter().map(|target| Wanted { target, wishes: vec![wish.clone()] });
         self.wait_for_heads(heads, wanted.collect());
         let (begun, wait) = (Instant::now(), (!self.options.dry_run).then_some(MOMENT));
@@ -126,7 +130,7 @@ impl Reconciler {
 
     /// From now on `wanted` are waited for, by their place among `heads`.
     pub fn wait_for_heads(&mut self, heads: Box<dyn Heads>, wanted: Vec<Wanted>) {
-        let mut asking = Asking { heads, targets: BTreeMap::new() };
+        let mut asking = Asking { heads, targets: BTreeMap::new(), is_check: false };
         for (at, mut wanted) in wanted.into_iter().enumerate() {
             let earlier = self.asking.iter_mut().find_map(|earlier| earlier.give_up(wanted.id()));
             wanted.and(earlier.unwrap_or_default());
@@ -147,12 +151,30 @@ impl Reconciler {
         Ok(())
     }
 
+    /// Asks once more, for a moment, the servers of sources that may be known: what is known, and came of them, stays where
+    /// they name nothing new.
+    pub fn check(&mut self, session: &Session<'_>, wanted: Vec<Wanted>, swarm: &Swarm) -> Result<()> {
+        let sources: Vec<_> = wanted.iter().map(|wanted| wanted.target.source.clone()).collect();
+        self.wait_for_heads(session.door.heads(&sources), wanted);
+        self.asking.last_mut().into_iter().for_each(|asking| asking.is_check = true);
+        let answered = self.answered(Some(MOMENT))?;
+        self.take_up(session, answered, swarm, Some(Duration::ZERO))
+    }
+
     fn answered(&mut self, mut wait: Option<Duration>) -> Result<Vec<Answer>> {
         let mut answered = Vec::new();
         // The newest was asked last.
         for asking in self.asking.iter_mut().rev() {
             for (at, head) in asking.heads.answered(wait)? {
-                answered.extend(asking.targets.remove(&at).map(|wanted| Answer { wanted, head }));
+                let Some(wanted) = asking.targets.remove(&at) else { continue };
+                let known = self.sources.iter_mut().find(|source| source.id == *wanted.id());
+                match (known.filter(|_| asking.is_check), head) {
+                    (Some(known), Ok(head)) if known.head.as_ref() == Some(&head) => self.stirred = true,
+                    (Some(known), Err(error)) => {
+                        (known.unreachable, self.stirred) = (Some(error), true);
+                    }
+                    (_, head) => answered.push(Answer { wanted, head }),
+                }
             }
             wait = Some(Duration::ZERO);
         }
@@ -173,35 +195,6 @@ impl Reconciler {
     /// Whether the source is one of those.
     pub fn is_expected(&self, id: &SourceId) -> bool {
         self.expected().any(|expected| expected == id)
-    }
-
-    /// Says of a stack that it does not go in this run: nothing that this run still waits for tells who has it.
-    pub fn note_stays(&self, session: &Session<'_>, key: &Key) {
-        if self.expected().next().is_none() {
-            let what = "it is no longer listed, and stays for now: another run has read a source since that may list \
-                        it; the next run removes it if none does";
-            session.report.stays_noted(key.stack.as_str(), what);
-        }
-    }
-
-    /// Whether a new stack may need the names and ports of one that its source drops, and that stays as long as others are
-    /// asked or fetched: it may be the same under another name.
-    pub fn waits_for_room(&self, key: &Key, decision: &Decision, swarm: &Swarm) -> bool {
-        let is_known = || {
-            self.sources.iter().any(|source| source.id == key.source && source.stack(&key.stack).is_some())
-        };
-        self.expected().next().is_some()
-            && matches!(decision, Decision::Apply(_))
-            && !is_known()
-            && swarm.of_stack(&key.stack).next().is_none()
-    }
-
-    /// Whether a stack is to go that a source may list which is not read yet, or which another run has read since: then
-    /// it changes hands as it runs.
-    pub fn may_be_taken_over(&self, decision: &Decision) -> bool {
-        let is_elsewhere = || self.sources.iter().any(|source| source.is_overtaken);
-        (self.expected().next().is_some() || is_elsewhere())
-            && matches!(decision, Decision::Remove(Remove::FromSwarm { disabled: false, .. }))
     }
 }
 

@@ -59,8 +59,8 @@ pub trait Fetcher: fmt::Debug {
         awaited: &BTreeSet<SourceId>,
         most: Option<Duration>,
     ) -> Result<Vec<(SourceId, Result<Checkout>)>>;
-    /// Sleeps until something is fetched, at most for `time`.
-    fn wait(&mut self, time: Duration);
+    /// Sleeps until something is fetched, at most for `time`; whether anything is.
+    fn wait(&mut self, time: Duration) -> bool;
 }
 
 /// What is new of a pull.

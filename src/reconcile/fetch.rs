@@ -28,6 +28,8 @@ const MOST: usize = 32;
 const AGAIN: u8 = 2;
 /// So often a log is told how far a long one has come.
 const A_MINUTE: Duration = Duration::from_secs(60);
+/// So long others are waited for at least once one is there: what is read together is decided together.
+const GRACE: Duration = Duration::from_millis(30);
 /// How often a wait looks for signals.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -178,7 +180,8 @@ impl GitFetcher {
         }
     }
 
-    /// Takes in what ends within `most`, as long as any of `awaited` does not.
+    /// Takes in what ends within `most`, as long as any of `awaited` does not; where one has come to its end, others are
+    /// waited for as long again.
     fn await_those(
         &mut self,
         folder: &Path,
@@ -187,9 +190,12 @@ impl GitFetcher {
         awaited: &BTreeSet<SourceId>,
         most: Option<Duration>,
     ) -> Result<Vec<Ended>> {
-        let begun = Instant::now();
+        let (begun, mut until) = (Instant::now(), None);
         loop {
             self.take();
+            if !self.early.is_empty() {
+                until.get_or_insert_with(|| begun.elapsed().max(GRACE) * 2);
+            }
             self.start(folder, &tell);
             for Running { wanted, transfer, told, .. } in &mut self.running {
                 let is_for_a_log = told.elapsed() >= A_MINUTE;
@@ -198,6 +204,7 @@ impl GitFetcher {
                     *told = Instant::now();
                 }
             }
+            let most = most.map(|most| until.map_or(most, |until| most.min(until)));
             let left = most.map_or(TICK, |most| most.saturating_sub(begun.elapsed()));
             let under_way = self.running.iter().map(|running| &running.wanted).chain(&self.queue);
             let is_awaited = under_way.into_iter().any(|wanted| awaited.contains(wanted.source.id()));
@@ -239,10 +246,11 @@ impl Fetcher for GitFetcher {
         self.await_those(&folder, tell, tell_how_far, awaited, most)
     }
 
-    fn wait(&mut self, time: Duration) {
+    fn wait(&mut self, time: Duration) -> bool {
         if let Ok(ended) = self.channel.1.recv_timeout(time) {
             self.note(ended);
         }
+        !self.early.is_empty()
     }
 }
 
@@ -296,6 +304,34 @@ mod tests {
         fetcher.await_those(Path::new(""), |_| {}, |_, _, _| {}, awaited, most).unwrap()
     }
 
+    fn ended_all(fetcher: &mut GitFetcher, awaited: &BTreeSet<SourceId>) -> Vec<Ended> {
+        let mut all = Vec::new();
+        while all.len() < awaited.len() {
+            all.extend(ended(fetcher, awaited, LIMIT));
+        }
+        all
+    }
+
+    #[test]
+    fn one_that_is_there_waits_as_long_again_for_others_and_no_longer() {
+        let hang = Arc::new(Mutex::new(()));
+        let (held, theirs) = (hang.lock().unwrap(), Arc::clone(&hang));
+        let mut fetcher = of(move |name| {
+            if name == "slow0" {
+                drop(theirs.lock());
+            }
+            Ok(())
+        });
+        let mut both = names("slow", 1);
+        both.extend(names("quick", 3));
+        let awaited = want(&mut fetcher, &both);
+        let begun = Instant::now();
+        assert_eq!(ended(&mut fetcher, &awaited, LIMIT).len(), 3, "what comes together is told together");
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        drop(held);
+        assert_eq!(ended(&mut fetcher, &awaited, None).len(), 1);
+    }
+
     #[test]
     fn those_that_hang_leave_their_room_to_others() {
         let hang = Arc::new(Mutex::new(()));
@@ -312,7 +348,7 @@ mod tests {
         let quick = want(&mut fetcher, &names("quick", 3));
         assert_eq!(ended(&mut fetcher, &quick, Some(Duration::ZERO)).len(), 0);
         assert_eq!((fetcher.running.len(), fetcher.queue.len()), (AT_ONCE, 3));
-        assert_eq!(ended(&mut fetcher, &quick, LIMIT).len(), 3);
+        assert_eq!(ended_all(&mut fetcher, &quick).len(), 3);
         // Not even those have all the room there is.
         let more = want(&mut fetcher, &names("slower", 2 * MOST));
         for _ in 0..8 {
@@ -339,13 +375,13 @@ mod tests {
         let mut all = names("huge", 2);
         all.extend(names("small", 4));
         let awaited = want(&mut fetcher, &all);
-        let done = ended(&mut fetcher, &awaited, LIMIT);
+        let done = ended_all(&mut fetcher, &awaited);
         assert!(done.len() == 6 && done.iter().all(|(_, result)| result.is_ok()), "{done:?}");
         let before = tries.load(Ordering::SeqCst);
         assert!(before >= 3, "{before}");
         // Where others took nothing there is no more to be had.
         let alone = want(&mut fetcher, &["huger".to_owned()]);
-        let done = ended(&mut fetcher, &alone, LIMIT);
+        let done = ended_all(&mut fetcher, &alone);
         assert!(
             done.len() == 1 && done[0].1.is_err() && tries.load(Ordering::SeqCst) == before + 1,
             "{done:?}"
@@ -356,7 +392,7 @@ mod tests {
     fn a_fetch_that_ends_without_a_word_is_an_error() {
         let mut fetcher = of(|_| panic!("this test means it"));
         let awaited = want(&mut fetcher, &names("bad", 1));
-        let done = ended(&mut fetcher, &awaited, LIMIT);
+        let done = ended_all(&mut fetcher, &awaited);
         assert!(done[0].1.as_ref().unwrap_err().to_string().contains("unexpected end"), "{done:?}");
     }
 }

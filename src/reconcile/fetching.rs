@@ -1,8 +1,8 @@
 //! Sources whose commits are fetched beside the loop. In: what was asked for, and the commit its server named. Out: each
 //! source, read, at the turn that has its files.
 //!
-//! Of a source one commit is fetched at a time. One that is pushed meanwhile is fetched next: what never comes to its
-//! end would never be applied.
+//! Of a source one commit is fetched at a time. One that is pushed meanwhile is fetched next, and stands for the first,
+//! which may have been withdrawn; but not for a second one: where pushes never end, every other commit is applied.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,13 +13,19 @@ use anyhow::Result;
 use super::ask::{Answer, Wanted};
 use super::contain::ends_the_run;
 use super::door::Fetcher;
+use super::session::Target;
 use super::source::{Reading, WatchedSource};
 use super::survey::{Taken, still_wanted};
 use super::{Reconciler, Session};
 use crate::git::{Checkout, Commit};
 use crate::hash::Key;
-use crate::source::SourceId;
+use crate::signal;
+use crate::source::{SourceId, SourceUrl};
+use crate::state::WorkKind;
 use crate::watched::Watched;
+
+/// How often a wait looks for signals.
+const TICK: Duration = Duration::from_millis(100);
 
 /// What is fetched for a run.
 #[derive(Debug, Default)]
@@ -28,6 +34,8 @@ pub struct Fetching {
     under_way: BTreeMap<SourceId, Fetch>,
     /// What came to its end, and was not taken up so far.
     ended: Vec<(SourceId, Result<Checkout>)>,
+    /// The sources whose last commit was fetched, and was not read.
+    skipped: BTreeSet<SourceId>,
     /// The files of sources whose servers are asked once more.
     spare: BTreeMap<SourceId, Checkout>,
     begun: usize,
@@ -44,6 +52,8 @@ struct Fetch {
     next: Option<(Wanted, Commit)>,
     /// Among all that were begun: of several that are there at once the first comes first.
     nth: usize,
+    /// As what others see it, if it takes so long.
+    shown: Option<SourceUrl>,
 }
 
 impl Fetching {
@@ -66,11 +76,22 @@ impl Fetching {
         Ok(!self.ended.is_empty())
     }
 
-    /// Sleeps until something comes to its end, at most for `time`.
-    pub fn wait(&mut self, time: Duration) {
-        if let Some(fetcher) = &mut self.fetcher {
-            fetcher.wait(time);
+    /// Sleeps until something comes to its end, at most for `time`; whether anything has.
+    pub fn wait(&mut self, time: Duration) -> bool {
+        !self.ended.is_empty() || self.fetcher.as_mut().is_some_and(|fetcher| fetcher.wait(time))
+    }
+
+    /// Sleeps so long, at most until something comes to its end.
+    pub fn pause(&mut self, time: Duration) -> Result<()> {
+        let begun = Instant::now();
+        while self.is_busy() {
+            signal::check()?;
+            let left = time.saturating_sub(begun.elapsed());
+            if self.wait(left.min(TICK)) || left.is_zero() {
+                return Ok(());
+            }
         }
+        signal::pause(time)
     }
 
     /// Nothing is needed any more of what was fetched.
@@ -126,7 +147,7 @@ impl Fetching {
             fetcher.want(session, &wanted.target.source, &commit)?;
         }
         self.begun += 1;
-        self.under_way.insert(id, Fetch { wanted, commit, asked, next: None, nth: self.begun });
+        self.under_way.insert(id, Fetch { wanted, commit, asked, next: None, nth: self.begun, shown: None });
         Ok(())
     }
 
@@ -162,6 +183,9 @@ impl Reconciler {
         for (id, result) in ended {
             session.report.stop_waiting(id.as_str());
             let Some(fetch) = self.fetching.under_way.remove(&id) else { continue };
+            if let Some(shown) = &fetch.shown {
+                session.state.end_work(&self.run(), WorkKind::Fetching, &shown.shown())?;
+            }
             let newer = fetch.next.map(|(wanted, commit)| Answer { wanted, head: Ok(commit) });
             let Some(wanted) = still_wanted(session, fetch.wanted, watched) else { continue };
             let is_overtaken = times_read(&id, watched) != fetch.asked;
@@ -177,12 +201,12 @@ impl Reconciler {
                     self.wait_for_heads(heads, vec![wanted]);
                     self.fetching.spare.insert(id, files);
                 }
-                // What is newer may be had.
-                (Err(_), Some(mut newer)) => {
+                (result, Some(mut newer)) if result.is_err() || self.fetching.skipped.insert(id.clone()) => {
                     newer.wanted.and(wanted.wishes);
                     next.push(newer);
                 }
                 (result, newer) => {
+                    self.fetching.skipped.remove(&id);
                     let mut source = self.new_source(&wanted, Some(fetch.commit), watched);
                     if is_overtaken {
                         // Another run had its files, and decides about it.
@@ -204,6 +228,25 @@ impl Reconciler {
             }
         }
         Ok((taken, next))
+    }
+
+    /// Others see what has not come to its end by now.
+    pub fn show_fetching(&mut self, session: &Session<'_>) -> Result<()> {
+        let unseen = self.fetching.under_way.values().any(|fetch| fetch.shown.is_none());
+        if self.options.dry_run || !unseen {
+            return Ok(());
+        }
+        if self.workplace.is_none() {
+            self.workplace = session.door.workplace(session)?;
+        }
+        let run = self.run();
+        for fetch in self.fetching.under_way.values_mut().filter(|fetch| fetch.shown.is_none()) {
+            let Target { source, row, .. } = &fetch.wanted.target;
+            let url = row.as_ref().map_or_else(|| SourceUrl::of(source), |row| row.url.clone());
+            session.state.begin_work(&run, WorkKind::Fetching, &url.shown())?;
+            fetch.shown = Some(url);
+        }
+        Ok(())
     }
 
     fn read(

@@ -1,5 +1,6 @@
 //! The first half of a turn: what happened since the last one, and what is to be done about each stack by now.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
@@ -7,12 +8,15 @@ use anyhow::Result;
 use super::door::News;
 use super::memory::Ended;
 use super::moves::Moves;
+use super::order::{dependents, in_order};
 use super::rest::beside_others;
 use super::source::WatchedSource;
 use super::{Key, Reconciler, Session, rolls};
 use crate::docker::Swarm;
 use crate::git::Workplace;
-use crate::plan::{self, Decision, Dependency, DesiredStack, Facts, How, Objections, Tried, Until, decide};
+use crate::plan::{
+    self, Decision, Dependency, DesiredStack, Elsewhere, Facts, How, Objections, Tried, Until, decide,
+};
 use crate::report::with_held;
 use crate::signal;
 use crate::source::SourceId;
@@ -29,6 +33,8 @@ struct Gathered {
     objections: BTreeMap<Key, Objections>,
     /// The stacks that come after all others, and have to wait for these.
     later: BTreeSet<Key>,
+    /// The sources that drop a stack which may yet change hands.
+    dropping: BTreeSet<SourceId>,
     /// The stacks that another run is giving to docker.
     elsewhere: BTreeSet<String>,
     asked: bool,
@@ -187,6 +193,10 @@ impl Reconciler {
         self.ask_for_secrets(session, &first)?;
         self.judge_objects(session, &first, swarm)?;
         self.set_apart(session, &first, &mut gathered)?;
+        let waits =
+            |decision: &Decision| matches!(decision, Decision::Blocked(it) if it.until == Until::Asked);
+        let dropping = first.iter().filter(|(_, decision)| waits(decision));
+        gathered.dropping = dropping.map(|(key, _)| key.source.clone()).collect();
         let conflicts = self.binding_conflicts(session)?;
         for (key, _) in &first {
             let objections = Objections {
@@ -211,6 +221,7 @@ impl Reconciler {
         let mut decided = Vec::new();
         for at in 0..self.sources.len() {
             let mut states: BTreeMap<StackName, Decision> = BTreeMap::new();
+            let elsewhere = OnceCell::new();
             for name in in_order(&self.sources[at], swarm) {
                 let key = Key::new(&self.sources[at].id, &name);
                 // Another run decides about it; only what this one gave to docker is still looked at.
@@ -234,6 +245,14 @@ impl Reconciler {
                     resolve: tags.resolve,
                     dependencies: self.dependencies(source, &name, &states),
                     handover: gathered.moves.get(&key).map(|heir| self.handover(&key, heir, watched, swarm)),
+                    elsewhere: if source.read().is_some() && source.desired(&name).is_none() {
+                        elsewhere.get_or_init(|| self.elsewhere(source, watched)).clone()
+                    } else {
+                        Elsewhere::No
+                    },
+                    waits_for_room: gathered.dropping.contains(&key.source)
+                        && source.stack(&name).is_none()
+                        && swarm.of_stack(&name).next().is_none(),
                     objections: gathered.objections.get(&key).cloned().unwrap_or_default(),
                     comes_later: gathered.later.contains(&key),
                     ..self.facts(source, &key, gathered)
@@ -298,10 +317,13 @@ impl Reconciler {
                     Some(Dependency::Failed { held: false })
                 }
                 Until::SourceChanges | Until::DependencyHeld => Some(Dependency::Failed { held: true }),
-                Until::Selected { well: true } | Until::NewOwner => None,
-                Until::Given | Until::Pull | Until::Dependency | Until::Others | Until::Handover => {
-                    Some(Dependency::Moving)
-                }
+                Until::Selected { well: true } | Until::NewOwner | Until::Clear => None,
+                Until::Given
+                | Until::Pull
+                | Until::Dependency
+                | Until::Others
+                | Until::Handover
+                | Until::Asked => Some(Dependency::Moving),
             },
         };
         on.filter_map(|on| Some((on, state(states.get(on)?)?))).collect()
@@ -355,34 +377,5 @@ impl Reconciler {
 
     fn has_bindings(&self) -> bool {
         self.sources.iter().filter_map(WatchedSource::read).any(|read| !read.bindings.is_empty())
-    }
-}
-
-/// The stacks of a source: those that are to go, then each after what it depends on.
-fn in_order(source: &WatchedSource, swarm: &Swarm) -> Vec<StackName> {
-    let mut left = source.names(swarm);
-    let mut ordered = Vec::new();
-    while !left.is_empty() {
-        let waits = |name: &StackName| {
-            let on = source.desired(name).into_iter().flat_map(|desired| &desired.entry.depends_on);
-            on.into_iter().any(|on| left.contains(on))
-        };
-        // A circle is refused with the manifest; none of it may hang this.
-        let next = left.iter().position(|name| !waits(name)).unwrap_or_default();
-        ordered.push(left.remove(next));
-    }
-    ordered
-}
-
-fn dependents(source: &WatchedSource, own: &StackName) -> BTreeSet<StackName> {
-    let mut last = BTreeSet::from([own.clone()]);
-    loop {
-        let desired = source.read().into_iter().flat_map(|read| &read.desired);
-        let next = desired.filter(|desired| !last.contains(&desired.entry.name));
-        let depends = |desired: &&DesiredStack| desired.entry.depends_on.iter().any(|on| last.contains(on));
-        let Some(next) = next.clone().find(depends).map(|desired| desired.entry.name.clone()) else {
-            return last;
-        };
-        last.insert(next);
     }
 }

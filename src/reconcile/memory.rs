@@ -12,6 +12,7 @@ use super::session::Selection;
 use crate::compose::RenderedStack;
 use crate::convergence::Watch;
 use crate::docker::{NodeImages, SeenTasks};
+use crate::git::Commit;
 use crate::image::ImageCommand;
 use crate::plan::{Decision, Tried};
 use crate::report::Tally;
@@ -68,6 +69,10 @@ pub struct Memory {
     pub given_elsewhere: bool,
     /// The sources that another run has read since, and is at.
     pub synced_elsewhere: BTreeSet<SourceId>,
+    /// The commit of each source for which all others were asked before its stacks go.
+    pub others_asked: BTreeMap<SourceId, Commit>,
+    /// By a source that drops stacks: another one that was asked for that.
+    pub asked_for: BTreeSet<(SourceId, SourceId)>,
     pub seen: SeenTasks,
     /// The images that each stack waits for.
     pub pulls: BTreeMap<Key, BTreeSet<String>>,

@@ -5,12 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::source::WatchedSource;
+use anyhow::Result;
+
+use super::ask::Wanted;
+use super::session::{Session, Target, Wish};
+use super::source::{Reading, WatchedSource};
 use super::{Key, Reconciler};
 use crate::docker::Swarm;
 use crate::manifest::Layout;
-use crate::plan::{self, Claims, Handover};
-use crate::source::SourceId;
+use crate::plan::{self, Claims, Decision, Elsewhere, Handover, Until};
+use crate::source::{SourceId, SourceUrl};
 use crate::stack::StackName;
 use crate::state::{StackRow, StackStatus};
 use crate::watched::Watched;
@@ -72,6 +76,81 @@ impl Reconciler {
         now.or_else(|| watched.iter().find(waits).map(|known| known.identity.clone()))
     }
 
+    /// Whether another source may list what `owner` lists no more: one that is being asked, or that cannot be read.
+    pub fn elsewhere(&self, owner: &WatchedSource, watched: &[Watched]) -> Elsewhere {
+        let others = || watched.iter().filter(|known| known.identity != owner.id);
+        let looked_after = |id: &SourceId| self.sources.iter().find(|source| source.id == *id);
+        let were_asked =
+            owner.head.is_some() && self.memory.others_asked.get(&owner.id) == owner.head.as_ref();
+        let to_ask = others().next().is_some() && !were_asked
+            || others().any(|known| known.row.url.parse().is_ok() && looked_after(&known.identity).is_none());
+        if self.expected().next().is_some()
+            || !self.memory.synced_elsewhere.is_empty()
+            || to_ask && !self.options.dry_run
+        {
+            return Elsewhere::Asked;
+        }
+        let unknown = others().find(|known| known.row.url.parse().is_err());
+        let unknown = unknown.map(|known| cannot_be_read(&known.row.url));
+        let mut others = self.sources.iter().filter(|source| source.id != owner.id);
+        unknown.or_else(|| others.find_map(unclear)).map_or(Elsewhere::No, Elsewhere::Unclear)
+    }
+
+    /// Before what a source lists no more goes, all other sources are asked once more which commits they name: since its
+    /// own was asked, one may have come to list it. Whether any was asked: then all is to be decided anew.
+    pub fn ask_others(
+        &mut self,
+        session: &Session<'_>,
+        decided: &[(Key, Decision)],
+        swarm: &Swarm,
+    ) -> Result<bool> {
+        let waits =
+            |decision: &Decision| matches!(decision, Decision::Blocked(it) if it.until == Until::Asked);
+        let waiting: BTreeSet<_> =
+            decided.iter().filter(|(_, decision)| waits(decision)).map(|(key, _)| &key.source).collect();
+        if waiting.is_empty() || self.options.dry_run {
+            return Ok(false);
+        }
+        let owners: Vec<_> = self.sources.iter().filter(|source| waiting.contains(&source.id)).collect();
+        let wish = owners.iter().map(|owner| Wish { forced: None, pushed: None, ..owner.wish.clone() });
+        let wish = wish.reduce(|one, other| one.and(&other)).unwrap_or_default();
+        let new = owners.iter().filter_map(|owner| Some((owner.id.clone(), owner.head.clone()?)));
+        let new: BTreeMap<_, _> =
+            new.filter(|(id, head)| self.memory.others_asked.get(id) != Some(head)).collect();
+        let (mut wanted, mut asked_for) = (Vec::new(), Vec::new());
+        for known in self.known.read(session.state)?.iter() {
+            let id = &known.identity;
+            let is_missing = !self.sources.iter().any(|source| source.id == *id);
+            if self.is_asked(id) || !is_missing && !new.keys().any(|owner| owner != id) {
+                continue;
+            }
+            let Ok(source) = known.row.url.parse() else { continue };
+            asked_for.extend(owners.iter().map(|owner| (owner.id.clone(), id.clone())));
+            let target = Target::new(source, Some(known.row.clone()));
+            wanted.push(Wanted { target, wishes: vec![wish.clone()] });
+        }
+        self.memory.asked_for.extend(asked_for);
+        self.memory.others_asked.extend(new);
+        if wanted.is_empty() {
+            return Ok(false);
+        }
+        self.check(session, wanted, swarm)?;
+        Ok(true)
+    }
+
+    /// The sources that were asked before stacks of others went, each with the one that drops them.
+    pub fn take_asked_for(&mut self) -> BTreeSet<(SourceId, SourceId)> {
+        std::mem::take(&mut self.memory.asked_for)
+    }
+
+    /// Says of a stack that it does not go in this run.
+    pub fn note_stays(&mut self, session: &Session<'_>, key: &Key, why: &str) -> Result<()> {
+        if self.memory.reported.insert((key.clone(), why.to_owned())) {
+            session.report.stays_noted(self.source(key)?.subject(&key.stack), why);
+        }
+        Ok(())
+    }
+
     /// How the stack `old` is that goes to the source `heir`.
     pub fn handover(&self, old: &Key, heir: &SourceId, watched: &[Watched], swarm: &Swarm) -> Handover {
         let (name, key) = (&old.stack, Key::new(heir, &old.stack));
@@ -99,4 +178,27 @@ impl Reconciler {
             Handover::Stuck
         }
     }
+}
+
+/// Why it is not known what a source lists by now.
+fn unclear(source: &WatchedSource) -> Option<String> {
+    let url = &source.url;
+    if source.is_overtaken {
+        return Some(format!(
+            "another run has read `{url}` since, which may list it; the next run removes it if no source does"
+        ));
+    }
+    let failed = source.row.as_ref().is_some_and(|row| row.error.is_some());
+    let is_unclear = source.unreachable.is_some()
+        || match source.reading {
+            Reading::Failed(_) => true,
+            Reading::BackingOff => failed,
+            Reading::Read(_) | Reading::Unchanged => false,
+        };
+    is_unclear.then(|| cannot_be_read(url))
+}
+
+fn cannot_be_read(url: &SourceUrl) -> String {
+    let url = url.shown();
+    format!("`{url}` cannot be read, and may list it now; mend that source, or `dockerops unwatch {url}`")
 }

@@ -80,9 +80,19 @@ impl Reconciler {
         } else if !moves && self.memory.removing.is_empty() && self.fetching.is_busy() {
             self.fetching.wait(PAUSE);
         } else {
-            signal::pause(self.pause())?;
+            self.fetching.pause(self.pause())?;
         }
         signal::check()
+    }
+
+    /// Whether anything is being fetched.
+    pub fn is_fetching(&self) -> bool {
+        self.fetching.is_busy()
+    }
+
+    /// Whether something was fetched that the next turn takes up.
+    pub fn has_fetched(&mut self) -> bool {
+        self.fetching.wait(Duration::ZERO)
     }
 
     /// Whether the next turn is to come at once.

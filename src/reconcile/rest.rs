@@ -36,10 +36,8 @@ impl Reconciler {
             if source.is_settled || self.is_moving(source) {
                 continue;
             }
-            if source.is_overtaken
-                && source.row.as_ref().is_some_and(|row| row.is_begun)
-                && !self.run().is_empty()
-            {
+            let is_left = source.row.as_ref().is_some_and(|row| row.is_begun) || !source.forced.is_empty();
+            if source.is_overtaken && is_left && !self.run().is_empty() {
                 if !synced.contains(source.url.as_str()) {
                     left.push(source.id.clone());
                     continue;
@@ -127,6 +125,7 @@ impl Reconciler {
                     blocked.until = match blocked.until {
                         // Its old owner is not done with it, and must read his commit again.
                         Until::Handover => Until::NewOwner,
+                        Until::Asked => Until::Clear,
                         _ => Until::Selected { well: false },
                     };
                 }
@@ -149,8 +148,8 @@ impl Reconciler {
             Reading::Read(read) => {
                 // A commit of which only some stacks were dealt with is not done with.
                 let is_leaving = self.memory.decisions.iter().any(|(key, decision)| {
-                    let leaves =
-                        matches!(decision, Decision::Blocked(blocked) if blocked.until == Until::NewOwner);
+                    let leaves = |until| matches!(until, Until::NewOwner | Until::Clear);
+                    let leaves = matches!(decision, Decision::Blocked(it) if leaves(it.until));
                     key.source == source.id && leaves
                 });
                 let is_whole = source.wish.selection == Selection::All && !is_leaving;

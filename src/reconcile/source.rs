@@ -125,8 +125,7 @@ impl WatchedSource {
     pub fn recorded(&mut self, known: &Watched) -> Vec<Motion> {
         let before = std::mem::replace(&mut self.motions, known.motions.clone());
         if known.row.asked > self.asked && self.asked > 0 {
-            (self.reading, self.forced) = (Reading::Unchanged, BTreeMap::new());
-            self.is_overtaken = true;
+            (self.reading, self.is_overtaken) = (Reading::Unchanged, true);
             self.overtaken_at.get_or_insert_with(Instant::now);
         }
         self.url.clone_from(&known.row.url);

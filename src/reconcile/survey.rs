@@ -68,7 +68,10 @@ impl Reconciler {
         let (read, next) = self.read_fetched(session, &watched)?;
         taken.extend(read);
         self.take_in(session, taken, &watched, swarm)?;
-        if next.is_empty() { Ok(()) } else { self.take_up(session, next, swarm, Some(Duration::ZERO)) }
+        if next.is_empty() {
+            return self.show_fetching(session);
+        }
+        self.take_up(session, next, swarm, Some(Duration::ZERO))
     }
 
     fn take_in(

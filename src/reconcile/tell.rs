@@ -117,6 +117,10 @@ impl Reconciler {
                 }
                 self.memory.decided(key, decision);
             }
+            (None, Decision::Blocked(blocked)) if blocked.until == Until::Clear => {
+                self.note_stays(session, key, &blocked.why)?;
+                self.memory.decided(key, decision);
+            }
             (None, Decision::Remove(Remove::NoteStopped)) => self.memory.decided(key, Decision::in_sync()),
             (None, _) => {}
         }

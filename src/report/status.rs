@@ -30,11 +30,12 @@ pub struct Status {
     pub under_way: Vec<UnderWay>,
 }
 
-/// A deploy whose end nobody has seen yet, a stack that is removed, or an image that is built or pulled.
+/// A deploy whose end nobody has seen yet, a stack that is removed, an image that is built or pulled, or a source that is
+/// fetched.
 #[derive(Debug, Serialize)]
 pub struct UnderWay {
     pub state: WorkKind,
-    /// The stack, or the image.
+    /// The stack, the image, or the source.
     pub what: String,
     /// The stack's source.
     pub repository: Option<String>,

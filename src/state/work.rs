@@ -1,4 +1,4 @@
-//! What a run is at just now: sources it syncs, images it builds or pulls, stacks it gives to docker or removes. Others
+//! What a run is at just now: sources it fetches and syncs, images it builds or pulls, stacks it gives to docker or removes. Others
 //! may see it as long as the run lives.
 
 use std::collections::BTreeSet;
@@ -23,6 +23,8 @@ pub enum WorkKind {
     Deploying,
     /// A stack is being removed.
     Removing,
+    /// A source's commit is being fetched, and takes its time.
+    Fetching,
     /// A source was read, and not all of it has come to rest.
     Syncing,
 }
@@ -35,6 +37,7 @@ impl WorkKind {
             Self::Pulling => "pulling",
             Self::Deploying => "deploying",
             Self::Removing => "removing",
+            Self::Fetching => "fetching",
             Self::Syncing => "syncing",
         }
     }
@@ -44,7 +47,7 @@ impl WorkKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Work {
     pub kind: WorkKind,
-    /// The image, or the stack.
+    /// The image, the stack, or the source as it is watched.
     pub what: String,
     pub since: DateTime<Utc>,
 }
@@ -113,6 +116,7 @@ impl State {
                 "building" => WorkKind::Building,
                 "deploying" => WorkKind::Deploying,
                 "removing" => WorkKind::Removing,
+                "fetching" => WorkKind::Fetching,
                 "syncing" => WorkKind::Syncing,
                 _ => WorkKind::Pulling,
             };

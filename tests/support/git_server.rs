@@ -8,6 +8,7 @@ use std::process::{Child, Stdio};
 use tempfile::TempDir;
 
 use super::command;
+use super::repo::Repo;
 
 /// Ends when dropped.
 #[derive(Debug)]
@@ -47,6 +48,46 @@ impl GitServer {
     pub fn requests(&self) -> Vec<String> {
         let text = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
         text.lines().map(str::to_owned).collect()
+    }
+}
+
+/// A repository whose packs drip as long as that is wished.
+#[derive(Debug)]
+pub struct Dripping {
+    pub repo: Repo,
+    pub server: GitServer,
+    folder: TempDir,
+}
+
+impl Dripping {
+    /// They flow.
+    pub fn new() -> Self {
+        let (repo, folder) = (Repo::new(), tempfile::tempdir().unwrap());
+        let file = folder.path().join("drips");
+        let server = GitServer::start(folder.path(), &["--drip", file.to_str().unwrap()]);
+        Self { repo, server, folder }
+    }
+
+    /// Where it is served.
+    pub fn url(&self) -> String {
+        self.server.url("slow")
+    }
+
+    /// What was written becomes a commit that is served.
+    pub fn publish(&self) {
+        self.repo.commit("next");
+        self.repo.publish(self.folder.path(), "slow");
+    }
+
+    /// Likewise, and its files do not come to their end before `flows`.
+    pub fn drips(&self) {
+        self.publish();
+        fs::write(self.folder.path().join("drips"), "").unwrap();
+    }
+
+    /// From now on they come.
+    pub fn flows(&self) {
+        fs::remove_file(self.folder.path().join("drips")).unwrap();
     }
 }
 

@@ -119,6 +119,7 @@ impl Door for SimDoor<'_> {
         for source in sources {
             let at = world.source_of(source.id().as_str()).unwrap();
             let last = world.sources[at].commits.len() - 1;
+            world.views[self.actor].sources.insert(at);
             if world.sources[at].up {
                 world.views[self.actor].heads.insert(at, last);
                 heads.push(Ok(SimSource::commit(at, last)));

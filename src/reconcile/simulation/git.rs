@@ -111,7 +111,9 @@ impl Fetcher for SimFetcher {
         Ok(here)
     }
 
-    fn wait(&mut self, _: Duration) {}
+    fn wait(&mut self, _: Duration) -> bool {
+        false
+    }
 }
 
 impl Drop for SimFetcher {

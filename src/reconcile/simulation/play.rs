@@ -299,6 +299,7 @@ impl<'a> Play<'a> {
             (view.asked, view.forced) = (now, forced);
             view.deployed.clear();
             view.fetched.clear();
+            view.sources.clear();
         }
         self.asked[controller(who)] += 1;
         let ids = targets.iter().map(|target| target.source.id().clone()).collect();

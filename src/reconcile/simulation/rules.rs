@@ -136,11 +136,15 @@ impl World {
         other.map(|(at, commit)| (*at, &self.sources[*at].commits[*commit])).filter(|(_, it)| !it.broken)
     }
 
-    /// The commits of other sources that are still being fetched for it.
-    fn fetched_elsewhere(&self, actor: usize, owner: &str) -> impl Iterator<Item = (usize, &Commit)> {
+    /// The commits that its other sources named when `actor` asked them last, whether or not it could read them; of those
+    /// that gave no answer the newest.
+    fn named_elsewhere(&self, actor: usize, owner: &str) -> impl Iterator<Item = (usize, &Commit)> {
         let own = self.source_of(owner);
-        let others = self.views[actor].fetching.iter().filter(move |(at, _)| Some(**at) != own);
-        others.map(|(at, commit)| (*at, &self.sources[*at].commits[*commit]))
+        let others = self.views[actor].sources.iter().copied().filter(move |at| Some(*at) != own);
+        others.map(move |at| {
+            let commits = &self.sources[at].commits;
+            (at, &commits[self.views[actor].heads.get(&at).copied().unwrap_or(commits.len() - 1)])
+        })
     }
 
     /// What another source of the same controller lists and runs.
@@ -240,8 +244,7 @@ impl World {
                 self.sources[at.unwrap_or_default()].commits[*commit].entry(stack).is_none()
             });
             if unlisted && self.ledgers.get(stack).is_none_or(|it| it.removing.is_none()) {
-                let others = self.read_elsewhere(actor, owner).chain(self.fetched_elsewhere(actor, owner));
-                let mut others = others.filter(|(_, commit)| !commit.broken);
+                let mut others = self.named_elsewhere(actor, owner);
                 let lists = others.find(|(_, commit)| commit.entry(stack).is_some_and(|it| it.enabled));
                 heir = lists.map(|(at, _)| {
                     let id = self.sources[at].source.id();

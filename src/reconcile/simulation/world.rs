@@ -1,7 +1,7 @@
 //! All there is in a story: the Swarm, git, time, trouble, and what was seen of who did what.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::clock::{Millis, wall};
@@ -75,6 +75,8 @@ pub struct View {
     /// The commit that it read last of each source, and those whose head it was told in the last question.
     pub read: BTreeMap<usize, usize>,
     pub heads: BTreeMap<usize, usize>,
+    /// The sources that were asked in its run, whether or not they gave an answer.
+    pub sources: BTreeSet<usize>,
     /// The commits that are being fetched for it, and those that came at once since it asked.
     pub fetching: BTreeMap<usize, usize>,
     pub fetched: BTreeMap<usize, usize>,
