@@ -131,7 +131,7 @@ fn a_commit_that_is_withdrawn_while_it_is_fetched_is_not_deployed() {
         wait_for("its end", 40, || {
             scene
                 .lab
-                .spec(&format!("{late}_app"), "TaskTemplate.ContainerSpec.Env")
+                .spec(&format!("{late}_app"), ".Spec.TaskTemplate.ContainerSpec.Env")
                 .contains(&format!("N={withdrawn_to}"))
                 && daemon.stdout().matches("cycle ").count() >= 2 * number - 1
         });
