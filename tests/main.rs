@@ -38,6 +38,7 @@ mod install;
 mod install_failures;
 mod isolation;
 mod keys;
+mod killed;
 mod lab;
 mod last_words;
 mod layers;
