@@ -62,6 +62,7 @@ mod secrets;
 mod secrets_stay_secret;
 mod service;
 mod shared_images;
+mod small_memory;
 mod stop;
 #[allow(dead_code, reason = "made for all the tests, also those to come")]
 mod support;
