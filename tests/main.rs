@@ -39,6 +39,7 @@ mod install;
 mod install_failures;
 mod isolation;
 mod keys;
+mod killed;
 mod lab;
 mod last_words;
 mod layers;
@@ -63,6 +64,7 @@ mod secrets;
 mod secrets_stay_secret;
 mod service;
 mod shared_images;
+mod small_memory;
 mod stop;
 #[allow(dead_code, reason = "made for all the tests, also those to come")]
 mod support;

@@ -32,7 +32,8 @@ pub fn release() -> &'static Path {
     })
 }
 
-fn program() -> PathBuf {
+/// The program in it.
+pub fn program() -> PathBuf {
     release().join(format!("dockerops-linux-{ARCH}"))
 }
 

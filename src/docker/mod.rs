@@ -63,12 +63,22 @@ pub struct Docker {
 pub struct Swarm {
     /// By name.
     pub services: Vec<Service>,
+    /// Where those of a stack are: a look asks for every stack several times.
+    of_stacks: BTreeMap<StackName, Vec<usize>>,
 }
 
 impl Swarm {
+    pub fn of(services: Vec<Service>) -> Self {
+        let mut of_stacks: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (at, service) in services.iter().enumerate() {
+            of_stacks.entry(service.stack.clone()).or_default().push(at);
+        }
+        Self { services, of_stacks }
+    }
+
     /// The services of one stack.
     pub fn of_stack<'a>(&'a self, name: &'a StackName) -> impl Iterator<Item = &'a Service> {
-        self.services.iter().filter(move |service| service.stack == *name)
+        self.of_stacks.get(name).into_iter().flatten().map(|at| &self.services[*at])
     }
 
     pub fn ids_of(&self, name: &StackName) -> BTreeSet<String> {
@@ -118,7 +128,7 @@ impl Docker {
         for service in &mut services {
             service.count(seen.tasks());
         }
-        Ok(Swarm { services })
+        Ok(Swarm::of(services))
     }
 
     fn services(&self, list: &[String]) -> Result<Swarm> {
@@ -133,7 +143,7 @@ impl Docker {
         let services = service::read(listed, inspected).context("`docker service inspect`");
         let mut services = services.or_hint(ANOTHER)?;
         services.sort_by(|one, other| one.name.cmp(&other.name));
-        Ok(Swarm { services })
+        Ok(Swarm::of(services))
     }
 
     /// The tasks of `services`, old ones included; three calls at most.

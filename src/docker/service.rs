@@ -1,6 +1,7 @@
 //! A live service, put together from `service ls` (how many tasks run) and `service inspect` (the rest).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Included, Unbounded};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -157,10 +158,9 @@ pub fn read(listed: Vec<Listed>, inspected: Vec<Value>) -> Result<Vec<Service>> 
         .map(|value| {
             let id = value["ID"].as_str().context("a service without an id")?;
             // `service ls` shortens ids to 12 letters.
-            let replicas = replicas
-                .iter()
-                .find(|(short, _)| id.starts_with(short.as_str()))
-                .map(|(_, text)| text.as_str());
+            let listed = replicas.range::<str, _>((Unbounded, Included(id))).next_back();
+            let replicas =
+                listed.filter(|(short, _)| id.starts_with(short.as_str())).map(|(_, text)| &**text);
             service(&value, replicas.unwrap_or_default()).with_context(|| format!("service `{id}`"))
         })
         .collect()
@@ -240,6 +240,22 @@ fn counts(text: &str) -> (u64, u64, Option<(u64, u64)>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_look_at_all_stacks_does_not_go_through_all_services_for_each() {
+        let names: Vec<_> = (0..20_000).map(|number| format!("{number:012}and-more")).collect();
+        let listed = |id: &String| Listed { id: id[..12].to_owned(), replicas: "1/1".into() };
+        let value =
+            |id: &String| serde_json::json!({"ID": id, "Spec": {"Name": id, "Labels": {NAMESPACE: id}}});
+        let (listed, inspected) = (names.iter().map(listed).collect(), names.iter().map(value).collect());
+        let swarm = crate::docker::Swarm::of(read(listed, inspected).unwrap());
+        assert!(swarm.services.iter().all(|service| service.running == 1));
+        let stacks: Vec<_> = names.iter().map(StackName::known).collect();
+        let begun = std::time::Instant::now();
+        assert!(stacks.iter().all(|stack| swarm.of_stack(stack).count() == 1));
+        // One by one it takes seconds.
+        assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    }
 
     #[test]
     fn replicas_are_read_in_every_form() {

@@ -6,6 +6,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
+
 use super::entries;
 use crate::guard::{Closed, Guard};
 use crate::paths::Root;
@@ -81,12 +84,22 @@ fn folder(text: &str, guard: &Guard, try_writing: bool) -> Result<PathBuf, Strin
 fn writable(opened: &OwnedFd, try_writing: bool) -> std::io::Result<()> {
     let path = format!("/proc/self/fd/{}", opened.as_raw_fd());
     rustix::fs::access(&path, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)?;
-    if try_writing {
+    if try_writing && !writes_unnamed(opened)? {
         let mut trial = tempfile::Builder::new();
         trial.prefix(".dockerops-trial-").permissions(Permissions::from_mode(0o600));
         trial.tempfile_in(path)?.close()?;
     }
     Ok(())
+}
+
+/// A file without a name is gone with this program, however that ends. `false` where the file system has none, as NFS.
+fn writes_unnamed(opened: &OwnedFd) -> std::io::Result<bool> {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    match openat(opened, ".", flags, Mode::RUSR | Mode::WUSR) {
+        Ok(_) => Ok(true),
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn owner(node: &Node, problems: &mut Collector) -> Option<(u32, u32)> {

@@ -1,7 +1,7 @@
 //! Events: what was done and what went wrong, newest 10,000.
 
 use anyhow::{Context, Result};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, ToSql, params};
 use serde::Serialize;
 
 use super::{State, execute, now, query_row};
@@ -9,6 +9,20 @@ use crate::plain;
 
 /// So many events are kept.
 const KEPT: i64 = 10_000;
+/// The columns of an `EventRow`, from whatever is asked for.
+macro_rules! select {
+    ($condition:literal) => {
+        concat!(
+            "SELECT id, time, level, event, repository, stack, commit_id, message FROM events WHERE ",
+            $condition,
+            " ORDER BY id DESC LIMIT ?2"
+        )
+    };
+}
+const BEFORE: &str = select!("id < ?1");
+const OF_A_STACK: &str = select!("stack = ?1");
+const NEWEST_OF: &str =
+    "SELECT event, message FROM events WHERE repository IS ?1 AND stack IS ?2 ORDER BY id DESC LIMIT 1";
 /// The most letters of one event's text; a compose file can make docker say a lot.
 const MOST_LETTERS: usize = 4_000;
 
@@ -101,12 +115,10 @@ impl State {
 
     /// Notes what lasts, unless the newest event of its stack, or source, says the same already.
     pub fn note_lasting_event(&self, event: &Event<'_>) -> Result<()> {
-        let newest: Option<(String, String)> = query_row(
-                &self.connection,
-                "SELECT event, message FROM events WHERE repository IS ?1 AND stack IS ?2 ORDER BY id DESC LIMIT 1",
-                params![event.repository, event.stack],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
+        let newest: Option<(String, String)> =
+            query_row(&self.connection, NEWEST_OF, params![event.repository, event.stack], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
             .optional()
             .context("cannot read the events")?;
         match newest {
@@ -117,20 +129,17 @@ impl State {
 
     /// At most `limit` events, newest first: those older than the event `before`, or the newest of all.
     pub fn events(&self, before: Option<i64>, limit: usize) -> Result<Vec<EventRow>> {
-        self.some_events(before, None, limit)
+        self.some_events(BEFORE, before.unwrap_or(i64::MAX), limit)
     }
 
     pub fn events_of(&self, stack: &str, limit: usize) -> Result<Vec<EventRow>> {
-        self.some_events(None, Some(stack), limit)
+        self.some_events(OF_A_STACK, stack, limit)
     }
 
-    fn some_events(&self, before: Option<i64>, stack: Option<&str>, limit: usize) -> Result<Vec<EventRow>> {
-        let mut query = self.connection.prepare_cached(
-            "SELECT id, time, level, event, repository, stack, commit_id, message FROM events
-             WHERE id < ?1 AND (?2 IS NULL OR stack = ?2) ORDER BY id DESC LIMIT ?3",
-        )?;
+    fn some_events(&self, sql: &str, which: impl ToSql, limit: usize) -> Result<Vec<EventRow>> {
+        let mut query = self.connection.prepare_cached(sql)?;
         let limit = i64::try_from(limit).unwrap_or(KEPT);
-        let rows = query.query_map(params![before.unwrap_or(i64::MAX), stack, limit], |row| {
+        let rows = query.query_map(params![which, limit], |row| {
             Ok(EventRow {
                 id: row.get(0)?,
                 time: row.get(1)?,
@@ -178,6 +187,24 @@ mod tests {
         assert_eq!(messages(first), ["5", "4"]);
         assert_eq!(messages(state.events(Some(last), 9).unwrap()), ["3", "2", "1"]);
         assert_eq!(messages(state.events_of("db", 9).unwrap()), ["2"]);
+    }
+
+    #[test]
+    fn nobody_asks_by_reading_all_events_or_all_stacks() {
+        let state = State::in_memory();
+        let stack = "SEARCH events USING INDEX events_of_a_stack (stack=?)";
+        for (sql, plan) in [
+            (BEFORE, "SEARCH events USING INTEGER PRIMARY KEY (rowid<?)"),
+            (OF_A_STACK, stack),
+            (NEWEST_OF, stack),
+            (crate::state::texts::OF_A_SOURCE, "SEARCH s USING INDEX stacks_of_a_source (repository_url=?)"),
+        ] {
+            let mut query = state.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let steps: Vec<String> =
+                query.raw_query().mapped(|row| row.get("detail")).map(Result::unwrap).collect();
+            assert_eq!(steps[0], plan, "{sql}");
+            assert!(steps[1..].iter().all(|step| step.starts_with("SEARCH")), "{sql}: {steps:?}");
+        }
     }
 
     #[test]

@@ -9,6 +9,10 @@ use super::{State, execute};
 use crate::source::SourceUrl;
 use crate::stack::StackName;
 
+pub(super) const OF_A_SOURCE: &str =
+    "SELECT s.name, t.applied, t.attempted FROM stacks s JOIN stack_texts t ON t.stack_id = s.id
+     WHERE s.repository_url = ?1";
+
 /// The rendered texts of a stack.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Texts {
@@ -21,10 +25,7 @@ pub struct Texts {
 impl State {
     /// The texts of the stacks of a source.
     pub fn texts(&self, repository_url: &SourceUrl) -> Result<BTreeMap<StackName, Texts>> {
-        let mut query = self.connection.prepare_cached(
-            "SELECT s.name, t.applied, t.attempted FROM stacks s JOIN stack_texts t ON t.stack_id = s.id
-             WHERE s.repository_url = ?1",
-        )?;
+        let mut query = self.connection.prepare_cached(OF_A_SOURCE)?;
         let rows = query.query_map(params![repository_url], |row| {
             let texts = Texts { applied: row.get(1)?, attempted: row.get(2)? };
             Ok((StackName::known(row.get::<_, String>(0)?), texts))

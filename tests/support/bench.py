@@ -22,6 +22,7 @@ import urllib.request
 from pathlib import Path
 
 from bench_change import Changes
+from bench_scale import Scale
 
 COMPOSE = """version: "3.8"
 services:
@@ -169,7 +170,7 @@ class Bench:
 
     def remove_stacks(self, stacks):
         self.run(["docker", "stack", "rm", *stacks])
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 120 + len(stacks)
         while time.monotonic() < deadline:
             left = [self.run(["docker", kind, "ls", "-q", "--filter", "label=com.docker.stack.namespace"])
                     for kind in ("service", "network", "container")]
@@ -479,23 +480,30 @@ def main():
     parser.add_argument("--new", type=int, default=20)
     parser.add_argument("--tags", type=int, default=50)
     parser.add_argument("--large", type=int, default=20_000, help="files of the large repository")
-    parser.add_argument("--only-changes", action="store_true")
+    parser.add_argument("--many", type=int, default=1_000, help="stacks of the largest source")
+    parser.add_argument("--among", type=int, default=200, help="stacks among which one waits")
+    parser.add_argument("--each", type=int, default=500, help="sources with a stack each")
+    parser.add_argument("--only", type=lambda text: text.split(","), help="so many of the parts, by name")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dockerops-bench.") as folder:
         bench = Bench(options, Path(folder))
-        if options.only_changes:
-            Changes(bench).measure(options.large, 50 << 10)
-            bench.print_table()
-            return
-        bench.start_up()
-        for count in options.stacks:
-            bench.one_source(count)
-        bench.delayed_sources(options.sources)
-        bench.many_tags(options.tags)
-        bench.new_stacks(options.new, 3)
-        bench.waiting(30)
-        bench.hook(options.runs)
-        Changes(bench).measure(options.large, 50 << 10)
+        parts = {
+            "start": bench.start_up,
+            "idle": lambda: [bench.one_source(count) for count in options.stacks],
+            "delayed": lambda: bench.delayed_sources(options.sources),
+            "tags": lambda: bench.many_tags(options.tags),
+            "new": lambda: bench.new_stacks(options.new, 3),
+            "waiting": lambda: bench.waiting(30),
+            "hook": lambda: bench.hook(options.runs),
+            "changes": lambda: Changes(bench).measure(options.large, 50 << 10),
+            "among": lambda: Scale(bench).waiting_among(options.among, 30),
+            "stacks": lambda: Scale(bench).many_stacks(options.many),
+            "sources": lambda: Scale(bench).many_sources(options.each),
+        }
+        # A part of `changes`.
+        alone = {"first": lambda: Changes(bench).measure(options.large, 50 << 10, first_alone=True)}
+        for name in options.only or parts:
+            {**parts, **alone}[name]()
         bench.print_conditions()
         bench.print_table()
 

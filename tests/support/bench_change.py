@@ -18,6 +18,8 @@ import threading
 import time
 from pathlib import Path
 
+from bench_scale import Scale
+
 HERE = Path(__file__).resolve().parent
 STACK = "large"
 
@@ -153,7 +155,7 @@ class Changes:
 
     # ---- what is measured ----
 
-    def measure(self, files, size):
+    def measure(self, files, size, first_alone=False):
         print(f"   a repository of {files} files, {files * size >> 20} MiB", file=sys.stderr, flush=True)
         work, small = self.make(STACK, files, size), self.make("small", 0, 0)
         database = str(self.bench.folder / "changes-state" / "dockerops.db")
@@ -166,6 +168,10 @@ class Changes:
             self.bench.row("first fetch and deploy; floor without the deploy", took, floor, "at most 1.1 x floor")
             self.bench.plain("  CPU", f"{cpu:.2f} s", "-")
             self.bench.plain("  anonymous memory", f"{peak:.1f} MiB", "at most 40 MiB")
+            Scale(self.bench).small_memory(lambda: self.reconcile(database), url, 128, took)
+            if first_alone:
+                self.bench.remove_stacks([STACK])
+                return
             number = iter(range(2, 1000))
 
             revision = ["1"]

@@ -104,6 +104,41 @@ fn history_that_goes_back_or_is_written_anew_is_followed() {
 }
 
 #[test]
+fn a_tip_that_was_deleted_is_a_clear_error_and_what_comes_after_it_is_right() {
+    let scene = Scene::new();
+    scene.fetch();
+    let bare = Path::new(scene.origin.path());
+    let forget = || {
+        super::lab::git(bare, &["reflog", "expire", "--expire=now", "--all"]);
+        super::lab::git(bare, &["gc", "-q", "--prune=now"]);
+    };
+    // Decided, and gone with all its objects before it is fetched.
+    let gone = Commit::parse(&scene.origin.commit(&[("a", "gone")])).unwrap();
+    scene.origin.git(&["reset", "-q", "--hard", "HEAD~1"]);
+    scene.origin.commit(&[("a", "after")]);
+    forget();
+    let source = Source::parse(&scene.url()).unwrap();
+    let (error, hint) = refusal(whole(&source, &gone, &scene.lab.path("checkouts"), &scene.lab.access()));
+    assert!(error.contains(&scene.url()) && !hint.is_empty(), "{error}: {hint}");
+    assert_eq!(scene.read("a"), "after");
+    // What is kept is of commits that the server knows no more.
+    scene.origin.git(&["checkout", "-q", "--orphan", "other"]);
+    scene.origin.commit(&[("a", "anew")]);
+    scene.origin.git(&["push", "-q", "--force", "origin", "other:main"]);
+    scene.origin.git(&["push", "-q", "--delete", "origin", "other"]);
+    forget();
+    assert_eq!(scene.read("a"), "anew");
+    // The branch itself.
+    scene.origin.git(&["push", "-q", "origin", "HEAD:side"]);
+    let side = format!("{}#side", scene.url());
+    scene.lab.fetch(&side, &scene.lab.access()).unwrap();
+    scene.origin.git(&["push", "-q", "--delete", "origin", "side"]);
+    let (error, hint) = refusal(scene.lab.fetch(&side, &scene.lab.access()));
+    assert!(error.contains("side") && !hint.is_empty(), "{error}: {hint}");
+    assert_eq!(scene.read("a"), "anew");
+}
+
+#[test]
 fn a_byte_that_changed_anywhere_is_noticed_and_all_is_fetched_anew() {
     let scene = Scene::new();
     // One file goes the way of large ones.

@@ -92,7 +92,7 @@ impl Case {
         if let Some(replicas) = self.spec["Mode"]["Replicated"]["Replicas"].as_u64() {
             services[0].wanted = replicas;
         }
-        Swarm { services }
+        Swarm::of(services)
     }
 
     pub fn look(&self) -> Look {

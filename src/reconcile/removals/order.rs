@@ -71,7 +71,7 @@ mod tests {
         let wanted: Vec<_> = wanted.iter().map(|(one, others)| (one, &others[..])).collect();
         let networks = names.iter().map(|name| (format!("net-{name}"), name.clone())).collect();
         let services = joined.iter().map(|(stack, owner)| joins(stack, &format!("net-{owner}"))).collect();
-        let before = order(&names.iter().collect(), &wanted, &networks, &Swarm { services });
+        let before = order(&names.iter().collect(), &wanted, &networks, &Swarm::of(services));
         before.iter().flat_map(|(one, others)| others.iter().map(move |it| format!("{it}<{one}"))).collect()
     }
 

@@ -104,7 +104,7 @@ impl SimDoor<'_> {
 
     fn services(&self, of: impl Fn(&Live) -> bool) -> Swarm {
         let world = self.world.borrow();
-        Swarm { services: world.swarm.services.values().filter(|live| of(live)).map(Live::shown).collect() }
+        Swarm::of(world.swarm.services.values().filter(|live| of(live)).map(Live::shown).collect())
     }
 }
 
