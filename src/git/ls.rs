@@ -24,7 +24,7 @@ const AT_ONCE: usize = 64;
 /// left then.
 const SHARE: usize = 2;
 
-/// So long answers are waited for at least; then those that are there are dealt with, where the caller comes back.
+/// Those that are there are dealt with when no other came for so long, where the caller comes back.
 const GLANCE: Duration = Duration::from_millis(500);
 
 /// The answers that are under way.
@@ -66,16 +66,18 @@ impl Pending {
             self.note_answer(index, answer);
         }
         self.start();
-        let is_there = |answers: &[Option<Result<Commit>>]| answers.iter().any(Option::is_some);
+        let mut last = self.answers.iter().any(Option::is_some).then(Instant::now);
         while !self.running.is_empty()
-            && wait.is_none_or(|wait| {
-                begun.elapsed() < if is_there(&self.answers) { wait.min(GLANCE) } else { wait }
-            })
+            && wait
+                .is_none_or(|wait| begun.elapsed() < wait && last.is_none_or(|last| last.elapsed() < GLANCE))
         {
             signal::check()?;
             let left = wait.map_or(worker::TICK, |wait| wait.saturating_sub(begun.elapsed()));
             match self.receiver.recv_timeout(worker::TICK.min(left)) {
-                Ok((index, answer)) => self.note_answer(index, answer),
+                Ok((index, answer)) => {
+                    last = Some(Instant::now());
+                    self.note_answer(index, answer);
+                }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
             self.give_up(patience);

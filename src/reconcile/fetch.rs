@@ -180,8 +180,8 @@ impl GitFetcher {
         }
     }
 
-    /// Takes in what ends within `most`, as long as any of `awaited` does not; where one has come to its end, others are
-    /// waited for as long again.
+    /// Takes in what ends within `most`, as long as any of `awaited` does not; behind each that ends, the next one is
+    /// waited for as long as the first one took.
     fn await_those(
         &mut self,
         folder: &Path,
@@ -190,11 +190,13 @@ impl GitFetcher {
         awaited: &BTreeSet<SourceId>,
         most: Option<Duration>,
     ) -> Result<Vec<Ended>> {
-        let (begun, mut until) = (Instant::now(), None);
+        let (begun, mut seen, mut first, mut until) = (Instant::now(), 0, None, None);
         loop {
             self.take();
-            if !self.early.is_empty() {
-                until.get_or_insert_with(|| begun.elapsed().max(GRACE) * 2);
+            if self.early.len() > seen {
+                seen = self.early.len();
+                let elapsed = begun.elapsed();
+                until = Some(elapsed + *first.get_or_insert(elapsed.max(GRACE)));
             }
             self.start(folder, &tell);
             for Running { wanted, transfer, told, .. } in &mut self.running {
