@@ -13,6 +13,7 @@ mod dotenv;
 mod dropped;
 mod env_file;
 mod environment;
+mod expand;
 #[cfg(test)]
 mod fuzz;
 mod interpolate;
@@ -239,23 +240,22 @@ fn variables(
         .iter()
         .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
         .collect();
+    let mut variables = Variables::new(process, BTreeMap::new());
     if !compose_file.root.has(folder, ".env") {
-        return Ok(Variables::new(process, BTreeMap::new()));
+        return Ok(variables);
     }
     let file = Path::new(compose_file.path).with_file_name(".env");
     let mut problems = Collector::new(file.display().to_string());
     let text = compose_file.root.resolve(folder, ".env").and_then(|path| paths::read_text(&path, MOST_BYTES));
-    let parsed = match text {
+    match text {
         Ok(text) => match compose_file.budget.take(Count::Text, text.len() as u64) {
-            Ok(()) => dotenv::parse(&text),
-            Err(exceeded) => Err((0, exceeded.sentence())),
+            Ok(()) => dotenv::read(&text, &mut variables, &mut problems),
+            Err(exceeded) => problems.add(0, "", exceeded.sentence()),
         },
-        Err(error) => Err((0, format!("{error:#}"))),
-    };
-    parsed.map(|dotenv| Variables::new(process, dotenv)).map_err(|(line, what)| {
-        problems.add(line, "", what);
-        problems.into_problems()
-    })
+        Err(error) => problems.add(0, "", format!("{error:#}")),
+    }
+    let problems = problems.into_problems();
+    if problems.is_empty() { Ok(variables) } else { Err(problems) }
 }
 
 fn services(effective: &Node) -> anyhow::Result<Vec<Service>> {
