@@ -23,11 +23,11 @@ impl Stack {
 
     fn load_with(&self, environment: &[(&str, &str)]) -> Result<RenderedStack, Unrenderable> {
         let root = self.0.path().canonicalize().unwrap();
-        let (file, budget) = (root.join("web/compose.yml"), Budget::new(Limits::default()));
-        let root = Root::on_disk(&root);
-        let compose_file = ComposeFile { root: &root, file: &file, path: "web/compose.yml", budget: &budget };
+        let files = StackFiles::alone(root.join("web/compose.yml"), "web/compose.yml");
+        let (root, budget) = (Root::on_disk(&root), Budget::new(Limits::default()));
+        let origin = Origin { root: &root, files: &files, budget: &budget, merger: &merge::NoMerger };
         let environment = environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
-        load(&StackName::known("web"), compose_file, &environment, &Volumes::new(), &key())
+        load(&StackName::known("web"), origin, &environment, &Volumes::new(), &key())
     }
 
     fn load(&self) -> RenderedStack {
@@ -219,7 +219,7 @@ fn what_stands_for_variables_is_bounded_before_it_is_made() {
     ] {
         let stack = Stack::new(&compose).with("web/.env", &large).with("web/e", &file);
         let told = match stack.load_with(&[]) {
-            Err(Unrenderable::Stack(error)) => format!("{error:#}"),
+            Err(Unrenderable::Stack(error) | Unrenderable::Unmerged(error)) => format!("{error:#}"),
             Err(Unrenderable::Invalid(problems)) => problems[0].to_string(),
             Ok(_) => "nothing".to_owned(),
         };
@@ -251,11 +251,11 @@ fn what_others_can_list_tells_nothing_about_a_value_without_the_key() {
     let stack = Stack::new(compose).with("web/f", "1234");
     let with = |key: &Key| {
         let root = stack.0.path().canonicalize().unwrap();
-        let (file, budget) = (root.join("web/compose.yml"), Budget::new(Limits::default()));
-        let root = Root::on_disk(&root);
-        let compose_file = ComposeFile { root: &root, file: &file, path: "web/compose.yml", budget: &budget };
+        let files = StackFiles::alone(root.join("web/compose.yml"), "web/compose.yml");
+        let (root, budget) = (Root::on_disk(&root), Budget::new(Limits::default()));
+        let origin = Origin { root: &root, files: &files, budget: &budget, merger: &merge::NoMerger };
         let environment = BTreeMap::from([("PIN".into(), "1234".into())]);
-        load(&StackName::known("web"), compose_file, &environment, &Volumes::new(), key).unwrap()
+        load(&StackName::known("web"), origin, &environment, &Volumes::new(), key).unwrap()
     };
     let (one, other) = (with(&key()), with(&Key::new().unwrap()));
     assert_ne!(one.fingerprint, other.fingerprint);
