@@ -25,6 +25,7 @@ mod makers;
 #[cfg(test)]
 mod measure;
 mod memory;
+mod merging;
 mod motion;
 mod moves;
 mod nodes;

@@ -1,6 +1,7 @@
 //! The words that all stages share about a stack.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ impl StackName {
         ensure!(folder != "." && folder != "..", "is not the name of a folder");
         ensure!(
             !folder.contains('/') && !folder.contains('\\'),
-            "holds a slash: a stack is a folder beside `stacks.yaml`"
+            "holds a slash: a stack is a folder beside `stacks.yaml`; `folder` names another one"
         );
         ensure!(!folder.starts_with('-'), "begins with `-`");
         ensure!(folder != ".git", "is git's own folder");
@@ -82,6 +83,37 @@ fn mangle(folder: &str) -> String {
         }
     }
     name.trim_matches(['-', '_']).to_owned()
+}
+
+/// A file of a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepoFile {
+    /// Where it lies, symlinks resolved.
+    pub file: PathBuf,
+    /// Its path from the repository's root, as the author sees it.
+    pub path: String,
+}
+
+/// The files that a stack is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StackFiles {
+    /// The stack's folder, from the repository's root as the author sees it: `.env` and `secrets.yaml` lie in it.
+    pub folder: PathBuf,
+    /// The compose file. Where it lies all relative paths begin, also those of `overlays`.
+    pub compose: RepoFile,
+    /// Compose files that are merged over it, in this order.
+    pub overlays: Vec<RepoFile>,
+    /// Files of variables, the later over the earlier; `None` for the folder's `.env`, if there is one.
+    pub env: Option<Vec<RepoFile>>,
+}
+
+#[cfg(test)]
+impl StackFiles {
+    /// Of one compose file.
+    pub fn alone(file: PathBuf, path: &str) -> Self {
+        let folder = std::path::Path::new(path).parent().unwrap().to_path_buf();
+        Self { folder, compose: RepoFile { file, path: path.into() }, overlays: Vec::new(), env: None }
+    }
 }
 
 /// What Swarm stores for containers to read and never changes: a config or a secret.

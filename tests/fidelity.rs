@@ -32,12 +32,12 @@ const CONFIG: &str = r#"
     exit 1"#;
 
 /// That rule for the stacks of `repo`.
-fn config(real: &Path, repo: &Repo) -> String {
+pub fn config(real: &Path, repo: &Repo) -> String {
     CONFIG.replace("REAL", real.to_str().unwrap()).replace("REPO", repo.path().to_str().unwrap())
 }
 
 /// A docker CLI that has `stack config`, which needs no daemon; Debian's 20.10 has none.
-fn docker_with_stack_config() -> Option<PathBuf> {
+pub fn docker_with_stack_config() -> Option<PathBuf> {
     let has = |docker: &PathBuf| {
         let help = command(docker).args(["stack", "config", "--help"]).output().unwrap();
         String::from_utf8_lossy(&help.stdout).contains("docker stack config")
@@ -46,7 +46,7 @@ fn docker_with_stack_config() -> Option<PathBuf> {
 }
 
 /// Name → text.
-fn corpus() -> BTreeMap<String, Vec<u8>> {
+pub fn corpus() -> BTreeMap<String, Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     files
@@ -55,7 +55,7 @@ fn corpus() -> BTreeMap<String, Vec<u8>> {
 }
 
 /// A stack of each file, with the files it may name beside it.
-fn repo_of(corpus: &BTreeMap<String, Vec<u8>>) -> Repo {
+pub fn repo_of(corpus: &BTreeMap<String, Vec<u8>>) -> Repo {
     let repo = Repo::new();
     repo.write("shared/site.conf", "shared");
     for (name, text) in corpus {
@@ -240,7 +240,7 @@ fn ids_of_volumes_yaml_are_read_as_what_they_stand_for() {
     }
 }
 
-fn ops(fake: &FakeDocker) -> DockerOps {
+pub fn ops(fake: &FakeDocker) -> DockerOps {
     DockerOps::without_docker().with_fake(fake).env("FROM_PROCESS", "process").env("FROM_BOTH", "process")
 }
 
@@ -293,7 +293,7 @@ fn docker_reads_every_file_of_the_corpus_as_its_author_wrote_it() {
 }
 
 /// Takes what DockerOps adds out of `ours`, all of which must be there, and compares.
-fn differs(stack: &str, ours: &str, authors: &str, copies: &Path) -> Result<(), String> {
+pub fn differs(stack: &str, ours: &str, authors: &str, copies: &Path) -> Result<(), String> {
     let [mut mine, mut theirs]: [Value; 2] = [ours, authors].map(|text| serde_yaml::from_str(text).unwrap());
     let mut rotates = false;
     credential_specs_by_key(&mut mine, &theirs);

@@ -26,6 +26,7 @@ mod depends_on;
 mod deploy;
 mod drift;
 mod dry_run;
+mod environments;
 mod faulty_docker;
 mod fetching;
 mod fidelity;

@@ -57,6 +57,7 @@ fn every_kind_of_block_has_a_test_here() {
         "cron",
         "text",
         "yaml stacks.yaml",
+        "yaml environments",
         "yaml volumes.yaml",
         "yaml nfs.yaml",
         "yaml compose",
@@ -220,6 +221,31 @@ fn the_manifest_and_the_compose_file_are_taken() {
     // The secrets of the README are none of the lab's.
     plan.stdout_has("web  not deployed: `secrets.yaml` names secrets that do not exist")
         .stdout_has("3 to build, 2 to deploy");
+}
+
+#[test]
+fn the_environments_are_two_stacks() {
+    let Some(lab) = lab() else { return };
+    let Some(docker) = crate::fidelity::docker_with_stack_config() else { return };
+    let (ops, repo) = (DockerOps::new(lab).with_docker(&docker), Repo::new());
+    let (dev, prod) = (ops.unique("dev"), ops.unique("prod"));
+    let compose = crate::support::repo::one_service(&lab.image("app:1"), 0) + "    hostname: '${HOST}'\n";
+    repo.write("stacks.yaml", block("yaml environments").replace("web-dev", &dev).replace("web-prod", &prod))
+        .write("web/docker-compose.yml", compose)
+        .write("web/prod.yml", "version: '3.8'\nservices: {app: {user: prod}}\n")
+        .write("env/common.env", "BASE=web\n")
+        .write("web/dev.env", "HOST=${BASE}-dev\n")
+        .write("web/prod.env", "HOST=${BASE}-prod\n")
+        .commit("As the README has it");
+    ops.run(["watch", &repo.url()]).success().stdout_has("2 deployed");
+    let of = |stack: &str| {
+        let container = "json .Spec.TaskTemplate.ContainerSpec";
+        let spec: serde_json::Value =
+            serde_json::from_str(&lab.spec(&format!("{stack}_app"), container)).unwrap();
+        (spec["Hostname"].clone(), spec["User"].clone())
+    };
+    assert_eq!(of(&dev), ("web-dev".into(), serde_json::Value::Null));
+    assert_eq!(of(&prod), ("web-prod".into(), "prod".into()));
 }
 
 #[test]

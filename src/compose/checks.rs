@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::references::section;
+use super::tags;
 use crate::problem::Collector;
 use crate::stack::{StackName, StoredKind, is_dns_label};
 use crate::yaml::Node;
@@ -18,10 +19,13 @@ const MOST_TASKS: u64 = 1000;
 /// Readers of YAML 1.1 find no colon behind a longer key.
 const LONGEST_KEY: usize = 1024;
 
-/// Notes what is wrong with `tree`, the compose file of the stack `name`.
-pub fn check(tree: &Node, name: &StackName, problems: &mut Collector) {
+/// Notes what is wrong with `tree`, the compose file of the stack `name`, or one of those that it is merged of.
+pub fn check(tree: &Node, name: &StackName, is_part: bool, problems: &mut Collector) {
     refuse_what_readers_may_differ_on(tree, problems);
     let Some(section) = tree.get("services") else {
+        if is_part {
+            return refuse_large_sections(tree, problems);
+        }
         problems.add(tree.line, "services", "is missing: a stack needs at least one service");
         return;
     };
@@ -54,6 +58,19 @@ pub fn check(tree: &Node, name: &StackName, problems: &mut Collector) {
             );
         }
     }
+    refuse_large_sections(tree, problems);
+}
+
+/// The interpolated `tree` with every `external` plain; notes what can be seen only now.
+pub fn interpolated(tree: &Rc<Node>, problems: &mut Collector) -> Rc<Node> {
+    let tree = tags::with_plain_externals(tree, problems);
+    labels(&tree, problems);
+    files(&tree, problems);
+    tasks(&tree, problems);
+    tree
+}
+
+fn refuse_large_sections(tree: &Node, problems: &mut Collector) {
     for section in SECTIONS {
         let entries = tree.get(section).map_or(0, |entries| entries.pairs().map_or(0, <[_]>::len));
         if entries > MOST_ENTRIES {
@@ -67,7 +84,7 @@ pub fn check(tree: &Node, name: &StackName, problems: &mut Collector) {
 }
 
 /// Notes labels of the interpolated `tree` that are reserved.
-pub fn labels(tree: &Node, problems: &mut Collector) {
+fn labels(tree: &Node, problems: &mut Collector) {
     for (word, service) in section(tree, "services") {
         let labels = service.get("deploy").and_then(|deploy| deploy.get("labels"));
         refuse_reserved_labels(labels, &format!("services.{word}.deploy.labels"), problems);
@@ -80,7 +97,7 @@ pub fn labels(tree: &Node, problems: &mut Collector) {
 }
 
 /// Notes services of the interpolated `tree` of more tasks than can be looked at one by one.
-pub fn tasks(tree: &Node, problems: &mut Collector) {
+fn tasks(tree: &Node, problems: &mut Collector) {
     for (word, service) in section(tree, "services") {
         let replicas = service.get("deploy").and_then(|deploy| deploy.get("replicas"));
         let count = replicas.as_ref().and_then(|node| number(node.text()?));
@@ -106,7 +123,7 @@ fn number(text: &str) -> Option<u64> {
 }
 
 /// Notes configs and secrets of the interpolated `tree` that docker would look for nowhere, and find a folder.
-pub fn files(tree: &Node, problems: &mut Collector) {
+fn files(tree: &Node, problems: &mut Collector) {
     for name in StoredKind::ALL.map(StoredKind::section) {
         for (key, entry) in section(tree, name) {
             let has = |key: &str| entry.get(key).is_some_and(|value| !value.is_null());

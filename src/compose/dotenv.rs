@@ -1,29 +1,39 @@
-//! A stack folder's `.env`: `NAME=value` lines, comments, quotes, `export`.
+//! A file of variables, `.env` or one that `env` lists: `NAME=value` lines, comments, quotes, `export`.
 //!
-//! Nothing is substituted in it: a repository must not read the environment of the run.
+//! Values are expanded as docker compose does it: single quotes keep all, in others `$` is read by `expand`.
 
-use std::collections::BTreeMap;
+use super::expand::expand;
+use super::interpolate::Variables;
+use crate::problem::Collector;
 
-/// Reads `text`; an error names its line.
-pub fn parse(text: &str) -> Result<BTreeMap<String, String>, (usize, String)> {
-    let mut variables = BTreeMap::new();
+/// Adds what `text` sets to `variables`; later lines win, and see what earlier lines and files set. No mistake tells
+/// a value.
+pub fn read(text: &str, variables: &mut Variables, problems: &mut Collector) {
     for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let at = |what: &str| (index + 1, what.to_owned());
-        let (name, value) = line.split_once('=').ok_or_else(|| at("is not `NAME=value`"))?;
+        let at = index + 1;
+        let Some((name, value)) = line.split_once('=') else {
+            problems.add(at, "", "is not `NAME=value`");
+            continue;
+        };
         let name = name.trim().strip_prefix("export ").unwrap_or(name).trim();
         if !is_name(name) {
-            return Err(at("does not begin with a variable's name"));
+            problems.add(at, "", "does not begin with a variable's name");
+            continue;
         }
-        variables.insert(
-            name.to_owned(),
-            unquote(value.trim()).ok_or_else(|| at("has a quote that does not end"))?,
-        );
+        let expanded = match unquote(value.trim()) {
+            Some(Value::Kept(text)) => Ok(text.to_owned()),
+            Some(Value::Template(text)) => expand(&text, variables),
+            None => Err("has a quote that does not end".to_owned()),
+        };
+        match expanded {
+            Ok(value) => variables.set(name, value),
+            Err(what) => problems.add(at, name, what),
+        }
     }
-    Ok(variables)
 }
 
 fn is_name(name: &str) -> bool {
@@ -32,23 +42,32 @@ fn is_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
+/// What stands behind the `=`, without quotes.
+#[derive(Debug)]
+enum Value<'text> {
+    Kept(&'text str),
+    Template(String),
+}
+
 /// Single quotes keep all, double quotes know `\n \t \" \\ \$`, bare values end at ` #`.
-fn unquote(value: &str) -> Option<String> {
+fn unquote(value: &str) -> Option<Value<'_>> {
     if let Some(inner) = value.strip_prefix('\'') {
-        return inner.split_once('\'').map(|(inner, _)| inner.to_owned());
+        return inner.split_once('\'').map(|(inner, _)| Value::Kept(inner));
     }
     let Some(inner) = value.strip_prefix('"') else {
-        return Some(value.split(" #").next().unwrap_or_default().trim_end().to_owned());
+        let bare = value.split(" #").next().unwrap_or_default().trim_end();
+        return Some(Value::Template(bare.to_owned()));
     };
     let mut out = String::new();
     let mut letters = inner.chars();
     loop {
         match letters.next()? {
-            '"' => return Some(out),
+            '"' => return Some(Value::Template(out)),
             '\\' => match letters.next()? {
                 'n' => out.push('\n'),
                 't' => out.push('\t'),
-                other @ ('"' | '\\' | '$') => out.push(other),
+                '$' => out.push_str("$$"),
+                other @ ('"' | '\\') => out.push(other),
                 other => out.extend(['\\', other]),
             },
             other => out.push(other),
@@ -57,20 +76,4 @@ fn unquote(value: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_usual_forms() {
-        let text = "# c\n\nA=1\nexport B = two words # note\r\nC='it #is $A'\nD=\"a\\nb \\\"q\\\" # x\"\nE=\nF=a#b\n";
-        let found: Vec<_> = parse(text).unwrap().into_values().collect();
-        assert_eq!(found, ["1", "two words", "it #is $A", "a\nb \"q\" # x", "", "a#b"]);
-    }
-
-    #[test]
-    fn mistakes_name_their_line() {
-        assert_eq!(parse("A=1\nnonsense\n").unwrap_err().0, 2);
-        assert!(parse("1A=2").is_err());
-        assert!(parse("A='x").is_err());
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 /// So many bytes may stand for the variables of one compose file: a line of it can name a large one a thousand times.
 const MOST_BYTES: usize = 4 << 20;
 
-/// Where values come from: the process environment, then the stack folder's `.env` below it.
+/// Where values come from: the process environment, then the stack's files of variables below it.
 #[derive(Debug, Clone, Default)]
 pub struct Variables {
     process: BTreeMap<String, String>,
@@ -25,6 +25,11 @@ impl Variables {
     /// `process` wins over `dotenv`.
     pub fn new(process: BTreeMap<String, String>, dotenv: BTreeMap<String, String>) -> Self {
         Self { process, dotenv, ..Self::default() }
+    }
+
+    /// Of a file of variables, over what earlier lines and files said.
+    pub fn set(&mut self, name: &str, value: String) {
+        self.dotenv.insert(name.to_owned(), value);
     }
 
     /// Counts so many bytes more of values; fails where that is too much.
@@ -56,6 +61,16 @@ impl Variables {
 
     pub fn get(&self, name: &str) -> Option<&str> {
         self.process.get(name).or_else(|| self.dotenv.get(name)).map(String::as_str)
+    }
+
+    /// The value, or nothing, which is remembered.
+    pub fn or_nothing(&self, name: &str) -> &str {
+        self.get(name).unwrap_or_else(|| {
+            if !self.is_aside.get() {
+                self.unset.borrow_mut().insert(name.to_owned());
+            }
+            ""
+        })
     }
 }
 
@@ -105,7 +120,7 @@ fn substitution(text: &str) -> Option<usize> {
 }
 
 /// docker's `[_a-z][_a-z0-9]*` takes no notice of case, and to Go `ſ` is an `s` and the Kelvin sign a `k`.
-fn name_length(text: &str) -> usize {
+pub fn name_length(text: &str) -> usize {
     let word =
         |letter: char| letter.is_ascii_alphanumeric() || ['_', '\u{17f}', '\u{212a}'].contains(&letter);
     if text.starts_with(|letter: char| letter.is_ascii_digit()) {
@@ -147,12 +162,7 @@ fn value<'a>(body: &'a str, variables: &'a Variables) -> Result<&'a str> {
             };
         }
     }
-    Ok(variables.get(body).unwrap_or_else(|| {
-        if !variables.is_aside.get() {
-            variables.unset.borrow_mut().insert(body.to_owned());
-        }
-        ""
-    }))
+    Ok(variables.or_nothing(body))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A compose file, read and made ready for docker.
 //!
-//! In: one stack's compose file in a checkout and the variables it may see. Out: a `RenderedStack` with
+//! In: one stack's compose files in a checkout and the variables they may see. Out: a `RenderedStack` with
 //! its images and fingerprint, or what is wrong with it. What docker reads means what the author wrote;
 //! only ownership labels, the names of configs and secrets that rotate, what secrets as variables take, and
 //! what stands for ids of `volumes.yaml` are added. docker looks up nothing: variables are replaced, files of
@@ -13,11 +13,13 @@ mod dotenv;
 mod dropped;
 mod env_file;
 mod environment;
+mod expand;
 #[cfg(test)]
 mod fuzz;
 mod interpolate;
 mod json;
 mod labels;
+mod merge;
 mod objects;
 mod pin;
 mod references;
@@ -30,7 +32,7 @@ mod volumes;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::Context;
@@ -40,12 +42,15 @@ use crate::hash::Key;
 use crate::image::ImageRef;
 use crate::paths::{self, Root};
 use crate::problem::{Collector, Problem};
-use crate::stack::StackName;
+use crate::stack::{StackFiles, StackName};
 use crate::yaml::{self, Node};
+use env_file::EnvFiles;
 use interpolate::Variables;
+use references::FileReference;
 
 pub use declared::without_slash;
 pub use labels::{FINGERPRINT, Ownership, REPOSITORY};
+pub use merge::{Merged, Merger, Unmerged};
 pub use objects::Object;
 pub use rendered::{RenderedStack, Service};
 pub use rotate::Rotated;
@@ -55,17 +60,47 @@ pub use volumes::{Mount, Volumes};
 /// The largest compose file taken, in bytes.
 const MOST_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Where a stack's compose file lies.
+/// What a stack is rendered from.
 #[derive(Debug, Clone, Copy)]
-pub struct ComposeFile<'a> {
+pub struct Origin<'a> {
     /// The checkout's root: no file outside it is read.
     pub root: &'a Root,
-    /// The compose file, symlinks resolved.
-    pub file: &'a Path,
-    /// Its path from the root, as the author sees it: for messages, and for what is relative to it.
-    pub path: &'a str,
+    pub files: &'a StackFiles,
     /// What is left of what its source may cost. Who hands it in asks it whether a limit was passed.
     pub budget: &'a Budget,
+    /// Who merges compose files, where there are several.
+    pub merger: &'a dyn Merger,
+}
+
+impl<'a> Origin<'a> {
+    /// Its compose files, the one that others are merged over first.
+    fn compose_files(self) -> Vec<ComposeFile<'a>> {
+        let all = std::iter::once(&self.files.compose).chain(&self.files.overlays);
+        all.map(|file| ComposeFile {
+            root: self.root,
+            file: &file.file,
+            path: &file.path,
+            budget: self.budget,
+        })
+        .collect()
+    }
+
+    /// Where all relative paths of its compose files begin.
+    fn folder(self) -> PathBuf {
+        let path = self.root.path().join(&self.files.compose.path);
+        path.parent().unwrap_or(self.root.path()).to_path_buf()
+    }
+}
+
+/// One compose file.
+#[derive(Debug, Clone, Copy)]
+struct ComposeFile<'a> {
+    root: &'a Root,
+    /// Where it lies, symlinks resolved.
+    file: &'a Path,
+    /// Its path from the root, as the author sees it: for messages.
+    path: &'a str,
+    budget: &'a Budget,
 }
 
 /// Why a stack cannot be rendered.
@@ -75,35 +110,41 @@ pub enum Unrenderable {
     Invalid(Vec<Problem>),
     /// It cannot be deployed here and now: a variable is missing, say.
     Stack(anyhow::Error),
+    /// Nothing is wrong as far as can be told, but there is nobody here who merges its compose files.
+    Unmerged(anyhow::Error),
 }
 
-/// Reads and renders the compose file as the stack `name`. What others may see of contents is
-/// told under the key of the `installation`.
+/// Reads and renders the stack `name`. What others may see of contents is told under the key of the
+/// `installation`.
 pub fn load(
     name: &StackName,
-    compose_file: ComposeFile<'_>,
+    origin: Origin<'_>,
     inherited: &BTreeMap<OsString, OsString>,
     volumes: &Volumes,
     installation: &Key,
 ) -> Result<RenderedStack, Unrenderable> {
-    let mut problems = Collector::new(compose_file.path);
-    let tree = read(compose_file, &mut problems);
-    let path = compose_file.root.path().join(compose_file.path);
-    let folder = path.parent().unwrap_or(compose_file.root.path()).to_path_buf();
-    let variables = variables(compose_file, &folder, inherited);
-    let Some(tree) = tree else {
-        let mut problems = problems.into_problems();
-        problems.extend(variables.err().unwrap_or_default());
-        return Err(Unrenderable::Invalid(problems));
+    let is_part = !origin.files.overlays.is_empty();
+    let (mut problems, mut authors) = (Vec::new(), Vec::new());
+    for compose_file in origin.compose_files() {
+        let mut wrong = Collector::new(compose_file.path);
+        if let Some(tree) = read(compose_file, &mut wrong) {
+            checks::check(&tree, name, is_part, &mut wrong);
+            authors.push((compose_file, tree.without_merges()));
+        }
+        problems.extend(wrong.into_problems());
+    }
+    let variables = variables(origin, inherited);
+    let are_all_read = authors.len() > origin.files.overlays.len();
+    let (entries, wrong_entries) = if are_all_read {
+        secrets::read(origin, authors.iter().map(|(_, tree)| &**tree))
+    } else {
+        Default::default()
     };
-    checks::check(&tree, name, &mut problems);
-    let author = tree.without_merges();
-    let (entries, wrong_entries) = secrets::read(compose_file, &folder, &author);
-    let mut problems = problems.into_problems();
     let found = match &variables {
-        // What else is wrong shows only where the file as such is right, and its variables are known.
+        // What else is wrong shows only where the files as such are right, and their variables are known.
         Ok(variables) if problems.is_empty() => {
-            render(name, compose_file, &folder, &author, variables, &entries, volumes, installation)
+            let stack = Stack { name, origin, variables, entries: &entries, volumes, installation };
+            stack.render(&authors)
         }
         _ => Err(Unrenderable::Invalid(Vec::new())),
     };
@@ -119,68 +160,113 @@ pub fn load(
     }
 }
 
-#[allow(clippy::too_many_arguments)] // it is the second half of `load`
-fn render(
-    name: &StackName,
-    compose_file: ComposeFile<'_>,
-    folder: &Path,
-    author: &Rc<Node>,
-    variables: &Variables,
-    entries: &[secrets::Entry],
-    volumes: &Volumes,
-    installation: &Key,
-) -> Result<RenderedStack, Unrenderable> {
-    let whole = |error: anyhow::Error| Unrenderable::Stack(error.context(format!("`{}`", compose_file.path)));
-    let mut problems = Collector::new(compose_file.path);
-    let effective = environment::interpolated(author, variables).map_err(whole)?;
-    let effective = tags::with_plain_externals(&effective, &mut problems);
-    checks::labels(&effective, &mut problems);
-    checks::files(&effective, &mut problems);
-    checks::tasks(&effective, &mut problems);
-    let services = services(&effective).map_err(|error| {
-        // `app:${TAG}` without a tag, most likely.
-        whole(match dropped::variables(&variables.unset()) {
-            Some(unset) => error.context(unset),
-            None => error,
-        })
-    })?;
-    let env_files = env_file::read(&effective, compose_file, folder, variables, &mut problems);
-    let files = references::files(&effective, compose_file, folder, &mut problems);
-    references::refuse_relative_binds(&effective, compose_file.root, folder, &mut problems);
-    let secrets = secrets::plan(name, entries, &effective, &services, installation, &mut problems);
-    let mut problems = problems.into_problems();
-    problems.extend(volumes::wrong(&effective, volumes));
-    if !problems.is_empty() {
-        return Err(Unrenderable::Invalid(problems));
+/// A stack whose files are read.
+#[derive(Clone, Copy)]
+struct Stack<'a> {
+    name: &'a StackName,
+    origin: Origin<'a>,
+    variables: &'a Variables,
+    entries: &'a [secrets::Entry],
+    volumes: &'a Volumes,
+    installation: &'a Key,
+}
+
+impl Stack<'_> {
+    fn whole(self, error: anyhow::Error) -> Unrenderable {
+        Unrenderable::Stack(error.context(format!("`{}`", self.origin.files.compose.path)))
     }
-    let rotated = rotate::find(name, &effective, &files, installation);
-    let edited = |tree| secrets.inject(rotate::rename(tree, &rotated));
-    let volumes_of = |tree| volumes::rewrite(tree, &effective, volumes, installation);
-    let filled = environment::filled(&references::to_copies(&effective, &files), variables, &env_files);
-    let filled = filled.map_err(whole)?;
-    let spent = compose_file.budget.take(Count::Text, variables.spent() as u64);
-    spent.map_err(|exceeded| whole(anyhow::anyhow!(exceeded.sentence())))?;
-    let rewritten = volumes_of(&filled);
-    let mut notes = rewritten.notes;
-    notes.extend(dropped::note(&effective, &variables.unset()));
-    let tree = edited(&rewritten.tree);
-    let objects = objects::made(name, &effective, &rotated);
-    let volumes = objects::volumes(name, &effective, &tree);
-    Ok(RenderedStack {
-        name: name.clone(),
-        services,
-        fingerprint: fingerprint(&tree, installation),
-        shown: edited(&volumes_of(author).tree),
-        rotated,
-        objects,
-        volumes,
-        bindings: rewritten.bindings,
-        notes,
-        tree,
-        files,
-        installation: installation.clone(),
-        secrets,
-    })
+
+    fn render(self, authors: &[(ComposeFile<'_>, Rc<Node>)]) -> Result<RenderedStack, Unrenderable> {
+        let Self { name, origin, variables, installation, .. } = self;
+        let whole = |error| self.whole(error);
+        let folder = origin.folder();
+        let mut problems = Vec::new();
+        let mut parts = Vec::new();
+        for (compose_file, author) in authors {
+            let mut wrong = Collector::new(compose_file.path);
+            parts.push(Part::of(author, *compose_file, &folder, variables, &mut wrong).map_err(whole)?);
+            problems.extend(wrong.into_problems());
+        }
+        let Part { effective, env_files, files } = match (parts.pop(), parts.is_empty()) {
+            (Some(alone), true) => alone,
+            (last, _) if problems.is_empty() => {
+                parts.extend(last);
+                merge::merged(self, &parts, &mut problems)?
+            }
+            _ => return Err(Unrenderable::Invalid(problems)),
+        };
+        let services = services(&effective).map_err(|error| {
+            // `app:${TAG}` without a tag, most likely.
+            whole(match dropped::variables(&variables.unset()) {
+                Some(unset) => error.context(unset),
+                None => error,
+            })
+        })?;
+        let mut wrong = Collector::new(&*origin.files.compose.path);
+        let secrets = secrets::plan(name, self.entries, &effective, &services, installation, &mut wrong);
+        problems.extend(wrong.into_problems());
+        problems.extend(volumes::wrong(&effective, self.volumes));
+        if !problems.is_empty() {
+            return Err(Unrenderable::Invalid(problems));
+        }
+        let rotated = rotate::find(name, &effective, &files, installation);
+        let edited = |tree| secrets.inject(rotate::rename(tree, &rotated));
+        let volumes_of = |tree| volumes::rewrite(tree, &effective, self.volumes, installation);
+        let filled = environment::filled(&references::to_copies(&effective, &files), variables, &env_files);
+        let filled = filled.map_err(whole)?;
+        let spent = origin.budget.take(Count::Text, variables.spent() as u64);
+        spent.map_err(|exceeded| whole(anyhow::anyhow!(exceeded.sentence())))?;
+        let rewritten = volumes_of(&filled);
+        let mut notes = rewritten.notes;
+        notes.extend(dropped::note(&effective, &variables.unset()));
+        let tree = edited(&rewritten.tree);
+        let objects = objects::made(name, &effective, &rotated);
+        let volumes = objects::volumes(name, &effective, &tree);
+        let shown = match authors {
+            [(_, author)] => vec![edited(&volumes_of(author).tree)],
+            // What becomes of them when they are merged holds values in the place of variables.
+            several => several.iter().map(|(_, author)| Rc::clone(author)).collect(),
+        };
+        Ok(RenderedStack {
+            name: name.clone(),
+            services,
+            fingerprint: fingerprint(&tree, installation),
+            shown,
+            rotated,
+            objects,
+            volumes,
+            bindings: rewritten.bindings,
+            notes,
+            tree,
+            files,
+            installation: installation.clone(),
+            secrets,
+        })
+    }
+}
+
+/// A compose file with its variables replaced, checked, and what it takes from other files.
+struct Part {
+    effective: Rc<Node>,
+    env_files: EnvFiles,
+    files: Vec<FileReference>,
+}
+
+impl Part {
+    fn of(
+        author: &Rc<Node>,
+        compose_file: ComposeFile<'_>,
+        folder: &Path,
+        variables: &Variables,
+        problems: &mut Collector,
+    ) -> anyhow::Result<Self> {
+        let effective = environment::interpolated(author, variables)?;
+        let effective = checks::interpolated(&effective, problems);
+        let env_files = env_file::read(&effective, compose_file, folder, variables, problems);
+        let files = references::files(&effective, compose_file, folder, problems);
+        references::refuse_relative_binds(&effective, compose_file.root, folder, problems);
+        Ok(Self { effective, env_files, files })
+    }
 }
 
 /// Over the whole text, in which every file of the repository is named by its content.
@@ -231,31 +317,36 @@ fn read(compose_file: ComposeFile<'_>, problems: &mut Collector) -> Option<Rc<No
 }
 
 fn variables(
-    compose_file: ComposeFile<'_>,
-    folder: &Path,
+    origin: Origin<'_>,
     inherited: &BTreeMap<OsString, OsString>,
 ) -> Result<Variables, Vec<Problem>> {
     let process = inherited
         .iter()
         .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
         .collect();
-    if !compose_file.root.has(folder, ".env") {
-        return Ok(Variables::new(process, BTreeMap::new()));
-    }
-    let file = Path::new(compose_file.path).with_file_name(".env");
-    let mut problems = Collector::new(file.display().to_string());
-    let text = compose_file.root.resolve(folder, ".env").and_then(|path| paths::read_text(&path, MOST_BYTES));
-    let parsed = match text {
-        Ok(text) => match compose_file.budget.take(Count::Text, text.len() as u64) {
-            Ok(()) => dotenv::parse(&text),
-            Err(exceeded) => Err((0, exceeded.sentence())),
-        },
-        Err(error) => Err((0, format!("{error:#}"))),
+    let mut variables = Variables::new(process, BTreeMap::new());
+    let Origin { root, files, budget, .. } = origin;
+    let folder = root.path().join(&files.folder);
+    let listed: Vec<(String, anyhow::Result<PathBuf>)> = match &files.env {
+        Some(listed) => listed.iter().map(|one| (one.path.clone(), Ok(one.file.clone()))).collect(),
+        None if root.has(&folder, ".env") => {
+            vec![(files.folder.join(".env").display().to_string(), root.resolve(&folder, ".env"))]
+        }
+        None => Vec::new(),
     };
-    parsed.map(|dotenv| Variables::new(process, dotenv)).map_err(|(line, what)| {
-        problems.add(line, "", what);
-        problems.into_problems()
-    })
+    let mut all = Vec::new();
+    for (path, file) in listed {
+        let mut problems = Collector::new(path);
+        match file.and_then(|file| paths::read_text(&file, MOST_BYTES)) {
+            Ok(text) => match budget.take(Count::Text, text.len() as u64) {
+                Ok(()) => dotenv::read(&text, &mut variables, &mut problems),
+                Err(exceeded) => problems.add(0, "", exceeded.sentence()),
+            },
+            Err(error) => problems.add(0, "", format!("{error:#}")),
+        }
+        all.extend(problems.into_problems());
+    }
+    if all.is_empty() { Ok(variables) } else { Err(all) }
 }
 
 fn services(effective: &Node) -> anyhow::Result<Vec<Service>> {

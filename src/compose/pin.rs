@@ -16,7 +16,9 @@ pub fn pin(rendered: &RenderedStack, references: &BTreeMap<ImageRef, ImageRef>) 
             continue;
         };
         let name = &service.name;
-        for tree in [&mut pinned.tree, &mut pinned.shown] {
+        let image = |tree: &Rc<Node>| tree.get("services")?.get(name)?.get("image");
+        let shown = pinned.shown.iter_mut().filter(|tree| image(tree).is_some());
+        for tree in shown.chain([&mut pinned.tree]) {
             *child(child(child(tree, "services"), name), "image") = Node::string(reference.to_string());
         }
         service.image = Some(reference.clone());

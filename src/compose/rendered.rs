@@ -38,8 +38,8 @@ pub struct RenderedStack {
     pub notes: Vec<String>,
     /// Whole: docker finds no variable in it and no file of the repository.
     pub(super) tree: Rc<Node>,
-    /// As its author wrote it, variables by name.
-    pub(super) shown: Rc<Node>,
+    /// The files as their authors wrote them, variables by name.
+    pub(super) shown: Vec<Rc<Node>>,
     pub(super) files: Vec<references::FileReference>,
     pub(super) installation: Key,
     pub(super) secrets: secrets::Plan,
@@ -86,7 +86,7 @@ impl RenderedStack {
             bindings: BTreeSet::new(),
             notes: Vec::new(),
             tree: Node::mapping(Vec::new()),
-            shown: Node::mapping(Vec::new()),
+            shown: Vec::new(),
             files: Vec::new(),
             installation: Key::new().unwrap(),
             secrets: secrets::Plan::default(),
@@ -131,9 +131,11 @@ impl RenderedStack {
             .with_context(|| format!("cannot copy the configs and secrets of `{}`", self.name))
     }
 
-    /// The file for people, less ownership, the commands of images, and what looks like a secret.
+    /// The file for people, less ownership, the commands of images, and what looks like a secret; of several that are
+    /// merged each as it was written.
     pub fn shown(&self) -> String {
-        yaml::show(&shown::without_secrets(&self.shown))
+        let files: Vec<_> = self.shown.iter().map(|file| yaml::show(&shown::without_secrets(file))).collect();
+        files.join("---\n")
     }
 
     /// The stack with the images that are built here by what they are to run: by their names, a reference. The

@@ -23,11 +23,11 @@ impl Stack {
 
     fn load_with(&self, environment: &[(&str, &str)]) -> Result<RenderedStack, Unrenderable> {
         let root = self.0.path().canonicalize().unwrap();
-        let (file, budget) = (root.join("web/compose.yml"), Budget::new(Limits::default()));
-        let root = Root::on_disk(&root);
-        let compose_file = ComposeFile { root: &root, file: &file, path: "web/compose.yml", budget: &budget };
+        let files = StackFiles::alone(root.join("web/compose.yml"), "web/compose.yml");
+        let (root, budget) = (Root::on_disk(&root), Budget::new(Limits::default()));
+        let origin = Origin { root: &root, files: &files, budget: &budget, merger: &merge::NoMerger };
         let environment = environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
-        load(&StackName::known("web"), compose_file, &environment, &Volumes::new(), &key())
+        load(&StackName::known("web"), origin, &environment, &Volumes::new(), &key())
     }
 
     fn load(&self) -> RenderedStack {
@@ -114,6 +114,32 @@ fn the_fingerprint_covers_text_variables_and_files_and_nothing_else() {
     assert_ne!(of(stack().with("web/compose.yml", &format!("{compose}x-a: 1\n")), &[("T", "1")]), base);
 }
 
+/// What ran before values of `.env` were expanded runs on: of this stack text and fingerprint were those.
+#[test]
+fn a_stack_whose_variables_hold_no_dollar_keeps_its_text_and_fingerprint() {
+    let compose = "services:\n  a: {image: 'a:${TAG}', env_file: e, environment: {P: , Q: \"${Q}$$\", R: '${R}', S: '${S}'}}\n\
+                   configs: {c: {file: e}}\n";
+    let dotenv = "TAG=7\nexport P=\"p \\\"x\\\" \\a\\n\" # c\nQ='it #is' x\nR=a#b # c\nS=\"\\\\\"\n";
+    let rendered = Stack::new(compose).with("web/.env", dotenv).with("web/e", "E=1\n").load();
+    assert_eq!(yaml::print(&rendered.tree), UNCHANGED);
+    assert_eq!(rendered.fingerprint, "e4d82a1edfd047b472b8345022d10eb2");
+}
+
+const UNCHANGED: &str = r#"services:
+  a:
+    image: "a:7"
+    environment:
+      P: "p \"x\" \\a\n"
+      Q: "it #is$"
+      R: "a#b"
+      S: "\\"
+      "E": "1"
+configs:
+  c:
+    file: "98d367905290fa6e213b963cbbe631f3ae16627dde3c69b5164cb2e2bb35fc82"
+    "name": "web_c_89f92302de53"
+"#;
+
 #[test]
 fn docker_finds_nothing_to_look_up() {
     let compose = concat!(
@@ -121,7 +147,7 @@ fn docker_finds_nothing_to_look_up() {
         "    environment: {P: , Q: '${DOCKER_HOST}', D: '', NONE: , 'N$$': '$$x', F: own}\n",
         "    deploy: {replicas: '${N}'}\n  b: {image: b, environment: [P, 'D=', 'E=1', NONE]}\n  c: {image: c, env_file: e}\n",
     );
-    let stack = Stack::new(compose).with("web/.env", "TAG=7\nP=p$x\nDOCKER_HOST=tcp://h\nN=3\n");
+    let stack = Stack::new(compose).with("web/.env", "TAG=7\nP='p$x'\nDOCKER_HOST=tcp://h\nN=3\n");
     let stack = stack.with("web/e", "F=1\nG=$y\nP\nD=\nH=\n").with("shared", "G=2$z\n");
     let rendered = stack.load_with(&[("D", "from-docker"), ("TAG", "8")]).unwrap();
     assert_eq!(rendered.services[0].image.as_ref().unwrap().to_string(), "a:8");
@@ -193,7 +219,7 @@ fn what_stands_for_variables_is_bounded_before_it_is_made() {
     ] {
         let stack = Stack::new(&compose).with("web/.env", &large).with("web/e", &file);
         let told = match stack.load_with(&[]) {
-            Err(Unrenderable::Stack(error)) => format!("{error:#}"),
+            Err(Unrenderable::Stack(error) | Unrenderable::Unmerged(error)) => format!("{error:#}"),
             Err(Unrenderable::Invalid(problems)) => problems[0].to_string(),
             Ok(_) => "nothing".to_owned(),
         };
@@ -225,11 +251,11 @@ fn what_others_can_list_tells_nothing_about_a_value_without_the_key() {
     let stack = Stack::new(compose).with("web/f", "1234");
     let with = |key: &Key| {
         let root = stack.0.path().canonicalize().unwrap();
-        let (file, budget) = (root.join("web/compose.yml"), Budget::new(Limits::default()));
-        let root = Root::on_disk(&root);
-        let compose_file = ComposeFile { root: &root, file: &file, path: "web/compose.yml", budget: &budget };
+        let files = StackFiles::alone(root.join("web/compose.yml"), "web/compose.yml");
+        let (root, budget) = (Root::on_disk(&root), Budget::new(Limits::default()));
+        let origin = Origin { root: &root, files: &files, budget: &budget, merger: &merge::NoMerger };
         let environment = BTreeMap::from([("PIN".into(), "1234".into())]);
-        load(&StackName::known("web"), compose_file, &environment, &Volumes::new(), key).unwrap()
+        load(&StackName::known("web"), origin, &environment, &Volumes::new(), key).unwrap()
     };
     let (one, other) = (with(&key()), with(&Key::new().unwrap()));
     assert_ne!(one.fingerprint, other.fingerprint);

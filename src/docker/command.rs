@@ -3,6 +3,7 @@
 mod image;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use super::spec::IMAGE_LABEL;
 use super::stored;
@@ -84,6 +85,18 @@ pub fn stack_deploy(name: &StackName, resolve: ResolveImage) -> Vec<String> {
         "-",
         name.as_str(),
     ])
+}
+
+/// Merges compose files, the later over the earlier.
+pub fn stack_config(files: &[PathBuf]) -> Vec<String> {
+    let mut call = words(&["stack", "config"]);
+    call.extend(files.iter().flat_map(|file| ["--compose-file".to_owned(), file.display().to_string()]));
+    call
+}
+
+/// The CLI's own version, which takes no daemon.
+pub fn version() -> Vec<String> {
+    words(&["--version"])
 }
 
 /// The end of a task's own log.

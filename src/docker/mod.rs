@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod command;
+pub mod config;
 mod image;
 mod key;
 pub mod lines;
@@ -181,12 +182,7 @@ impl Docker {
     /// `docker stack deploy`, with the compose text on standard input.
     pub fn deploy(&self, deployment: &Deployment<'_>) -> Result<()> {
         let call = command::stack_deploy(deployment.name, deployment.resolve);
-        // Of what compose files may name, docker is to have what they were rendered with.
-        let is_text =
-            |(name, value): &(&OsString, &OsString)| name.to_str().is_some() && value.to_str().is_some();
-        let environment = self.environment.iter().filter(is_text);
-        let environment = environment.map(|(name, value)| (name.clone(), value.clone())).collect();
-        let docker = Self { environment, ..self.clone() };
+        let docker = self.of_text();
         let begun = Instant::now();
         loop {
             let text = Some(deployment.text.clone());
@@ -206,6 +202,16 @@ impl Docker {
             }
             signal::pause(Duration::from_secs(1))?;
         }
+    }
+
+    /// The same with what is text of the environment: of what compose files may name, docker is to have what they were
+    /// rendered with.
+    fn of_text(&self) -> Self {
+        let is_text =
+            |(name, value): &(&OsString, &OsString)| name.to_str().is_some() && value.to_str().is_some();
+        let environment = self.environment.iter().filter(is_text);
+        let environment = environment.map(|(name, value)| (name.clone(), value.clone())).collect();
+        Self { environment, ..self.clone() }
     }
 
     /// `docker service rm`.

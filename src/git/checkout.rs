@@ -27,7 +27,7 @@ pub struct Checkout {
     dir: PathBuf,
     commit: Commit,
     files: Option<Arc<Files>>,
-    _temporary: Option<TempDir>,
+    temporary: Option<TempDir>,
 }
 
 impl Checkout {
@@ -39,6 +39,11 @@ impl Checkout {
     /// The folder that the source names; the root without one.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// A folder for what a run makes of the files: private, and gone with them.
+    pub fn beside(&self) -> PathBuf {
+        self.temporary.as_ref().map_or_else(std::env::temp_dir, |temporary| temporary.path().to_path_buf())
     }
 
     /// What is worth telling of how it was had, and was not taken yet.
@@ -75,19 +80,13 @@ impl Checkout {
     pub fn of(root: &Path) -> Self {
         let files = Some(Arc::new(Files::of(root, GitAccess::of_tests())));
         let (dir, commit) = (root.to_path_buf(), Commit("0".repeat(40)));
-        Self { dir, root: Root::on_disk(root), commit, files, _temporary: None }
+        Self { dir, root: Root::on_disk(root), commit, files, temporary: None }
     }
 
     /// Of this commit, with no files.
     #[cfg(test)]
     pub fn at(commit: Commit) -> Self {
-        Self {
-            dir: PathBuf::new(),
-            root: Root::on_disk(Path::new("")),
-            commit,
-            files: None,
-            _temporary: None,
-        }
+        Self { dir: PathBuf::new(), root: Root::on_disk(Path::new("")), commit, files: None, temporary: None }
     }
 
     #[cfg(test)]
@@ -138,7 +137,7 @@ fn make(
     let root = Root::supplied(path.clone(), supply);
     let dir = source.dir().map_or_else(|| Ok(path), |dir| inside(&root, dir));
     let dir = dir.map_err(|error| files.take_failure().unwrap_or(error))?;
-    Ok(Checkout { root, dir, commit, files: Some(files), _temporary: Some(temporary) })
+    Ok(Checkout { root, dir, commit, files: Some(files), temporary: Some(temporary) })
 }
 
 fn private_folder(folder: &Path) -> std::io::Result<TempDir> {

@@ -10,7 +10,7 @@ use super::entries::{self, display, names};
 use crate::budget::{Budget, Count};
 use crate::paths::Root;
 use crate::problem::{Collector, Problem};
-use crate::stack::{DriftPolicy, StackName};
+use crate::stack::{DriftPolicy, RepoFile, StackFiles, StackName};
 
 /// Beginnings and ends of such names.
 const FORMS: [(&str, &str); 3] =
@@ -55,14 +55,23 @@ fn entry(root: &Root, dir: &Path, file: &str, stack: &str, problems: &mut Collec
         })
         .ok()?;
     let mut wrong = Collector::new(display(root, dir, file));
+    let path = display(root, dir, file);
     let resolved = root.resolve(dir, file).map_err(|error| wrong.add(0, "", format!("{error:#}"))).ok();
+    let files = resolved.map(|file| {
+        Box::new(StackFiles {
+            folder: dir.strip_prefix(root.path()).unwrap_or(dir).to_path_buf(),
+            compose: RepoFile { file, path: path.clone() },
+            overlays: Vec::new(),
+            env: None,
+        })
+    });
     Some(StackEntry {
-        enabled: resolved.is_none() || !entries::is_json(file) || is_enabled(root, dir, file, &mut wrong),
+        enabled: files.is_none() || !entries::is_json(file) || is_enabled(root, dir, file, &mut wrong),
         name,
         depends_on: Vec::new(),
         drift: DriftPolicy::default(),
-        compose_file: resolved,
-        compose_path: display(root, dir, file),
+        files,
+        compose_path: path,
         wrong: wrong.into_problems(),
     })
 }
@@ -140,7 +149,7 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", dir.path().join("stack-out.json")).unwrap();
         let (stacks, problems) =
             read(&Root::on_disk(dir.path()), dir.path(), &Budget::new(Limits::default())).unwrap();
-        assert!(problems.is_empty() && stacks[0].enabled && stacks[0].compose_file.is_none(), "{stacks:?}");
+        assert!(problems.is_empty() && stacks[0].enabled && stacks[0].files.is_none(), "{stacks:?}");
         assert!(stacks[0].wrong[0].to_string().contains("leads out"), "{stacks:?}");
     }
 }

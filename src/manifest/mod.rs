@@ -5,19 +5,20 @@
 //! neither docker nor what is deployed.
 
 mod entries;
+mod files;
 mod images;
 mod layout;
 mod nfs;
 mod stacks;
 mod volumes;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::budget::Budget;
 use crate::guard::Guard;
 use crate::paths::Root;
 use crate::problem::Problem;
-use crate::stack::{DriftPolicy, StackName};
+use crate::stack::{DriftPolicy, StackFiles, StackName};
 
 pub use images::ImageSource;
 pub use layout::names_a_stack;
@@ -63,9 +64,9 @@ pub struct StackEntry {
     /// Stacks that must have converged before this one is deployed.
     pub depends_on: Vec<StackName>,
     pub drift: DriftPolicy,
-    /// The compose file, symlinks resolved; `None` where a disabled stack has none.
-    pub compose_file: Option<PathBuf>,
-    /// The compose file's path from the repository's root, as the author sees it.
+    /// Its files; `None` where some are not there, which is wrong unless it is disabled.
+    pub files: Option<Box<StackFiles>>,
+    /// The first compose file's path from the repository's root, as the author sees it.
     pub compose_path: String,
     /// What is wrong with it and with no other stack: its folder is missing, say. It is not deployed.
     pub wrong: Vec<Problem>,

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Error, Result};
 
+use super::merging::ByDocker;
 use super::source::{Read, WatchedSource};
 use super::{Session, bindings, builds, key};
 use crate::budget::Budget;
-use crate::compose::{self, ComposeFile, Mount, RenderedStack, Unrenderable, Volumes};
+use crate::compose::{self, Mount, Origin, RenderedStack, Unrenderable, Volumes};
 use crate::fault::{OrHint, fault};
 use crate::git::Checkout;
 use crate::hash::Key;
@@ -67,16 +68,18 @@ pub fn read(
     let (manifest, unclear) = manifest::read(checkout.root(), checkout.dir(), guard, !dry_run, budget);
     problems.extend(unclear);
     let (volumes, bindings) = bindings::read(&checkout, &manifest, budget);
+    let beside = checkout.beside();
+    let merger = &ByDocker { docker: session.docker, folder: &beside };
     let (mut desired, mut wrong) = (Vec::new(), Wrong::default());
     for mut entry in manifest.stacks {
         if budget.exceeded().is_some() {
             break;
         }
         let mut found = std::mem::take(&mut entry.wrong);
-        let rendered = match entry.compose_file.as_deref().filter(|_| entry.enabled) {
+        let rendered = match entry.files.as_deref().filter(|_| entry.enabled) {
             None if found.is_empty() => None,
             None => Some(Err(wrong.stack(found, &volumes))),
-            Some(file) => {
+            Some(files) => {
                 let key = match keys.get() {
                     Some(key) => key,
                     None => keys.get_or_init({
@@ -84,8 +87,8 @@ pub fn read(
                         || new
                     }),
                 };
-                let place = ComposeFile { root: checkout.root(), file, path: &entry.compose_path, budget };
-                Some(match load(session, &entry, place, &volumes, key, &mut found) {
+                let origin = Origin { root: checkout.root(), files, budget, merger };
+                Some(match load(session, &entry, origin, &volumes, key, &mut found) {
                     Ok(rendered) if found.is_empty() => Ok(rendered),
                     Err(Some(error)) if found.is_empty() => Err(error),
                     _ => Err(wrong.stack(found, &volumes)),
@@ -118,13 +121,13 @@ pub fn read(
 fn load(
     session: &Session<'_>,
     entry: &StackEntry,
-    place: ComposeFile<'_>,
+    origin: Origin<'_>,
     volumes: &Volumes,
     key: &Key,
     found: &mut Vec<Problem>,
 ) -> Result<RenderedStack, Option<Error>> {
-    compose::load(&entry.name, place, session.docker.environment(), volumes, key).map_err(|why| match why {
-        Unrenderable::Stack(error) => Some(error),
+    compose::load(&entry.name, origin, session.docker.environment(), volumes, key).map_err(|why| match why {
+        Unrenderable::Stack(error) | Unrenderable::Unmerged(error) => Some(error),
         Unrenderable::Invalid(more) => {
             found.extend(more);
             None

@@ -181,7 +181,7 @@ impl WatchedSource {
             repository_url: &self.row.as_ref()?.url,
             // Of a folder that is missing the last known file says more.
             compose_path: entry
-                .filter(|entry| entry.compose_file.is_some() || row.is_none())
+                .filter(|entry| entry.files.is_some() || row.is_none())
                 .map(|entry| &*entry.compose_path)
                 .or(row.map(|row| &*row.compose_path))
                 .unwrap_or_default(),

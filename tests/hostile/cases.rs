@@ -101,6 +101,35 @@ fn paths() -> impl Iterator<Item = Case> {
     })
 }
 
+/// Where `stacks.yaml` names a file or folder, and where a file does that is merged.
+const LISTED: [(&str, &str, &str); 5] = [
+    ("a folder", "- {name: '@STACK', folder: PATH}\n", ""),
+    ("a listed file of variables", "- {name: '@STACK', env: [PATH]}\n", ""),
+    ("a listed compose file", "- {name: '@STACK', compose: [docker-compose.yml, PATH]}\n", ""),
+    (
+        "a config of a merged file",
+        "- {name: '@STACK', compose: [docker-compose.yml, over.yml]}\n",
+        "configs: {c: {file: PATH}}\n",
+    ),
+    (
+        "a file of variables of a merged file",
+        "- {name: '@STACK', compose: [docker-compose.yml, over.yml]}\n",
+        "services: {app: {env_file: [good.env, PATH]}}\n",
+    ),
+];
+
+fn listed() -> impl Iterator<Item = Case> {
+    paths().take(PATHS.len()).zip(PATHS).flat_map(|(case, path)| {
+        LISTED.map(|(place, list, over)| {
+            let (files, links) = (case.files.clone(), case.links.clone());
+            Case { title: format!("{place} at {path}"), files, links, is_refused: true }
+                .file(COMPOSE, SERVICE)
+                .file("stacks.yaml", list.replace("PATH", path))
+                .file("@STACK/over.yml", format!("version: '3.8'\n{}", over.replace("PATH", path)))
+        })
+    })
+}
+
 /// Letters that end a line, or are nothing, to some readers.
 const LETTERS: [(&str, &str); 9] = [
     ("NEL", "\u{85}"),
@@ -326,7 +355,7 @@ fn manifests() -> Vec<Case> {
 
 /// All of them.
 pub fn all() -> Vec<Case> {
-    let mut cases: Vec<_> = paths().chain(hidden_lines()).chain(manifests()).collect();
+    let mut cases: Vec<_> = paths().chain(listed()).chain(hidden_lines()).chain(manifests()).collect();
     for (title, is_refused, more) in TEXTS.into_iter().chain(NAMES) {
         cases.push(
             Case::new(title, is_refused)

@@ -10,11 +10,12 @@ use tempfile::TempDir;
 use super::place::{Fixture, inherited};
 use super::tree::Tree;
 use crate::budget::{Budget, Limits};
-use crate::compose::{self, ComposeFile, Ownership, Unrenderable, Volumes, environment};
+use crate::compose::merge::NoMerger;
+use crate::compose::{self, Origin, Ownership, Unrenderable, Volumes, environment};
 use crate::hash::Key;
 use crate::paths::Root;
 use crate::problem::Collector;
-use crate::stack::StackName;
+use crate::stack::{StackFiles, StackName};
 use crate::yaml::{Kind, Node};
 
 /// The stack that all cases are deployed as.
@@ -56,11 +57,11 @@ pub fn read(fixture: &Fixture, name: &str) -> Result<Ours, Refused> {
 fn load(fixture: &Fixture, name: &str) -> Result<Ours, Refused> {
     let (file, path) = (fixture.folder().join(name), format!("stack/{name}"));
     let budget = Budget::new(Limits::default());
-    let root = Root::on_disk(&fixture.root);
-    let compose_file = ComposeFile { root: &root, file: &file, path: &path, budget: &budget };
+    let (root, files) = (Root::on_disk(&fixture.root), StackFiles::alone(file, &path));
+    let origin = Origin { root: &root, files: &files, budget: &budget, merger: &NoMerger };
     let inherited = inherited();
     let key = Key::from_hex(&"5a".repeat(32)).unwrap();
-    let rendered = compose::load(&StackName::known(STACK), compose_file, &inherited, &Volumes::new(), &key);
+    let rendered = compose::load(&StackName::known(STACK), origin, &inherited, &Volumes::new(), &key);
     let rendered = rendered.map_err(|why| Refused::Told(message(&why)))?;
     let ownership = Ownership { repository: REPOSITORY.into(), commit: COMMIT.into() };
     let whole = |error: anyhow::Error| Refused::Told(format!("{error:#}"));
@@ -68,7 +69,7 @@ fn load(fixture: &Fixture, name: &str) -> Result<Ours, Refused> {
     Ok(Ours {
         text: rendered.text(&ownership).map_err(whole)?,
         copies: Arc::new(rendered.copies(fixture.top()).map_err(whole)?),
-        tree: effective(compose_file, &inherited)
+        tree: effective(origin, &inherited)
             .ok_or_else(|| Refused::Told("is rendered and not read".into()))?,
         rotated: rotated
             .map(|one| (format!("{}.{}", one.kind.section(), one.key), one.name.clone()))
@@ -78,10 +79,10 @@ fn load(fixture: &Fixture, name: &str) -> Result<Ours, Refused> {
 }
 
 /// The tree that was checked.
-fn effective(compose_file: ComposeFile<'_>, inherited: &BTreeMap<OsString, OsString>) -> Option<Tree> {
+fn effective(origin: Origin<'_>, inherited: &BTreeMap<OsString, OsString>) -> Option<Tree> {
+    let compose_file = origin.compose_files().remove(0);
     let tree = compose::read(compose_file, &mut Collector::new(compose_file.path))?;
-    let folder = compose_file.file.parent()?;
-    let variables = compose::variables(compose_file, folder, inherited).ok()?;
+    let variables = compose::variables(origin, inherited).ok()?;
     Some(own(&*environment::interpolated(&tree.without_merges(), &variables).ok()?))
 }
 
@@ -105,6 +106,6 @@ fn message(why: &Unrenderable) -> String {
         Unrenderable::Invalid(problems) => {
             problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
         }
-        Unrenderable::Stack(error) => format!("{error:#}"),
+        Unrenderable::Stack(error) | Unrenderable::Unmerged(error) => format!("{error:#}"),
     }
 }

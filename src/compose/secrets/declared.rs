@@ -5,7 +5,8 @@ use std::path::Path;
 use std::rc::Rc;
 
 use crate::budget::Count;
-use crate::compose::{ComposeFile, MOST_BYTES};
+use crate::compose::references::section;
+use crate::compose::{MOST_BYTES, Origin};
 use crate::paths;
 use crate::problem::{Collector, Problem};
 use crate::yaml::{self, Node};
@@ -68,17 +69,18 @@ impl Entry {
     }
 }
 
-/// The entries beside the compose file, and all mistakes in them.
-pub fn read(compose_file: ComposeFile<'_>, folder: &Path, compose: &Node) -> (Vec<Entry>, Vec<Problem>) {
-    if !compose_file.root.has(folder, FILE) {
+/// The entries in the stack's folder, and all mistakes in them. `compose` are the compose files that it is made of.
+pub fn read<'a>(origin: Origin<'_>, compose: impl Iterator<Item = &'a Node>) -> (Vec<Entry>, Vec<Problem>) {
+    let folder = origin.root.path().join(&origin.files.folder);
+    if !origin.root.has(&folder, FILE) {
         return (Vec::new(), Vec::new());
     }
-    let mut problems =
-        Collector::new(Path::new(compose_file.path).with_file_name(FILE).display().to_string());
-    let names = compose.get("services").map(|section| section.merged_pairs()).unwrap_or_default();
-    let names: BTreeSet<_> = names.iter().filter_map(|(key, _)| key.text()).collect();
+    let mut problems = Collector::new(origin.files.folder.join(FILE).display().to_string());
+    let names: BTreeSet<String> =
+        compose.flat_map(|tree| section(tree, "services")).map(|(name, _)| name).collect();
+    let names: BTreeSet<_> = names.iter().map(String::as_str).collect();
     let mut entries: Vec<Entry> = Vec::new();
-    for (index, item) in document(compose_file, folder, &mut problems).iter().enumerate() {
+    for (index, item) in document(origin, &folder, &mut problems).iter().enumerate() {
         let Some(entry) = entry(index, item, &names, &mut problems) else { continue };
         if let Some(same) = entries.iter().find(|known| known.env == entry.env && known.meets(&entry)) {
             let what = format!("`{}` is set twice in a service, first in line {}", entry.env, same.line);
@@ -89,11 +91,11 @@ pub fn read(compose_file: ComposeFile<'_>, folder: &Path, compose: &Node) -> (Ve
     (entries, problems.into_problems())
 }
 
-fn document(compose_file: ComposeFile<'_>, folder: &Path, problems: &mut Collector) -> Vec<Rc<Node>> {
-    let text = compose_file.root.resolve(folder, FILE).and_then(|path| paths::read_text(&path, MOST_BYTES));
+fn document(origin: Origin<'_>, folder: &Path, problems: &mut Collector) -> Vec<Rc<Node>> {
+    let text = origin.root.resolve(folder, FILE).and_then(|path| paths::read_text(&path, MOST_BYTES));
     let (line, what) = match text.map(|text| yaml::parse(&text)) {
         Ok(Ok(None)) => return Vec::new(),
-        Ok(Ok(Some(list))) => match (list.items(), compose_file.budget.take(Count::Values, list.weight())) {
+        Ok(Ok(Some(list))) => match (list.items(), origin.budget.take(Count::Values, list.weight())) {
             (_, Err(exceeded)) => (0, exceeded.sentence()),
             (Some(items), _) => return items.to_vec(),
             (None, _) => (list.line, format!("must be a list of `secret` and `env`, not {}", list.what())),

@@ -4,9 +4,11 @@ use std::os::unix::process::CommandExt;
 use std::process::Command as Process;
 
 use crate::budget::{Budget, Limits};
-use crate::compose::{ComposeFile, Ownership, RenderedStack, Unrenderable, Volumes, load};
+use crate::compose::merge::NoMerger;
+use crate::compose::{Origin, Ownership, RenderedStack, Unrenderable, Volumes, load};
 use crate::hash::Key;
 use crate::paths::Root;
+use crate::stack::StackFiles;
 use crate::yaml;
 
 fn key() -> Key {
@@ -19,11 +21,11 @@ fn try_load(compose: &str, secrets: &str) -> Result<RenderedStack, Unrenderable>
     fs::create_dir(root.join("web")).unwrap();
     fs::write(root.join("web/compose.yml"), compose).unwrap();
     fs::write(root.join("web/secrets.yaml"), secrets).unwrap();
-    let (file, budget) = (root.join("web/compose.yml"), Budget::new(Limits::default()));
-    let root = Root::on_disk(&root);
-    let compose_file = ComposeFile { root: &root, file: &file, path: "web/compose.yml", budget: &budget };
+    let files = StackFiles::alone(root.join("web/compose.yml"), "web/compose.yml");
+    let (root, budget) = (Root::on_disk(&root), Budget::new(Limits::default()));
+    let origin = Origin { root: &root, files: &files, budget: &budget, merger: &NoMerger };
     let environment = BTreeMap::from([("V".into(), "a 'b c'".into())]);
-    load(&StackName::known("web"), compose_file, &environment, &Volumes::new(), &key())
+    load(&StackName::known("web"), origin, &environment, &Volumes::new(), &key())
 }
 
 fn rendered(compose: &str, secrets: &str) -> RenderedStack {

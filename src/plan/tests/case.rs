@@ -57,7 +57,7 @@ impl Case {
             enabled: true,
             depends_on: Vec::new(),
             drift: DriftPolicy::Correct,
-            compose_file: None,
+            files: None,
             compose_path: "web/compose.yml".into(),
             wrong: Vec::new(),
         };

@@ -29,7 +29,7 @@ pub fn desired(entry: &Entry) -> DesiredStack {
         enabled: entry.enabled,
         depends_on: entry.depends_on.iter().copied().map(StackName::known).collect(),
         drift: entry.drift,
-        compose_file: None,
+        files: None,
         compose_path: format!("{}/compose.yml", entry.name),
         wrong: Vec::new(),
     };

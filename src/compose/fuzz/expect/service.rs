@@ -9,6 +9,8 @@ use super::{Object, Want, named, payload_name};
 use crate::compose::fuzz::ours::{COMMIT, Ours, REPOSITORY, STACK};
 use crate::compose::fuzz::place::Fixture;
 use crate::compose::fuzz::tree::Tree;
+use crate::compose::interpolate::Variables;
+use crate::problem::Collector;
 
 const CONTAINER: &str = "/TaskTemplate/ContainerSpec";
 
@@ -121,7 +123,8 @@ fn environment(
 
 /// `.env` of the fixture, less what is the same in the process.
 fn dotenv(name: &str) -> Option<Text> {
-    let all = crate::compose::dotenv::parse(crate::compose::fuzz::place::DOTENV).unwrap();
+    let (mut all, mut problems) = (Variables::default(), Collector::new(".env"));
+    crate::compose::dotenv::read(crate::compose::fuzz::place::DOTENV, &mut all, &mut problems);
     all.get(name).map(Text::exact)
 }
 
