@@ -37,7 +37,7 @@ fn config(real: &Path, repo: &Repo) -> String {
 }
 
 /// A docker CLI that has `stack config`, which needs no daemon; Debian's 20.10 has none.
-fn docker_with_stack_config() -> Option<PathBuf> {
+pub fn docker_with_stack_config() -> Option<PathBuf> {
     let has = |docker: &PathBuf| {
         let help = command(docker).args(["stack", "config", "--help"]).output().unwrap();
         String::from_utf8_lossy(&help.stdout).contains("docker stack config")
@@ -46,7 +46,7 @@ fn docker_with_stack_config() -> Option<PathBuf> {
 }
 
 /// Name → text.
-fn corpus() -> BTreeMap<String, Vec<u8>> {
+pub fn corpus() -> BTreeMap<String, Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus");
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     files
@@ -55,7 +55,7 @@ fn corpus() -> BTreeMap<String, Vec<u8>> {
 }
 
 /// A stack of each file, with the files it may name beside it.
-fn repo_of(corpus: &BTreeMap<String, Vec<u8>>) -> Repo {
+pub fn repo_of(corpus: &BTreeMap<String, Vec<u8>>) -> Repo {
     let repo = Repo::new();
     repo.write("shared/site.conf", "shared");
     for (name, text) in corpus {

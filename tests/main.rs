@@ -69,5 +69,6 @@ mod terminal;
 mod unattended;
 mod uninstall;
 mod unwatch;
+mod validate;
 mod web;
 mod workflows;

@@ -6,8 +6,10 @@
 //! what stands for ids of `volumes.yaml` are added. docker looks up nothing: variables are replaced, files of
 //! variables are read, other files are copies of what was checked. It knows nothing of what is deployed.
 
+mod asked;
 mod cast;
 mod checks;
+mod compare;
 mod declared;
 mod dotenv;
 mod dropped;
@@ -29,7 +31,6 @@ mod tags;
 mod volumes;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -42,8 +43,11 @@ use crate::paths::{self, Root};
 use crate::problem::{Collector, Problem};
 use crate::stack::StackName;
 use crate::yaml::{self, Node};
+use asked::At;
 use interpolate::Variables;
 
+pub use asked::{Asked, Outside, Want, as_problem};
+pub use compare::{Becomes, ServiceChange};
 pub use declared::without_slash;
 pub use labels::{FINGERPRINT, Ownership, REPOSITORY};
 pub use objects::Object;
@@ -79,10 +83,10 @@ pub enum Unrenderable {
 
 /// Reads and renders the compose file as the stack `name`. What others may see of contents is
 /// told under the key of the `installation`.
-pub fn load(
+pub fn load<'a>(
     name: &StackName,
     compose_file: ComposeFile<'_>,
-    inherited: &BTreeMap<OsString, OsString>,
+    inherited: impl Into<Outside<'a>>,
     volumes: &Volumes,
     installation: &Key,
 ) -> Result<RenderedStack, Unrenderable> {
@@ -90,7 +94,7 @@ pub fn load(
     let tree = read(compose_file, &mut problems);
     let path = compose_file.root.path().join(compose_file.path);
     let folder = path.parent().unwrap_or(compose_file.root.path()).to_path_buf();
-    let variables = variables(compose_file, &folder, inherited);
+    let variables = variables(compose_file, &folder, inherited.into());
     let Some(tree) = tree else {
         let mut problems = problems.into_problems();
         problems.extend(variables.err().unwrap_or_default());
@@ -233,14 +237,10 @@ fn read(compose_file: ComposeFile<'_>, problems: &mut Collector) -> Option<Rc<No
 fn variables(
     compose_file: ComposeFile<'_>,
     folder: &Path,
-    inherited: &BTreeMap<OsString, OsString>,
+    outside: Outside<'_>,
 ) -> Result<Variables, Vec<Problem>> {
-    let process = inherited
-        .iter()
-        .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
-        .collect();
     if !compose_file.root.has(folder, ".env") {
-        return Ok(Variables::new(process, BTreeMap::new()));
+        return Ok(Variables::beside(outside, BTreeMap::new()));
     }
     let file = Path::new(compose_file.path).with_file_name(".env");
     let mut problems = Collector::new(file.display().to_string());
@@ -252,7 +252,7 @@ fn variables(
         },
         Err(error) => Err((0, format!("{error:#}"))),
     };
-    parsed.map(|dotenv| Variables::new(process, dotenv)).map_err(|(line, what)| {
+    parsed.map(|dotenv| Variables::beside(outside, dotenv)).map_err(|(line, what)| {
         problems.add(line, "", what);
         problems.into_problems()
     })
@@ -267,8 +267,12 @@ fn services(effective: &Node) -> anyhow::Result<Vec<Service>> {
             let name = key.text().unwrap_or_default().to_owned();
             let image = match service.get("image").as_ref().and_then(|image| image.text()) {
                 Some(text) => {
-                    let parsed = ImageRef::parse(text);
-                    Some(parsed.with_context(|| format!("service `{name}`: the image `{text}`"))?)
+                    let at = || At {
+                        line: service.get("image").map_or(0, |image| image.line),
+                        key: format!("services.{name}.image"),
+                        shown: format!("service `{name}`: the image `{text}`"),
+                    };
+                    Some(ImageRef::parse(text).with_context(at)?)
                 }
                 None => None,
             };

@@ -136,6 +136,23 @@ impl RenderedStack {
         yaml::show(&shown::without_secrets(&self.shown))
     }
 
+    /// The line of what lies at `path` in the author's file, and as much of the path as is there.
+    pub fn place_of<'p>(&self, path: &[&'p str]) -> (usize, Vec<&'p str>) {
+        let (mut node, mut line, mut known) = (Rc::clone(&self.shown), 0, Vec::new());
+        for key in path {
+            let pairs = node.merged_pairs();
+            let Some((name, value)) = pairs.into_iter().find(|(name, _)| name.text() == Some(key)) else {
+                break;
+            };
+            if name.line > 0 {
+                line = name.line;
+            }
+            known.push(*key);
+            node = value;
+        }
+        (line, known)
+    }
+
     /// The stack with the images that are built here by what they are to run: by their names, a reference. The
     /// fingerprint takes it in; of a stack that uses none of them nothing changes.
     pub fn pinned(&self, references: &BTreeMap<ImageRef, ImageRef>) -> Self {

@@ -1,3 +1,4 @@
+mod compared;
 mod rotated;
 mod told;
 
@@ -26,7 +27,8 @@ impl Stack {
         let (file, budget) = (root.join("web/compose.yml"), Budget::new(Limits::default()));
         let root = Root::on_disk(&root);
         let compose_file = ComposeFile { root: &root, file: &file, path: "web/compose.yml", budget: &budget };
-        let environment = environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let environment: BTreeMap<std::ffi::OsString, std::ffi::OsString> =
+            environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
         load(&StackName::known("web"), compose_file, &environment, &Volumes::new(), &key())
     }
 

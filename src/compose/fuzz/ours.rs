@@ -81,7 +81,7 @@ fn load(fixture: &Fixture, name: &str) -> Result<Ours, Refused> {
 fn effective(compose_file: ComposeFile<'_>, inherited: &BTreeMap<OsString, OsString>) -> Option<Tree> {
     let tree = compose::read(compose_file, &mut Collector::new(compose_file.path))?;
     let folder = compose_file.file.parent()?;
-    let variables = compose::variables(compose_file, folder, inherited).ok()?;
+    let variables = compose::variables(compose_file, folder, inherited.into()).ok()?;
     Some(own(&*environment::interpolated(&tree.without_merges(), &variables).ok()?))
 }
 
