@@ -1,5 +1,6 @@
 //! `validate`: a folder is told right or wrong as `watch` would tell it, by anybody, anywhere.
 
+mod comment;
 mod diff;
 mod same;
 mod swarm;
