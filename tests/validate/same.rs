@@ -71,8 +71,9 @@ fn of_the_corpus_every_file_has_the_verdict_of_watch() {
     ] {
         repo.stack(name, "services: {a: {image: a}}\n").write(&format!("{name}/{file}"), text);
     }
+    let nfs = tempfile::tempdir().unwrap();
     repo.write("volumes.yaml", "- {id: gone, type: binding, path: gone}\n");
-    repo.write("nfs.yaml", format!("path: {}\n", tempfile::tempdir().unwrap().keep().display()));
+    repo.write("nfs.yaml", format!("path: {}\n", nfs.path().display()));
     repo.commit("corpus");
     let (watch, _fake) = watcher();
     watch.run(["watch", &repo.url()]).failure(3);
