@@ -144,6 +144,10 @@ impl Budget {
         self.exceeded.borrow().clone()
     }
 
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     pub fn counted(&self, count: Count) -> u64 {
         self.counted[count as usize].get()
     }

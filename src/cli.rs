@@ -1,5 +1,7 @@
 //! The command line, as types; nothing is done here.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
 /// Makes a Docker Swarm be what a Git repository says, and tells the truth about it.
@@ -67,6 +69,18 @@ pub enum Command {
         lock. `status` works at any time."
     )]
     Run,
+    /// Check a folder as `watch` would, and say what a merge of it would do; touches nothing.
+    #[command(after_help = "It needs neither root, docker, a network nor a database:\n  \
+        dockerops validate\n  \
+        dockerops validate environments/prod --strict\n\
+        What is on disk counts, committed or not. Variables of the daemon's environment are listed; `.env` files \
+        count.\n\
+        What a merge into main would do, for people and as a comment:\n  \
+        dockerops validate --diff origin/main\n  \
+        dockerops validate --diff origin/main --markdown > comment.md\n\n\
+        Exit codes: 0 right, 1 wrong, 2 usage. In GitHub Actions mistakes are annotations too; for GitLab \
+        --code-quality writes its report.")]
+    Validate(ValidateArgs),
     /// Show the repositories in the cache and when each was last watched.
     #[command(after_help = "It asks neither docker nor git, and works while another run does:\n  \
         sudo dockerops debug-cache")]
@@ -123,6 +137,29 @@ pub struct StatusArgs {
     /// Show, of stacks that failed, how the file differs from the one applied last.
     #[arg(long)]
     pub diff: bool,
+}
+
+/// `validate`.
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// The folder that `stacks.yaml` lies in.
+    #[arg(default_value = ".")]
+    pub path: PathBuf,
+    /// Say what a merge into this branch, tag or commit would do.
+    #[arg(long, value_name = "REF")]
+    pub diff: Option<String>,
+    /// Print JSON with stable field names.
+    #[arg(long, conflicts_with = "markdown")]
+    pub json: bool,
+    /// Print a comment for a merge request, of at most 60,000 characters.
+    #[arg(long)]
+    pub markdown: bool,
+    /// Write mistakes to this file, as GitLab's Code Quality report.
+    #[arg(long, value_name = "FILE")]
+    pub code_quality: Option<PathBuf>,
+    /// Take a variable that a compose file requires (`${X:?}`) and `.env` does not have for a mistake.
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// `stop`.

@@ -4,6 +4,7 @@
 //! there. It is judged as it lies open, so that neither a symlink nor a mount makes it look like another one.
 
 mod mounts;
+mod names;
 mod position;
 #[cfg(test)]
 mod tests;

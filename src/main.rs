@@ -26,6 +26,7 @@ mod plain;
 mod plan;
 mod problem;
 mod process;
+mod reading;
 mod reconcile;
 mod redact;
 mod registry;
@@ -37,6 +38,7 @@ mod signal;
 mod source;
 mod stack;
 mod state;
+mod validate;
 mod watched;
 mod web;
 mod writer;
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
     let ending = signal::install().and_then(|()| commands::run(cli.command));
     match ending {
         Ok(Ending::Done) => ExitCode::SUCCESS,
+        Ok(Ending::Wrong) => ExitCode::FAILURE,
         Ok(Ending::Partly) => ExitCode::from(3),
         Err(error) => {
             report::print_error(&error);

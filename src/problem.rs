@@ -75,6 +75,16 @@ impl Problems {
         self.first.is_empty()
     }
 
+    /// Those that are told.
+    pub fn told(&self) -> &[Problem] {
+        &self.first
+    }
+
+    /// How many others there are.
+    pub fn more(&self) -> usize {
+        self.more
+    }
+
     /// Adds those of a stack to those of its source.
     pub fn absorb(&mut self, others: &Self) {
         self.extend(others.first.iter().cloned());

@@ -25,7 +25,6 @@ mod makers;
 #[cfg(test)]
 mod measure;
 mod memory;
-mod merging;
 mod motion;
 mod moves;
 mod nodes;

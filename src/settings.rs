@@ -2,6 +2,7 @@
 //!
 //! Out: one `Settings` value, complete and validated; a wrong variable is an error that names it.
 
+mod check;
 mod guard;
 mod run;
 
@@ -18,6 +19,7 @@ use crate::guard::Guard;
 use crate::image::ImageRef;
 use crate::redact::Secret;
 
+pub use check::{CheckSettings, Ci};
 pub use run::{LogFormat, RunSettings};
 
 /// All that the environment decides.
@@ -60,6 +62,21 @@ pub struct GitAccess {
     pub kept: Option<PathBuf>,
 }
 
+impl GitAccess {
+    /// For what lies on this machine.
+    fn without_credentials(limits: Limits) -> Self {
+        Self {
+            github_token: None,
+            gh_host: None,
+            credentials_file: None,
+            timeout: Duration::from_secs(30),
+            home: None,
+            limits,
+            kept: None,
+        }
+    }
+}
+
 /// How registries are asked: by the docker CLI's own credentials.
 #[derive(Debug, Clone, Default)]
 pub struct RegistryAccess {
@@ -81,6 +98,7 @@ pub enum PullPolicy {
     Always,
 }
 
+/// Names and values.
 type Environment = BTreeMap<OsString, OsString>;
 
 impl Settings {

@@ -10,8 +10,8 @@ use crate::support::fake_docker::FakeDocker;
 use crate::support::repo::Repo;
 use crate::support::{command, stdout_of};
 
-const COMMANDS: [&str; 8] =
-    ["watch", "reconcile", "unwatch", "status", "stop", "run", "debug-cache", "version"];
+const COMMANDS: [&str; 9] =
+    ["watch", "reconcile", "unwatch", "status", "stop", "run", "validate", "debug-cache", "version"];
 
 fn idle() -> (DockerOps, FakeDocker) {
     let fake = FakeDocker::of_an_empty_swarm();
@@ -89,7 +89,7 @@ fn version_needs_neither_root_nor_docker_nor_a_database_nor_a_home() {
 #[test]
 fn without_root_every_other_command_says_so_whatever_the_user_variable_claims() {
     let (_folder, nobody) = as_nobody(DockerOps::without_docker().env("USER", "root").env("SUDO_USER", "x"));
-    for name in COMMANDS.into_iter().filter(|name| *name != "version") {
+    for name in COMMANDS.into_iter().filter(|name| !["validate", "version"].contains(name)) {
         let arguments: &[&str] = if name.ends_with("watch") { &[name, "/repo"] } else { &[name] };
         let outcome = nobody.run(arguments);
         outcome.failure(1).error_has("DockerOps must be run with root privileges");

@@ -1,7 +1,7 @@
 //! Hostile repositories, all at once: none of them reads a file outside of its checkout, writes outside of
 //! `nfs.path`, touches another source's objects or tells a secret, and a good source is deployed in the same run.
 
-mod cases;
+pub mod cases;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -52,7 +52,9 @@ fn harm_nobody(lab: &'static Lab, docker: &Path, cases: &[cases::Case]) {
     let stack = ops.unique("good");
     good.stack(&stack, &one_service(&lab.image("app:1"), 0)).commit("first");
     ops.run(["watch", &good.url()]).success();
-    let repos: Vec<_> = cases.iter().map(|case| repo_of(case, lab, &ops, &canary, &nfs, &victim)).collect();
+    let image = lab.image("app:1");
+    let repos: Vec<_> =
+        cases.iter().map(|case| repo_of(case, &image, &ops, &canary, &nfs, &victim)).collect();
     for (_, repo) in &repos {
         let add = "INSERT INTO repository_cache (url, last_watch) VALUES (?1, '2026-01-01T00:00:00Z')";
         ops.db().execute(add, [repo.url()]).unwrap();
@@ -108,9 +110,10 @@ fn victim(lab: &Lab, ops: &DockerOps) -> String {
     stack
 }
 
-fn repo_of(
+/// The repository of a case, and the name of its stack.
+pub fn repo_of(
     case: &cases::Case,
-    lab: &Lab,
+    image: &str,
     ops: &DockerOps,
     canary: &Path,
     nfs: &Path,
@@ -124,7 +127,7 @@ fn repo_of(
             .replace("@NFS", nfs.to_str().unwrap())
             .replace("@STATE", &state)
             .replace("@VICTIM", victim)
-            .replace("@IMAGE", &lab.image("app:1"))
+            .replace("@IMAGE", image)
     };
     for (path, text) in &case.files {
         repo.write(&fill(path), fill(text));

@@ -74,5 +74,6 @@ mod terminal;
 mod unattended;
 mod uninstall;
 mod unwatch;
+mod validate;
 mod web;
 mod workflows;

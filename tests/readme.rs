@@ -69,6 +69,10 @@ fn every_kind_of_block_has_a_test_here() {
         "yaml registry",
         "sh curl",
         "json stack",
+        "sh validate",
+        "text validate",
+        "sh ci",
+        "json validate",
     ];
     assert_eq!(kinds, tested.map(str::to_owned).into());
 }

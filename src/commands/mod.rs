@@ -6,6 +6,7 @@ mod run;
 mod status;
 mod stop;
 mod unwatch;
+mod validate;
 mod version;
 mod watch;
 
@@ -47,6 +48,8 @@ fn no_repositories(settings: &Settings) -> String {
 pub enum Ending {
     /// Exit 0.
     Done,
+    /// Exit 1, and all is told.
+    Wrong,
     /// Exit 3: some stacks failed or are degraded, the others are fine.
     Partly,
 }
@@ -62,6 +65,9 @@ pub fn run(command: Command) -> Result<Ending> {
         version::run();
         return Ok(Ending::Done);
     }
+    if let Command::Validate(arguments) = &command {
+        return validate::run(arguments);
+    }
     require_root(&command)?;
     let settings = Settings::from_environment()?;
     let removes = matches!(command, Command::Unwatch(_) | Command::Stop(_));
@@ -73,7 +79,7 @@ pub fn run(command: Command) -> Result<Ending> {
         Command::Stop(arguments) => stop::run(&settings, &arguments),
         Command::Run => run::run(&settings),
         Command::DebugCache => debug_cache::run(&settings),
-        Command::Version => Ok(Ending::Done),
+        Command::Validate(_) | Command::Version => Ok(Ending::Done),
     };
     ending.map_err(|error| match error.is::<Interrupted>() {
         true if removes => because_of(error, "not all is removed", AGAIN),
@@ -97,7 +103,7 @@ fn require_root(command: &Command) -> Result<()> {
         Command::Stop(_) => ("stop", "it removes stacks and images"),
         Command::Run => ("run", "it deploys to the Swarm and keeps a database of its own"),
         Command::DebugCache => ("debug-cache", "it reads root's database"),
-        Command::Version => return Ok(()),
+        Command::Validate(_) | Command::Version => return Ok(()),
     };
     Err(fault(
         format!("DockerOps must be run with root privileges: {purpose}"),

@@ -6,9 +6,9 @@ use super::expand::expand;
 use super::interpolate::Variables;
 use crate::problem::Collector;
 
-/// Adds what `text` sets to `variables`; later lines win, and see what earlier lines and files set. No mistake tells
+/// Adds what `text`, the file at `path`, sets to `variables`; later lines win, and see what earlier lines and files set. No mistake tells
 /// a value.
-pub fn read(text: &str, variables: &mut Variables, problems: &mut Collector) {
+pub fn read(text: &str, path: &str, variables: &mut Variables, problems: &mut Collector) {
     for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
@@ -24,6 +24,7 @@ pub fn read(text: &str, variables: &mut Variables, problems: &mut Collector) {
             problems.add(at, "", "does not begin with a variable's name");
             continue;
         }
+        variables.at(0, format!("{path}:{at}"));
         let expanded = match unquote(value.trim()) {
             Some(Value::Kept(text)) => Ok(text.to_owned()),
             Some(Value::Template(text)) => expand(&text, variables),

@@ -34,7 +34,8 @@ impl EnvFiles {
         let Some(lines) = self.0.get(service) else { return Ok(None) };
         let mut found = BTreeMap::new();
         for (name, value) in lines {
-            match value.as_deref().filter(|value| !value.is_empty()).or_else(|| variables.get(name)) {
+            let outside = || if value.is_some() { variables.get(name) } else { variables.passed(name) };
+            match value.as_deref().filter(|value| !value.is_empty()).or_else(outside) {
                 Some(value) => {
                     variables.spend(value.len())?;
                     found.insert(name.clone(), value.to_owned());

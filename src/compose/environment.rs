@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use anyhow::{Context, Result};
 
+use super::asked::At;
 use super::cast::cast;
 use super::env_file::EnvFiles;
 use super::interpolate::{Variables, interpolate};
@@ -46,7 +47,11 @@ fn below(path: &str, key: &str) -> String {
 fn replaced(node: &Rc<Node>, path: &str, variables: &Variables) -> Result<Rc<Node>> {
     let kind = match &node.kind {
         Kind::Scalar { text, .. } if text.contains('$') => {
-            let what = || format!("line {}: `{}`", node.line, path.replace(".[]", ""));
+            let what = || {
+                let (line, key) = (node.line, path.replace(".[]", ""));
+                At { line, shown: format!("line {line}: `{key}`"), key }
+            };
+            variables.at(node.line, path.replace(".[]", ""));
             let new = interpolate(text, variables).with_context(what)?;
             // What no variable changed docker leaves as it is.
             let typed = if new == *text { None } else { cast(path, &new).with_context(what)? };
@@ -111,7 +116,8 @@ fn fill(environment: &mut Rc<Node>, variables: &Variables, from_files: &[(String
                 let Some(text) = item.text() else { continue };
                 let (name, value) = text.split_once('=').unwrap_or((text, ""));
                 known.insert(name.to_owned());
-                if let Some(found) = variables.get(name).filter(|_| value.is_empty()) {
+                if let Some(found) = outside(name, text.contains('='), variables).filter(|_| value.is_empty())
+                {
                     variables.spend(found.len())?;
                     *item = Node::string(format!("{name}={found}"));
                 }
@@ -124,7 +130,7 @@ fn fill(environment: &mut Rc<Node>, variables: &Variables, from_files: &[(String
                 let Some(name) = key.text() else { continue };
                 known.insert(name.to_owned());
                 let is_empty = value.is_null() || value.string_text() == Some("");
-                if let Some(found) = variables.get(name).filter(|_| is_empty) {
+                if let Some(found) = outside(name, !value.is_null(), variables).filter(|_| is_empty) {
                     variables.spend(found.len())?;
                     *value = Node::string(found);
                 }
@@ -135,6 +141,11 @@ fn fill(environment: &mut Rc<Node>, variables: &Variables, from_files: &[(String
         Kind::Scalar { .. } => {}
     }
     Ok(())
+}
+
+/// What docker's own environment has of a variable; one that `is_given`, empty, is not waited for.
+fn outside<'a>(name: &str, is_given: bool, variables: &'a Variables) -> Option<&'a str> {
+    if is_given { variables.get(name) } else { variables.passed(name) }
 }
 
 /// The tree as docker must read it to find these very values: it takes `$$` for a dollar sign, in values.

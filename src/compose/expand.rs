@@ -4,6 +4,7 @@
 //! environment. It has forms that docker's own CLI has not in compose files (`:+`, `+`, variables in defaults), and
 //! takes a `$` before what is no name for itself.
 
+use super::asked::Want;
 use super::interpolate::{Variables, name_length};
 
 /// So deep defaults may stand in defaults.
@@ -80,10 +81,17 @@ impl<'text> Braced<'text> {
 
     fn into(self, out: &mut String, variables: &Variables, depth: usize) -> Result<(), String> {
         let Self { name, operator, word } = self;
+        let want = match operator.trim_start_matches(':') {
+            "" => return push(out, variables.or_nothing(name), variables),
+            "?" => Want::Required,
+            _ => Want::Optional,
+        };
+        if let Some(value) = variables.ask(name, want, word) {
+            return push(out, value, variables);
+        }
         let value = variables.get(name);
         let counts = |value: &&str| !operator.starts_with(':') || !value.is_empty();
         match (operator.trim_start_matches(':'), value.filter(counts)) {
-            ("", _) => push(out, variables.or_nothing(name), variables),
             ("+", None) => Ok(()),
             ("+", Some(_)) | ("-", None) => into(out, word, variables, depth + 1),
             (_, Some(value)) => push(out, value, variables),

@@ -5,8 +5,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 
 use anyhow::{Result, bail};
+
+use super::asked::{Asked, Outside, Want};
 
 /// So many bytes may stand for the variables of one compose file: a line of it can name a large one a thousand times.
 const MOST_BYTES: usize = 4 << 20;
@@ -19,6 +22,16 @@ pub struct Variables {
     spent: Cell<usize>,
     unset: RefCell<BTreeSet<String>>,
     is_aside: Cell<bool>,
+    unknown: Option<Unknown>,
+}
+
+/// The environment is not known: what is wanted of it is noted, and stands for a value.
+#[derive(Debug, Clone)]
+struct Unknown {
+    asked: Asked,
+    value: Option<&'static str>,
+    /// What is being looked at: line and key.
+    at: RefCell<(usize, String)>,
 }
 
 impl Variables {
@@ -30,6 +43,45 @@ impl Variables {
     /// Of a file of variables, over what earlier lines and files said.
     pub fn set(&mut self, name: &str, value: String) {
         self.dotenv.insert(name.to_owned(), value);
+    }
+
+    /// `outside` wins over `dotenv`.
+    pub fn beside(outside: Outside<'_>, dotenv: BTreeMap<String, String>) -> Self {
+        match outside {
+            Outside::Known(known) => {
+                let text = |(name, value): (&OsString, &OsString)| {
+                    Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()))
+                };
+                Self::new(known.iter().filter_map(text).collect(), dotenv)
+            }
+            Outside::Unknown { asked, value } => {
+                let unknown = Unknown { asked: asked.clone(), value, at: RefCell::default() };
+                Self { unknown: Some(unknown), ..Self::new(BTreeMap::new(), dotenv) }
+            }
+        }
+    }
+
+    /// What is wanted from now on is wanted at this line and key.
+    pub fn at(&self, line: usize, key: String) {
+        if let Some(unknown) = &self.unknown {
+            *unknown.at.borrow_mut() = (line, key);
+        }
+    }
+
+    /// A container takes a variable as it is, if it is set at all.
+    pub fn passed(&self, name: &str) -> Option<&str> {
+        self.ask(name, Want::Optional, "");
+        self.get(name)
+    }
+
+    /// Notes that `name` is wanted, if it may be set outside; what stands for it then.
+    pub fn ask(&self, name: &str, want: Want, message: &str) -> Option<&'static str> {
+        let unknown = self.unknown.as_ref().filter(|_| self.get(name).is_none())?;
+        // What is required is so wherever it stands.
+        if !self.is_aside.get() || want == Want::Required {
+            unknown.asked.note(name, want, &unknown.at.borrow(), message);
+        }
+        (want > Want::Optional).then(|| unknown.value.unwrap_or_default())
     }
 
     /// Counts so many bytes more of values; fails where that is too much.
@@ -65,6 +117,9 @@ impl Variables {
 
     /// The value, or nothing, which is remembered.
     pub fn or_nothing(&self, name: &str) -> &str {
+        if let Some(value) = self.ask(name, Want::Wanted, "") {
+            return value;
+        }
         self.get(name).unwrap_or_else(|| {
             if !self.is_aside.get() {
                 self.unset.borrow_mut().insert(name.to_owned());
@@ -149,13 +204,18 @@ pub fn interpolate(template: &str, variables: &Variables) -> Result<String> {
 /// docker tries the operators in this order, each at its first place in the text.
 fn value<'a>(body: &'a str, variables: &'a Variables) -> Result<&'a str> {
     if let Some((name, default)) = body.split_once(":-") {
+        variables.ask(name, Want::Optional, "");
         return Ok(variables.get(name).filter(|value| !value.is_empty()).unwrap_or(default));
     }
     if let Some((name, default)) = body.split_once('-') {
+        variables.ask(name, Want::Optional, "");
         return Ok(variables.get(name).unwrap_or(default));
     }
     for (operator, may_be_empty) in [(":?", false), ("?", true)] {
         if let Some((name, message)) = body.split_once(operator) {
+            if let Some(value) = variables.ask(name, Want::Required, message) {
+                return Ok(value);
+            }
             return match variables.get(name) {
                 Some(value) if may_be_empty || !value.is_empty() => Ok(value),
                 _ => bail!("required variable `{name}` is missing a value: {message}"),

@@ -6,8 +6,10 @@
 //! what stands for ids of `volumes.yaml` are added. docker looks up nothing: variables are replaced, files of
 //! variables are read, other files are copies of what was checked. It knows nothing of what is deployed.
 
+mod asked;
 mod cast;
 mod checks;
+mod compare;
 mod declared;
 mod dotenv;
 mod dropped;
@@ -31,7 +33,6 @@ mod tags;
 mod volumes;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -44,10 +45,13 @@ use crate::paths::{self, Root};
 use crate::problem::{Collector, Problem};
 use crate::stack::{StackFiles, StackName};
 use crate::yaml::{self, Node};
+use asked::At;
 use env_file::EnvFiles;
 use interpolate::Variables;
 use references::FileReference;
 
+pub use asked::{Asked, Outside, Want, as_problem};
+pub use compare::{Becomes, ServiceChange};
 pub use declared::without_slash;
 pub use labels::{FINGERPRINT, Ownership, REPOSITORY};
 pub use merge::{Merged, Merger, Unmerged};
@@ -116,10 +120,10 @@ pub enum Unrenderable {
 
 /// Reads and renders the stack `name`. What others may see of contents is told under the key of the
 /// `installation`.
-pub fn load(
+pub fn load<'a>(
     name: &StackName,
     origin: Origin<'_>,
-    inherited: &BTreeMap<OsString, OsString>,
+    inherited: impl Into<Outside<'a>>,
     volumes: &Volumes,
     installation: &Key,
 ) -> Result<RenderedStack, Unrenderable> {
@@ -133,7 +137,7 @@ pub fn load(
         }
         problems.extend(wrong.into_problems());
     }
-    let variables = variables(origin, inherited);
+    let variables = variables(origin, inherited.into());
     let are_all_read = authors.len() > origin.files.overlays.len();
     let (entries, wrong_entries) = if are_all_read {
         secrets::read(origin, authors.iter().map(|(_, tree)| &**tree))
@@ -316,15 +320,8 @@ fn read(compose_file: ComposeFile<'_>, problems: &mut Collector) -> Option<Rc<No
     }
 }
 
-fn variables(
-    origin: Origin<'_>,
-    inherited: &BTreeMap<OsString, OsString>,
-) -> Result<Variables, Vec<Problem>> {
-    let process = inherited
-        .iter()
-        .filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())))
-        .collect();
-    let mut variables = Variables::new(process, BTreeMap::new());
+fn variables(origin: Origin<'_>, outside: Outside<'_>) -> Result<Variables, Vec<Problem>> {
+    let mut variables = Variables::beside(outside, BTreeMap::new());
     let Origin { root, files, budget, .. } = origin;
     let folder = root.path().join(&files.folder);
     let listed: Vec<(String, anyhow::Result<PathBuf>)> = match &files.env {
@@ -336,10 +333,10 @@ fn variables(
     };
     let mut all = Vec::new();
     for (path, file) in listed {
-        let mut problems = Collector::new(path);
+        let mut problems = Collector::new(&*path);
         match file.and_then(|file| paths::read_text(&file, MOST_BYTES)) {
             Ok(text) => match budget.take(Count::Text, text.len() as u64) {
-                Ok(()) => dotenv::read(&text, &mut variables, &mut problems),
+                Ok(()) => dotenv::read(&text, &path, &mut variables, &mut problems),
                 Err(exceeded) => problems.add(0, "", exceeded.sentence()),
             },
             Err(error) => problems.add(0, "", format!("{error:#}")),
@@ -358,8 +355,12 @@ fn services(effective: &Node) -> anyhow::Result<Vec<Service>> {
             let name = key.text().unwrap_or_default().to_owned();
             let image = match service.get("image").as_ref().and_then(|image| image.text()) {
                 Some(text) => {
-                    let parsed = ImageRef::parse(text);
-                    Some(parsed.with_context(|| format!("service `{name}`: the image `{text}`"))?)
+                    let at = || At {
+                        line: service.get("image").map_or(0, |image| image.line),
+                        key: format!("services.{name}.image"),
+                        shown: format!("service `{name}`: the image `{text}`"),
+                    };
+                    Some(ImageRef::parse(text).with_context(at)?)
                 }
                 None => None,
             };

@@ -68,6 +68,23 @@ impl fmt::Debug for RenderedStack {
     }
 }
 
+/// The line of what lies at `path`, or of the last on the way that is there, which is told as well.
+fn place_in<'p>(file: &Rc<Node>, path: &[&'p str]) -> (usize, Vec<&'p str>) {
+    let (mut node, mut line, mut known) = (Rc::clone(file), 0, Vec::new());
+    for key in path {
+        let pairs = node.merged_pairs();
+        let Some((name, value)) = pairs.into_iter().find(|(name, _)| name.text() == Some(key)) else {
+            break;
+        };
+        if name.line > 0 {
+            line = name.line;
+        }
+        known.push(*key);
+        node = value;
+    }
+    (line, known)
+}
+
 #[cfg(test)]
 impl RenderedStack {
     /// One of these services and images, with nothing else in it.
@@ -136,6 +153,14 @@ impl RenderedStack {
     pub fn shown(&self) -> String {
         let files: Vec<_> = self.shown.iter().map(|file| yaml::show(&shown::without_secrets(file))).collect();
         files.join("---\n")
+    }
+
+    /// The line of what lies at `path` in the author's file, and as much of the path as is there. Of several files that
+    /// are merged none has the line.
+    pub fn place_of<'p>(&self, path: &[&'p str]) -> (usize, Vec<&'p str>) {
+        let places = self.shown.iter().map(|file| place_in(file, path));
+        let (line, known) = places.max_by_key(|(_, known)| known.len()).unwrap_or_default();
+        (if self.shown.len() == 1 { line } else { 0 }, known)
     }
 
     /// The stack with the images that are built here by what they are to run: by their names, a reference. The

@@ -1,3 +1,4 @@
+mod compared;
 mod rotated;
 mod told;
 
@@ -26,7 +27,8 @@ impl Stack {
         let files = StackFiles::alone(root.join("web/compose.yml"), "web/compose.yml");
         let (root, budget) = (Root::on_disk(&root), Budget::new(Limits::default()));
         let origin = Origin { root: &root, files: &files, budget: &budget, merger: &merge::NoMerger };
-        let environment = environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let environment: BTreeMap<std::ffi::OsString, std::ffi::OsString> =
+            environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
         load(&StackName::known("web"), origin, &environment, &Volumes::new(), &key())
     }
 

@@ -199,7 +199,7 @@ fn download(
 
 /// The repository in `folders` with the objects that lie elsewhere on this machine, where they lie: libgit2's way to
 /// copy them compares the large ones with one another, all in memory.
-fn lent(objects: &Path, folders: &Folders) -> Result<Repository> {
+pub(super) fn lent(objects: &Path, folders: &Folders) -> Result<Repository> {
     let objects = objects.canonicalize()?;
     let line = objects.to_str().filter(|path| !path.contains('\n')).context("its path is no line")?;
     fs::write(pack::alternates(&folders.git), format!("{line}\n"))?;
@@ -223,7 +223,7 @@ impl Receiving<'_> {
     }
 }
 
-fn bare(folders: &Folders) -> Result<Repository, git2::Error> {
+pub(super) fn bare(folders: &Folders) -> Result<Repository, git2::Error> {
     let repository = Repository::init_bare(&folders.git)?;
     repository.set_workdir(&folders.files, false)?;
     Ok(repository)
@@ -299,7 +299,7 @@ pub(super) fn object(repository: &Repository, wanted: Oid) -> Result<Object<'_>>
     })
 }
 
-fn opened(repository: Repository, wanted: Oid, kept: Option<InUse>) -> Result<Fetched> {
+pub(super) fn opened(repository: Repository, wanted: Oid, kept: Option<InUse>) -> Result<Fetched> {
     let (commit, tree) = {
         let Ok(commit) = object(&repository, wanted)?.peel(ObjectType::Commit) else {
             return Err(fault(

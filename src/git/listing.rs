@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use git2::{ObjectType, Oid, Repository, Tree};
@@ -32,27 +32,27 @@ type Names = HashMap<Box<[u8]>, Entry>;
 /// The folders that were looked into, by their ids.
 #[derive(Debug, Default)]
 pub(super) struct Listings {
-    known: HashMap<Oid, Rc<Names>>,
+    known: HashMap<Oid, Arc<Names>>,
     entries: usize,
 }
 
 impl Listings {
     /// The folder `id`, read once however many paths lead through it.
-    pub(super) fn of(&mut self, repository: &Repository, id: Oid) -> Result<Rc<Names>> {
+    pub(super) fn of(&mut self, repository: &Repository, id: Oid) -> Result<Arc<Names>> {
         if let Some(known) = self.known.get(&id) {
-            return Ok(Rc::clone(known));
+            return Ok(Arc::clone(known));
         }
         let tree = checked(repository, id)?;
         let entry = |entry: git2::TreeEntry<'_>| {
             let found = Entry { id: entry.id(), mode: entry.filemode(), kind: entry.kind() };
             (entry.name_bytes().into(), found)
         };
-        let names: Rc<Names> = Rc::new(tree.iter().map(entry).collect());
+        let names: Arc<Names> = Arc::new(tree.iter().map(entry).collect());
         if self.entries + names.len() > MOST {
             *self = Self::default();
         }
         self.entries += names.len();
-        self.known.insert(id, Rc::clone(&names));
+        self.known.insert(id, Arc::clone(&names));
         Ok(names)
     }
 }

@@ -3,6 +3,7 @@
 //! In: a `Source` and how git is reached. Out: the commit it names, or that commit's files in a private
 //! temporary folder. Errors name the source and say the way out; no credential is in any of them.
 
+mod base;
 mod bounds;
 mod checkout;
 mod count;
@@ -26,6 +27,7 @@ mod transfer;
 mod trees;
 mod walk;
 mod worker;
+mod worktree;
 mod write;
 
 use std::ffi::c_int;
@@ -35,6 +37,7 @@ use std::sync::OnceLock;
 use anyhow::{Result, anyhow};
 use git2::{ConfigLevel, Oid};
 
+pub use base::Base;
 pub use checkout::{Checkout, Workplace, checkout, sweep};
 pub use kept::sweep as sweep_kept;
 pub use ls::{Pending, heads};
@@ -42,6 +45,7 @@ pub use memory::NoRoom;
 pub use tracked::{Tracked, TrackedKind};
 pub use transfer::Transfer;
 pub use worker::LONGEST_TRANSFER;
+pub use worktree::Worktree;
 
 use crate::fault::fault;
 use crate::settings::GitAccess;

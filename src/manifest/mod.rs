@@ -72,16 +72,20 @@ pub struct StackEntry {
     pub wrong: Vec<Problem>,
 }
 
+/// Where what is read is to run.
+#[derive(Debug, Clone, Copy)]
+pub enum Place<'a> {
+    /// On this machine. `guard` says where bindings may lie; `try_writing` whether `nfs.path` may be written to, to see
+    /// whether it can be.
+    Here { guard: &'a Guard, try_writing: bool },
+    /// On another one: of `nfs.path` only the name can be judged.
+    Elsewhere(&'a Guard),
+}
+
 /// Reads the manifest in `dir`, a folder of the checkout at `root`. The mistakes are those that make the whole
 /// unclear; a wrong stack or binding bears its own. Where there are some, the manifest holds what is right all
-/// the same, so that the mistakes in its files can be told too. `guard` says where bindings may lie; `try_writing` whether `nfs.path` may be written to, to see whether it can be.
-pub fn read(
-    root: &Root,
-    dir: &Path,
-    guard: &Guard,
-    try_writing: bool,
-    budget: &Budget,
-) -> (Manifest, Vec<Problem>) {
+/// the same, so that the mistakes in its files can be told too.
+pub fn read(root: &Root, dir: &Path, place: Place<'_>, budget: &Budget) -> (Manifest, Vec<Problem>) {
     let (images, wrong_images) = images::read(root, dir, budget);
     let by_files = if stacks::is_there(root, dir) { None } else { layout::read(root, dir, budget) };
     let (layout, (stacks, mut problems)) = match by_files {
@@ -91,7 +95,7 @@ pub fn read(
         }
         None => (Layout::Nothing, (Vec::new(), Vec::new())),
     };
-    let (nfs, wrong) = nfs::read(root, dir, guard, try_writing);
+    let (nfs, wrong) = nfs::read(root, dir, place);
     let has_nfs = nfs.is_some() || !wrong.is_empty();
     problems.extend(wrong);
     let (volumes, wrong) = volumes::read(root, dir, has_nfs, budget);

@@ -9,8 +9,8 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 
-use super::entries;
-use crate::guard::{Closed, Guard};
+use super::{Place, entries};
+use crate::guard::Closed;
 use crate::paths::Root;
 use crate::problem::{Collector, Problem};
 use crate::yaml::Node;
@@ -27,16 +27,16 @@ pub struct Nfs {
     pub owner: Option<(u32, u32)>,
 }
 
-/// `None` where there is no such file, or it is wrong, or `guard` says that bindings may not lie there. With
-/// `try_writing` a file is made below `path`, and removed: nothing else proves that an NFS server lets root write.
-pub fn read(root: &Root, dir: &Path, guard: &Guard, try_writing: bool) -> (Option<Nfs>, Vec<Problem>) {
+/// `None` where there is no such file, or it is wrong, or the guard of `place` says that bindings may not lie there.
+/// With `try_writing` a file is made below `path`, and removed: nothing else proves that an NFS server lets root write.
+pub fn read(root: &Root, dir: &Path, place: Place<'_>) -> (Option<Nfs>, Vec<Problem>) {
     let mut problems = Collector::new(entries::display(root, dir, FILE));
     let nfs = entries::document(root, dir, FILE, &mut problems)
-        .and_then(|node| from_node(&node, guard, try_writing, &mut problems));
+        .and_then(|node| from_node(&node, place, &mut problems));
     (nfs, problems.into_problems())
 }
 
-fn from_node(node: &Node, guard: &Guard, try_writing: bool, problems: &mut Collector) -> Option<Nfs> {
+fn from_node(node: &Node, place: Place<'_>, problems: &mut Collector) -> Option<Nfs> {
     if node.pairs().is_none() {
         problems.add(node.line, "", format!("must be a mapping with `path`, not {}", node.what()));
         return None;
@@ -44,7 +44,7 @@ fn from_node(node: &Node, guard: &Guard, try_writing: bool, problems: &mut Colle
     entries::check_keys(node, "", &KEYS, problems);
     let owner = owner(node, problems);
     let (line, text) = entries::string(node, "", "path", "the folder that every node mounts", problems)?;
-    match folder(&text, guard, try_writing) {
+    match folder(&text, place) {
         Ok(path) => Some(Nfs { path, owner }),
         Err(what) => {
             problems.add(line, "path", what);
@@ -53,7 +53,7 @@ fn from_node(node: &Node, guard: &Guard, try_writing: bool, problems: &mut Colle
     }
 }
 
-fn folder(text: &str, guard: &Guard, try_writing: bool) -> Result<PathBuf, String> {
+fn folder(text: &str, place: Place<'_>) -> Result<PathBuf, String> {
     let path = Path::new(text);
     if !path.is_absolute() {
         return Err(format!("`{text}` is relative; write where every node mounts it, as in `/mnt/nfs`"));
@@ -68,6 +68,10 @@ fn folder(text: &str, guard: &Guard, try_writing: bool) -> Result<PathBuf, Strin
     if path.parent().is_none() {
         return Err("is the root of the file system; name a folder".into());
     }
+    let (guard, try_writing) = match place {
+        Place::Here { guard, try_writing } => (guard, try_writing),
+        Place::Elsewhere(guard) => return guard.judge_name(&path).map(|()| path),
+    };
     let opened = guard.open(&path).map_err(|closed| match closed {
         Closed::Forbidden(why) => why,
         Closed::Unknown(error) => match error.kind() {
@@ -122,11 +126,13 @@ fn owner(node: &Node, problems: &mut Collector) -> Option<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guard::Guard;
 
     fn read_text(text: &str) -> (Option<Nfs>, Vec<String>) {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(FILE), text).unwrap();
-        let (nfs, problems) = read(&Root::on_disk(dir.path()), dir.path(), &Guard::default(), true);
+        let here = Place::Here { guard: &Guard::default(), try_writing: true };
+        let (nfs, problems) = read(&Root::on_disk(dir.path()), dir.path(), here);
         (nfs, problems.iter().map(ToString::to_string).collect())
     }
 
@@ -139,10 +145,8 @@ mod tests {
         assert_eq!(read.unwrap(), Nfs { path: nfs.path().to_path_buf(), owner: Some((1000, 33)) });
         assert_eq!(std::fs::read_dir(nfs.path()).unwrap().count(), 0);
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(
-            super::read(&Root::on_disk(dir.path()), dir.path(), &Guard::default(), true),
-            (None, vec![])
-        );
+        let here = Place::Here { guard: &Guard::default(), try_writing: true };
+        assert_eq!(super::read(&Root::on_disk(dir.path()), dir.path(), here), (None, vec![]));
     }
 
     #[test]

@@ -45,7 +45,7 @@ fn checkout(folder: &Path, count: usize, bytes: usize) {
 
 /// Reads what git has and syncs it, as a run does.
 fn sync(root: &Path, nfs: &Path, known: &Inventory) -> (Synced, Inventory) {
-    let tree = super::bindings::tree(&Checkout::of(root), &root.join("conf")).unwrap();
+    let tree = crate::reading::tree(&Checkout::of(root), &root.join("conf")).unwrap();
     let guard = Guard::default();
     let destination = Destination { root: nfs, path: Path::new("conf"), owner: None, guard: &guard };
     Opened::open(destination).unwrap().sync(&tree, known, &|_| {}).unwrap()

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use super::bindings::Bindings;
 use super::builds::Image;
 use super::session::{Selection, Wish};
 use crate::docker::Swarm;
@@ -11,6 +10,7 @@ use crate::git::{Checkout, Commit};
 use crate::image::ImageRef;
 use crate::manifest::Layout;
 use crate::plan::{self, Desired, DesiredStack, Task};
+use crate::reading::Bindings;
 use crate::report::Subject;
 use crate::source::{Source, SourceId, SourceUrl};
 use crate::stack::StackName;

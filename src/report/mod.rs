@@ -296,6 +296,16 @@ impl Report {
         self.stdout(text.trim_end());
     }
 
+    /// Lines of a result, made plain already.
+    pub fn document(&self, text: &str) {
+        self.stdout(text.trim_end());
+    }
+
+    /// Lines for who runs this: beside the result, which may be read by a program.
+    pub fn commands(&self, lines: &str) {
+        lines.lines().for_each(|line| self.stderr(line));
+    }
+
     /// A JSON text, as JSON: what is spelled out is so that a parser reads it back.
     pub fn json(&self, text: &str) {
         self.stdout(&plain::json(text));

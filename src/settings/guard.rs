@@ -45,7 +45,7 @@ fn absolute(path: &Path) -> Result<PathBuf> {
 }
 
 /// The folders of a value, split on `:`.
-fn folders(value: &str) -> Result<Vec<PathBuf>> {
+pub fn folders(value: &str) -> Result<Vec<PathBuf>> {
     let wrong = |what: String| {
         let way = "name the folders that bindings may lie in, split on `:`, as in `/mnt/nfs:/srv/data`";
         fault(format!("`{ROOTS}` {what}"), format!("{way}, or unset it"))

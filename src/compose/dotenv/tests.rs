@@ -8,7 +8,7 @@ fn of(process: &[(&str, &str)], files: &[&str]) -> Result<Variables, Vec<String>
     let mut variables = Variables::new(process, BTreeMap::new());
     let mut problems = Collector::new(".env");
     for text in files {
-        read(text, &mut variables, &mut problems);
+        read(text, ".env", &mut variables, &mut problems);
     }
     let problems = problems.into_problems();
     if problems.is_empty() { Ok(variables) } else { Err(problems.iter().map(ToString::to_string).collect()) }

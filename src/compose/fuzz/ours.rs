@@ -82,7 +82,7 @@ fn load(fixture: &Fixture, name: &str) -> Result<Ours, Refused> {
 fn effective(origin: Origin<'_>, inherited: &BTreeMap<OsString, OsString>) -> Option<Tree> {
     let compose_file = origin.compose_files().remove(0);
     let tree = compose::read(compose_file, &mut Collector::new(compose_file.path))?;
-    let variables = compose::variables(origin, inherited).ok()?;
+    let variables = compose::variables(origin, inherited.into()).ok()?;
     Some(own(&*environment::interpolated(&tree.without_merges(), &variables).ok()?))
 }
 

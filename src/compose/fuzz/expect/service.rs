@@ -124,7 +124,7 @@ fn environment(
 /// `.env` of the fixture, less what is the same in the process.
 fn dotenv(name: &str) -> Option<Text> {
     let (mut all, mut problems) = (Variables::default(), Collector::new(".env"));
-    crate::compose::dotenv::read(crate::compose::fuzz::place::DOTENV, &mut all, &mut problems);
+    crate::compose::dotenv::read(crate::compose::fuzz::place::DOTENV, ".env", &mut all, &mut problems);
     all.get(name).map(Text::exact)
 }
 

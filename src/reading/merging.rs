@@ -21,7 +21,7 @@ pub struct ByDocker<'a> {
 
 impl Merger for ByDocker<'_> {
     fn merge(&self, texts: &[String]) -> Result<Merged, Unmerged> {
-        match self.config(texts).map_err(Unmerged::Refused)? {
+        match self.config(texts).map_err(Unmerged::Nobody)? {
             (Config::Merged(text), folder) => Ok(Merged { text, folder }),
             (Config::Unable(error), _) => Err(Unmerged::Nobody(error)),
             (Config::Refused(words), _) => {

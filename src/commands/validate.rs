@@ -1,0 +1,39 @@
+//! `validate`: checks a folder as `watch` would; needs neither root, docker, a network nor a database.
+
+use anyhow::{Context, Result};
+
+use super::Ending;
+use crate::cli::ValidateArgs;
+use crate::fault::OrHint;
+use crate::report::Report;
+use crate::settings::{CheckSettings, Ci};
+use crate::validate::{self, Verdict, annotations, quality};
+
+/// Prints what was found; all of it, whatever is wrong.
+pub fn run(arguments: &ValidateArgs) -> Result<Ending> {
+    let settings = CheckSettings::from_environment()?;
+    let verdict =
+        validate::validate(&settings, &arguments.path, arguments.diff.as_deref(), arguments.strict)?;
+    print(&settings, &verdict, arguments)?;
+    if let Some(file) = &arguments.code_quality {
+        std::fs::write(file, quality::report(&verdict))
+            .with_context(|| format!("cannot write `{}`", file.display()))
+            .or_hint("name a file in a folder that can be written to")?;
+    }
+    Ok(if verdict.is_right() { Ending::Done } else { Ending::Wrong })
+}
+
+fn print(settings: &CheckSettings, verdict: &Verdict, arguments: &ValidateArgs) -> Result<()> {
+    let (report, is_github) = (Report::new(), settings.ci == Ci::GitHub);
+    if arguments.json {
+        let json = serde_json::to_string_pretty(verdict).context("cannot print the verdict")?;
+        report.json(&if is_github { annotations::without_commands_in_json(&json) } else { json });
+    } else {
+        let text = if arguments.markdown { verdict.markdown() } else { verdict.text() };
+        report.document(&if is_github { annotations::without_commands(&text) } else { text });
+    }
+    if is_github {
+        report.commands(&annotations::github(verdict));
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! A folder as it lies on disk: the work tree of a repository, or a part of it, or no repository at all.
+//!
+//! What is not committed counts, and what git ignores does not, where git is asked what there is. Nothing is written.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use git2::{ErrorCode, ObjectType, Oid, Repository};
+use walkdir::WalkDir;
+
+use super::{Tracked, TrackedKind};
+use crate::budget::{Budget, Count};
+use crate::fault::{OrHint, fault};
+use crate::paths::Root;
+use crate::settings::GitAccess;
+
+/// Linux takes no longer path; see `tracked`.
+const DEEPEST: usize = 128;
+
+/// A folder on disk.
+pub struct Worktree {
+    root: Root,
+    dir: PathBuf,
+    repository: Option<Repository>,
+    /// What git has of it or was told to have, from the root.
+    index: BTreeSet<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Worktree {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worktree").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+impl Worktree {
+    /// Of the manifest's folder. Its root is that of the repository it lies in, itself where it lies in none.
+    pub fn open(folder: &Path, access: &GitAccess) -> Result<Self> {
+        let shown = crate::plain::name(&folder.display().to_string());
+        let hint = "name the folder that `stacks.yaml` lies in";
+        let dir = folder.canonicalize().with_context(|| format!("`{shown}`")).or_hint(hint)?;
+        if !dir.is_dir() {
+            return Err(fault(format!("`{shown}` is not a folder"), hint));
+        }
+        super::configure(access)?;
+        // None of a folder without git, nor of what git cannot open.
+        let found = Repository::discover(&dir).ok();
+        let around = found.and_then(|repository| {
+            let root = repository.workdir()?.canonicalize().ok()?;
+            dir.starts_with(&root).then_some((root, repository))
+        });
+        let (root, repository) = around.map_or((dir.clone(), None), |(root, found)| (root, Some(found)));
+        let inside = dir.strip_prefix(&root).unwrap_or(Path::new(""));
+        ensure!(!inside.iter().any(|part| part == ".git"), "`{shown}` lies in git's own folder");
+        let index = repository.as_ref().map(entries).transpose()?.unwrap_or_default();
+        Ok(Self { root: Root::on_disk(&root), dir, repository, index })
+    }
+
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// The manifest's folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn repository(&self) -> Option<&Repository> {
+        self.repository.as_ref()
+    }
+
+    /// Whether git would leave the file at `path` out of a commit.
+    pub fn is_ignored(&self, path: &Path) -> bool {
+        let Some(repository) = &self.repository else { return false };
+        let below = path.strip_prefix(self.root.path()).unwrap_or(path);
+        let bytes = below.as_os_str().as_bytes().to_vec();
+        let inside = [&bytes[..], b"/"].concat();
+        let holds_known =
+            || self.index.range(inside.clone()..).next().is_some_and(|next| next.starts_with(&inside));
+        let is_known = || self.index.contains(&bytes) || holds_known();
+        !below.as_os_str().is_empty() && repository.is_path_ignored(below).unwrap_or(false) && !is_known()
+    }
+
+    /// All files at and below `path`, which is absolute and has no symlink in it, by the ids that git would give them.
+    pub fn tracked(&self, path: &Path, budget: &Budget) -> Result<Vec<Tracked>> {
+        let mut found = Vec::new();
+        let is_ours = |entry: &walkdir::DirEntry| {
+            (entry.depth() == 0 || entry.file_name() != ".git") && !self.is_ignored(entry.path())
+        };
+        let walk = WalkDir::new(path).follow_links(false).max_depth(DEEPEST + 1).sort_by_file_name();
+        for entry in walk.into_iter().filter_entry(is_ours) {
+            let entry = entry.context("cannot be read")?;
+            budget.take(Count::Files, 1)?;
+            let kind = entry.file_type();
+            if kind.is_dir() {
+                ensure!(entry.depth() <= DEEPEST, "its folders are more than {DEEPEST} deep");
+                continue;
+            }
+            let at = entry.path();
+            let below = at.strip_prefix(path)?.to_path_buf();
+            found.push(if kind.is_symlink() {
+                let target = fs::read_link(at)?;
+                let id = Oid::hash_object(ObjectType::Blob, target.as_os_str().as_bytes())?;
+                Tracked { path: below, kind: TrackedKind::Link(target), id }
+            } else {
+                ensure!(kind.is_file(), "`{}` is neither a file, a folder nor a symlink", below.display());
+                let meta = entry.metadata()?;
+                budget.take(Count::Bytes, meta.len())?;
+                let executable = meta.permissions().mode() & 0o111 != 0;
+                let id = Oid::hash_file(ObjectType::Blob, at)?;
+                Tracked { path: below, kind: TrackedKind::File { executable }, id }
+            });
+        }
+        Ok(found)
+    }
+}
+
+fn entries(repository: &Repository) -> Result<BTreeSet<Vec<u8>>> {
+    match repository.index() {
+        Ok(index) => Ok(index.iter().map(|entry| entry.path).collect()),
+        Err(error) if error.code() == ErrorCode::NotFound => Ok(BTreeSet::new()),
+        Err(error) => Err(error).context("cannot read the index of git"),
+    }
+}

@@ -1,0 +1,287 @@
+//! A folder checked by the code that `watch` reads repositories with, and told without a Swarm.
+//!
+//! In: a folder, and for a comparison a commit. Out: a `Verdict`, in which every mistake has file, line and key, and which
+//! says what could not be checked. Nothing is written but temporary files of a comparison; docker is asked where it is
+//! installed, and needs no daemon for that.
+
+pub mod annotations;
+mod diff;
+mod docker;
+mod losses;
+mod markdown;
+pub mod quality;
+mod text;
+mod variables;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Error, Result};
+use serde::Serialize;
+
+use crate::budget::Budget;
+use crate::compose::{Ownership, as_problem};
+use crate::docker::Docker;
+use crate::git::{Base, Tracked, Worktree};
+use crate::hash::Key;
+use crate::manifest::{self, Place};
+use crate::paths::Root;
+use crate::plain;
+use crate::problem::Problem;
+use crate::reading::{self, ByDocker, Contents, Environment, Files, Reader, Stack, Wrong};
+use crate::settings::CheckSettings;
+use crate::signal;
+use crate::source::Source;
+use crate::stack::StackFiles;
+
+/// Who a stack belongs to that nobody deploys.
+const NOBODY: &str = "/validated";
+
+/// What a folder was found to be. Its fields do not change their names.
+#[derive(Debug, Default, Serialize)]
+pub struct Verdict {
+    pub right: bool,
+    pub problems: Vec<Mistake>,
+    /// How many mistakes there are beside these.
+    pub more: usize,
+    pub stacks: Vec<Listed>,
+    pub notes: Vec<Note>,
+    pub variables: Vec<variables::Variable>,
+    pub not_checked: Vec<String>,
+    /// What a merge would do; `null` where nobody asked.
+    pub diff: Option<diff::Diff>,
+}
+
+/// One mistake, and the stack that it stops; the whole source where there is none.
+#[derive(Debug, Serialize)]
+pub struct Mistake {
+    pub file: String,
+    pub line: Option<usize>,
+    pub key: String,
+    pub what: String,
+    pub stack: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Listed {
+    pub name: String,
+    pub compose_path: String,
+    pub enabled: bool,
+    pub right: bool,
+    pub services: Vec<String>,
+}
+
+/// Something worth knowing of a stack or binding.
+#[derive(Debug, Serialize)]
+pub struct Note {
+    pub about: String,
+    pub what: String,
+}
+
+/// A work tree, and what may be read of it.
+struct OnDisk<'a> {
+    worktree: &'a Worktree,
+    budget: &'a Budget,
+}
+
+impl Files for OnDisk<'_> {
+    fn root(&self) -> &Root {
+        self.worktree.root()
+    }
+
+    fn dir(&self) -> &Path {
+        self.worktree.dir()
+    }
+
+    fn tracked(&self, path: &Path) -> Result<Vec<Tracked>> {
+        self.worktree.tracked(path, self.budget)
+    }
+}
+
+impl Files for Base {
+    fn root(&self) -> &Root {
+        self.root()
+    }
+
+    fn dir(&self) -> &Path {
+        self.dir()
+    }
+
+    fn tracked(&self, path: &Path) -> Result<Vec<Tracked>> {
+        self.tracked(path)
+    }
+}
+
+/// Checks the folder at `path`.
+pub fn validate(
+    settings: &CheckSettings,
+    path: &Path,
+    reference: Option<&str>,
+    strict: bool,
+) -> Result<Verdict> {
+    let worktree = Worktree::open(path, &settings.git)?;
+    let budget = Budget::new(settings.git.limits);
+    // What is told of contents is told to nobody.
+    let key = Key::new().context("cannot make a key")?;
+    let on_disk = OnDisk { worktree: &worktree, budget: &budget };
+    let contents = read(settings, &on_disk, &budget, &key)?;
+    let mut verdict = Verdict::default();
+    verdict.add_stacks(&contents, &worktree);
+    verdict.add_problems(&contents);
+    verdict.add_variables(&contents, strict);
+    let texts = verdict.texts(&contents)?;
+    docker::ask(&settings.docker_environment, &texts, &mut verdict)?;
+    verdict.say_what_only_a_manager_knows(&contents, &worktree);
+    if let Some(reference) = reference {
+        let base = Base::of(&worktree, reference, settings.git.limits)?;
+        let spent = Budget::new(settings.git.limits);
+        let before = read(settings, &base, &spent, &key)?;
+        if let Some(failure) = base.take_failure() {
+            return Err(failure.context(format!("commit `{}`", base.commit().short())));
+        }
+        let sides = diff::Sides { before: (&base, &before), after: (&on_disk, &contents) };
+        verdict.diff = Some(sides.compare(reference, base.commit().as_str(), &verdict)?);
+    }
+    verdict.right = verdict.is_right();
+    Ok(verdict)
+}
+
+fn read(settings: &CheckSettings, files: &dyn Files, budget: &Budget, key: &Key) -> Result<Contents> {
+    let docker = Docker::new(&settings.docker_environment, docker::LIMIT);
+    let merger = ByDocker { docker: &docker, folder: &tempfile::env::temp_dir() };
+    let reader = Reader {
+        place: Place::Elsewhere(&settings.guard),
+        budget,
+        environment: Environment::Unknown,
+        key: &|| Ok(key),
+        merger: &merger,
+    };
+    let contents = reading::read(files, &reader)?;
+    signal::check()?;
+    budget.exceeded().map_or(Ok(()), |exceeded| Err(Error::from(exceeded)))?;
+    Ok(contents)
+}
+
+impl Verdict {
+    pub fn is_right(&self) -> bool {
+        self.problems.is_empty() && self.more == 0
+    }
+
+    fn add(&mut self, problem: &Problem, stack: Option<&str>) {
+        let Problem { file, line, key, what, more } = problem.clone();
+        self.more += more;
+        for listed in self.stacks.iter_mut().filter(|listed| Some(listed.name.as_str()) == stack) {
+            listed.right = false;
+        }
+        let stack = stack.map(str::to_owned);
+        self.problems.push(Mistake { file, line, key, what, stack });
+    }
+
+    fn add_problems(&mut self, contents: &Contents) {
+        let unclear = &contents.unclear;
+        unclear.told().iter().for_each(|problem| self.add(problem, None));
+        self.more += unclear.more();
+        if !unclear.is_empty() {
+            contents.unused().for_each(|(_, problem)| self.add(problem, None));
+        }
+        for Stack { entry, rendered, .. } in &contents.stacks {
+            let name = Some(entry.name.as_str());
+            match rendered {
+                Some(Err(Wrong::Files(problems))) => {
+                    problems.told().iter().for_each(|problem| self.add(problem, name));
+                    self.more += problems.more();
+                }
+                Some(Err(Wrong::Here(error))) => self.add(&as_problem(error, &entry.compose_path), name),
+                Some(Err(Wrong::Unmerged(why))) => {
+                    let what = format!("what docker makes of the compose files of `{}`: {why:#}", entry.name);
+                    self.not_checked.push(what);
+                }
+                Some(Ok(_)) | None => {}
+            }
+        }
+    }
+
+    fn add_stacks(&mut self, contents: &Contents, worktree: &Worktree) {
+        for Stack { entry, rendered, unless_set, .. } in &contents.stacks {
+            let rendered = rendered.as_ref().map(Result::as_ref);
+            let services = rendered.and_then(Result::ok).map(|rendered| &rendered.services);
+            self.stacks.push(Listed {
+                name: entry.name.to_string(),
+                compose_path: entry.compose_path.clone(),
+                enabled: entry.enabled,
+                right: true,
+                services: services.into_iter().flatten().map(|service| service.name.clone()).collect(),
+            });
+            let mut note = |what| self.notes.push(Note { about: entry.name.to_string(), what });
+            for what in rendered.and_then(Result::ok).into_iter().flat_map(|rendered| &rendered.notes) {
+                note(what.clone());
+            }
+            for problem in unless_set {
+                note(format!("wrong where a variable of the daemon is not set: {problem}"));
+            }
+            for file in entry.files.iter().flat_map(|files| all(files, worktree.root())) {
+                if file.is_file() && worktree.is_ignored(&file) {
+                    let file = file.strip_prefix(worktree.root().path()).unwrap_or(&file).display();
+                    note(format!(
+                        "`{file}` is ignored by git: it counts here, and never gets to who watches"
+                    ));
+                }
+            }
+        }
+        if contents.unclear.is_empty() {
+            for (id, problem) in contents.unused() {
+                self.notes
+                    .push(Note { about: id.clone(), what: format!("no stack mounts it, and {problem}") });
+            }
+        }
+    }
+
+    /// What docker would be given, of each stack that is right.
+    fn texts<'a>(&mut self, contents: &'a Contents) -> Result<Vec<docker::Given<'a>>> {
+        let ownership = Ownership { repository: Source::parse(NOBODY)?.id().clone(), commit: "0".repeat(40) };
+        let mut texts = Vec::new();
+        for stack in &contents.stacks {
+            let Some(Ok(rendered)) = &stack.rendered else { continue };
+            match rendered.text(&ownership) {
+                Ok(text) => texts.push(docker::Given { stack, rendered, text }),
+                Err(error) => {
+                    let problem = as_problem(&error, &stack.entry.compose_path);
+                    self.add(&problem, Some(stack.entry.name.as_str()));
+                }
+            }
+        }
+        Ok(texts)
+    }
+
+    fn say_what_only_a_manager_knows(&mut self, contents: &Contents, worktree: &Worktree) {
+        if manifest::has_nfs(worktree.root(), worktree.dir()) {
+            self.not_checked
+                .push("`nfs.path`: whether it is mounted on every node, and can be written to".into());
+        }
+        let rendered = contents.stacks.iter().filter_map(|stack| stack.rendered.as_ref()?.as_ref().ok());
+        let taken: std::collections::BTreeSet<_> = rendered
+            .flat_map(|rendered| rendered.taken().into_iter().chain(rendered.secrets().clone()))
+            .collect();
+        if !taken.is_empty() {
+            let names: Vec<_> =
+                taken.iter().take(20).map(|name| format!("`{}`", plain::name(name))).collect();
+            let more =
+                if taken.len() > 20 { format!(" and {} more", taken.len() - 20) } else { String::new() };
+            self.not_checked.push(format!("whether the Swarm has {}{more}", names.join(", ")));
+        }
+    }
+}
+
+/// Where the files of a stack lie, its folder's `.env` included.
+fn all(files: &StackFiles, root: &Root) -> Vec<PathBuf> {
+    let listed = files.env.iter().flatten().chain([&files.compose]).chain(&files.overlays);
+    let own = files.env.is_none().then(|| root.path().join(&files.folder).join(".env"));
+    listed.map(|file| file.file.clone()).chain(own).collect()
+}
+
+impl std::fmt::Display for Mistake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { file, line, key, what, .. } = self;
+        let (file, key, what) = (file.clone(), key.clone(), what.clone());
+        Problem { file, line: *line, key, what, more: 0 }.fmt(f)
+    }
+}
