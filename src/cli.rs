@@ -65,8 +65,8 @@ pub enum Command {
         sudo dockerops run\n  \
         sudo DOCKEROPS_REPOS='https://github.com/org/repo#main' dockerops run\n\n\
         SIGHUP syncs now; SIGTERM ends it within 10 s, after the docker call that is under way, with exit 0.\n\
-        Between two syncs every other command works beside it; during one it exits with 4 and says who holds the \
-        lock. `status` works at any time."
+        Every other command works beside it, turn by turn: one that gets none within 10 s exits with 4 and says who \
+        holds the lock. `status` works at any time."
     )]
     Run,
     /// Check a folder as `watch` would, and say what a merge of it would do; touches nothing.

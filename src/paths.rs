@@ -6,6 +6,7 @@
 use std::fmt::Debug;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -125,9 +126,17 @@ pub fn names_on_disk(folder: &Path) -> Vec<String> {
     entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
 }
 
+/// Opens what may be no regular file: nobody waits for who writes into a pipe.
+pub fn open(path: &Path) -> Result<File> {
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    let mut options = File::options();
+    options.read(true).custom_flags(flags.bits().cast_signed());
+    options.open(path).map_err(|error| anyhow!("cannot be read: {error}"))
+}
+
 /// The text of a regular file of at most `most` bytes.
 pub fn read_text(path: &Path, most: u64) -> Result<String> {
-    let file = File::open(path).map_err(|error| anyhow!("cannot be read: {error}"))?;
+    let file = open(path)?;
     ensure!(file.metadata()?.is_file(), "is not a file");
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes).context("cannot be read")?;

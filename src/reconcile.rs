@@ -158,7 +158,7 @@ impl Reconciler {
             }
             let mut decided = self.decide(session, &swarm)?;
             if self.ask_others(session, &decided, &swarm)? {
-                self.stirred = false;
+                (self.stirred, self.memory.objects) = (false, objects::Objects::default());
                 decided = self.decide(session, &swarm)?;
             }
             let goes = |(_, decision): &(Key, Decision)| matches!(decision, Decision::Remove(_));

@@ -259,7 +259,11 @@ impl Verdict {
         }
         let rendered = contents.stacks.iter().filter_map(|stack| stack.rendered.as_ref()?.as_ref().ok());
         let taken: std::collections::BTreeSet<_> = rendered
-            .flat_map(|rendered| rendered.taken().into_iter().chain(rendered.secrets().clone()))
+            .flat_map(|rendered| {
+                let own: Vec<_> = rendered.scripts().iter().map(|script| script.name.clone()).collect();
+                let all = rendered.taken().into_iter().chain(rendered.secrets().clone());
+                all.filter(move |name| !own.contains(name))
+            })
             .collect();
         if !taken.is_empty() {
             let names: Vec<_> =

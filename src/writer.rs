@@ -110,7 +110,11 @@ impl Writer {
 
     /// The row of `source`, however it was spelled when it was watched.
     pub fn row_of(&self, source: &Source) -> Result<Option<SourceRow>> {
-        let same = |row: &SourceRow| row.url.parse().is_ok_and(|known| known == *source);
+        let same = |row: &SourceRow| match row.url.parse() {
+            Ok(known) => known == *source,
+            // The older release stored credentials.
+            Err(_) => Source::parse(&row.url.shown()).is_ok_and(|known| known == *source),
+        };
         Ok(self.state.sources()?.into_iter().find(same))
     }
 }

@@ -135,7 +135,7 @@ fn a_docker_cli_that_cannot_merge_is_named_and_the_others_are_deployed() {
         let deploys = fake.calls_with("stack deploy");
         assert!(deploys.len() == 1 && deploys[0].ends_with(" plain"), "{deploys:?}");
         // One file alone is never merged.
-        assert_eq!(fake.calls_with("stack config").len(), 1);
+        assert_eq!(fake.calls_with("stack config --compose-file").len(), 1);
     }
 }
 

@@ -176,7 +176,8 @@ fn what_is_to_be_deployed_by_force_is_though_another_run_comes_between() {
     other.wait().success();
     forced.wait().success();
     let deploys = scene.docker.calls_with("stack deploy");
-    assert!(deploys.iter().any(|call| call.ends_with(&web)), "{deploys:?}");
+    let times = |stack: &String| deploys.iter().filter(|call| call.ends_with(stack)).count();
+    assert_eq!((times(&db), times(&web)), (1, 1), "{deploys:?}");
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn a_crash_loop_tells_its_last_lines_at_once_in_the_error_in_the_event_and_on_th
     assert!(run.is_running(), "it is told at once");
     let outcome = run.wait();
     outcome.failure(3);
-    let error = outcome.stdout.split("failed    ").nth(1).unwrap();
+    let error = outcome.stdout.split("failed    ").nth(1).unwrap_or_else(|| panic!("{outcome}"));
     assert!(error.contains("did not converge within 14 s"), "{outcome}");
     assert!(error.contains(&format!("\n  the last lines of `{stack}_app`:\n    | line ")), "{outcome}");
     assert!(error.contains("    | \\u{1b}[31mno such \\u{202e}host\n"), "{outcome}");

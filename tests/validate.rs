@@ -3,6 +3,7 @@
 mod comment;
 mod diff;
 mod environments;
+mod hostile;
 mod same;
 mod swarm;
 

@@ -45,8 +45,9 @@ build() {
     # The paths of the machine that builds are no part of the program, but for the folder OpenSSL takes modules from
     # where its configuration names some.
     flags+=" --remap-path-prefix=$root=. --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
-    # No stack of C is ever unwound, and its tables are as large as a tenth of the code.
-    export "CFLAGS_${target//-/_}=-fno-asynchronous-unwind-tables -fno-unwind-tables"
+    # No stack of C is ever unwound, and its tables are as large as a tenth of the code. OpenSSL would be built for speed,
+    # and what takes time in it is written in assembler.
+    export "CFLAGS_${target//-/_}=-Os -fno-asynchronous-unwind-tables -fno-unwind-tables"
     export CARGO_TARGET_DIR=$made RUSTFLAGS=$flags
     # From the repository's root, for rustup takes the toolchain from there.
     cd "$root"

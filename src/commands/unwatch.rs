@@ -15,7 +15,8 @@ pub fn run(settings: &Settings, arguments: &UnwatchArgs) -> Result<Ending> {
     let source = Source::parse(&arguments.source)?;
     let writer = Writer::open(settings, "unwatch")?;
     let Some(row) = writer.row_of(&source)? else {
-        let known: Vec<_> = writer.state.sources()?.into_iter().map(|row| format!("`{}`", row.url)).collect();
+        let known: Vec<_> =
+            writer.state.sources()?.into_iter().map(|row| format!("`{}`", row.url.shown())).collect();
         let hint = if known.is_empty() {
             let path = settings.database.display();
             format!(
@@ -46,6 +47,6 @@ pub fn run(settings: &Settings, arguments: &UnwatchArgs) -> Result<Ending> {
     writer.sweep_kept()?;
     writer.report.unwatched(&row.url);
     let stacks = if arguments.keep_stacks { "its stacks run on" } else { "see above for its stacks" };
-    writer.report.say(&format!("`{}` is no longer watched; {stacks}", row.url));
+    writer.report.say(&format!("`{}` is no longer watched; {stacks}", row.url.shown()));
     Ok(Ending::Done)
 }

@@ -1,5 +1,10 @@
 //! `validate`: checks a folder as `watch` would; needs neither root, docker, a network nor a database.
 
+use std::fs::Permissions;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
 use anyhow::{Context, Result};
 
 use super::Ending;
@@ -16,11 +21,20 @@ pub fn run(arguments: &ValidateArgs) -> Result<Ending> {
         validate::validate(&settings, &arguments.path, arguments.diff.as_deref(), arguments.strict)?;
     print(&settings, &verdict, arguments)?;
     if let Some(file) = &arguments.code_quality {
-        std::fs::write(file, quality::report(&verdict))
+        write(file, &quality::report(&verdict))
             .with_context(|| format!("cannot write `{}`", file.display()))
             .or_hint("name a file in a folder that can be written to")?;
     }
     Ok(if verdict.is_right() { Ending::Done } else { Ending::Wrong })
+}
+
+/// A new file in the place of whatever lies there: a symlink of the repository is not followed.
+fn write(path: &Path, text: &str) -> Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut new = tempfile::Builder::new().permissions(Permissions::from_mode(0o644)).tempfile_in(folder)?;
+    new.write_all(text.as_bytes())?;
+    new.persist(path)?;
+    Ok(())
 }
 
 fn print(settings: &CheckSettings, verdict: &Verdict, arguments: &ValidateArgs) -> Result<()> {

@@ -4,6 +4,7 @@
 //! made ready by itself before, with nothing left in it to look up. What docker makes of them is checked again, as if
 //! somebody had written it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -135,8 +136,11 @@ fn is_older(version: &Node) -> bool {
 /// What stands for a dollar sign while docker merges: a text that is in none of `trees`.
 fn mark(trees: &[Rc<Node>]) -> String {
     let texts: Vec<_> = trees.iter().map(|tree| yaml::print(tree)).collect();
-    let mut marks = (0_u32..).map(|number| format!("dollar{number}sign"));
-    marks.find(|mark| !texts.iter().any(|text| text.contains(mark))).unwrap_or_default()
+    let behind = texts.iter().flat_map(|text| text.split("dollar").skip(1));
+    let number = |text: &str| text.split_once("sign")?.0.parse::<u32>().ok();
+    let taken: BTreeSet<_> = behind.filter_map(number).collect();
+    let free = (0..=u32::MAX).find(|number| !taken.contains(number)).unwrap_or_default();
+    format!("dollar{free}sign")
 }
 
 /// The tree without a dollar sign in its values: docker would take it for a variable's, and CLIs may differ in whether

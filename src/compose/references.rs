@@ -3,7 +3,7 @@
 //! A path is read as docker reads it, by its letters first: of `sub/../x` nothing is left of `sub`, whatever
 //! that links to. docker then gets a copy of the very file that was checked, under the hash of its content.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use super::ComposeFile;
 use super::labels::child;
 use crate::budget::{Budget, Count};
 use crate::hash;
-use crate::paths::Root;
+use crate::paths::{self, Root};
 use crate::problem::Collector;
 use crate::stack::StoredKind;
 use crate::yaml::Node;
@@ -107,7 +107,8 @@ fn content(path: &Path) -> Result<String> {
 }
 
 fn each_part(path: &Path, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
-    let mut file = File::open(path).map_err(|error| anyhow!("cannot be read: {error}"))?;
+    let mut file = paths::open(path)?;
+    anyhow::ensure!(file.metadata()?.is_file(), "is not a file");
     let mut buffer = vec![0; 64 * 1024];
     loop {
         match file.read(&mut buffer).context("cannot be read")? {

@@ -94,6 +94,11 @@ pub fn stack_config(files: &[PathBuf]) -> Vec<String> {
     call
 }
 
+/// What `stack config` is.
+pub fn help_of_config() -> Vec<String> {
+    words(&["stack", "config", "--help"])
+}
+
 /// The CLI's own version, which takes no daemon.
 pub fn version() -> Vec<String> {
     words(&["--version"])

@@ -19,7 +19,7 @@ pub enum Config {
     Unable(anyhow::Error),
 }
 
-const WAY_OUT: &str = "Docker's CLI 24 can; or write one compose file instead of `compose`";
+const WAY_OUT: &str = "Docker's CLI 23 can; or write one compose file instead of `compose`";
 
 impl Docker {
     /// Merges `files`, the later over the earlier. Fails where docker comes to no end.
@@ -35,7 +35,7 @@ impl Docker {
             return Ok(Config::Merged(output.stdout));
         }
         let words = words(&output);
-        if !knows_no_config(&words) {
+        if self.has_config() {
             return Ok(Config::Refused(words));
         }
         let version = docker.ask(&command::version()).map(|output| output.stdout).unwrap_or_default();
@@ -46,28 +46,10 @@ impl Docker {
             WAY_OUT,
         )))
     }
-}
 
-/// Older ones take `-c` for an option of `docker stack`.
-fn knows_no_config(words: &str) -> bool {
-    let lower = words.to_lowercase();
-    ["unknown shorthand flag", "unknown flag", "is not a docker command", "unknown command"]
-        .iter()
-        .any(|sign| lower.contains(sign))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_docker_that_cannot_merge_is_told_from_one_that_will_not() {
-        let old = "unknown shorthand flag: 'c' in -c\nSee 'docker stack --help'.\n\nUsage:  docker stack [OPTIONS] COMMAND";
-        assert!(knows_no_config(old));
-        for words in
-            ["version mismatched between two composefiles : 3.8 and 3.13", "services must be a mapping"]
-        {
-            assert!(!knows_no_config(words), "{words}");
-        }
+    /// Whether it is a command of this CLI: older ones print the help of `docker stack`.
+    fn has_config(&self) -> bool {
+        let help = self.ask(&command::help_of_config());
+        help.is_ok_and(|help| help.stdout.contains("docker stack config"))
     }
 }

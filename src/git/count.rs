@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use git2::{ObjectType, Oid, Tree};
 
 use super::listing::checked;
+use super::size::size;
 use super::worker::alive;
 use super::write::Objects;
 use crate::budget::Count;
@@ -57,7 +58,7 @@ impl Counter<'_> {
             let below = match entry.kind() {
                 Some(ObjectType::Tree) => self.folder(entry.id(), depth)?,
                 Some(ObjectType::Blob) if self.has_bytes => {
-                    let (bytes, _) = odb.read_header(entry.id()).with_context(|| {
+                    let bytes = size(odb, entry.id()).with_context(|| {
                         format!("`{}` is missing", String::from_utf8_lossy(entry.name_bytes()).escape_debug())
                     })?;
                     Size { bytes: bytes as u64, ..Size::default() }

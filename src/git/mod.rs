@@ -19,6 +19,7 @@ mod memory;
 mod pack;
 mod redirect;
 mod remote;
+mod size;
 mod submodules;
 #[cfg(test)]
 mod tests;

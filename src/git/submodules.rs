@@ -15,6 +15,7 @@ use super::count;
 use super::fetch::{self, Fetched, Folders, Work};
 use super::listing::checked;
 use super::local::{Neighbours, is_local};
+use super::size::size;
 use super::trees::Modules;
 use super::worker::alive;
 use super::write::{self, Objects, Writer};
@@ -155,7 +156,7 @@ fn entries(repository: &Repository, tree: &Tree<'_>) -> Result<Vec<Entry>> {
     let Some(item) = tree.get_name(GITMODULES) else {
         return Ok(Vec::new());
     };
-    let (size, _) = repository.odb()?.read_header(item.id())?;
+    let size = size(&repository.odb()?, item.id())?;
     if size > MOST_BYTES {
         return Err(fault(
             format!("`.gitmodules` is larger than {} KiB", MOST_BYTES / 1024),

@@ -46,13 +46,7 @@ impl Worktree {
             return Err(fault(format!("`{shown}` is not a folder"), hint));
         }
         super::configure(access)?;
-        // None of a folder without git, nor of what git cannot open.
-        let found = Repository::discover(&dir).ok();
-        let around = found.and_then(|repository| {
-            let root = repository.workdir()?.canonicalize().ok()?;
-            dir.starts_with(&root).then_some((root, repository))
-        });
-        let (root, repository) = around.map_or((dir.clone(), None), |(root, found)| (root, Some(found)));
+        let (root, repository) = around(&dir).unwrap_or_else(|| (dir.clone(), None));
         let inside = dir.strip_prefix(&root).unwrap_or(Path::new(""));
         ensure!(!inside.iter().any(|part| part == ".git"), "`{shown}` lies in git's own folder");
         let index = repository.as_ref().map(entries).transpose()?.unwrap_or_default();
@@ -81,7 +75,19 @@ impl Worktree {
         let holds_known =
             || self.index.range(inside.clone()..).next().is_some_and(|next| next.starts_with(&inside));
         let is_known = || self.index.contains(&bytes) || holds_known();
-        !below.as_os_str().is_empty() && repository.is_path_ignored(below).unwrap_or(false) && !is_known()
+        !below.as_os_str().is_empty()
+            && !self.has_odd_ignore_file(below)
+            && repository.is_path_ignored(below).unwrap_or(false)
+            && !is_known()
+    }
+
+    /// Whether a `.gitignore` on the way is no regular file: git itself takes none then, and libgit2 would open whatever a
+    /// symlink points at.
+    fn has_odd_ignore_file(&self, below: &Path) -> bool {
+        below.ancestors().skip(1).any(|folder| {
+            let file = self.root.path().join(folder).join(".gitignore");
+            file.symlink_metadata().is_ok_and(|found| !found.is_file())
+        })
     }
 
     /// All files at and below `path`, which is absolute and has no symlink in it, by the ids that git would give them.
@@ -116,6 +122,19 @@ impl Worktree {
         }
         Ok(found)
     }
+}
+
+/// The folder above that holds `.git`, and its repository where git can open it. No other sign counts: a commit cannot hold
+/// a `.git`, but all that makes a folder a repository without one, its configuration included, and that may name the root
+/// of this machine for its work tree.
+fn around(dir: &Path) -> Option<(PathBuf, Option<Repository>)> {
+    let is_git = |root: &&Path| {
+        root.join(".git").symlink_metadata().is_ok_and(|found| found.is_dir() || found.is_file())
+    };
+    let root = dir.ancestors().find(is_git)?;
+    let repository = Repository::open(root).ok()?;
+    let is_its = repository.workdir()?.canonicalize().is_ok_and(|workdir| workdir == root);
+    is_its.then(|| (root.to_path_buf(), Some(repository)))
 }
 
 fn entries(repository: &Repository) -> Result<BTreeSet<Vec<u8>>> {

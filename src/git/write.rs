@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use git2::{ObjectType, Odb, Oid, Repository, Tree};
 
 use super::listing::{Entry, Listings, checked};
+use super::size::size;
 use super::worker::{Pulse, alive};
 use super::{count, pack};
 use crate::budget::{Budget, Count};
@@ -155,7 +156,7 @@ pub(super) fn write(objects: &Objects<'_>, tree: &Tree<'_>, to: &Path) -> Result
 
 /// Where a symlink points.
 pub(super) fn target(objects: &Objects<'_>, id: Oid) -> Result<PathBuf> {
-    let (size, _) = objects.odb.read_header(id)?;
+    let size = size(&objects.odb, id)?;
     ensure!(size <= LONGEST_TARGET, "the target of the symlink is {size} bytes long");
     let target = objects.repository.find_blob(id)?;
     Ok(OsStr::from_bytes(target.content()).into())
@@ -165,7 +166,7 @@ pub(super) fn target(objects: &Objects<'_>, id: Oid) -> Result<PathBuf> {
 pub(super) fn take(objects: &Objects<'_>, entry: Entry) -> Result<()> {
     objects.budget.take(Count::Files, 1)?;
     if entry.kind == Some(ObjectType::Blob) {
-        let (size, _) = objects.odb.read_header(entry.id)?;
+        let size = size(&objects.odb, entry.id)?;
         objects.budget.take(Count::Bytes, size as u64)?;
     }
     Ok(())
@@ -174,7 +175,7 @@ pub(super) fn take(objects: &Objects<'_>, entry: Entry) -> Result<()> {
 fn file(objects: &Objects<'_>, id: Oid, executable: bool, to: &Path) -> Result<()> {
     let mode = if executable { 0o755 } else { 0o644 };
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(to)?;
-    let (size, _) = objects.odb.read_header(id)?;
+    let size = size(&objects.odb, id)?;
     let mut out = Beating { file: &mut file, pulse: objects.pulse };
     if size <= LARGE || !copy(objects, id, size as u64, &mut out)? {
         let blob = objects.repository.find_blob(id)?;

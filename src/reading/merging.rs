@@ -11,6 +11,9 @@ use crate::compose::{Merged, Merger, Unmerged};
 use crate::docker::Docker;
 use crate::docker::config::Config;
 
+/// docker takes the newest version for that of a file that has none.
+const VERSIONS: &str = "; write the same `version` into each of the files";
+
 /// By this docker, from files in a folder of their own below `folder`: values of variables stand in them, so nobody else
 /// may read them, and they go when docker has.
 #[derive(Debug)]
@@ -25,7 +28,8 @@ impl Merger for ByDocker<'_> {
             (Config::Merged(text), folder) => Ok(Merged { text, folder }),
             (Config::Unable(error), _) => Err(Unmerged::Nobody(error)),
             (Config::Refused(words), _) => {
-                Err(Unmerged::Refused(anyhow!("docker does not merge them: {words}")))
+                let way_out = if words.contains("version mismatched") { VERSIONS } else { "" };
+                Err(Unmerged::Refused(anyhow!("docker does not merge them: {words}{way_out}")))
             }
         }
     }

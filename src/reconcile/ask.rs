@@ -92,7 +92,9 @@ impl Reconciler {
     /// Goes on with a source that another run had read since and left before all of it came to rest.
     pub fn ask_again(&mut self, session: &Session<'_>, source: &SourceId) -> Result<()> {
         let Some(source) = self.sources.iter().find(|known| known.id == *source) else { return Ok(()) };
-        let (target, wish) = (Target::new(source.source.clone(), source.row.clone()), source.wish.clone());
+        // What is still to be deployed by force stays so; what was is not once more.
+        let target = Target::new(source.source.clone(), source.row.clone());
+        let wish = Wish { forced: None, ..source.wish.clone() };
         let heads = session.door.heads(std::slice::from_ref(&target.source));
         let swarm = self.observe_anew(session)?;
         self.ask_anew(session, vec![target], &wish, heads, swarm)
@@ -142,6 +144,7 @@ impl Reconciler {
     /// Takes up the sources whose servers have answered since, and those whose files are there.
     pub fn collect_answers(&mut self, session: &Session<'_>) -> Result<()> {
         let answered = self.answered(Some(Duration::ZERO))?;
+        self.tell_unreached(session)?;
         if !self.fetching.has_news(session)? && answered.is_empty() {
             return Ok(());
         }
@@ -158,7 +161,20 @@ impl Reconciler {
         self.wait_for_heads(session.door.heads(&sources), wanted);
         self.asking.last_mut().into_iter().for_each(|asking| asking.is_check = true);
         let answered = self.answered(Some(MOMENT))?;
+        self.tell_unreached(session)?;
         self.take_up(session, answered, swarm, Some(Duration::ZERO))
+    }
+
+    /// Says which sources could not be asked once more.
+    fn tell_unreached(&mut self, session: &Session<'_>) -> Result<()> {
+        for id in std::mem::take(&mut self.memory.unreached) {
+            let Some(source) = self.sources.iter().find(|source| source.id == id) else { continue };
+            let (Some(error), Some(row)) = (&source.unreachable, &source.row) else { continue };
+            session.report.source_failed(source.url.as_str(), error);
+            session.state.note_sync(row, None, Some(&format!("{error:#}")))?;
+            self.memory.of_sources.entry(id).or_default().failed += 1;
+        }
+        Ok(())
     }
 
     fn answered(&mut self, mut wait: Option<Duration>) -> Result<Vec<Answer>> {
@@ -168,9 +184,13 @@ impl Reconciler {
             for (at, head) in asking.heads.answered(wait)? {
                 let Some(wanted) = asking.targets.remove(&at) else { continue };
                 let known = self.sources.iter_mut().find(|source| source.id == *wanted.id());
-                match (known.filter(|_| asking.is_check), head) {
-                    (Some(known), Ok(head)) if known.head.as_ref() == Some(&head) => self.stirred = true,
+                let is_check = asking.is_check && self.fetching.commit(wanted.id()).is_none();
+                match (known.filter(|_| is_check), head) {
+                    (Some(known), Ok(head)) if known.head.as_ref() == Some(&head) => {
+                        (known.unreachable, self.stirred) = (None, true);
+                    }
                     (Some(known), Err(error)) => {
+                        self.memory.unreached.insert(known.id.clone());
                         (known.unreachable, self.stirred) = (Some(error), true);
                     }
                     (_, head) => answered.push(Answer { wanted, head }),
@@ -206,6 +226,6 @@ impl Wish {
             _ => Selection::All,
         };
         let forced = other.forced.clone().or_else(|| self.forced.clone());
-        Self { selection, forced, pushed: other.pushed.clone() }
+        Self { selection, forced, pushed: other.pushed.clone().or_else(|| self.pushed.clone()) }
     }
 }

@@ -101,6 +101,18 @@ impl Fetching {
         }
     }
 
+    /// Leaves what is fetched of sources that are watched no more to itself: which these are, as they were shown.
+    pub fn leave_unwatched(&mut self, watched: &[Watched]) -> Vec<(SourceId, Option<SourceUrl>)> {
+        let is_left = |(id, fetch): &(&SourceId, &Fetch)| {
+            fetch.wanted.target.row.is_some() && !watched.iter().any(|known| known.identity == **id)
+        };
+        let left: Vec<_> = self.under_way.iter().filter(is_left).map(|(id, _)| id.clone()).collect();
+        left.into_iter()
+            .filter_map(|id| self.under_way.remove_entry(&id))
+            .map(|(id, it)| (id, it.shown))
+            .collect()
+    }
+
     /// What an answer changes of a source that is being fetched; the answer itself where it is not.
     pub fn join(&mut self, answer: Answer) -> Option<Answer> {
         self.spare.retain(|id, files| {

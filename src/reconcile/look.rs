@@ -44,6 +44,14 @@ impl Reconciler {
     /// What the database knows by now: between two turns other runs may have written to it.
     pub fn reload(&mut self, session: &Session<'_>) -> Result<()> {
         let watched = self.known.read(session.state)?;
+        for (id, shown) in self.fetching.leave_unwatched(&watched) {
+            session.report.stop_waiting(id.as_str());
+            if let Some(shown) = shown {
+                session.state.end_work(&self.run(), WorkKind::Fetching, &shown.shown())?;
+                session.report.note(shown.as_str(), "it is not watched any more: this run leaves it");
+            }
+            self.stirred = true;
+        }
         let (mut left, mut ended, mut overtaken) = (Vec::new(), Vec::new(), Vec::new());
         self.sources.retain_mut(|source| {
             let Some(row) = &source.row else { return true };

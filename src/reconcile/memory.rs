@@ -73,6 +73,8 @@ pub struct Memory {
     pub others_asked: BTreeMap<SourceId, Commit>,
     /// By a source that drops stacks: another one that was asked for that.
     pub asked_for: BTreeSet<(SourceId, SourceId)>,
+    /// The sources that could not be asked once more, and of which that was not told.
+    pub unreached: BTreeSet<SourceId>,
     pub seen: SeenTasks,
     /// The images that each stack waits for.
     pub pulls: BTreeMap<Key, BTreeSet<String>>,

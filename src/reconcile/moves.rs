@@ -90,10 +90,9 @@ impl Reconciler {
         {
             return Elsewhere::Asked;
         }
-        let unknown = others().find(|known| known.row.url.parse().is_err());
-        let unknown = unknown.map(|known| cannot_be_read(&known.row.url));
-        let mut others = self.sources.iter().filter(|source| source.id != owner.id);
-        unknown.or_else(|| others.find_map(unclear)).map_or(Elsewhere::No, Elsewhere::Unclear)
+        // What is not watched takes nothing over.
+        let mut others = self.sources.iter().filter(|source| source.id != owner.id && source.row.is_some());
+        others.find_map(unclear).map_or(Elsewhere::No, Elsewhere::Unclear)
     }
 
     /// Before what a source lists no more goes, all other sources are asked once more which commits they name: since its
@@ -121,9 +120,11 @@ impl Reconciler {
         for known in self.known.read(session.state)?.iter() {
             let id = &known.identity;
             let is_missing = !self.sources.iter().any(|source| source.id == *id);
-            if self.is_asked(id) || !is_missing && !new.keys().any(|owner| owner != id) {
+            let comes = self.is_asked(id) || is_missing && self.is_expected(id);
+            if comes || !is_missing && !new.keys().any(|owner| owner != id) {
                 continue;
             }
+            // Of one that this release reads no more its rows tell what it lists.
             let Ok(source) = known.row.url.parse() else { continue };
             asked_for.extend(owners.iter().map(|owner| (owner.id.clone(), id.clone())));
             let target = Target::new(source, Some(known.row.clone()));

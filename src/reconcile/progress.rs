@@ -167,8 +167,10 @@ impl Reconciler {
         if self.sources.is_empty() {
             let (own_stack, happened) = (std::mem::take(&mut self.memory.own_stack), self.take_happened());
             self.memory = Memory { happened, own_stack, ..Memory::default() };
-            self.workplace = None;
             self.fetching.forget();
+            if !self.fetching.is_busy() {
+                self.workplace = None;
+            }
         }
     }
 

@@ -95,7 +95,13 @@ impl Reconciler {
                 }
                 Err(Progress::Failed { why, stopped }) => {
                     let why = with_last_words(session, &why, &key, &swarm, &tasks);
-                    let held = stopped && !self.lacks_an_image(&key);
+                    // A run that began since a pull failed knows nothing of that; the tasks do.
+                    let is_its = |task: &&Task| {
+                        task.has_failed() && swarm.of_stack(&key.stack).any(|live| live.id == task.service)
+                    };
+                    let mut failed = tasks.iter().filter(is_its).peekable();
+                    let lacked = failed.peek().is_some() && failed.all(Task::lacked_its_image);
+                    let held = stopped && !lacked && !self.lacks_an_image(&key);
                     self.did_not(session, &key, &motion, &given, &why, held)?;
                 }
                 // Given again it would lose the pauses that its author asked for. No run is kept for as long as those take.

@@ -91,6 +91,11 @@ impl Reconciler {
                     _ => source.row = Some(session.state.remember(&source.url)?),
                 }
             }
+            if let Some(before) = self.sources.iter().find(|it| it.id == source.id && !it.is_settled) {
+                let left = before.forced.iter().filter(|(name, _)| source.desired(name).is_some());
+                let left: Vec<_> = left.map(|(name, why)| (name.clone(), why.clone())).collect();
+                source.forced.extend(left);
+            }
             for wish in &wishes {
                 source.begin(wish);
             }

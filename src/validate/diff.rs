@@ -1,7 +1,7 @@
 //! What a merge would do: the folder as it is, beside the commit that it parted from.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use super::Verdict;
 use crate::compose::{Becomes, RenderedStack, ServiceChange};
 use crate::manifest::ImageSource;
 use crate::plain;
-use crate::reading::{Contents, Files, Stack};
+use crate::reading::{Contents, Files, Stack, Wrong};
 
 /// What a merge would do. Its fields do not change their names.
 #[derive(Debug, Serialize)]
@@ -121,10 +121,11 @@ impl Sides<'_> {
 /// What decides whether an image is built.
 fn content(files: &dyn Files, image: &ImageSource) -> Result<String> {
     let mut all = String::new();
-    let beside = image.dockerfile.with_extension("dockerignore");
+    let below = |path: &Path| path.strip_prefix(files.root().path()).unwrap_or(path).display().to_string();
+    let mut beside = image.dockerfile.clone().into_os_string();
+    beside.push(".dockerignore");
+    let beside = PathBuf::from(beside);
     for path in [&image.context, &image.dockerfile, &beside] {
-        let below =
-            |path: &Path| path.strip_prefix(files.root().path()).unwrap_or(path).display().to_string();
         if path.exists() {
             files.root().bring(path)?;
             for file in files.tracked(path)? {
@@ -136,8 +137,9 @@ fn content(files: &dyn Files, image: &ImageSource) -> Result<String> {
                 );
             }
         }
-        all += &below(path);
     }
+    // The same file under another name ignores other files.
+    all += &below(&image.dockerfile);
     let ImageSource { target, args, platforms, push, .. } = image;
     Ok(all + &format!("{target:?} {args:?} {platforms:?} {push}"))
 }
@@ -154,6 +156,10 @@ fn stack(
 ) -> Option<StackChange> {
     let is_on = |stack: Option<&Stack>| stack.is_some_and(|stack| stack.entry.enabled);
     let (old, new) = (rendered(before), rendered(after));
+    let is_unmerged = |stack: Option<&Stack>| {
+        matches!(stack.and_then(|it| it.rendered.as_ref()), Some(Err(Wrong::Unmerged(_))))
+    };
+    let not_compared = is_unmerged(before) || is_unmerged(after);
     let mut why = Vec::new();
     let becomes = match (is_on(before), is_on(after)) {
         (false, false) => return None,
@@ -176,7 +182,9 @@ fn stack(
         if before.entry.depends_on != after.entry.depends_on {
             why.push("`depends_on`".into());
         }
-        if old.is_none() {
+        if not_compared {
+            why.push("not compared: nobody here merges its compose files".into());
+        } else if old.is_none() {
             why.push("it was wrong before, so there is nothing to compare with".into());
         }
     }
@@ -193,6 +201,7 @@ fn stack(
     }
     let difference = match becomes {
         StackBecomes::Kept => String::new(),
+        _ if not_compared => String::new(),
         StackBecomes::Removed => difference(name, old, None),
         _ => difference(name, old, new),
     };

@@ -160,6 +160,7 @@ impl Door for SimDoor<'_> {
         }
         let desired = content.stacks.iter().map(desired).collect();
         world.views[self.actor].read.insert(at, commit);
+        world.watched.insert(at);
         world.owes(self.actor, at, commit);
         let (bindings, images, unused) = Default::default();
         Ok(Read { checkout, layout: Layout::List, desired, bindings, images, unused })

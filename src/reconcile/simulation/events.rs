@@ -24,6 +24,7 @@ impl Play<'_> {
             Event::Lose(controller) => {
                 self.forget_asked(*controller);
                 let mut world = self.world.borrow_mut();
+                world.watched.clear();
                 for stack in STACKS {
                     world.ledger(stack).excused = true;
                 }

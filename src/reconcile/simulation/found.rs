@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::git::Transfer;
 use super::play::Stage;
 use super::spec::{Behaviour, Commit, Entry, OnFailure, Spec};
 use super::story::{Change, Event, LISTING, Pushed, Story, entry};
@@ -239,4 +240,49 @@ fn what_is_listed_again_while_it_is_removed_is_deployed_in_the_run_that_learns_o
     ];
     let log = holds(&["web"], events);
     assert!(!log.iter().any(|line| line.contains("not removed")), "{}", log.join("\n"));
+}
+
+/// The first source lists `web` and more, the second one these; then `web` leaves the first one.
+fn after_a_drop(others: Commit, events: Vec<Event>) -> String {
+    let listed = |name: &'static str| entry(name, 1, &mut Rng::new(1));
+    let first = Commit { stacks: vec![listed("web"), listed("shared")], broken: false };
+    let begins = vec![Event::Ask(0), Event::Turns(0, 20, 4_000), Event::Push(0, Change::List("web"))];
+    let events = begins.into_iter().chain(events).collect();
+    plays(Story { seed: 0, first: vec![first, others, Commit::default()], always: [false; 2], events })
+        .join("\n")
+}
+
+#[test]
+fn a_source_that_cannot_be_asked_before_a_stack_goes_is_told_and_counted() {
+    let events = vec![
+        Event::Transfer(0, Transfer { looks: 2, fails: false }),
+        Event::Ask(1),
+        Event::Remote(1),
+        Event::Turns(1, 20, 4_000),
+    ];
+    let api = Commit { stacks: vec![entry("api", 1, &mut Rng::new(1))], broken: false };
+    let log = after_a_drop(api, events);
+    assert!(log.contains("1: says source_failed") && log.contains("1: ends: 2 unchanged, 1 failed"), "{log}");
+}
+
+#[test]
+fn what_is_to_be_deployed_by_force_still_is_when_its_source_is_asked_once_more() {
+    let listed = |name: &'static str| entry(name, 1, &mut Rng::new(1));
+    let api = Entry { depends_on: vec!["db"], ..listed("api") };
+    let events = vec![
+        Event::Transfer(0, Transfer { looks: 2, fails: false }),
+        Event::Force(1),
+        Event::Push(1, Change::List("jobs")),
+        Event::Turns(1, 30, 4_000),
+    ];
+    let log = after_a_drop(Commit { stacks: vec![listed("db"), api], broken: false }, events);
+    assert_eq!(log.matches("1: deploys `api`").count(), 1, "{log}");
+}
+
+#[test]
+fn a_source_that_is_not_watched_holds_up_no_removal() {
+    let db = Commit { stacks: vec![entry("db", 1, &mut Rng::new(1))], broken: true };
+    let log = after_a_drop(db, vec![Event::Ask(0), Event::Turns(0, 20, 4_000)]);
+    let before_the_end = log.split("all trouble ends").next().unwrap_or_default();
+    assert!(before_the_end.contains("0: removes `web`"), "{log}");
 }

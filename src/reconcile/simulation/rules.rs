@@ -140,7 +140,11 @@ impl World {
     /// that gave no answer the newest.
     fn named_elsewhere(&self, actor: usize, owner: &str) -> impl Iterator<Item = (usize, &Commit)> {
         let own = self.source_of(owner);
-        let others = self.views[actor].sources.iter().copied().filter(move |at| Some(*at) != own);
+        let others = self.views[actor]
+            .sources
+            .iter()
+            .copied()
+            .filter(move |at| Some(*at) != own && self.watched.contains(at));
         others.map(move |at| {
             let commits = &self.sources[at].commits;
             (at, &commits[self.views[actor].heads.get(&at).copied().unwrap_or(commits.len() - 1)])

@@ -116,6 +116,8 @@ pub struct World {
     /// Until when docker is away.
     pub away: Millis,
     pub views: [View; ACTORS],
+    /// The sources that were read once, and so are watched.
+    pub watched: BTreeSet<usize>,
     pub ledgers: BTreeMap<String, Ledger>,
     pub broken: Vec<Broken>,
     /// What happened, for people.
@@ -138,6 +140,7 @@ impl World {
             faults: Vec::new(),
             away: 0,
             views: std::array::from_fn(|_| View::default()),
+            watched: BTreeSet::new(),
             ledgers: BTreeMap::new(),
             broken: Vec::new(),
             log: listen.then(Vec::new),
