@@ -131,7 +131,7 @@ fn a_docker_cli_that_cannot_merge_is_named_and_the_others_are_deployed() {
         let outcome = DockerOps::without_docker().with_fake(&fake).run(["watch", &repo.url()]);
         outcome.failure(3).stdout_has(&format!("`merged/docker-compose.yml`, `merged/over.yml`: {name}"));
         outcome.stdout_has("cannot merge compose files: it has no `docker stack config`");
-        outcome.stdout_has("hint: Docker's CLI 24 can");
+        outcome.stdout_has("hint: Docker's CLI 23 can");
         let deploys = fake.calls_with("stack deploy");
         assert!(deploys.len() == 1 && deploys[0].ends_with(" plain"), "{deploys:?}");
         // One file alone is never merged.
