@@ -200,3 +200,27 @@ fn a_silent_server_is_found_by_a_daemon_that_asks_more_often_than_git_gives_up()
     daemon.signal(Signal::TERM);
     daemon.wait().success();
 }
+
+#[test]
+fn a_stack_is_not_removed_by_a_commit_that_was_withdrawn_while_its_removal_waited() {
+    let Some(scene) = Scene::new() else { return };
+    let (stack, stays, slow) =
+        (scene.stack("web", &scene.on()), scene.stack("stays", &scene.off()), Dripping::new());
+    scene.watch().success();
+    let late = scene.ops.unique("late");
+    slow.repo.stack(&late, &compose([("app", &scene.off())]));
+    slow.publish();
+    scene.run(&["watch", &slow.url()]).success();
+    let tasks = scene.lab.tasks(&stack);
+    slow.repo.stack(&late, &compose([("app", &scene.off().with("environment: {N: '2'}"))]));
+    slow.drips();
+    scene.repo.remove(&stack).write("stacks.yaml", format!("- name: {stays}\n")).commit("a slip");
+    let mut run = scene.ops.spawn(["reconcile"]);
+    wait_for("the fetch of both", 30, || run.stderr().matches("fetching `").count() >= 2);
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(run.is_running());
+    scene.repo.reset("HEAD~1");
+    slow.flows();
+    run.wait().success().stdout_lacks("removed   ").stdout_has(&format!("deployed  {late} "));
+    assert_eq!((scene.lab.tasks(&stack), scene.docker.calls_with("stack rm")), (tasks, vec![]));
+}

@@ -19,6 +19,6 @@ pub fn run(settings: &Settings) -> Result<Ending> {
         return Err(nothing_watched(settings));
     }
     let rows = sources.into_iter().map(|row| vec![row.url.to_string(), row.last_watch]);
-    report.table(&tables::table(&["REPOSITORY", "LAST WATCH"], rows));
+    report.lines(&tables::table(&["REPOSITORY", "LAST WATCH"], rows));
     Ok(Ending::Done)
 }

@@ -34,7 +34,7 @@ pub fn run(settings: &Settings, arguments: &StatusArgs) -> Result<Ending> {
         }
         report.json(&serde_json::to_string_pretty(&status).context("cannot print the status")?);
     } else if !status.repositories.is_empty() {
-        report.table(&tables::text(&status));
+        report.lines(&tables::text(&status));
         if let Some(show) = Show::from_options(arguments.rendered, arguments.diff) {
             status.stacks.iter().zip(&texts).for_each(|(stack, texts)| rendered(&report, show, stack, texts));
         }

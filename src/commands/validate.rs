@@ -44,7 +44,7 @@ fn print(settings: &CheckSettings, verdict: &Verdict, arguments: &ValidateArgs) 
         report.json(&if is_github { annotations::without_commands_in_json(&json) } else { json });
     } else {
         let text = if arguments.markdown { verdict.markdown() } else { verdict.text() };
-        report.document(&if is_github { annotations::without_commands(&text) } else { text });
+        report.lines(&if is_github { annotations::without_commands(&text) } else { text });
     }
     if is_github {
         report.commands(&annotations::github(verdict));

@@ -133,7 +133,9 @@ fn around(dir: &Path) -> Option<(PathBuf, Option<Repository>)> {
     };
     let root = dir.ancestors().find(is_git)?;
     let repository = Repository::open(root).ok()?;
-    let is_its = repository.workdir()?.canonicalize().is_ok_and(|workdir| workdir == root);
+    let is = |path: &Path, other: &Path| path.canonicalize().is_ok_and(|path| path == other);
+    // Where `.git` is none, git's library would take the folder itself for one.
+    let is_its = is(repository.workdir()?, root) && !is(repository.path(), root);
     is_its.then(|| (root.to_path_buf(), Some(repository)))
 }
 

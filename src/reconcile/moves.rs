@@ -95,8 +95,9 @@ impl Reconciler {
         others.find_map(unclear).map_or(Elsewhere::No, Elsewhere::Unclear)
     }
 
-    /// Before what a source lists no more goes, all other sources are asked once more which commits they name: since its
-    /// own was asked, one may have come to list it. Whether any was asked: then all is to be decided anew.
+    /// Before what a source lists no more goes, and when nothing else is waited for, all sources are asked once more which
+    /// commits they name: another one may have come to list it, and its own to list it again. Whether any was asked: then
+    /// all is to be decided anew.
     pub fn ask_others(
         &mut self,
         session: &Session<'_>,
@@ -114,14 +115,14 @@ impl Reconciler {
         let wish = owners.iter().map(|owner| Wish { forced: None, pushed: None, ..owner.wish.clone() });
         let wish = wish.reduce(|one, other| one.and(&other)).unwrap_or_default();
         let new = owners.iter().filter_map(|owner| Some((owner.id.clone(), owner.head.clone()?)));
+        let is_last = self.expected().next().is_none();
         let new: BTreeMap<_, _> =
-            new.filter(|(id, head)| self.memory.others_asked.get(id) != Some(head)).collect();
+            new.filter(|(id, head)| is_last && self.memory.others_asked.get(id) != Some(head)).collect();
         let (mut wanted, mut asked_for) = (Vec::new(), Vec::new());
         for known in self.known.read(session.state)?.iter() {
             let id = &known.identity;
             let is_missing = !self.sources.iter().any(|source| source.id == *id);
-            let comes = self.is_asked(id) || is_missing && self.is_expected(id);
-            if comes || !is_missing && !new.keys().any(|owner| owner != id) {
+            if self.is_expected(id) || !is_missing && new.is_empty() {
                 continue;
             }
             // Of one that this release reads no more its rows tell what it lists.

@@ -291,13 +291,8 @@ impl Report {
         self.stdout(&plain::text(text));
     }
 
-    /// A table, made plain already.
-    pub fn table(&self, text: &str) {
-        self.stdout(text.trim_end());
-    }
-
-    /// Lines of a result, made plain already.
-    pub fn document(&self, text: &str) {
+    /// Lines of a result, a table say, made plain already.
+    pub fn lines(&self, text: &str) {
         self.stdout(text.trim_end());
     }
 
@@ -314,7 +309,7 @@ impl Report {
     /// The state before a sync: sources, stacks, images.
     pub fn state(&self, watched: &[Watched], images: &[ImageRow], swarm: &Swarm) {
         if !watched.is_empty() && self.daemon.is_none() && !self.hears("state", None, "") {
-            self.table(&tables::state(watched, images, swarm));
+            self.lines(&tables::state(watched, images, swarm));
             self.stdout("");
         }
     }
