@@ -160,6 +160,12 @@ pub struct ValidateArgs {
     /// Take a variable that a compose file requires (`${X:?}`) and `.env` does not have for a mistake.
     #[arg(long)]
     pub strict: bool,
+    /// Hold it to this policy, as `DOCKEROPS_POLICY` does on a manager.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// The source by whose rules; `origin` of the repository without it.
+    #[arg(long, value_name = "URL", requires = "policy")]
+    pub source: Option<String>,
 }
 
 /// `stop`.

@@ -139,6 +139,11 @@ impl Collector {
         Self { file: file.into(), found: Vec::new(), more: 0 }
     }
 
+    /// The file whose problems these are.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
     /// Notes a problem; `line` 0 stands for none.
     pub fn add(&mut self, line: usize, key: impl Into<String>, what: impl Into<String>) {
         if self.found.len() >= TOLD {

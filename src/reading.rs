@@ -6,6 +6,7 @@
 
 mod bindings;
 mod merging;
+mod policy;
 mod unknown;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,12 +21,14 @@ use crate::git::{Checkout, Tracked};
 use crate::hash::Key;
 use crate::manifest::{self, ImageSource, Layout, Place, StackEntry};
 use crate::paths::Root;
+use crate::policy::Rules;
 use crate::problem::{Problem, Problems, Room};
 
 #[cfg(test)]
 pub use bindings::tree;
 pub use bindings::{Binding, Bindings};
 pub use merging::ByDocker;
+use policy::Held;
 
 /// Where the files of a source lie.
 pub trait Files {
@@ -68,6 +71,8 @@ pub struct Reader<'a> {
     pub key: &'a dyn Fn() -> Result<&'a Key>,
     /// Who merges the compose files of a stack that has several.
     pub merger: &'a dyn Merger,
+    /// What the operator lets the source do; anything without them.
+    pub rules: Option<&'a Rules>,
 }
 
 /// All that the files of a source say.
@@ -115,10 +120,18 @@ pub enum Wrong {
 /// was not read to its end.
 pub fn read(files: &dyn Files, reader: &Reader<'_>) -> Result<Contents> {
     let budget = reader.budget;
-    let (manifest, wrong) = manifest::read(files.root(), files.dir(), reader.place, budget);
     let mut unclear = Problems::default();
+    let mut place = reader.place;
+    if let Some(wrong) = policy::folder(files, reader.rules) {
+        unclear.extend([wrong]);
+        place = place.without_writing();
+    }
+    let (manifest, wrong) = manifest::read(files.root(), files.dir(), place, budget);
     unclear.extend(wrong);
-    let (volumes, bindings) = bindings::read(files, &manifest, budget);
+    unclear.extend(policy::builds(reader.rules, &manifest.images));
+    let (volumes, bindings) = bindings::read(files, &manifest, reader.rules, budget);
+    let built = manifest.images.iter().map(|image| image.name.clone()).collect();
+    let held = Held::new(reader.rules, &built);
     let mut contents = Contents {
         layout: manifest.layout,
         stacks: Vec::new(),
@@ -134,7 +147,7 @@ pub fn read(files: &dyn Files, reader: &Reader<'_>) -> Result<Contents> {
         if budget.exceeded().is_some() {
             break;
         }
-        let stack = contents.stack(files, reader, entry, &mut room)?;
+        let stack = contents.stack(files, reader, held, entry, &mut room)?;
         contents.stacks.push(stack);
     }
     Ok(contents)
@@ -153,11 +166,13 @@ impl Contents {
         &mut self,
         files: &dyn Files,
         reader: &Reader<'_>,
+        held: Held<'_>,
         mut entry: StackEntry,
         room: &mut Room,
     ) -> Result<Stack> {
         let (mut asked, mut unless_set) = (Asked::default(), Vec::new());
         let mut found = std::mem::take(&mut entry.wrong);
+        found.extend(policy::name(files, self, reader.rules, &entry).filter(|_| entry.enabled));
         let rendered = match entry.files.as_deref().filter(|_| entry.enabled) {
             None if found.is_empty() => None,
             None => Some(Err(self.wrong(found, room))),
@@ -168,13 +183,15 @@ impl Contents {
                     files: its_files,
                     budget: reader.budget,
                     merger: reader.merger,
+                    readable: reader.rules.and_then(Rules::variables),
                 };
                 let rendered = match reader.environment {
                     Environment::Known(known) => {
                         compose::load(&entry.name, origin, known, &self.volumes, key)
+                            .and_then(|rendered| held.judge(rendered))
                     }
                     Environment::Unknown => {
-                        let told = unknown::load(&entry.name, origin, &self.volumes, key);
+                        let told = unknown::load(&entry.name, origin, &self.volumes, key, held);
                         (asked, unless_set) = (told.asked, told.unless_set);
                         told.rendered
                     }

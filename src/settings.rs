@@ -37,6 +37,8 @@ pub struct Settings {
     pub pull_policy: PullPolicy,
     /// `DOCKEROPS_PRUNE_NODES`: unused images go from every node; by a job of this image.
     pub prune_nodes: Option<String>,
+    /// `DOCKEROPS_POLICY`: the file that says what sources may do.
+    pub policy: Option<PathBuf>,
     /// Where bindings may lie: in `DOCKEROPS_BINDING_ROOTS`, and never where DockerOps lives.
     pub guard: Guard,
     /// What docker inherits: the environment less DockerOps' own variables and tokens.
@@ -149,10 +151,22 @@ impl Settings {
             },
             pull_policy: pull_policy(environment)?,
             prune_nodes: prune_nodes(environment)?,
+            policy: policy(environment)?,
             guard,
             docker_environment,
         })
     }
+}
+
+fn policy(environment: &Environment) -> Result<Option<PathBuf>> {
+    let path = text(environment, "DOCKEROPS_POLICY")?.map(PathBuf::from);
+    if let Some(path) = path.as_ref().filter(|path| !path.is_absolute()) {
+        return Err(fault(
+            format!("`DOCKEROPS_POLICY` is relative: `{}`", path.display()),
+            "write where it lies on this machine, as in `/etc/dockerops/policy.yaml`",
+        ));
+    }
+    Ok(path)
 }
 
 fn owned((name, value): (&OsString, &OsString)) -> (OsString, OsString) {

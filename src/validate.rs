@@ -21,11 +21,13 @@ use serde::Serialize;
 use crate::budget::Budget;
 use crate::compose::{Ownership, as_problem};
 use crate::docker::Docker;
+use crate::fault::fault;
 use crate::git::{Base, Tracked, Worktree};
 use crate::hash::Key;
 use crate::manifest::{self, Place};
 use crate::paths::Root;
 use crate::plain;
+use crate::policy::{self, Policy, Rules, Trust};
 use crate::problem::Problem;
 use crate::reading::{self, ByDocker, Contents, Environment, Files, Reader, Stack, Wrong};
 use crate::settings::CheckSettings;
@@ -111,30 +113,47 @@ impl Files for Base {
     }
 }
 
+/// What is asked about a folder.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options<'a> {
+    /// What it is compared with.
+    pub reference: Option<&'a str>,
+    /// Whether a required variable must be set.
+    pub strict: bool,
+    /// What it is held to.
+    pub policy: Option<&'a Path>,
+    /// By whose rules; those of `origin` without one.
+    pub source: Option<&'a str>,
+}
+
 /// Checks the folder at `path`.
-pub fn validate(
-    settings: &CheckSettings,
-    path: &Path,
-    reference: Option<&str>,
-    strict: bool,
-) -> Result<Verdict> {
+pub fn validate(settings: &CheckSettings, path: &Path, options: Options<'_>) -> Result<Verdict> {
+    let policy = options.policy.map(|path| policy::read(&std::path::absolute(path)?, Trust::Anybody));
+    let policy = policy.transpose()?;
     let worktree = Worktree::open(path, &settings.git)?;
     let budget = Budget::new(settings.git.limits);
     // What is told of contents is told to nobody.
     let key = Key::new().context("cannot make a key")?;
     let on_disk = OnDisk { worktree: &worktree, budget: &budget };
-    let contents = read(settings, &on_disk, &budget, &key)?;
+    let rules = match &policy {
+        Some(policy) => Some(rules_of(policy, options.source, &worktree)?),
+        None => None,
+    };
+    let contents = read(settings, &on_disk, &budget, &key, rules)?;
     let mut verdict = Verdict::default();
     verdict.add_stacks(&contents, &worktree);
     verdict.add_problems(&contents);
-    verdict.add_variables(&contents, strict);
+    verdict.add_variables(&contents, options.strict);
     let texts = verdict.texts(&contents)?;
     docker::ask(&settings.docker_environment, &texts, &mut verdict)?;
     verdict.say_what_only_a_manager_knows(&contents, &worktree);
-    if let Some(reference) = reference {
+    if rules.is_some_and(|rules| rules.signed().is_some()) {
+        verdict.not_checked.push("who signed the commit".into());
+    }
+    if let Some(reference) = options.reference {
         let base = Base::of(&worktree, reference, settings.git.limits)?;
         let spent = Budget::new(settings.git.limits);
-        let before = read(settings, &base, &spent, &key)?;
+        let before = read(settings, &base, &spent, &key, None)?;
         if let Some(failure) = base.take_failure() {
             return Err(failure.context(format!("commit `{}`", base.commit().short())));
         }
@@ -145,7 +164,32 @@ pub fn validate(
     Ok(verdict)
 }
 
-fn read(settings: &CheckSettings, files: &dyn Files, budget: &Budget, key: &Key) -> Result<Contents> {
+/// The rules for the source that the folder is a work tree of.
+fn rules_of<'a>(policy: &'a Policy, source: Option<&str>, worktree: &Worktree) -> Result<&'a Rules> {
+    let origin = || {
+        worktree.origin().ok_or_else(|| {
+            fault(
+                "nobody says which source this is: the repository has no remote `origin`",
+                "`--source https://github.com/org/repo` says by whose rules it is held",
+            )
+        })
+    };
+    let source = Source::parse(&source.map_or_else(origin, |source| Ok(source.to_owned()))?)?;
+    policy.rules_for(&source).ok_or_else(|| {
+        fault(
+            format!("the policy `{}` has no rules for `{source}`", policy.path().display()),
+            "`--source` names another source, as it is watched",
+        )
+    })
+}
+
+fn read(
+    settings: &CheckSettings,
+    files: &dyn Files,
+    budget: &Budget,
+    key: &Key,
+    rules: Option<&Rules>,
+) -> Result<Contents> {
     let docker = Docker::new(&settings.docker_environment, docker::LIMIT);
     let merger = ByDocker { docker: &docker, folder: &tempfile::env::temp_dir() };
     let reader = Reader {
@@ -154,6 +198,7 @@ fn read(settings: &CheckSettings, files: &dyn Files, budget: &Budget, key: &Key)
         environment: Environment::Unknown,
         key: &|| Ok(key),
         merger: &merger,
+        rules,
     };
     let contents = reading::read(files, &reader)?;
     signal::check()?;

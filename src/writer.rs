@@ -1,7 +1,7 @@
 //! What changes something works with: the lock, the database, docker, and who is told.
 
 use std::cell::{OnceCell, RefCell};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use anyhow::Result;
 use crate::docker::Docker;
 use crate::git;
 use crate::lock::{self, Held, Lock};
+use crate::policy::{self, Policy, Trust};
 use crate::reconcile::{Paths, Session, World};
 use crate::report::Report;
 use crate::settings::{Settings, beside};
@@ -29,6 +30,7 @@ pub struct Writer {
     pub report: Rc<Report>,
     door: World,
     settings: Settings,
+    policy: Option<Policy>,
     command: String,
     installation: String,
     /// Held until the command lets others have a turn, or ends.
@@ -59,6 +61,8 @@ impl Writer {
         report: Rc<Report>,
         open: fn(&Path) -> Result<State>,
     ) -> Result<Self> {
+        let read = |path: &PathBuf| policy::read(path, Trust::Root);
+        let policy = settings.policy.as_ref().map(read).transpose()?;
         state::make_folder(&settings.database)?;
         let lock = patiently(&beside(&settings.database, ".lock"), command, &report)?;
         git::sweep(&beside(&settings.database, ".checkouts"))?;
@@ -73,6 +77,7 @@ impl Writer {
             state,
             report,
             settings: settings.clone(),
+            policy,
             command: command.to_owned(),
             installation: settings.database.display().to_string(),
             lock: RefCell::new(Some(lock)),
@@ -90,6 +95,7 @@ impl Writer {
             installation: &self.installation,
             deploy_timeout: self.settings.deploy_timeout,
             build_timeout: self.settings.build_timeout,
+            policy: self.policy.as_ref(),
             own_guard: &self.settings.guard,
             whole_guard: OnceCell::new(),
             report: &self.report,

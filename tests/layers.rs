@@ -18,12 +18,13 @@ const LAYERS: &[&[&str]] = &[
     &["report"],
     &["plan"],
     &["convergence", "drift", "health", "reading", "watched"],
+    &["policy"],
     &["bindings", "compose", "docker", "git", "manifest", "registry", "state"],
     &["lock", "process", "settings", "source"],
     &["budget"],
     &[
-        "clock", "fault", "guard", "hash", "image", "network", "paths", "problem", "redact", "rng", "signal",
-        "stack", "yaml",
+        "clock", "fault", "guard", "hash", "image", "network", "paths", "patterns", "problem", "redact",
+        "rng", "signal", "stack", "yaml",
     ],
     &["plain"],
 ];

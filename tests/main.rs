@@ -54,6 +54,7 @@ mod output;
 mod own_images;
 mod ownership;
 mod page;
+mod policy;
 mod prune;
 mod readme;
 mod registry;

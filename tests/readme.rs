@@ -73,6 +73,7 @@ fn every_kind_of_block_has_a_test_here() {
         "text validate",
         "sh ci",
         "json validate",
+        "yaml policy",
     ];
     assert_eq!(kinds, tested.map(str::to_owned).into());
 }
@@ -250,6 +251,26 @@ fn the_environments_are_two_stacks() {
     };
     assert_eq!(of(&dev), ("web-dev".into(), serde_json::Value::Null));
     assert_eq!(of(&prod), ("web-prod".into(), "prod".into()));
+}
+
+#[test]
+fn the_policy_and_the_strict_one_are_taken() {
+    let (repo, place) = (Repo::new(), tempfile::tempdir().unwrap());
+    repo.stack("app-web", &crate::support::repo::one_service("nginx", 1))
+        .stack("web", "services: {app: {image: x/y}}\n");
+    repo.commit("first");
+    let policy = place.path().join("policy.yaml");
+    fs::write(&policy, block("yaml policy")).unwrap();
+    let strict = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/policy.yaml");
+    for (policy, forbidden) in [(policy.to_str().unwrap(), 2), (strict, 10)] {
+        let (ops, at) = (DockerOps::without_docker(), repo.path().display().to_string());
+        let run = |source: &str| {
+            let outcome = ops.run(["validate", &at, "--json", "--policy", policy, "--source", source]);
+            outcome.json()["problems"].as_array().unwrap().len()
+        };
+        assert_eq!(run("https://github.com/acme/shop"), forbidden, "{policy}");
+        assert_eq!(run("git@github.com:acme/infrastructure.git"), 0, "{policy}");
+    }
 }
 
 #[test]

@@ -12,13 +12,18 @@ use crate::cli::ValidateArgs;
 use crate::fault::OrHint;
 use crate::report::Report;
 use crate::settings::{CheckSettings, Ci};
-use crate::validate::{self, Verdict, annotations, quality};
+use crate::validate::{self, Options, Verdict, annotations, quality};
 
 /// Prints what was found; all of it, whatever is wrong.
 pub fn run(arguments: &ValidateArgs) -> Result<Ending> {
     let settings = CheckSettings::from_environment()?;
-    let verdict =
-        validate::validate(&settings, &arguments.path, arguments.diff.as_deref(), arguments.strict)?;
+    let options = Options {
+        reference: arguments.diff.as_deref(),
+        strict: arguments.strict,
+        policy: arguments.policy.as_deref(),
+        source: arguments.source.as_deref(),
+    };
+    let verdict = validate::validate(&settings, &arguments.path, options)?;
     print(&settings, &verdict, arguments)?;
     if let Some(file) = &arguments.code_quality {
         write(file, &quality::report(&verdict))

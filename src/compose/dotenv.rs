@@ -9,6 +9,7 @@ use crate::problem::Collector;
 /// Adds what `text`, the file at `path`, sets to `variables`; later lines win, and see what earlier lines and files set. No mistake tells
 /// a value.
 pub fn read(text: &str, path: &str, variables: &mut Variables, problems: &mut Collector) {
+    variables.in_file(path);
     for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {

@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use anyhow::{Result, bail};
 
 use super::asked::{Asked, Outside, Want};
+use crate::patterns::Patterns;
 
 /// So many bytes may stand for the variables of one compose file: a line of it can name a large one a thousand times.
 const MOST_BYTES: usize = 4 << 20;
@@ -23,6 +24,27 @@ pub struct Variables {
     unset: RefCell<BTreeSet<String>>,
     is_aside: Cell<bool>,
     unknown: Option<Unknown>,
+    /// What may be read of an environment; all of it without one.
+    readable: Option<Patterns>,
+    refused: RefCell<Vec<Refused>>,
+    /// What is being looked at.
+    at: RefCell<Position>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Position {
+    file: String,
+    line: usize,
+    key: String,
+}
+
+/// A variable of the environment that was asked for, and may not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    pub name: String,
+    pub file: String,
+    pub line: usize,
+    pub key: String,
 }
 
 /// The environment is not known: what is wanted of it is noted, and stands for a value.
@@ -30,8 +52,6 @@ pub struct Variables {
 struct Unknown {
     asked: Asked,
     value: Option<&'static str>,
-    /// What is being looked at: line and key.
-    at: RefCell<(usize, String)>,
 }
 
 impl Variables {
@@ -55,31 +75,70 @@ impl Variables {
                 Self::new(known.iter().filter_map(text).collect(), dotenv)
             }
             Outside::Unknown { asked, value } => {
-                let unknown = Unknown { asked: asked.clone(), value, at: RefCell::default() };
+                let unknown = Unknown { asked: asked.clone(), value };
                 Self { unknown: Some(unknown), ..Self::new(BTreeMap::new(), dotenv) }
             }
         }
     }
 
+    /// Of the environment these alone may be read: the others are not there.
+    pub fn readable(mut self, names: Option<&Patterns>) -> Self {
+        self.readable = names.cloned();
+        self.process.retain(|name, _| names.is_none_or(|names| names.matches(name)));
+        self
+    }
+
+    /// What is wanted from now on is wanted in this file.
+    pub fn in_file(&self, path: &str) {
+        *self.at.borrow_mut() = Position { file: path.to_owned(), ..Position::default() };
+    }
+
     /// What is wanted from now on is wanted at this line and key.
     pub fn at(&self, line: usize, key: String) {
-        if let Some(unknown) = &self.unknown {
-            *unknown.at.borrow_mut() = (line, key);
+        let mut at = self.at.borrow_mut();
+        (at.line, at.key) = (line, key);
+    }
+
+    /// What was wanted of the environment and may not be read.
+    pub fn refused(&self) -> Vec<Refused> {
+        self.refused.borrow().clone()
+    }
+
+    /// Whether `name` is neither set nor to be looked up; noted where it is needed.
+    fn is_refused(&self, name: &str, is_needed: bool) -> bool {
+        let is_closed = self.readable.as_ref().is_some_and(|names| !names.matches(name));
+        if !is_closed || self.get(name).is_some() {
+            return false;
         }
+        if is_needed && !self.is_aside.get() {
+            let Position { file, line, key } = self.at.borrow().clone();
+            let new = Refused { name: name.to_owned(), file, line, key };
+            let mut refused = self.refused.borrow_mut();
+            if !refused.contains(&new) {
+                refused.push(new);
+            }
+        }
+        true
     }
 
     /// A container takes a variable as it is, if it is set at all.
     pub fn passed(&self, name: &str) -> Option<&str> {
-        self.ask(name, Want::Optional, "");
+        if !self.is_refused(name, true) {
+            self.ask(name, Want::Optional, "");
+        }
         self.get(name)
     }
 
     /// Notes that `name` is wanted, if it may be set outside; what stands for it then.
     pub fn ask(&self, name: &str, want: Want, message: &str) -> Option<&'static str> {
+        if self.is_refused(name, want > Want::Optional) {
+            return None;
+        }
         let unknown = self.unknown.as_ref().filter(|_| self.get(name).is_none())?;
         // What is required is so wherever it stands.
         if !self.is_aside.get() || want == Want::Required {
-            unknown.asked.note(name, want, &unknown.at.borrow(), message);
+            let at = self.at.borrow();
+            unknown.asked.note(name, want, &(at.line, at.key.clone()), message);
         }
         (want > Want::Optional).then(|| unknown.value.unwrap_or_default())
     }

@@ -42,12 +42,13 @@ use crate::budget::{Budget, Count};
 use crate::hash::Key;
 use crate::image::ImageRef;
 use crate::paths::{self, Root};
+use crate::patterns::Patterns;
 use crate::problem::{Collector, Problem};
 use crate::stack::{StackFiles, StackName};
 use crate::yaml::{self, Node};
 use asked::At;
 use env_file::EnvFiles;
-use interpolate::Variables;
+use interpolate::{Refused, Variables};
 use references::FileReference;
 
 pub use asked::{Asked, Outside, Want, as_problem};
@@ -74,6 +75,8 @@ pub struct Origin<'a> {
     pub budget: &'a Budget,
     /// Who merges compose files, where there are several.
     pub merger: &'a dyn Merger,
+    /// The variables that may be read of what is known outside of its files; all without one.
+    pub readable: Option<&'a Patterns>,
 }
 
 impl<'a> Origin<'a> {
@@ -148,7 +151,9 @@ pub fn load<'a>(
         // What else is wrong shows only where the files as such are right, and their variables are known.
         Ok(variables) if problems.is_empty() => {
             let stack = Stack { name, origin, variables, entries: &entries, volumes, installation };
-            stack.render(&authors)
+            let found = stack.render(&authors);
+            problems.extend(refused(variables));
+            found
         }
         _ => Err(Unrenderable::Invalid(Vec::new())),
     };
@@ -188,6 +193,7 @@ impl Stack<'_> {
         let mut parts = Vec::new();
         for (compose_file, author) in authors {
             let mut wrong = Collector::new(compose_file.path);
+            variables.in_file(compose_file.path);
             parts.push(Part::of(author, *compose_file, &folder, variables, &mut wrong).map_err(whole)?);
             problems.extend(wrong.into_problems());
         }
@@ -236,6 +242,8 @@ impl Stack<'_> {
             services,
             fingerprint: fingerprint(&tree, installation),
             shown,
+            paths: origin.compose_files().iter().map(|file| file.path.to_owned()).collect(),
+            secrets_file: origin.files.folder.join("secrets.yaml").display().to_string(),
             rotated,
             objects,
             volumes,
@@ -321,7 +329,7 @@ fn read(compose_file: ComposeFile<'_>, problems: &mut Collector) -> Option<Rc<No
 }
 
 fn variables(origin: Origin<'_>, outside: Outside<'_>) -> Result<Variables, Vec<Problem>> {
-    let mut variables = Variables::beside(outside, BTreeMap::new());
+    let mut variables = Variables::beside(outside, BTreeMap::new()).readable(origin.readable);
     let Origin { root, files, budget, .. } = origin;
     let folder = root.path().join(&files.folder);
     let listed: Vec<(String, anyhow::Result<PathBuf>)> = match &files.env {
@@ -343,7 +351,25 @@ fn variables(origin: Origin<'_>, outside: Outside<'_>) -> Result<Variables, Vec<
         }
         all.extend(problems.into_problems());
     }
+    if !all.is_empty() {
+        all.extend(refused(&variables));
+    }
     if all.is_empty() { Ok(variables) } else { Err(all) }
+}
+
+/// The variables that are wanted and may not be read, each a mistake where it is wanted.
+fn refused(variables: &Variables) -> Vec<Problem> {
+    let problem = |refused: Refused| {
+        let Refused { name, file, line, key } = refused;
+        let in_dotenv = key.strip_prefix(&file).and_then(|rest| rest.strip_prefix(':')?.parse().ok());
+        let (line, key) = in_dotenv.map_or((line, key), |line| (line, name.clone()));
+        let what = format!(
+            "wants the variable `{name}` of the daemon, which the policy does not let it read (`variables`); \
+             set it in `.env`, or give a default"
+        );
+        Collector::new(file).problem(line, key, what)
+    };
+    variables.refused().into_iter().map(problem).collect()
 }
 
 fn services(effective: &Node) -> anyhow::Result<Vec<Service>> {

@@ -40,6 +40,9 @@ pub struct RenderedStack {
     pub(super) tree: Rc<Node>,
     /// The files as their authors wrote them, variables by name.
     pub(super) shown: Vec<Rc<Node>>,
+    /// Their paths from the root, and that of `secrets.yaml` beside them.
+    pub(super) paths: Vec<String>,
+    pub(super) secrets_file: String,
     pub(super) files: Vec<references::FileReference>,
     pub(super) installation: Key,
     pub(super) secrets: secrets::Plan,
@@ -104,6 +107,8 @@ impl RenderedStack {
             notes: Vec::new(),
             tree: Node::mapping(Vec::new()),
             shown: Vec::new(),
+            paths: Vec::new(),
+            secrets_file: String::new(),
             files: Vec::new(),
             installation: Key::new().unwrap(),
             secrets: secrets::Plan::default(),
@@ -161,6 +166,26 @@ impl RenderedStack {
         let places = self.shown.iter().map(|file| place_in(file, path));
         let (line, known) = places.max_by_key(|(_, known)| known.len()).unwrap_or_default();
         (if self.shown.len() == 1 { line } else { 0 }, known)
+    }
+
+    /// File and line of what lies at `path` in what docker is given, and stands in `line` of it.
+    pub fn place_in_files(&self, path: &[&str], line: usize) -> (&str, usize) {
+        let places =
+            self.shown.iter().zip(&self.paths).map(|(file, path_of)| (place_in(file, path), path_of));
+        // Of files that are merged the last one counts.
+        let Some(((known_line, _), file)) = places.max_by_key(|((_, known), _)| known.len()) else {
+            return ("", line);
+        };
+        if line == 0 && path.first() == Some(&"secrets") {
+            return (&self.secrets_file, 0);
+        }
+        let is_whole = self.shown.len() == 1 && line > 0;
+        (file, if is_whole { line } else { known_line })
+    }
+
+    /// What docker is given, but for ownership.
+    pub fn tree(&self) -> &Node {
+        &self.tree
     }
 
     /// The stack with the images that are built here by what they are to run: by their names, a reference. The

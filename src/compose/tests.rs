@@ -26,7 +26,8 @@ impl Stack {
         let root = self.0.path().canonicalize().unwrap();
         let files = StackFiles::alone(root.join("web/compose.yml"), "web/compose.yml");
         let (root, budget) = (Root::on_disk(&root), Budget::new(Limits::default()));
-        let origin = Origin { root: &root, files: &files, budget: &budget, merger: &merge::NoMerger };
+        let origin =
+            Origin { root: &root, files: &files, budget: &budget, merger: &merge::NoMerger, readable: None };
         let environment: BTreeMap<std::ffi::OsString, std::ffi::OsString> =
             environment.iter().map(|(name, value)| (name.into(), value.into())).collect();
         load(&StackName::known("web"), origin, &environment, &Volumes::new(), &key())
@@ -255,7 +256,8 @@ fn what_others_can_list_tells_nothing_about_a_value_without_the_key() {
         let root = stack.0.path().canonicalize().unwrap();
         let files = StackFiles::alone(root.join("web/compose.yml"), "web/compose.yml");
         let (root, budget) = (Root::on_disk(&root), Budget::new(Limits::default()));
-        let origin = Origin { root: &root, files: &files, budget: &budget, merger: &merge::NoMerger };
+        let origin =
+            Origin { root: &root, files: &files, budget: &budget, merger: &merge::NoMerger, readable: None };
         let environment = BTreeMap::from([("PIN".into(), "1234".into())]);
         load(&StackName::known("web"), origin, &environment, &Volumes::new(), key).unwrap()
     };

@@ -62,6 +62,20 @@ impl Worktree {
         &self.dir
     }
 
+    /// The URL of the remote `origin`, without what a CI logs in by.
+    pub fn origin(&self) -> Option<String> {
+        let remote = self.repository.as_ref()?.find_remote("origin").ok()?;
+        let url = remote.url().ok()?;
+        Some(match url.split_once("://") {
+            Some((scheme @ ("http" | "https"), rest)) => {
+                let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+                let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+                format!("{scheme}://{host}/{path}")
+            }
+            _ => url.to_owned(),
+        })
+    }
+
     pub(super) fn repository(&self) -> Option<&Repository> {
         self.repository.as_ref()
     }

@@ -36,6 +36,9 @@ pub struct ImageSource {
     pub platforms: Vec<String>,
     /// Whether it is pushed; else it is on this node alone.
     pub push: bool,
+    /// What names it, and in which line.
+    pub file: String,
+    pub line: usize,
 }
 
 /// What an entry takes from a file's name.
@@ -192,7 +195,9 @@ fn image(
         problems.add(item.line, below(place, "platforms"), what);
     }
     let target = target.map(|(_, target)| target);
-    Some(ImageSource { name, context: context?, dockerfile: dockerfile?, target, args, platforms, push })
+    let (context, dockerfile) = (context?, dockerfile?);
+    let (file, line) = (problems.file().to_owned(), item.line);
+    Some(ImageSource { name, context, dockerfile, target, args, platforms, push, file, line })
 }
 
 fn context(

@@ -20,9 +20,10 @@ use crate::paths::Root;
 use crate::problem::Problem;
 use crate::stack::{DriftPolicy, StackFiles, StackName};
 
+pub use entries::check_keys;
 pub use images::ImageSource;
 pub use layout::names_a_stack;
-pub use nfs::Nfs;
+pub use nfs::{Nfs, binding_folder};
 pub use volumes::{VolumeEntry, VolumeKind};
 
 /// The largest manifest file taken, in bytes.
@@ -59,6 +60,8 @@ pub enum Layout {
 pub struct StackEntry {
     /// What docker calls it.
     pub name: StackName,
+    /// Where it is named in `stacks.yaml`; 0 where the name is that of a file.
+    pub line: usize,
     /// `enabled`: a disabled stack is removed and has the status `stopped`.
     pub enabled: bool,
     /// Stacks that must have converged before this one is deployed.
@@ -80,6 +83,16 @@ pub enum Place<'a> {
     Here { guard: &'a Guard, try_writing: bool },
     /// On another one: of `nfs.path` only the name can be judged.
     Elsewhere(&'a Guard),
+}
+
+impl Place<'_> {
+    /// The same, where nothing is written to be tried.
+    pub fn without_writing(self) -> Self {
+        match self {
+            Place::Here { guard, .. } => Place::Here { guard, try_writing: false },
+            Place::Elsewhere(_) => self,
+        }
+    }
 }
 
 /// Reads the manifest in `dir`, a folder of the checkout at `root`. The mistakes are those that make the whole

@@ -36,6 +36,15 @@ pub fn read(root: &Root, dir: &Path, place: Place<'_>) -> (Option<Nfs>, Vec<Prob
     (nfs, problems.into_problems())
 }
 
+/// Where bindings would go, as far as the file can be read, and where it says so: file and line. Nothing is looked at.
+pub fn binding_folder(root: &Root, dir: &Path) -> Option<(String, usize, PathBuf)> {
+    let file = entries::display(root, dir, FILE);
+    let node = entries::document(root, dir, FILE, &mut Collector::new(&*file))?;
+    let path = node.get("path")?;
+    let folder = path.text().map(PathBuf::from)?;
+    Some((file, path.line, folder))
+}
+
 fn from_node(node: &Node, place: Place<'_>, problems: &mut Collector) -> Option<Nfs> {
     if node.pairs().is_none() {
         problems.add(node.line, "", format!("must be a mapping with `path`, not {}", node.what()));

@@ -164,7 +164,16 @@ fn draft(root: &Root, dir: &Path, index: usize, item: &Node, problems: &mut Coll
         None => files::below(root, dir, &folder).display().to_string(),
     };
     let depends = Vec::new();
-    let entry = StackEntry { name: stack, enabled, depends_on: depends, drift, files, compose_path, wrong };
+    let entry = StackEntry {
+        name: stack,
+        line: name.line,
+        enabled,
+        depends_on: depends,
+        drift,
+        files,
+        compose_path,
+        wrong,
+    };
     Some(Draft { entry, title: title.to_owned(), folder, line: name.line, depends_on })
 }
 

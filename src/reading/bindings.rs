@@ -12,6 +12,7 @@ use crate::compose::{Mount, Volumes};
 use crate::fault::hint_of;
 use crate::git::{Tracked, TrackedKind};
 use crate::manifest::{Manifest, VolumeKind};
+use crate::policy::Rules;
 use crate::problem::Problem;
 
 /// A binding of a checkout.
@@ -31,7 +32,12 @@ pub struct Binding {
 pub type Bindings = BTreeMap<String, Binding>;
 
 /// What compose files may refer to, and the bindings among it.
-pub fn read(files: &dyn Files, manifest: &Manifest, budget: &Budget) -> (Volumes, Bindings) {
+pub fn read(
+    files: &dyn Files,
+    manifest: &Manifest,
+    rules: Option<&Rules>,
+    budget: &Budget,
+) -> (Volumes, Bindings) {
     let (mut volumes, mut bindings) = (Volumes::new(), Bindings::new());
     for entry in &manifest.volumes {
         let mount = match &entry.kind {
@@ -58,6 +64,10 @@ pub fn read(files: &dyn Files, manifest: &Manifest, budget: &Budget) -> (Volumes
                 // Without `nfs.yaml`, which is a mistake noted elsewhere, compose files are still read.
                 let root = manifest.nfs.as_ref().map_or_else(|| PathBuf::from("/"), |nfs| nfs.path.clone());
                 let owner = manifest.nfs.as_ref().and_then(|nfs| nfs.owner);
+                if let Some(problem) = super::policy::binding(files, rules, &entry.id, &root.join(path)) {
+                    volumes.insert(entry.id.clone(), Mount::Wrong(problem));
+                    continue;
+                }
                 let mount =
                     Mount::Bind { path: root.join(path).display().to_string(), hash: tree.hash.clone() };
                 bindings.insert(entry.id.clone(), Binding { root, path: path.clone(), owner, tree });

@@ -3,6 +3,7 @@
 //! It is rendered as if none of them were set. What is wrong then is a mistake only where it is wrong as well with values
 //! that fit where a name, a number or a switch belongs.
 
+use super::policy::Held;
 use crate::budget::Budget;
 use crate::compose::{self, Asked, Origin, Outside, RenderedStack, Unrenderable, Volumes};
 use crate::hash::Key;
@@ -23,11 +24,12 @@ pub struct Told {
 
 type Rendered = Result<RenderedStack, Unrenderable>;
 
-pub fn load(name: &StackName, origin: Origin<'_>, volumes: &Volumes, key: &Key) -> Told {
+pub fn load(name: &StackName, origin: Origin<'_>, volumes: &Volumes, key: &Key, held: Held<'_>) -> Told {
     let (asked, path) = (Asked::default(), &*origin.files.compose.path);
     let as_if = |value, budget: &Budget| {
         let origin = Origin { budget, ..origin };
-        compose::load(name, origin, Outside::Unknown { asked: &asked, value }, volumes, key)
+        let rendered = compose::load(name, origin, Outside::Unknown { asked: &asked, value }, volumes, key);
+        rendered.and_then(|rendered| held.judge(rendered))
     };
     let first = as_if(None, origin.budget);
     if first.is_ok() || matches!(first, Err(Unrenderable::Unmerged(_))) || !asked.decides() {

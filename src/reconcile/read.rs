@@ -46,6 +46,7 @@ pub fn read(
         environment: Environment::Known(session.docker.environment()),
         key: &key,
         merger: &merger,
+        rules: session.rules_for(source)?,
     };
     let mut contents = reading::read(&checkout, &reader)?;
     let at = || format!("source `{source}` at {}", checkout.commit().short());

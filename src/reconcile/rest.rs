@@ -157,7 +157,8 @@ impl Reconciler {
                     source.clean_bindings(session)?;
                 }
                 session.state.forget_builds(row, &read.image_names())?;
-                session.state.note_sync(row, source.commit().filter(|_| is_whole), unreachable.as_deref())
+                let whole = source.commit().filter(|_| is_whole).map(|commit| (commit, session.policy_id()));
+                session.state.note_sync(row, whole, unreachable.as_deref())
             }
         }
     }

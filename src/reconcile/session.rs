@@ -9,10 +9,12 @@ use anyhow::Result;
 
 use super::door::Door;
 use crate::docker::Docker;
+use crate::fault::fault;
 use crate::git::Commit;
 use crate::guard::Guard;
 use crate::image::ImageRef;
 use crate::lock::{self, Held, Lock};
+use crate::policy::{Policy, Rules};
 use crate::report::{Report, Show, Tally};
 use crate::settings::{GitAccess, PullPolicy};
 use crate::signal;
@@ -44,6 +46,8 @@ pub struct Session<'a> {
     pub installation: &'a str,
     /// How long a build, or a push, may take.
     pub build_timeout: Duration,
+    /// What the operator lets sources do.
+    pub policy: Option<&'a Policy>,
     /// Where bindings may lie, as far as the environment says.
     pub own_guard: &'a Guard,
     /// Likewise, docker's own data included; see `guard`.
@@ -69,6 +73,23 @@ pub struct Paths<'a> {
 }
 
 impl Session<'_> {
+    /// What tells the policy from others.
+    pub fn policy_id(&self) -> &str {
+        self.policy.map_or("", Policy::id)
+    }
+
+    /// What the policy lets `source` do; anything where there is none.
+    pub fn rules_for(&self, source: &Source) -> Result<Option<&Rules>> {
+        let Some(policy) = self.policy else { return Ok(None) };
+        let rules = policy.rules_for(source).ok_or_else(|| {
+            fault(
+                format!("the policy `{}` has no rules for `{source}`", policy.path().display()),
+                "add them to the policy, or `unwatch` the source; what runs of it stays as it is",
+            )
+        })?;
+        Ok(Some(rules))
+    }
+
     /// Lets other runs have a turn.
     pub fn unlock(&self) {
         self.paths.held.take();

@@ -47,7 +47,7 @@ impl Reconciler {
             answer.wanted = still;
             match self.fetching.join(answer) {
                 Some(Answer { wanted: one, head }) => {
-                    asked.push(self.survey(&one, head, &watched, swarm));
+                    asked.push(self.survey(&one, head, &watched, session.policy_id(), swarm));
                     wanted.push(one);
                 }
                 None => session.report.waiting(id.as_str(), "is being fetched"),
@@ -128,6 +128,7 @@ impl Reconciler {
         wanted: &Wanted,
         head: Result<Commit>,
         watched: &[Watched],
+        policy: &str,
         swarm: &Swarm,
     ) -> (WatchedSource, Option<Commit>) {
         let known = watched.iter().find(|known| known.identity == *wanted.id());
@@ -156,7 +157,9 @@ impl Reconciler {
                 Some(known) if !is_forced && backing_off == Some(&head) => {
                     (Reading::BackingOff, is_off(known, swarm).then_some(head))
                 }
-                Some(known) if !is_forced && !has_work(known, &head, swarm) => (Reading::Unchanged, None),
+                Some(known) if !is_forced && !has_work(known, &head, policy, swarm) => {
+                    (Reading::Unchanged, None)
+                }
                 _ => (Reading::Unchanged, Some(head)),
             },
         };
@@ -249,11 +252,12 @@ pub fn still_wanted(session: &Session<'_>, mut wanted: Wanted, watched: &[Watche
     Some(wanted)
 }
 
-fn has_work(known: &Watched, head: &Commit, swarm: &Swarm) -> bool {
+fn has_work(known: &Watched, head: &Commit, policy: &str, swarm: &Swarm) -> bool {
     let moved = known.row.commit.as_deref() != Some(head.as_str());
     let to_retry = |stack: &StackRow| stack.status == StackStatus::Error && !stack.held;
     moved
         || known.row.is_begun
+        || known.row.policy != policy
         || known.builds.iter().any(|build| build.was_refused() || build.was_cut_off())
         || known.stacks.iter().any(to_retry)
         || !known.motions.is_empty()

@@ -24,13 +24,16 @@ pub struct SourceRow {
     pub asked: i64,
     /// Whether a commit was begun, and not brought to its end: the stacks may be those of another one than `commit`.
     pub is_begun: bool,
+    /// What tells the policy that `commit` was read under; empty without one.
+    pub policy: String,
 }
 
 impl State {
     /// All watched sources, in the order they were watched.
     pub fn sources(&self) -> Result<Vec<SourceRow>> {
         let mut query = self.connection.prepare_cached(
-            "SELECT r.id, r.url, r.last_watch, s.commit_id, s.error, coalesce(s.asked, 0), coalesce(s.begun, 0)
+            "SELECT r.id, r.url, r.last_watch, s.commit_id, s.error, coalesce(s.asked, 0), coalesce(s.begun, 0),
+                 coalesce(s.policy, '')
              FROM repository_cache r LEFT JOIN source_states s ON s.repository_id = r.id ORDER BY r.id",
         )?;
         let rows = query.query_map([], |row| {
@@ -42,6 +45,7 @@ impl State {
                 error: row.get(4)?,
                 asked: row.get(5)?,
                 is_begun: row.get(6)?,
+                policy: row.get(7)?,
             })
         })?;
         rows.collect::<rusqlite::Result<_>>().context("cannot read the watched sources")
@@ -65,6 +69,7 @@ impl State {
             error: None,
             asked: 0,
             is_begun: false,
+            policy: String::new(),
         })
     }
 
@@ -77,8 +82,15 @@ impl State {
         asked.with_context(|| format!("cannot record that `{}` is synced", source.url))
     }
 
-    /// Notes a sync: `commit` if every stack of it was dealt with, `error` if the source failed whole.
-    pub fn note_sync(&self, source: &SourceRow, commit: Option<&str>, error: Option<&str>) -> Result<()> {
+    /// Notes a sync: the commit, and the policy it was read under, if every stack of it was dealt with, `error` if the
+    /// source failed whole.
+    pub fn note_sync(
+        &self,
+        source: &SourceRow,
+        whole: Option<(&str, &str)>,
+        error: Option<&str>,
+    ) -> Result<()> {
+        let (commit, policy) = whole.unzip();
         let transaction = self.connection.unchecked_transaction()?;
         if error.is_none() {
             execute(
@@ -89,10 +101,11 @@ impl State {
         }
         execute(
             &transaction,
-            "INSERT INTO source_states (repository_id, commit_id, error) VALUES (?1, ?2, ?3)
+            "INSERT INTO source_states (repository_id, commit_id, error, policy)
+                 VALUES (?1, ?2, ?3, coalesce(?4, ''))
              ON CONFLICT(repository_id) DO UPDATE SET commit_id = coalesce(?2, commit_id), error = ?3,
-                 begun = CASE WHEN ?2 IS NULL THEN begun ELSE 0 END",
-            params![source.id, commit, error.map(plain::text)],
+                 policy = coalesce(?4, policy), begun = CASE WHEN ?2 IS NULL THEN begun ELSE 0 END",
+            params![source.id, commit, error.map(plain::text), policy],
         )?;
         transaction.commit().with_context(|| format!("cannot record the sync of `{}`", source.url))
     }
@@ -135,11 +148,11 @@ mod tests {
     fn a_failed_sync_keeps_the_commit_and_the_date() {
         let state = State::in_memory();
         let source = state.remember(&"https://x/y".into()).unwrap();
-        state.note_sync(&source, Some("c1"), None).unwrap();
+        state.note_sync(&source, Some(("c1", "")), None).unwrap();
         state.note_sync(&source, None, Some("unreachable")).unwrap();
         let row = &state.sources().unwrap()[0];
         assert_eq!((row.commit.as_deref(), row.error.as_deref()), (Some("c1"), Some("unreachable")));
-        state.note_sync(&source, Some("c2"), None).unwrap();
+        state.note_sync(&source, Some(("c2", "p")), None).unwrap();
         let row = &state.sources().unwrap()[0];
         assert_eq!((row.commit.as_deref(), row.error.as_deref()), (Some("c2"), None));
         state.forget(&source).unwrap();

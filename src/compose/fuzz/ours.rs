@@ -58,7 +58,7 @@ fn load(fixture: &Fixture, name: &str) -> Result<Ours, Refused> {
     let (file, path) = (fixture.folder().join(name), format!("stack/{name}"));
     let budget = Budget::new(Limits::default());
     let (root, files) = (Root::on_disk(&fixture.root), StackFiles::alone(file, &path));
-    let origin = Origin { root: &root, files: &files, budget: &budget, merger: &NoMerger };
+    let origin = Origin { root: &root, files: &files, budget: &budget, merger: &NoMerger, readable: None };
     let inherited = inherited();
     let key = Key::from_hex(&"5a".repeat(32)).unwrap();
     let rendered = compose::load(&StackName::known(STACK), origin, &inherited, &Volumes::new(), &key);

@@ -61,7 +61,7 @@ impl Place {
             env: None,
         };
         let (root, budget) = (Root::on_disk(&root), Budget::new(Limits::default()));
-        let origin = Origin { root: &root, files: &files, budget: &budget, merger };
+        let origin = Origin { root: &root, files: &files, budget: &budget, merger, readable: None };
         let inherited = BTreeMap::from([(OsString::from("EVIL"), "/etc/shadow".into())]);
         let key = Key::from_hex(&"5a".repeat(32)).unwrap();
         load(&StackName::known("web"), origin, &inherited, &Volumes::new(), &key)

@@ -23,7 +23,7 @@ fn try_load(compose: &str, secrets: &str) -> Result<RenderedStack, Unrenderable>
     fs::write(root.join("web/secrets.yaml"), secrets).unwrap();
     let files = StackFiles::alone(root.join("web/compose.yml"), "web/compose.yml");
     let (root, budget) = (Root::on_disk(&root), Budget::new(Limits::default()));
-    let origin = Origin { root: &root, files: &files, budget: &budget, merger: &NoMerger };
+    let origin = Origin { root: &root, files: &files, budget: &budget, merger: &NoMerger, readable: None };
     let environment = BTreeMap::from([("V".into(), "a 'b c'".into())]);
     load(&StackName::known("web"), origin, &environment, &Volumes::new(), &key())
 }

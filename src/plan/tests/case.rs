@@ -53,6 +53,7 @@ impl Case {
     pub fn new() -> Self {
         let name = StackName::known("web");
         let entry = StackEntry {
+            line: 0,
             name: name.clone(),
             enabled: true,
             depends_on: Vec::new(),

@@ -25,6 +25,7 @@ pub fn desired(entry: &Entry) -> DesiredStack {
         entry.enabled.then(|| Ok(entry.rendered()))
     };
     let known = StackEntry {
+        line: 0,
         name: StackName::known(entry.name),
         enabled: entry.enabled,
         depends_on: entry.depends_on.iter().copied().map(StackName::known).collect(),

@@ -71,6 +71,7 @@ impl Stage {
             deploy_timeout: DEADLINE,
             installation: "simulated",
             build_timeout: DEADLINE,
+            policy: None,
             own_guard: &self.guard,
             whole_guard: OnceCell::new(),
             report: &self.report,
