@@ -13,7 +13,7 @@ pub mod quality;
 mod text;
 mod variables;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Error, Result};
 use serde::Serialize;
@@ -33,7 +33,6 @@ use crate::reading::{self, ByDocker, Contents, Environment, Files, Reader, Stack
 use crate::settings::CheckSettings;
 use crate::signal;
 use crate::source::Source;
-use crate::stack::StackFiles;
 
 /// Who a stack belongs to that nobody deploys.
 const NOBODY: &str = "/validated";
@@ -263,14 +262,10 @@ impl Verdict {
             for problem in unless_set {
                 note(format!("wrong where a variable of the daemon is not set: {problem}"));
             }
-            for file in entry.files.iter().flat_map(|files| all(files, worktree.root())) {
-                if file.is_file() && worktree.is_ignored(&file) {
-                    let file = file.strip_prefix(worktree.root().path()).unwrap_or(&file).display();
-                    note(format!(
-                        "`{file}` is ignored by git: it counts here, and never gets to who watches"
-                    ));
-                }
-            }
+        }
+        for file in worktree.ignored() {
+            let what = "is ignored by git: it counts here, and never gets to who watches".to_owned();
+            self.notes.push(Note { about: file.display().to_string(), what });
         }
         if contents.unclear.is_empty() {
             for (id, problem) in contents.unused() {
@@ -318,13 +313,6 @@ impl Verdict {
             self.not_checked.push(format!("whether the Swarm has {}{more}", names.join(", ")));
         }
     }
-}
-
-/// Where the files of a stack lie, its folder's `.env` included.
-fn all(files: &StackFiles, root: &Root) -> Vec<PathBuf> {
-    let listed = files.env.iter().flatten().chain([&files.compose]).chain(&files.overlays);
-    let own = files.env.is_none().then(|| root.path().join(&files.folder).join(".env"));
-    listed.map(|file| file.file.clone()).chain(own).collect()
 }
 
 impl std::fmt::Display for Mistake {

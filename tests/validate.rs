@@ -202,14 +202,20 @@ fn no_path_leads_out_of_the_folder_and_no_secret_is_told() {
 #[test]
 fn what_git_ignores_is_said_and_is_no_part_of_a_binding() {
     let (ops, repo) = (bare(), Repo::new());
-    repo.stack("web", &format!("{GOOD}    volumes: ['conf:/etc/app']\n")).write("web/.env", "A=1\n");
+    let with = "    volumes: ['conf:/etc/app']\n    env_file: local/x.env\nconfigs: {site: {file: local/site.ini}}\n";
+    repo.stack("web", &format!("{GOOD}{with}")).write("web/.env", "A=1\n");
+    repo.write("web/local/x.env", "B=1\n").write("web/local/site.ini", "x").write("web/local/other", "x");
     repo.write("volumes.yaml", "- {id: conf, type: binding, path: conf}\n")
         .write("nfs.yaml", "path: /mnt/nowhere\n");
-    repo.write("conf/a", "a").write(".gitignore", ".env\nconf/bin\n");
+    repo.write("conf/a", "a").write(".gitignore", ".env\nconf/bin\nlocal\n");
     repo.commit("first");
     repo.symlink("conf/bin", "/outside");
     let outcome = ops.run(["validate", &at(&repo)]);
-    outcome.success().stdout_has("note: web: `web/.env` is ignored by git");
+    outcome.success().stdout_has("note: web/.env: is ignored by git: it counts here");
+    outcome
+        .stdout_has("note: web/local/site.ini: is")
+        .stdout_has("note: web/local/x.env: is")
+        .stdout_lacks("other");
     outcome.stdout_has("not checked: `nfs.path`");
     repo.write(".gitignore", "");
     ops.run(["validate", &at(&repo)]).failure(1).stdout_has("out of the repository");

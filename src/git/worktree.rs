@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use git2::{ErrorCode, ObjectType, Oid, Repository};
@@ -15,7 +16,7 @@ use walkdir::WalkDir;
 use super::{Tracked, TrackedKind};
 use crate::budget::{Budget, Count};
 use crate::fault::{OrHint, fault};
-use crate::paths::Root;
+use crate::paths::{Root, Supply, names_on_disk};
 use crate::settings::GitAccess;
 
 /// Linux takes no longer path; see `tracked`.
@@ -24,10 +25,33 @@ const DEEPEST: usize = 128;
 /// A folder on disk.
 pub struct Worktree {
     root: Root,
+    named: Arc<Named>,
     dir: PathBuf,
     repository: Option<Repository>,
     /// What git has of it or was told to have, from the root.
     index: BTreeSet<Vec<u8>>,
+}
+
+/// What lies on disk, and what of it was asked for by name.
+#[derive(Debug)]
+struct Named {
+    root: PathBuf,
+    paths: Mutex<BTreeSet<PathBuf>>,
+}
+
+impl Supply for Named {
+    fn bring(&self, path: &Path) -> Result<()> {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_path_buf());
+        Ok(())
+    }
+
+    fn bring_all(&self, _: &Path) -> Result<()> {
+        Ok(())
+    }
+
+    fn names(&self, path: &Path) -> Result<Vec<String>> {
+        Ok(names_on_disk(&self.root.join(path)))
+    }
 }
 
 impl std::fmt::Debug for Worktree {
@@ -50,7 +74,8 @@ impl Worktree {
         let inside = dir.strip_prefix(&root).unwrap_or(Path::new(""));
         ensure!(!inside.iter().any(|part| part == ".git"), "`{shown}` lies in git's own folder");
         let index = repository.as_ref().map(entries).transpose()?.unwrap_or_default();
-        Ok(Self { root: Root::on_disk(&root), dir, repository, index })
+        let named = Arc::new(Named { root: root.clone(), paths: Mutex::default() });
+        Ok(Self { root: Root::supplied(root, named.clone()), named, dir, repository, index })
     }
 
     pub fn root(&self) -> &Root {
@@ -80,8 +105,15 @@ impl Worktree {
         self.repository.as_ref()
     }
 
+    /// The files that were read by name, and that git would leave out of a commit; from the root.
+    pub fn ignored(&self) -> Vec<PathBuf> {
+        let named = self.named.paths.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let at = |path: &PathBuf| self.root.path().join(path);
+        named.into_iter().filter(|path| at(path).is_file() && self.is_ignored(&at(path))).collect()
+    }
+
     /// Whether git would leave the file at `path` out of a commit.
-    pub fn is_ignored(&self, path: &Path) -> bool {
+    fn is_ignored(&self, path: &Path) -> bool {
         let Some(repository) = &self.repository else { return false };
         let below = path.strip_prefix(self.root.path()).unwrap_or(path);
         let bytes = below.as_os_str().as_bytes().to_vec();
