@@ -76,7 +76,7 @@ impl Base {
         {
             let objects = Objects::of(&fetched.repository, &budget, &pulse)?;
             let tree = fetched.repository.find_tree(fetched.tree)?;
-            for (at, id) in submodules::links(&objects, &tree)? {
+            for (at, id) in submodules::named(&objects, &tree, &mut writer)? {
                 writer.admit(&at);
                 writer.bring(&objects, fetched.tree, &at)?;
                 // One that was never fetched stays an empty folder, as it is in the work tree.
@@ -150,6 +150,10 @@ impl Desk {
 }
 
 impl Supply for Desk {
+    fn size(&self, path: &Path) -> Result<Option<u64>> {
+        self.write(|writer, objects, tree| writer.size(objects, tree, path))
+    }
+
     fn bring(&self, path: &Path) -> Result<()> {
         self.write(|writer, objects, tree| writer.bring(objects, tree, path))
     }

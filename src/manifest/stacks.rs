@@ -7,7 +7,7 @@ use super::entries::{boolean, check_keys, display};
 use super::files::{self, COMPOSE_FILES, Wanted};
 use super::{MOST_BYTES, StackEntry};
 use crate::budget::{Budget, Count};
-use crate::paths::{self, Root};
+use crate::paths::Root;
 use crate::problem::{Collector, Problem};
 use crate::stack::{DriftPolicy, StackName};
 use crate::yaml::{self, Node};
@@ -54,8 +54,7 @@ fn document(
     if !is_there(root, dir) {
         return fail(0, format!("does not exist; {}", folders_hint(root, dir)));
     }
-    let text = root.resolve(dir, FILE).and_then(|path| paths::read_text(&path, MOST_BYTES));
-    let text = match text {
+    let text = match root.read_text(dir, FILE, MOST_BYTES) {
         Ok(text) => text,
         Err(error) => return fail(0, format!("{error:#}")),
     };
