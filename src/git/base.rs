@@ -56,15 +56,7 @@ impl fmt::Debug for Desk {
 impl Base {
     /// The commit that what is in `worktree` and `reference` have in common.
     pub fn of(worktree: &Worktree, reference: &str, limits: Limits) -> Result<Self> {
-        let repository = worktree.repository().ok_or_else(|| {
-            fault(
-                format!(
-                    "`{}` is no git repository",
-                    crate::plain::name(&worktree.dir().display().to_string())
-                ),
-                "`--diff` compares with a commit; leave it out to check the files alone",
-            )
-        })?;
+        let repository = worktree.repository().ok_or_else(|| worktree.no_repository())?;
         let commit = common(repository, reference)?;
         let temporary = temporary()?;
         let below = temporary.path().canonicalize()?;
@@ -150,10 +142,6 @@ impl Desk {
 }
 
 impl Supply for Desk {
-    fn size(&self, path: &Path) -> Result<Option<u64>> {
-        self.write(|writer, objects, tree| writer.size(objects, tree, path))
-    }
-
     fn bring(&self, path: &Path) -> Result<()> {
         self.write(|writer, objects, tree| writer.bring(objects, tree, path))
     }
@@ -162,12 +150,22 @@ impl Supply for Desk {
         self.write(|writer, objects, tree| writer.bring_all(objects, tree, path))
     }
 
+    fn size(&self, path: &Path) -> Result<Option<u64>> {
+        self.write(|writer, objects, tree| writer.size(objects, tree, path))
+    }
+
     fn names(&self, path: &Path) -> Result<Vec<String>> {
         self.write(|writer, objects, tree| writer.names(objects, tree, path))
     }
 }
 
 fn common(repository: &Repository, reference: &str) -> Result<Oid> {
+    if reference.trim().is_empty() {
+        return Err(fault(
+            "`--diff` names nothing to compare with",
+            "name the branch that this is to be merged into, `--diff origin/main`; is a variable of the CI job empty?",
+        ));
+    }
     let shown = crate::plain::name(reference);
     let shallow = repository.is_shallow();
     let more = if shallow {

@@ -97,6 +97,11 @@ fn drafts(root: &Root, dir: &Path, list: &[std::rc::Rc<Node>], problems: &mut Co
         if let Some(same) = drafts.iter().find(|known| known.entry.name.collides_with(&draft.entry.name)) {
             let what = if same.title == draft.title {
                 format!("is listed twice, first in line {}", same.line)
+            } else if same.entry.name != draft.entry.name {
+                format!(
+                    "is `{}` of line {} but for the case of its letters, which Swarm does not tell apart",
+                    same.title, same.line
+                )
             } else {
                 format!(
                     "becomes the stack `{}`, as `{}` in line {} does",
