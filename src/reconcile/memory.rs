@@ -109,6 +109,8 @@ pub struct Memory {
     pub has_settled: bool,
     /// Whether anything was done to the Swarm since it was looked at last, and when that was.
     pub has_acted: bool,
+    /// The sources that came to rest, and of which it is still to be told how their stacks fare.
+    pub unjudged: BTreeSet<SourceId>,
     pub looked: Option<Instant>,
     /// How long the last look at what is in motion took, and in how long something of it may have converged.
     pub look_took: Duration,
