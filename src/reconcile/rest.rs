@@ -154,6 +154,7 @@ impl Reconciler {
             Reading::BackingOff => Ok(()),
             Reading::Failed(error) => session.state.note_sync(row, None, Some(&format!("{error:#}"))),
             Reading::Read(read) => {
+                self.record_stays(session, source)?;
                 // A commit of which only some stacks were dealt with is not done with.
                 let is_leaving = self.memory.decisions.iter().any(|(key, decision)| {
                     let leaves = |until| matches!(until, Until::NewOwner | Until::Clear);

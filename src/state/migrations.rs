@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::fault::fault;
 
-const MIGRATIONS: [&str; 18] = [
+const MIGRATIONS: [&str; 19] = [
     // The older release's tables, which it made without a version.
     "CREATE TABLE IF NOT EXISTS images (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -133,6 +133,10 @@ const MIGRATIONS: [&str; 18] = [
     // What the page asks for at each view.
     "CREATE INDEX IF NOT EXISTS events_of_a_stack ON events (stack, id);
     CREATE INDEX IF NOT EXISTS stacks_of_a_source ON stacks (repository_url);",
+    // Of a stack that waits: its source, and what for. Why one stays that its source lists no more.
+    "ALTER TABLE work ADD COLUMN repository TEXT;
+    ALTER TABLE work ADD COLUMN why TEXT;
+    ALTER TABLE stack_states ADD COLUMN stays TEXT;",
 ];
 
 fn version(connection: &Connection) -> Result<usize> {
