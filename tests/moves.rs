@@ -193,7 +193,7 @@ fn a_stack_stays_as_long_as_a_source_cannot_be_read_that_may_list_it() {
         .write("stacks.yaml", list(&[&own, &stack]))
         .stack(&stack, &compose([("app", &scene.on())]))
         .commit("again");
-    scene.reconcile().failure(3).stdout_lacks("and stays: `");
+    scene.reconcile().failure(3).stdout_lacks(&format!("note      {stack}"));
     assert_eq!(scene.status(&stack)["stays"], json!(null));
     other.remove(&stack).write("stacks.yaml", list(&[&own])).commit("gone again");
     scene.reconcile().failure(3).stdout_has("and stays").stdout_has(&third.url());
