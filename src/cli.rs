@@ -13,8 +13,8 @@ use clap::{Args, Parser, Subcommand};
     after_help = "Begin with:\n  \
                   sudo dockerops watch https://github.com/org/repo\n  \
                   sudo dockerops reconcile\n\n\
-                  Exit codes: 0 done or nothing to do, 1 failed or nothing watched, 2 usage, 3 some stacks failed and \
-                  the others are fine, 4 another run holds the lock, 128+n ended by signal n."
+                  Exit codes: 0 done or nothing to do, 1 failed or nothing watched, 2 usage, 3 some stacks failed or \
+                  are degraded and the others are fine, 4 another run holds the lock, 128+n ended by signal n."
 )]
 pub struct Cli {
     /// What to do.
@@ -43,7 +43,7 @@ pub enum Command {
         sudo dockerops reconcile --dry-run --diff\n  \
         sudo dockerops reconcile --force\n\n\
         Idle, it costs one ls-remote a repository and three docker calls. It exits with 3 if a stack or a source \
-        failed.\n\
+        failed, or a stack is degraded.\n\
         Services that were removed, scaled or edited by hand are put back (`drift: correct` in stacks.yaml).")]
     Reconcile(ReconcileArgs),
     /// Remove a repository's stacks, and forget the repository.

@@ -12,6 +12,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
+/// No compose file or file of variables is larger, in bytes.
+pub const LARGEST_TEXT: u64 = 4 * 1024 * 1024;
+
 /// Where the files come from that are not below a root yet. Paths are given from the root; symlinks on the way are
 /// followed, and come too. Where there is nothing, nothing comes, which is no error.
 pub trait Supply: Debug + Send + Sync {
@@ -19,6 +22,8 @@ pub trait Supply: Debug + Send + Sync {
     fn bring(&self, path: &Path) -> Result<()>;
     /// Writes out the folder at `path` with all that is in it.
     fn bring_all(&self, path: &Path) -> Result<()>;
+    /// How many bytes the file at `path` has, where that is known before it is written out; it is not.
+    fn size(&self, path: &Path) -> Result<Option<u64>>;
     /// What lies in the folder at `path`; nothing is written.
     fn names(&self, path: &Path) -> Result<Vec<String>>;
 }
@@ -52,6 +57,23 @@ impl Root {
     /// `path` is read by its letters first, as docker and most programs do: of `sub/../x` nothing is left of `sub`,
     /// wherever that links to. Only then symlinks are resolved.
     pub fn resolve(&self, base: &Path, path: &str) -> Result<PathBuf> {
+        let (root, below) = self.letters(base, path)?;
+        self.bring(&below).with_context(|| format!("cannot read `{path}`"))?;
+        let resolved = match root.join(below).canonicalize() {
+            Ok(resolved) => resolved,
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                bail!("`{path}` does not exist")
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot resolve `{path}`")),
+        };
+        let inside = resolved.strip_prefix(&root);
+        let inside = inside.map_err(|_| anyhow!("`{path}` is a symlink that leads out of the repository"))?;
+        ensure!(!inside.components().any(|part| part.as_os_str() == ".git"), "`{path}` leads into `.git`");
+        Ok(resolved)
+    }
+
+    /// The root, symlinks resolved, and `path` from there by its letters.
+    fn letters(&self, base: &Path, path: &str) -> Result<(PathBuf, PathBuf)> {
         ensure!(!path.is_empty(), "the path is empty");
         ensure!(
             !path.starts_with('~'),
@@ -75,26 +97,30 @@ impl Root {
                 Component::CurDir => {}
             }
         }
-        let below = parts.iter().collect::<PathBuf>();
-        self.bring(&below).with_context(|| format!("cannot read `{path}`"))?;
-        let resolved = match root.join(below).canonicalize() {
-            Ok(resolved) => resolved,
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                bail!("`{path}` does not exist")
-            }
-            Err(error) => return Err(error).with_context(|| format!("cannot resolve `{path}`")),
-        };
-        let inside = resolved.strip_prefix(&root);
-        let inside = inside.map_err(|_| anyhow!("`{path}` is a symlink that leads out of the repository"))?;
-        ensure!(!inside.components().any(|part| part.as_os_str() == ".git"), "`{path}` leads into `.git`");
-        Ok(resolved)
+        Ok((root, parts.iter().collect()))
+    }
+
+    /// How many bytes the file has that `path` leads to, as `resolve` takes it: of one that is not on disk so far, and is
+    /// not written for that.
+    pub fn size_ahead(&self, base: &Path, path: &str) -> Option<u64> {
+        let (_, below) = self.letters(base, path).ok().filter(|_| self.supply.is_some())?;
+        self.supply.as_ref()?.size(&below).ok().flatten()
+    }
+
+    /// The text of a regular file of at most `most` bytes; a larger one is not written out.
+    pub fn read_text(&self, base: &Path, path: &str, most: u64) -> Result<String> {
+        within(self.size_ahead(base, path).unwrap_or_default(), most)?;
+        read_text(&self.resolve(base, path)?, most)
     }
 
     /// Whether `folder`, which is inside, has a `name`, be it a symlink to nothing. What cannot be read is taken to be
     /// there: who then reads it says why it cannot.
     pub fn has(&self, folder: &Path, name: &str) -> bool {
         let path = folder.join(name);
-        self.bring(self.below(&path)).is_err() || path.symlink_metadata().is_ok()
+        let is_file = |supply: &Arc<dyn Supply>| matches!(supply.size(self.below(&path)), Ok(Some(_)));
+        self.supply.as_ref().is_some_and(is_file)
+            || self.bring(self.below(&path)).is_err()
+            || path.symlink_metadata().is_ok()
     }
 
     /// What lies in `folder`, which is inside; nothing where it cannot be read.
@@ -134,13 +160,18 @@ pub fn open(path: &Path) -> Result<File> {
     options.open(path).map_err(|error| anyhow!("cannot be read: {error}"))
 }
 
+fn within(size: u64, most: u64) -> Result<()> {
+    ensure!(size <= most, "is larger than {} KiB", most / 1024);
+    Ok(())
+}
+
 /// The text of a regular file of at most `most` bytes.
 pub fn read_text(path: &Path, most: u64) -> Result<String> {
     let file = open(path)?;
     ensure!(file.metadata()?.is_file(), "is not a file");
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes).context("cannot be read")?;
-    ensure!(bytes.len() as u64 <= most, "is larger than {} KiB", most / 1024);
+    within(bytes.len() as u64, most)?;
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         anyhow!("is not UTF-8 (line {})", String::from_utf8_lossy(valid).split('\n').count())

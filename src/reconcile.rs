@@ -49,16 +49,19 @@ mod simulation;
 mod source;
 mod survey;
 mod tell;
+mod waits;
 mod words;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::docker::Swarm;
-use crate::git::Workplace;
+use crate::git::{Commit, Workplace};
 use crate::plan::{Decision, How, Remove};
 use crate::signal;
+use crate::source::SourceId;
 use crate::watched::Known;
 
 use ask::Asking;
@@ -106,6 +109,8 @@ pub struct Reconciler {
     memory: Memory,
     pulls: Pulls,
     builds: Builds,
+    /// The sources that failed and are not to be tried again yet: at which commit, `None` where they gave no answer.
+    pub backing_off: BTreeMap<SourceId, Option<Commit>>,
     /// Where calls of docker tell that they ended.
     ends: Ends,
     /// The Swarm as it was when the sources were asked, for the turn that follows.
@@ -161,6 +166,7 @@ impl Reconciler {
                 (self.stirred, self.memory.objects) = (false, objects::Objects::default());
                 decided = self.decide(session, &swarm)?;
             }
+            self.memory.forget_vanished(&decided);
             let goes = |(_, decision): &(Key, Decision)| matches!(decision, Decision::Remove(_));
             let (gone, rest): (Vec<_>, Vec<_>) = decided.into_iter().partition(goes);
             for (key, decision) in gone {
@@ -173,6 +179,7 @@ impl Reconciler {
             }
             self.wait_for_given(session)?;
             self.rest(session, swarm)?;
+            self.show_waits(session)?;
         }
         Ok(self.is_under_way())
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::support::git_server::GitServer;
+use crate::support::repo::Repo;
 use crate::support::scene::{Scene, compose};
 use crate::support::wait_for;
 
@@ -97,4 +98,24 @@ fn what_a_hand_made_while_the_source_was_fetched_is_seen_before_docker_prunes() 
     scene.lab.docker(&["stack", "deploy", "--compose-file", file.to_str().unwrap(), &stack]);
     run.wait().failure(3);
     assert_eq!(scene.lab.services(&stack).len(), 2);
+}
+
+#[test]
+fn an_idle_run_asks_docker_three_times_also_where_servers_answer_one_after_the_other() {
+    let Some(scene) = Scene::new() else { return };
+    scene.stack("near", &scene.on());
+    scene.watch().success();
+    let folder = tempfile::tempdir().unwrap();
+    let delays = ["3", "6"].map(|delay| {
+        let repo = Repo::new();
+        repo.stack(&scene.ops.unique(&format!("far{delay}")), &compose([("app", &scene.on())]))
+            .commit("first");
+        repo.publish(folder.path(), delay);
+        let server = GitServer::start(folder.path(), &["--delay", delay]);
+        scene.run(&["watch", &server.url(delay)]).success();
+        server
+    });
+    scene.reconcile().success().stdout_has("3 unchanged");
+    assert_eq!(scene.docker.calls().len(), 3, "{:#?}", scene.docker.calls());
+    drop(delays);
 }

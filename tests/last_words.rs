@@ -12,21 +12,28 @@ fn a_crash_loop_tells_its_last_lines_at_once_in_the_error_in_the_event_and_on_th
     let Some(scene) = Scene::new() else { return };
     // docker reads both streams for itself: without the second they may come in any order.
     let script = "for i in $$(seq 50); do echo line $$i; done; sleep 1; printf '\\033[31mno such \\342\\200\\256host\\n' >&2; exit 7";
-    let stack = scene.stack("crash", &scene.on().shell(script));
-    let scene = scene.timeout(14);
+    // Between two tries nothing runs that could be taken to have come up.
+    let delay = "restart_policy: {delay: 300s}";
+    let stack = scene.stack("crash", &scene.on().shell(script).deploy(delay));
+    // Its deadline is far away: what is told before is told at once, on a machine as slow as may be.
+    let scene = scene.timeout(600);
     scene.repo.commit("first");
     let mut run = scene.ops.spawn(["watch", &*scene.repo.url()]);
     run.wait_for(
         &format!("note      {stack}  `{stack}_app`: a task failed: task: non-zero exit (7) (on `node"),
         1,
-        12,
+        120,
     );
-    run.wait_for("    | line 50\n", 1, 12);
+    run.wait_for("    | line 50\n", 1, 120);
     assert!(run.is_running(), "it is told at once");
-    let outcome = run.wait();
+    run.signal(Signal::INT);
+    run.wait().failure(130);
+    // By now it has been in motion for longer than this.
+    let scene = scene.timeout(2);
+    let outcome = scene.reconcile();
     outcome.failure(3);
     let error = outcome.stdout.split("failed    ").nth(1).unwrap_or_else(|| panic!("{outcome}"));
-    assert!(error.contains("did not converge within 14 s"), "{outcome}");
+    assert!(error.contains("did not converge within 2 s"), "{outcome}");
     assert!(error.contains(&format!("\n  the last lines of `{stack}_app`:\n    | line ")), "{outcome}");
     assert!(error.contains("    | \\u{1b}[31mno such \\u{202e}host\n"), "{outcome}");
     assert_eq!(error.matches("    | ").count(), 10, "{outcome}");

@@ -145,8 +145,30 @@ fn a_stack_stays_as_long_as_a_source_cannot_be_read_that_may_list_it() {
     // It is listed there, in a file that is wrong.
     other.stack(&stack, &compose([("app", &scene.on())])).write("volumes.yaml", "nonsense").commit("both");
     scene.repo.remove(&stack).write("stacks.yaml", list(&[&stays])).commit("gone");
+    let commit = |url: &str| {
+        let status = scene.ops.run(["status", "--json"]).json();
+        let all = status["repositories"].as_array().unwrap().clone();
+        all.into_iter().find(|row| row["url"] == url).unwrap()["commit"].as_str().unwrap().to_owned()
+    };
+    let before = commit(&scene.repo.url());
     stays_on("volumes.yaml");
     stays_on("volumes.yaml");
+    // What is left of it is told wherever the stack is, and what that means for its source.
+    let (told, short) = (scene.status(&stack), &before[..12]);
+    let stays_for = told["stays"].as_str().unwrap_or_else(|| panic!("{told}"));
+    for part in [
+        "no longer listed in `stacks.yaml`, and stays",
+        &other.url(),
+        &format!("counts as synced at `{short}`"),
+    ] {
+        assert!(stays_for.contains(part), "{stays_for}");
+    }
+    assert_eq!((commit(&scene.repo.url()), &told["status"]), (before, &json!("deployed")));
+    let status = scene.ops.run(["status"]);
+    status
+        .failure(3)
+        .stdout_has("deployed, unlisted")
+        .stdout_has(&format!("{stack}: it is no longer listed"));
     scene.run(&["reconcile", "--dry-run"]).failure(3).stdout_has("and stays").stdout_lacks("would remove");
     // Nor can its server be asked.
     let away = other.path().with_extension("away");
@@ -156,6 +178,7 @@ fn a_stack_stays_as_long_as_a_source_cannot_be_read_that_may_list_it() {
     other.remove("volumes.yaml").commit("mended");
     scene.reconcile().success().stdout_has("1 deployed, 2 unchanged").stdout_lacks("removed   ");
     assert_eq!((scene.lab.tasks(&stack), scene.row(&stack)), (tasks.clone(), None));
+    assert_eq!(scene.status(&stack)["stays"], json!(null));
 
     // And one that turns out not to list it holds it up no more.
     let third = Repo::new();
@@ -163,6 +186,16 @@ fn a_stack_stays_as_long_as_a_source_cannot_be_read_that_may_list_it() {
     scene.run(&["watch", &third.url()]).success();
     third.write("volumes.yaml", "nonsense").commit("wrong");
     other.remove(&stack).write("stacks.yaml", list(&[&own])).commit("gone");
+    scene.reconcile().failure(3).stdout_has("and stays").stdout_has(&third.url());
+    assert_ne!(scene.status(&stack)["stays"], json!(null));
+    // Listed again, it stays for good; and once more it does not.
+    other
+        .write("stacks.yaml", list(&[&own, &stack]))
+        .stack(&stack, &compose([("app", &scene.on())]))
+        .commit("again");
+    scene.reconcile().failure(3).stdout_lacks(&format!("note      {stack}"));
+    assert_eq!(scene.status(&stack)["stays"], json!(null));
+    other.remove(&stack).write("stacks.yaml", list(&[&own])).commit("gone again");
     scene.reconcile().failure(3).stdout_has("and stays").stdout_has(&third.url());
     third.remove("volumes.yaml").commit("mended");
     scene.reconcile().success().stdout_has(&format!("removed   {stack}")).stdout_has("1 removed");
@@ -219,10 +252,34 @@ fn a_stack_under_a_new_name_waits_for_its_port_until_it_is_known_that_the_old_on
     scene.docker.forget();
     let mut run = scene.ops.spawn(["reconcile"]);
     wait_for("the fetch", 30, || run.stderr().contains(&format!("fetching `{}` at ", slow.url())));
+    let waits = || {
+        let status = scene.ops.run(["status", "--json"]).json();
+        let all = status["under_way"].as_array().unwrap().clone();
+        all.into_iter().filter(|work| work["state"] == "waiting").collect::<Vec<_>>()
+    };
+    wait_for("what waits to be shown", 30, || waits().len() == 2);
     std::thread::sleep(Duration::from_secs(4));
     assert!(run.is_running());
     assert_eq!((scene.lab.tasks(&old).len(), scene.docker.calls_with("stack deploy")), (1, vec![]));
+    // Both say what they wait for: the new one for room, the old one for who may list it.
+    let shown = waits();
+    for stack in [&old, &new] {
+        let work = shown.iter().find(|work| work["what"] == **stack).unwrap();
+        assert_eq!(work["repository"], scene.repo.url());
+        let why = work["why"].as_str().unwrap();
+        assert!(
+            why.contains(slow.url().trim_end_matches(".git")) && why.contains("is being fetched"),
+            "{why}"
+        );
+        assert!(run.stderr().contains(&format!("`{stack}` waits: ")), "{}", run.stderr());
+    }
+    let fetching = scene.ops.run(["status", "--json"]).json();
+    let fetching =
+        fetching["under_way"].as_array().unwrap().iter().find(|work| work["state"] == "fetching").cloned();
+    assert_eq!(fetching.unwrap()["repository"], slow.url());
+    scene.ops.run(["status"]).failure(3).stdout_has(&format!("{new}: waits: its source drops a stack"));
     slow.flows();
     run.wait().success().stdout_has("2 deployed, 1 removed").stdout_lacks("failed  ");
     assert_eq!((scene.lab.tasks(&old).len(), scene.lab.tasks(&new).len()), (0, 1));
+    assert_eq!(waits(), [json!(null); 0]);
 }

@@ -115,6 +115,7 @@ fn the_json_of_status_has_the_documented_fields_and_no_other() {
         "repository",
         "services",
         "status",
+        "stays",
         "updating",
         "why",
     ];

@@ -188,3 +188,33 @@ fn a_stack_that_is_being_removed_is_told_so_and_what_is_deployed_anew_meanwhile_
         scene.lab.docker(&["service", "rm", &service]);
     }
 }
+
+#[test]
+fn a_stack_that_goes_while_another_run_takes_over_is_never_told_to_be_missing() {
+    let Some(mut scene) = Scene::new() else { return };
+    let (stays, goes) = (scene.stack("stays", &scene.off()), scene.stack("goes", &scene.on()));
+    scene.watch().success();
+    // Something of it is left until both runs are at it.
+    let real = crate::support::programs("docker").remove(0);
+    let some_is_left = format!(
+        "[[ -e $folder/go ]] || {{ {} \"$@\" >/dev/null 2>&1; echo 'Removing network'; exit 0; }}",
+        real.display()
+    );
+    scene.docker = scene.docker.does(&format!("stack rm {goes}"), &some_is_left);
+    scene.repo.remove(&goes).write("stacks.yaml", format!("- name: {stays}\n")).commit("it goes");
+    let mut first = scene.ops.spawn(["reconcile"]);
+    wait_for("its services to go", 60, || scene.lab.services(&goes).is_empty());
+    scene.change(&stays, &scene.off().with("environment: {N: '2'}")).repo.commit("next");
+    let mut second = scene.ops.spawn(["reconcile"]);
+    second.wait_for(&format!("deployed  {stays} "), 1, 60);
+    assert_eq!(scene.status(&goes)["health"], "removing");
+    scene.docker.release();
+    first.wait_for(&format!("removed   {goes} "), 1, 60);
+    // No turn of the other run lies between: what is told to be gone is forgotten.
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(scene.row(&goes), None);
+    let (first, second) = (first.wait(), second.wait());
+    first.success();
+    second.success().stdout_lacks("left alone").stdout_lacks("failed  ");
+    scene.reconcile().success().stdout_has("1 unchanged");
+}

@@ -12,6 +12,9 @@ use crate::support::lab::{Lab, OwnLab, lab};
 use crate::support::repo::{Repo, one_service};
 use crate::support::{unique, wait_for};
 
+/// In seconds: on a machine that is busy for minutes all of it takes that long, and else no time.
+const LONG: u64 = 400;
+
 /// The service, and the repository it follows.
 struct Service<'lab> {
     lab: &'lab Lab,
@@ -102,7 +105,7 @@ impl<'lab> Service<'lab> {
     /// Waits until it has deployed `web` with so many tasks; meanwhile there are never two of it.
     fn has_deployed(&self, tasks: usize) {
         let web = format!("{}_app", self.web);
-        wait_for(format!("{web} to have {tasks} tasks"), 120, || {
+        wait_for(format!("{web} to have {tasks} tasks"), LONG, || {
             let containers = self.containers();
             assert!(containers.len() <= 1, "two at once: {containers:?}");
             let spec = ["service", "inspect", "--format", "{{.Spec.Mode.Replicated.Replicas}}", &web];
@@ -179,14 +182,15 @@ fn the_service_follows_its_repository_through_a_kill_a_drain_and_its_own_update(
 fn a_dockerops_that_manages_its_own_stack_outlives_that() {
     let Some(lab) = lab() else { return };
     let service = Service::new(lab);
-    let file = service
-        .file()
-        .replace("    stop_grace_period", "    healthcheck: {interval: 1s}\n    stop_grace_period");
+    let file = service.file().replace(
+        "    stop_grace_period",
+        "    healthcheck: {interval: 1s, timeout: 30s, retries: 30}\n    stop_grace_period",
+    );
     // The health check sees it first, and the folder of a volume is on node 1.
     let file = file.replace("[node.role == manager]", "[node.role == manager, node.hostname == node1]");
     service.deploy(&file);
     let container = || service.containers().pop().unwrap_or_default();
-    wait_for("it to run", 60, || !service.containers().is_empty());
+    wait_for("it to run", LONG, || !service.containers().is_empty());
     let first = container();
 
     // Listed as it runs, it is adopted: labels come, and the task stays.
@@ -196,14 +200,14 @@ fn a_dockerops_that_manages_its_own_stack_outlives_that() {
     let is_at = |stack: &str, commit: &str| {
         service.status(stack).is_some_and(|line| line["status"] == "deployed" && line["commit"] == commit)
     };
-    wait_for("it to adopt itself", 60, || is_at(&service.ops, &commit));
+    wait_for("it to adopt itself", LONG, || is_at(&service.ops, &commit));
     assert_eq!(container(), first, "the adoption restarted it");
 
     // A new version of itself comes after all others, and the next one notes both.
     service.repo.stack(&service.ops, &file.replace("\"5\"", "\"6\""));
     service.write_web(2);
     let commit = service.repo.commit("Two");
-    wait_for("it to update itself", 90, || is_at(&service.ops, &commit) && is_at(&service.web, &commit));
+    wait_for("it to update itself", LONG, || is_at(&service.ops, &commit) && is_at(&service.web, &commit));
     assert_ne!(container(), first);
     let log = lab.docker(&["service", "logs", "--raw", &service.name()]);
     let at = |kind: &str, text: &str| {
@@ -216,7 +220,7 @@ fn a_dockerops_that_manages_its_own_stack_outlives_that() {
     service.write_web(3);
     service.repo.commit("Three");
     let failed = || service.status(&service.ops).filter(|line| line["status"] == "error");
-    wait_for("the failure to be noted", 120, || failed().is_some());
+    wait_for("the failure to be noted", LONG, || failed().is_some());
     let why = failed().unwrap()["error"].to_string();
     assert!(why.contains("Swarm rolled it back"), "{why}");
     let version = service.inspect(&service.name())["Version"].clone();
@@ -229,7 +233,7 @@ fn a_dockerops_that_manages_its_own_stack_outlives_that() {
     service.write_web(0);
     service.repo.commit("Four");
     service.has_deployed(0);
-    wait_for("the refusal", 60, || {
+    wait_for("the refusal", LONG, || {
         failed().is_some_and(|line| line["error"].to_string().contains("this DockerOps runs in it"))
     });
     assert_eq!(service.inspect(&service.name())["Version"], version, "tried again");

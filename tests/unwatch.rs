@@ -1,9 +1,11 @@
 //! `unwatch`: a source's stacks go, or stay; others' never.
 
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::support::repo::Repo;
 use crate::support::scene::{Scene, compose};
+use crate::support::wait_for;
 
 #[test]
 fn unwatch_removes_the_stacks_of_that_source_alone_and_forgets_it() {
@@ -82,4 +84,24 @@ fn unwatch_goes_on_with_the_other_stacks_and_remembers_the_one_it_could_not_remo
     assert_eq!(scene.row(&fine), None);
     assert!(scene.row(&stuck).is_some());
     scene.ops.run(["debug-cache"]).success().stdout_has(&scene.repo.url());
+}
+
+#[test]
+fn what_is_gone_already_is_not_told_to_be_on_its_way() {
+    let Some(mut scene) = Scene::new() else { return };
+    let (quick, slow) = (scene.stack("quick", &scene.off()), scene.stack("slow", &scene.off()));
+    scene.watch().success();
+    scene.docker = scene.docker.waits(&format!("stack rm {slow}"));
+    let run = scene.ops.spawn(["unwatch", &scene.repo.url()]);
+    wait_for("the quick one to go", 60, || scene.row(&quick).is_none());
+    let work = || {
+        let status = scene.ops.run(["status", "--json"]).failure(3).json();
+        let work = status["under_way"].as_array().unwrap().iter();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        work.map(|work| [&work["state"], &work["what"], &work["repository"]].map(text)).collect::<Vec<_>>()
+    };
+    wait_for("the quick one to be told no more", 10, || work().len() == 1);
+    assert_eq!(work(), [["removing".to_owned(), slow, scene.repo.url()]]);
+    scene.docker.release();
+    run.wait().success();
 }

@@ -46,7 +46,15 @@ fn a_right_folder_is_right_and_nothing_is_left_behind() {
     ops.run(["validate", &at(&repo)]).failure(1).stdout_has("web/docker-compose.yml:1: `services`: is empty");
     fs::remove_dir_all(repo.path().join(".git")).unwrap();
     ops.run(["validate", &at(&repo)]).failure(1).stdout_has("`services`: is empty");
-    ops.run(["validate", &at(&repo), "--diff", "main"]).failure(1).error_has("is no git repository");
+    let outcome = ops.run(["validate", &at(&repo), "--diff", "main"]);
+    outcome.failure(1).error_has("is no git repository");
+    let bare = repo.path().join("bare");
+    let bare_at = bare.display().to_string();
+    repo.git(["init", "--quiet", "--bare", &bare_at]);
+    ops.run(["validate", &bare_at, "--diff", "main"]).failure(1).error_has("is a bare git repository");
+    repo.write(".git", "gitdir: /nonexistent\n");
+    let outcome = ops.run(["validate", &at(&repo), "--diff", "main"]);
+    outcome.failure(1).error_has("cannot be opened as a git repository").stderr_has("`git status`");
     ops.run(["validate", "/nonexistent"]).failure(1).error_has("`/nonexistent`");
     ops.run(["validate", &at(&repo), "--json", "--markdown"]).failure(2);
 }

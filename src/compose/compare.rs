@@ -17,6 +17,8 @@ use crate::yaml::{Kind, Node};
 /// Keys of `deploy` that a service takes over while its tasks run on.
 const IN_PLACE: [&str; 4] = ["replicas", "labels", "update_config", "rollback_config"];
 
+const OF_SECRETS: &str = "what `secrets.yaml` has for it";
+
 /// What becomes of a service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -94,6 +96,16 @@ impl RenderedStack {
                 "deploy" => self.of_deploy(before, name, was, is, &mut rolls, &mut updates),
                 "environment" => rolls.extend(environment(was, is)),
                 "image" => rolls.push(self.told(before, name, &["image"])),
+                "configs" | "secrets" => {
+                    let [old, new] =
+                        [(before, was), (self, is)].map(|(stack, node)| stack.mounted(name, node, &key));
+                    if old.0 != new.0 {
+                        rolls.push(format!("`{key}`"));
+                    }
+                    if old.1 != new.1 && !rolls.iter().any(|known| known == OF_SECRETS) {
+                        rolls.push(OF_SECRETS.into());
+                    }
+                }
                 "labels" if is_of_bindings(was, is) => rolls.push("content of a binding".into()),
                 key => rolls.push(format!("`{key}`")),
             }
@@ -126,6 +138,16 @@ impl RenderedStack {
             (true, false) => Some((Becomes::Updates, updates)),
             _ => Some((Becomes::Rolls, rolls.into_iter().chain(updates).collect())),
         }
+    }
+
+    /// What a service mounts of a section: what its author wrote, and what `secrets.yaml` brings.
+    fn mounted(&self, service: &str, node: &Node, section: &str) -> (Vec<String>, Vec<String>) {
+        let list = node.get(section);
+        let items = list.iter().flat_map(|list| list.items().unwrap_or_default());
+        let (brought, own): (Vec<_>, Vec<_>) =
+            items.partition(|item| mounts(item).is_some_and(|name| self.secrets.brings(service, &name)));
+        let canon = |items: Vec<&Rc<Node>>| items.into_iter().map(|item| canon(item)).collect();
+        (canon(own), canon(brought))
     }
 
     fn of_deploy(
@@ -207,12 +229,15 @@ fn entries(stack: &RenderedStack, name: &str) -> BTreeMap<String, String> {
 /// The keys of the configs or secrets that a service mounts.
 fn uses(service: &Node, section: &str) -> BTreeSet<String> {
     let list = service.get(section);
-    let items = list.iter().flat_map(|list| list.items().unwrap_or_default());
-    let key = |item: &Rc<Node>| match item.text() {
+    list.iter().flat_map(|list| list.items().unwrap_or_default()).filter_map(mounts).collect()
+}
+
+/// Which config or secret an item of a service mounts.
+fn mounts(item: &Rc<Node>) -> Option<String> {
+    match item.text() {
         Some(key) => Some(key.to_owned()),
         None => item.get("source")?.text().map(str::to_owned),
-    };
-    items.filter_map(key).collect()
+    }
 }
 
 /// Which variables are others now, by name; `None` where only their form is another.

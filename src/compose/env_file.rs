@@ -64,7 +64,8 @@ pub fn read(
         let single = [Rc::clone(&value)];
         let mut lines = Vec::new();
         for item in value.items().unwrap_or(&single) {
-            let Some(path) = references::resolve(&key, item, root, folder, problems) else { continue };
+            let most = references::MOST_BYTES;
+            let Some(path) = references::resolve(&key, item, root, folder, most, problems) else { continue };
             if let Err(error) = references::within(&path, references::MOST_BYTES, compose_file.budget) {
                 problems.add(item.line, &key, format!("{error:#}"));
                 continue;

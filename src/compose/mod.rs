@@ -44,7 +44,7 @@ use crate::image::ImageRef;
 use crate::paths::{self, Root};
 use crate::patterns::Patterns;
 use crate::problem::{Collector, Problem};
-use crate::stack::{StackFiles, StackName};
+use crate::stack::{RepoFile, StackFiles, StackName};
 use crate::yaml::{self, Node};
 use asked::At;
 use env_file::EnvFiles;
@@ -63,7 +63,7 @@ pub use secrets::Script;
 pub use volumes::{Mount, Volumes};
 
 /// The largest compose file taken, in bytes.
-const MOST_BYTES: u64 = 4 * 1024 * 1024;
+const MOST_BYTES: u64 = paths::LARGEST_TEXT;
 
 /// What a stack is rendered from.
 #[derive(Debug, Clone, Copy)]
@@ -332,17 +332,21 @@ fn variables(origin: Origin<'_>, outside: Outside<'_>) -> Result<Variables, Vec<
     let mut variables = Variables::beside(outside, BTreeMap::new()).readable(origin.readable);
     let Origin { root, files, budget, .. } = origin;
     let folder = root.path().join(&files.folder);
-    let listed: Vec<(String, anyhow::Result<PathBuf>)> = match &files.env {
-        Some(listed) => listed.iter().map(|one| (one.path.clone(), Ok(one.file.clone()))).collect(),
+    let listed: Vec<(String, anyhow::Result<String>)> = match &files.env {
+        Some(listed) => {
+            let text = |one: &RepoFile| (one.path.clone(), paths::read_text(&one.file, MOST_BYTES));
+            listed.iter().map(text).collect()
+        }
         None if root.has(&folder, ".env") => {
-            vec![(files.folder.join(".env").display().to_string(), root.resolve(&folder, ".env"))]
+            let path = files.folder.join(".env").display().to_string();
+            vec![(path, root.read_text(&folder, ".env", MOST_BYTES))]
         }
         None => Vec::new(),
     };
     let mut all = Vec::new();
-    for (path, file) in listed {
+    for (path, text) in listed {
         let mut problems = Collector::new(&*path);
-        match file.and_then(|file| paths::read_text(&file, MOST_BYTES)) {
+        match text {
             Ok(text) => match budget.take(Count::Text, text.len() as u64) {
                 Ok(()) => dotenv::read(&text, &path, &mut variables, &mut problems),
                 Err(exceeded) => problems.add(0, "", exceeded.sentence()),

@@ -58,8 +58,10 @@ pub fn files(
         for (entry, node) in section(tree, kind.section()) {
             let key = format!("{}.{entry}.file", kind.section());
             let Some(file) = node.get("file") else { continue };
-            let Some(path) = resolve(&key, &file, compose_file.root, folder, problems) else { continue };
             let most = if kind == StoredKind::Secret { MOST_OF_A_SECRET } else { MOST_BYTES };
+            let Some(path) = resolve(&key, &file, compose_file.root, folder, most, problems) else {
+                continue;
+            };
             match within(&path, most, compose_file.budget).and_then(|()| content(&path)) {
                 Ok(content) => found.push(FileReference { kind, entry, content, path }),
                 Err(error) => problems.add(file.line, key, format!("{error:#}")),
@@ -72,22 +74,31 @@ pub fn files(
 /// Fails unless the file has less than `most` bytes; counts it into what its source may name in all.
 pub fn within(file: &Path, most: u64, budget: &Budget) -> Result<()> {
     let size = file.metadata().map_or(0, |file| file.len());
-    ensure!(size < most, "has {} KiB or more, which Swarm does not take", most / 1024);
+    ensure!(size < most, too_large(most));
     budget.take(Count::Named, size).map_err(|exceeded| anyhow!(exceeded.sentence()))
 }
 
-/// Where the file lies that `node` names, symlinks resolved.
+fn too_large(most: u64) -> String {
+    format!("has {} KiB or more, which Swarm does not take", most / 1024)
+}
+
+/// Where the file lies that `node` names, symlinks resolved; of one that has not less than `most` bytes nothing is written.
 pub fn resolve(
     key: &str,
     node: &Node,
     root: &Root,
     folder: &Path,
+    most: u64,
     problems: &mut Collector,
 ) -> Option<PathBuf> {
     let Some(text) = node.string_text() else {
         problems.add(node.line, key, format!("must be a path, not {}", node.what()));
         return None;
     };
+    if root.size_ahead(folder, text).is_some_and(|size| size >= most) {
+        problems.add(node.line, key, too_large(most));
+        return None;
+    }
     match root.resolve(folder, text) {
         Ok(path) if path.is_file() => return Some(path),
         Ok(_) => problems.add(node.line, key, format!("`{text}` is not a file")),

@@ -71,18 +71,30 @@ pub fn rewrite(tree: &Rc<Node>, effective: &Node, volumes: &Volumes, installatio
     let is_own = |id: &str| own.iter().any(|(key, _)| key.text() == Some(id));
     let mut out = Rewritten { tree: Rc::clone(tree), bindings: BTreeSet::new(), notes: Vec::new() };
     let mut named = BTreeSet::new();
-    let mut kept = BTreeSet::new();
+    let (mut kept, mut drives) = (BTreeSet::new(), BTreeSet::new());
     let services = effective.get("services").map(|section| section.merged_pairs()).unwrap_or_default();
     for (key, service) in &services {
         let (Some(name), Some(list)) = (key.text(), service.get("volumes")) else { continue };
         let mut hashes = BTreeMap::new();
         for (index, item) in list.items().unwrap_or_default().iter().enumerate() {
             let Some((id, mount)) = reference(item).and_then(|id| volumes.get_key_value(&id)) else {
+                drives.extend(drive(item).then(|| item.text().unwrap_or_default().to_owned()));
                 continue;
             };
             match mount {
-                _ if is_own(id) => drop(kept.insert(id.clone())),
-                Mount::Volume(_) => drop(named.insert(id.clone())),
+                _ if is_own(id) => {
+                    drives.extend(drive(item).then(|| item.text().unwrap_or_default().to_owned()));
+                    kept.insert(id.clone());
+                }
+                Mount::Volume(_) => {
+                    named.insert(id.clone());
+                    if let Some(item) = drive(item).then(|| spelled_out(item, id)).flatten() {
+                        let list = child(child(child(&mut out.tree, "services"), name), "volumes");
+                        if let Kind::Sequence(items) = &mut Rc::make_mut(list).kind {
+                            items[index] = item;
+                        }
+                    }
+                }
                 // Such a file was refused before.
                 Mount::Wrong(_) => {}
                 Mount::Bind { path, hash } => {
@@ -108,6 +120,12 @@ pub fn rewrite(tree: &Rc<Node>, effective: &Node, volumes: &Volumes, installatio
     out.notes.extend(kept.into_iter().map(|id| {
         format!("`{id}` is the compose file's own volume; the entry of `volumes.yaml` is not used here")
     }));
+    out.notes.extend(drives.into_iter().map(|text| {
+        format!(
+            "docker takes the one letter of `{text}` for a drive of Windows, and no volume is mounted: give it a longer \
+             name, or write it as `{{type: volume, source: …, target: …}}`"
+        )
+    }));
     out
 }
 
@@ -118,6 +136,38 @@ fn reference(item: &Node) -> Option<String> {
     }
     let is_volume = item.get("type").is_some_and(|kind| kind.text() == Some("volume"));
     item.get("source").filter(|_| is_volume)?.text().map(str::to_owned)
+}
+
+/// Whether docker takes the name of a volume for a drive (docker/cli `ParseVolume`).
+fn drive(item: &Node) -> bool {
+    let id = item.text().and_then(|short| short.split_once(':')).map(|(id, _)| id);
+    id.is_some_and(|id| id.chars().count() == 1 && id.chars().all(char::is_alphabetic))
+}
+
+/// A volume of the short syntax in the long one; `None` where it has options that this does not know.
+fn spelled_out(item: &Node, id: &str) -> Option<Rc<Node>> {
+    let (target, options) = {
+        let rest = &item.text()?[id.len() + 1..];
+        rest.split_once(':').unwrap_or((rest, ""))
+    };
+    let pair = |key: &str, value: Rc<Node>| (Node::string(key), value);
+    let mut pairs = vec![
+        pair("type", Node::string("volume")),
+        pair("source", Node::string(id)),
+        pair("target", Node::string(target)),
+    ];
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        match option {
+            "rw" => {}
+            "ro" => pairs.push(pair("read_only", Node::plain("true"))),
+            "nocopy" => {
+                let nocopy = Node::mapping(vec![pair("nocopy", Node::plain("true"))]);
+                pairs.push(pair("volume", nocopy));
+            }
+            _ => return None,
+        }
+    }
+    Some(Node::mapping(pairs))
 }
 
 /// The bind mount. `nocopy` goes: nothing is ever copied into one, and docker refuses the word there.
@@ -242,6 +292,30 @@ mod tests {
         assert!(out.bindings.is_empty());
         let (_, read) = rewritten("version: '3.3'\nservices: {a: {volumes: ['data:/d']}}\nvolumes:\n");
         assert_eq!(at(&read, "volumes/data/external/name"), "shop-data");
+    }
+
+    #[test]
+    fn a_volume_of_one_letter_is_no_drive() {
+        let mut volumes = volumes();
+        volumes.insert("d".into(), Mount::Volume("shop-d".into()));
+        let rewritten = |text: &str| {
+            let tree = parse(text).unwrap().unwrap();
+            rewrite(&tree, &tree, &volumes, &key())
+        };
+        let out = rewritten("services: {a: {volumes: ['d:/data:ro,nocopy', 'data:/x']}}\n");
+        for (path, is) in [("type", "volume"), ("source", "d"), ("target", "/data"), ("read_only", "true")] {
+            assert_eq!(at(&out.tree, &format!("services/a/volumes/0/{path}")), is);
+        }
+        assert_eq!(at(&out.tree, "services/a/volumes/0/volume/nocopy"), "true");
+        assert_eq!(at(&out.tree, "services/a/volumes/1"), "data:/x");
+        assert!(out.notes.is_empty(), "{:?}", out.notes);
+        for text in [
+            "services: {a: {volumes: ['e:/data']}}\n",
+            "services: {a: {volumes: ['d:/d']}}\nvolumes: {d: }\n",
+        ] {
+            let notes = rewritten(text).notes.join("; ");
+            assert!(notes.contains("for a drive of Windows"), "{notes}");
+        }
     }
 
     #[test]

@@ -52,6 +52,12 @@ impl Backoff {
         }
     }
 
+    /// The sources that have no turn yet: at which commit they failed, and for how long yet.
+    pub fn waiting(&self, now: Instant) -> BTreeMap<SourceId, (Option<Commit>, Duration)> {
+        let waiting = self.failing.iter().filter(|(_, failing)| now < failing.until);
+        waiting.map(|(id, failing)| (id.clone(), (failing.at.clone(), failing.until - now))).collect()
+    }
+
     /// Notes what came of a source that was tried, or that was left as it was since it had not moved.
     pub fn note(&mut self, source: &SourceId, failed: bool, head: Option<&Commit>, now: Instant) {
         if !failed {
@@ -117,6 +123,9 @@ mod tests {
         backoff.note(&"a".into(), true, Some(&bad), now);
         assert_eq!(backoff.turn(&"a".into(), now), Turn::IfMoved(bad.clone()));
         assert_eq!(backoff.turn(&"b".into(), now), Turn::Now);
+        let (at, left) = backoff.waiting(now).remove(&"a".into()).unwrap();
+        assert!(at == Some(bad.clone()) && left > INTERVAL, "{at:?} {left:?}");
+        assert!(backoff.waiting(now + left).is_empty());
         backoff.note(&"a".into(), true, Some(&other), now);
         assert_eq!(backoff.turn(&"a".into(), now + INTERVAL), Turn::Now, "the new commit begins anew");
         backoff.note(&"a".into(), false, Some(&other), now);

@@ -125,6 +125,8 @@ impl Daemon {
         if new {
             self.ask(&writer)?;
         }
+        let waiting = self.backoff.waiting(Instant::now()).into_iter();
+        self.reconciler.backing_off = waiting.map(|(id, (at, _))| (id, at)).collect();
         // What is to be watched may only now have been fetched.
         let is_pending = !self.pending.is_empty();
         let before = if is_pending { watched(&writer.state)? } else { Vec::new() };
@@ -244,6 +246,9 @@ impl Daemon {
         }
         counters.last_success.retain(|url, _| watched.iter().any(|known| known.row.url == *url));
         self.backoff.keep(|source| watched.iter().any(|known| known.identity == *source));
+        let now = Instant::now();
+        let waiting = self.backoff.waiting(now).into_iter().map(|(id, (_, left))| (id, now + left));
+        *self.shared.backing_off.lock().unwrap_or_else(PoisonError::into_inner) = waiting.collect();
     }
 
     /// Counts, tells and answers for a run.

@@ -15,6 +15,7 @@ mod targets;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -28,6 +29,7 @@ use crate::report::{Pulse, Report};
 use crate::settings::beside;
 use crate::settings::{RunSettings, Settings};
 use crate::signal;
+use crate::source::SourceId;
 use crate::state::{self, Event, Level, State};
 use backoff::Backoff;
 use bell::Bell;
@@ -50,6 +52,9 @@ struct Shared {
     vitals: Vitals,
     database: Database,
     unwatched: Mutex<Vec<String>>,
+    /// The sources that failed, and until when they are not tried again where they do not move.
+    backing_off: Mutex<BTreeMap<SourceId, Instant>>,
+    interval: Duration,
     bell: Bell,
 }
 
@@ -88,6 +93,13 @@ impl Handle {
     /// The sources of `DOCKEROPS_REPOS` that the last cycle could not watch either.
     pub fn unwatched(&self) -> Vec<String> {
         self.shared.unwatched.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How long a source that failed is left alone yet, where that is longer than until the next cycle.
+    pub fn backs_off(&self, source: &SourceId) -> Option<Duration> {
+        let until = *self.shared.backing_off.lock().unwrap_or_else(PoisonError::into_inner).get(source)?;
+        let left = until.checked_duration_since(Instant::now())?;
+        (left > self.shared.interval).then_some(left)
     }
 
     /// What was counted since the start.
@@ -136,6 +148,8 @@ impl Daemon {
             vitals: Vitals::new(Arc::clone(&pulse)),
             database: Database::new(&settings.database),
             unwatched: Mutex::default(),
+            backing_off: Mutex::default(),
+            interval: run.interval,
             bell: Bell::new().context("cannot listen for signals")?,
         };
         Ok(Self {

@@ -29,7 +29,8 @@ impl Scene {
         let docker = folder.path().join("bin/docker");
         fs::create_dir(folder.path().join("bin")).unwrap();
         let calls = folder.path().join("calls");
-        let script = "case $* in 'config inspect'*) echo 'no such config' >&2; exit 1 ;; 'service inspect'*) echo '[]' ;; esac";
+        let script = "case $* in 'config inspect'*) echo 'no such config' >&2; exit 1 ;; 'service inspect'*) echo '[]' ;; \
+             'stack rm'*) echo \"Nothing found in stack: $3\" ;; esac";
         fs::write(&docker, format!("#!/bin/sh\necho \"$*\" >>{}\n{script}\n", calls.display())).unwrap();
         fs::set_permissions(&docker, fs::Permissions::from_mode(0o755)).unwrap();
         let path = format!("{}:/usr/bin:/bin", folder.path().join("bin").display());
@@ -71,22 +72,11 @@ impl Scene {
     }
 
     fn git(&self, arguments: &[&str]) {
-        let path = |name: &str| Path::new(name).as_os_str().to_owned();
-        let output = run(&Call {
-            program: "git".into(),
-            arguments: arguments.iter().map(|word| (*word).to_owned()).collect(),
-            environment: BTreeMap::from([("PATH".into(), path("/usr/bin:/bin"))]),
-            folder: Some(self.repo()),
-            input: None,
-            limit: Duration::from_secs(20),
-        });
-        let output = output.unwrap();
-        assert!(output.success, "{arguments:?}: {}", output.stderr);
+        git(&self.repo(), arguments);
     }
 
     fn commit(&self) {
-        self.git(&["add", "--all"]);
-        self.git(&["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message=x"]);
+        commit(&self.repo());
     }
 
     /// Does what was asked for, and gives the stacks that were deployed, each with the images that docker resolves.
@@ -117,6 +107,25 @@ impl Scene {
     fn state(&self) -> State {
         State::read(&self.folder.path().join("state/dockerops.db")).unwrap().unwrap()
     }
+}
+
+fn git(folder: &Path, arguments: &[&str]) {
+    let path = |name: &str| Path::new(name).as_os_str().to_owned();
+    let output = run(&Call {
+        program: "git".into(),
+        arguments: arguments.iter().map(|word| (*word).to_owned()).collect(),
+        environment: BTreeMap::from([("PATH".into(), path("/usr/bin:/bin"))]),
+        folder: Some(folder.to_path_buf()),
+        input: None,
+        limit: Duration::from_secs(20),
+    });
+    let output = output.unwrap();
+    assert!(output.success, "{arguments:?}: {}", output.stderr);
+}
+
+fn commit(folder: &Path) {
+    git(folder, &["add", "--all"]);
+    git(folder, &["-c", "user.name=a", "-c", "user.email=a@b", "commit", "--quiet", "--message=x"]);
 }
 
 #[test]
@@ -224,4 +233,47 @@ fn a_build_that_says_nothing_is_not_taken_for_a_stuck_loop() {
     let mut scene = Scene::new();
     scene.daemon.settings.build_timeout = Duration::from_secs(86_400);
     assert!(scene.daemon.longest_step(1) > Duration::from_secs(86_400));
+}
+
+#[test]
+fn a_check_before_a_removal_leaves_alone_what_waits_for_its_turn() {
+    let mut scene = Scene::new();
+    let other = scene.folder.path().join("other");
+    fs::create_dir_all(other.join("late")).unwrap();
+    fs::write(other.join("stacks.yaml"), "- name: late\n").unwrap();
+    fs::write(other.join("late/compose.yml"), "services: {app: {image: '127.0.0.1:1/app:1'}}").unwrap();
+    git(&other, &["init", "--quiet", "--initial-branch=main"]);
+    commit(&other);
+    let repos = [scene.repo(), other.clone()].map(|path| path.display().to_string());
+    scene.daemon.pending = super::targets::pending(&repos);
+    assert_eq!(scene.deploys(), ["changed db", "changed job", "changed late"]);
+    let identity = || format!("file://{}", scene.repo().display());
+    let source = Scope::Source(identity().as_str().into());
+    let of_other = format!("file://{}", other.display());
+    assert!(
+        scene.handle.backs_off(&of_other.as_str().into()).is_none(),
+        "its turn comes with the next cycle"
+    );
+
+    // It may be read, and failed at a commit that is the same: it says what it lists, and is not tried.
+    scene.write("stacks.yaml", "- name: db\n- {name: web, depends_on: [db]}\n");
+    scene.commit();
+    let (deploys, _) = scene.trigger(source.clone(), false);
+    assert_eq!(deploys, ["changed db"]);
+    let names = |scene: &Scene| {
+        let all = scene.state().stacks().unwrap();
+        all.into_iter().map(|row| (row.name.to_string(), row.stays)).collect::<BTreeMap<_, _>>()
+    };
+    assert!(!names(&scene).contains_key("job"), "{:?}", names(&scene));
+
+    // It gave no answer: what it lists is not known, and it is not asked once more.
+    fs::rename(&other, scene.folder.path().join("away")).unwrap();
+    scene.trigger(Scope::All, false);
+    fs::rename(scene.folder.path().join("away"), &other).unwrap();
+    scene.write("stacks.yaml", "- name: db\n");
+    scene.commit();
+    let (deploys, _) = scene.trigger(source, false);
+    assert_eq!(deploys, ["changed db"]);
+    let stays = names(&scene).remove("web").flatten().unwrap();
+    assert!(stays.contains("other` cannot be read, and may list it now"), "{stays}");
 }

@@ -56,15 +56,7 @@ impl fmt::Debug for Desk {
 impl Base {
     /// The commit that what is in `worktree` and `reference` have in common.
     pub fn of(worktree: &Worktree, reference: &str, limits: Limits) -> Result<Self> {
-        let repository = worktree.repository().ok_or_else(|| {
-            fault(
-                format!(
-                    "`{}` is no git repository",
-                    crate::plain::name(&worktree.dir().display().to_string())
-                ),
-                "`--diff` compares with a commit; leave it out to check the files alone",
-            )
-        })?;
+        let repository = worktree.repository().ok_or_else(|| worktree.no_repository())?;
         let commit = common(repository, reference)?;
         let temporary = temporary()?;
         let below = temporary.path().canonicalize()?;
@@ -76,7 +68,7 @@ impl Base {
         {
             let objects = Objects::of(&fetched.repository, &budget, &pulse)?;
             let tree = fetched.repository.find_tree(fetched.tree)?;
-            for (at, id) in submodules::links(&objects, &tree)? {
+            for (at, id) in submodules::named(&objects, &tree, &mut writer)? {
                 writer.admit(&at);
                 writer.bring(&objects, fetched.tree, &at)?;
                 // One that was never fetched stays an empty folder, as it is in the work tree.
@@ -158,12 +150,22 @@ impl Supply for Desk {
         self.write(|writer, objects, tree| writer.bring_all(objects, tree, path))
     }
 
+    fn size(&self, path: &Path) -> Result<Option<u64>> {
+        self.write(|writer, objects, tree| writer.size(objects, tree, path))
+    }
+
     fn names(&self, path: &Path) -> Result<Vec<String>> {
         self.write(|writer, objects, tree| writer.names(objects, tree, path))
     }
 }
 
 fn common(repository: &Repository, reference: &str) -> Result<Oid> {
+    if reference.trim().is_empty() {
+        return Err(fault(
+            "`--diff` names nothing to compare with",
+            "name the branch that this is to be merged into, `--diff origin/main`; is a variable of the CI job empty?",
+        ));
+    }
     let shown = crate::plain::name(reference);
     let shallow = repository.is_shallow();
     let more = if shallow {

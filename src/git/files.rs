@@ -165,6 +165,10 @@ impl Supply for Files {
         self.write(path, Writer::bring_all)
     }
 
+    fn size(&self, path: &Path) -> Result<Option<u64>> {
+        self.write(path, Writer::size)
+    }
+
     fn names(&self, path: &Path) -> Result<Vec<String>> {
         self.write(path, Writer::names)
     }

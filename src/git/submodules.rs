@@ -3,7 +3,7 @@
 //! `.gitmodules` is hostile: it is read from the commit, by our own few lines (git's reader would follow
 //! `include.path` to any file), and may not make root read this machine's files: see `local`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -53,11 +53,30 @@ pub(super) fn fetch_all(
     if tree.get_name(GITMODULES).is_none() {
         return Ok(());
     }
-    for (path, _) in links(&objects, &tree)? {
-        writer.admit(&path);
-        writer.bring(&objects, fetched.tree, &path)?;
+    let links = named(&objects, &tree, writer)?;
+    for (path, _) in &links {
+        writer.admit(path);
+        writer.bring(&objects, fetched.tree, path)?;
     }
-    descend(fetched, url, &Way { work, neighbours: &Neighbours::of(url)? }, modules, 1)
+    descend(fetched, links, url, &Way { work, neighbours: &Neighbours::of(url)? }, modules, 1)
+}
+
+/// The submodules that `.gitmodules` names and the commit has: no folder is read for one that nobody names.
+pub(super) fn named(
+    objects: &Objects<'_>,
+    tree: &Tree<'_>,
+    writer: &mut Writer,
+) -> Result<Vec<(PathBuf, Oid)>> {
+    let paths: BTreeSet<_> = entries(objects.repository, tree)?.into_iter().map(|entry| entry.path).collect();
+    let mut found = Vec::new();
+    for path in paths {
+        alive(objects.pulse)?;
+        let path = PathBuf::from(path);
+        if let Some(id) = writer.link(objects, tree.id(), &path)? {
+            found.push((path, id));
+        }
+    }
+    Ok(found)
 }
 
 /// What stays the same all the way down.
@@ -68,9 +87,15 @@ struct Way<'a> {
     neighbours: &'a Option<Neighbours>,
 }
 
-fn descend(parent: &Fetched, url: &str, way: &Way<'_>, modules: &mut Modules, depth: usize) -> Result<()> {
+fn descend(
+    parent: &Fetched,
+    links: Vec<(PathBuf, Oid)>,
+    url: &str,
+    way: &Way<'_>,
+    modules: &mut Modules,
+    depth: usize,
+) -> Result<()> {
     let (repository, tree) = (&parent.repository, parent.repository.find_tree(parent.tree)?);
-    let links = links(&Objects::of(repository, way.work.budget, way.work.pulse)?, &tree)?;
     if links.is_empty() {
         return Ok(());
     }
@@ -112,7 +137,11 @@ fn descend(parent: &Fetched, url: &str, way: &Way<'_>, modules: &mut Modules, de
         };
         let inner = fetch::fetch(&asked, "", wanted, &folders, None, way.work).with_context(what)?;
         write_out(&inner, &folders, way.work).with_context(what)?;
-        descend(&inner, &url, way, modules, depth + 1).with_context(what)?;
+        // All of it is written out.
+        let tree = inner.repository.find_tree(inner.tree)?;
+        let below = Objects::of(&inner.repository, way.work.budget, way.work.pulse)?;
+        let below = self::links(&below, &tree).with_context(what)?;
+        descend(&inner, below, &url, way, modules, depth + 1).with_context(what)?;
     }
     Ok(())
 }
@@ -123,7 +152,7 @@ fn write_out(fetched: &Fetched, folders: &Folders, work: Work<'_>) -> Result<()>
     write::write(&objects, &tree, &folders.files).map_err(|error| fetch::not_written(error, fetched.commit))
 }
 
-/// Where submodules are to be, and at which commits.
+/// Where submodules are to be in a tree that is written out whole, and at which commits.
 pub(super) fn links(objects: &Objects<'_>, tree: &Tree<'_>) -> Result<Vec<(PathBuf, Oid)>> {
     count::bound(objects, tree)?;
     let mut found = Vec::new();

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use git2::{ObjectType, Oid};
 
-use super::listing::{checked, is_plain};
+use super::listing::{Entry, checked, is_plain};
+use super::size::size;
 use super::worker::alive;
 use super::write::{self, Objects, Writer, take, target};
 use crate::fault::fault;
@@ -53,6 +54,29 @@ impl Writer {
         }
     }
 
+    /// How many bytes the file at `path` has; it is not written, what is met on the way is. `None` where that is no file of
+    /// the commit itself.
+    pub(super) fn size(&mut self, objects: &Objects<'_>, root: Oid, path: &Path) -> Result<Option<u64>> {
+        let mut found = None;
+        self.walk_to(objects, root, path, &mut |entry| {
+            found = Some(size(&objects.odb, entry.id)? as u64);
+            Ok(false)
+        })?;
+        Ok(found)
+    }
+
+    /// The commit of the submodule that the tree `root` has at `path`; nothing is written.
+    pub(super) fn link(&mut self, objects: &Objects<'_>, root: Oid, path: &Path) -> Result<Option<Oid>> {
+        let (mut folder, mut found) = (Some(root), None);
+        for name in path {
+            let Some(tree) = folder.take().filter(|_| is_plain(name.as_bytes())) else { return Ok(None) };
+            let entry = self.listings.of(objects.repository, tree)?.get(name.as_bytes()).copied();
+            let is = |kind| entry.filter(|entry| entry.kind == Some(kind)).map(|entry| entry.id);
+            (folder, found) = (is(ObjectType::Tree), is(ObjectType::Commit));
+        }
+        Ok(found)
+    }
+
     /// The names in the folder at `path`.
     pub(super) fn names(&mut self, objects: &Objects<'_>, root: Oid, path: &Path) -> Result<Vec<String>> {
         Ok(match self.walk(objects, root, path)? {
@@ -67,6 +91,17 @@ impl Writer {
 
     /// The folder that `path` leads to, and where it is in truth; `None` where it leads to none.
     fn walk(&mut self, objects: &Objects<'_>, root: Oid, path: &Path) -> Result<Option<(PathBuf, Folder)>> {
+        self.walk_to(objects, root, path, &mut |_| Ok(true))
+    }
+
+    /// Likewise; a file at the end is written where `is_wanted`.
+    fn walk_to(
+        &mut self,
+        objects: &Objects<'_>,
+        root: Oid,
+        path: &Path,
+        is_wanted: &mut dyn FnMut(Entry) -> Result<bool>,
+    ) -> Result<Option<(PathBuf, Folder)>> {
         let mut left: VecDeque<OsString> = path.iter().map(OsStr::to_os_string).collect();
         let mut above: Vec<(PathBuf, Folder)> = Vec::new();
         let (mut here, mut links) = ((PathBuf::new(), Folder::Tree(root)), 0);
@@ -92,7 +127,7 @@ impl Writer {
             let at = here.0.join(&name);
             let step = match here.1 {
                 Folder::Tree(tree) => self
-                    .step(objects, tree, &name, &at, left.is_empty())
+                    .step(objects, tree, &name, &at, left.is_empty().then_some(&mut *is_wanted))
                     .with_context(|| format!("cannot write `{}`", at.display()))?,
                 Folder::OnDisk => step_on_disk(&self.to().join(&at))?,
             };
@@ -119,13 +154,14 @@ impl Writer {
         folder: Oid,
         name: &OsStr,
         at: &Path,
-        is_last: bool,
+        is_wanted: Option<&mut dyn FnMut(Entry) -> Result<bool>>,
     ) -> Result<Step> {
         let names = self.listings.of(objects.repository, folder)?;
         let Some(entry) = names.get(name.as_bytes()).copied() else { return Ok(Step::End) };
         let (kind, is_link) = (entry.kind, entry.mode == write::LINK);
         let is_file = kind == Some(ObjectType::Blob) && !is_link;
-        if is_file && !is_last {
+        // Behind a file a path leads nowhere.
+        if is_file && !is_wanted.map_or(Ok(false), |is_wanted| is_wanted(entry))? {
             return Ok(Step::End);
         }
         if !self.has(at) {

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use super::{Tracked, TrackedKind};
 use crate::budget::{Budget, Count};
 use crate::fault::{OrHint, fault};
 use crate::paths::{Root, Supply, names_on_disk};
+use crate::plain;
 use crate::settings::GitAccess;
 
 /// Linux takes no longer path; see `tracked`.
@@ -28,6 +30,7 @@ pub struct Worktree {
     named: Arc<Named>,
     dir: PathBuf,
     repository: Option<Repository>,
+    no_repository: Option<NoRepository>,
     /// What git has of it or was told to have, from the root.
     index: BTreeSet<Vec<u8>>,
 }
@@ -49,6 +52,11 @@ impl Supply for Named {
         Ok(())
     }
 
+    fn size(&self, path: &Path) -> Result<Option<u64>> {
+        let found = self.root.join(path).metadata();
+        Ok(found.ok().filter(|found| found.is_file()).map(|found| found.len()))
+    }
+
     fn names(&self, path: &Path) -> Result<Vec<String>> {
         Ok(names_on_disk(&self.root.join(path)))
     }
@@ -63,19 +71,50 @@ impl std::fmt::Debug for Worktree {
 impl Worktree {
     /// Of the manifest's folder. Its root is that of the repository it lies in, itself where it lies in none.
     pub fn open(folder: &Path, access: &GitAccess) -> Result<Self> {
-        let shown = crate::plain::name(&folder.display().to_string());
+        let shown = plain::name(&folder.display().to_string());
         let hint = "name the folder that `stacks.yaml` lies in";
         let dir = folder.canonicalize().with_context(|| format!("`{shown}`")).or_hint(hint)?;
         if !dir.is_dir() {
             return Err(fault(format!("`{shown}` is not a folder"), hint));
         }
         super::configure(access)?;
-        let (root, repository) = around(&dir).unwrap_or_else(|| (dir.clone(), None));
+        let (root, repository, no_repository) = match around(&dir) {
+            Ok((root, repository)) => (root, Some(repository), None),
+            Err(why) => (dir.clone(), None, Some(why)),
+        };
         let inside = dir.strip_prefix(&root).unwrap_or(Path::new(""));
         ensure!(!inside.iter().any(|part| part == ".git"), "`{shown}` lies in git's own folder");
         let index = repository.as_ref().map(entries).transpose()?.unwrap_or_default();
         let named = Arc::new(Named { root: root.clone(), paths: Mutex::default() });
-        Ok(Self { root: Root::supplied(root, named.clone()), named, dir, repository, index })
+        let root = Root::supplied(root, named.clone());
+        Ok(Self { root, named, dir, repository, no_repository, index })
+    }
+
+    /// Why there is no repository around it.
+    pub(super) fn no_repository(&self) -> anyhow::Error {
+        let dir = plain::name(&self.dir.display().to_string());
+        let hint = "`--diff` compares with a commit; leave it out to check the files alone";
+        match &self.no_repository {
+            Some(NoRepository::Unreadable(at, why)) => fault(
+                format!(
+                    "`{}` cannot be opened as a git repository: {why}",
+                    plain::name(&at.display().to_string())
+                ),
+                "does `git status` work there? it says more",
+            ),
+            Some(NoRepository::Bare) => fault(
+                format!("`{dir}` is a bare git repository, which has no files to check"),
+                "run it in a clone that has a work tree, or in one that `git worktree add` made",
+            ),
+            Some(NoRepository::Foreign(at)) => fault(
+                format!(
+                    "the work tree of `{}` lies elsewhere",
+                    plain::name(&at.join(".git").display().to_string())
+                ),
+                hint,
+            ),
+            Some(NoRepository::None) | None => fault(format!("`{dir}` is no git repository"), hint),
+        }
     }
 
     pub fn root(&self) -> &Root {
@@ -170,19 +209,42 @@ impl Worktree {
     }
 }
 
-/// The folder above that holds `.git`, and its repository where git can open it. No other sign counts: a commit cannot hold
+/// Why a folder lies in no repository.
+enum NoRepository {
+    None,
+    /// It is git's own folder, or one that has no other files.
+    Bare,
+    /// There is a `.git` that git cannot open: where, and why.
+    Unreadable(PathBuf, String),
+    /// There is one whose files lie elsewhere.
+    Foreign(PathBuf),
+}
+
+/// The folder above that holds `.git`, and its repository. No other sign counts: a commit cannot hold
 /// a `.git`, but all that makes a folder a repository without one, its configuration included, and that may name the root
 /// of this machine for its work tree.
-fn around(dir: &Path) -> Option<(PathBuf, Option<Repository>)> {
+fn around(dir: &Path) -> Result<(PathBuf, Repository), NoRepository> {
     let is_git = |root: &&Path| {
         root.join(".git").symlink_metadata().is_ok_and(|found| found.is_dir() || found.is_file())
     };
-    let root = dir.ancestors().find(is_git)?;
-    let repository = Repository::open(root).ok()?;
+    let Some(root) = dir.ancestors().find(is_git) else {
+        // As git tells one; nothing of it is opened.
+        let is_bare = dir.join("HEAD").is_file() && dir.join("objects").is_dir() && dir.join("refs").is_dir();
+        return Err(if is_bare { NoRepository::Bare } else { NoRepository::None });
+    };
+    let unreadable = |why: &str| NoRepository::Unreadable(root.to_path_buf(), plain::line(why));
+    // git's library says only that it finds none.
+    if let Err(error) = fs::metadata(root.join(".git/HEAD"))
+        && error.kind() == ErrorKind::PermissionDenied
+    {
+        return Err(unreadable("permission denied"));
+    }
+    let repository = Repository::open(root).map_err(|error| unreadable(error.message()))?;
     let is = |path: &Path, other: &Path| path.canonicalize().is_ok_and(|path| path == other);
+    let Some(files) = repository.workdir() else { return Err(NoRepository::Bare) };
     // Where `.git` is none, git's library would take the folder itself for one.
-    let is_its = is(repository.workdir()?, root) && !is(repository.path(), root);
-    is_its.then(|| (root.to_path_buf(), Some(repository)))
+    let is_its = is(files, root) && !is(repository.path(), root);
+    if is_its { Ok((root.to_path_buf(), repository)) } else { Err(NoRepository::Foreign(root.to_path_buf())) }
 }
 
 fn entries(repository: &Repository) -> Result<BTreeSet<Vec<u8>>> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::MOST_BYTES;
-use crate::paths::{self, Root};
+use crate::paths::Root;
 use crate::problem::Collector;
 use crate::yaml::{self, Node};
 
@@ -19,7 +19,7 @@ pub fn document(root: &Root, dir: &Path, name: &str, problems: &mut Collector) -
     if !root.has(dir, name) {
         return None;
     }
-    let text = root.resolve(dir, name).and_then(|path| paths::read_text(&path, MOST_BYTES));
+    let text = root.read_text(dir, name, MOST_BYTES);
     let json = is_json(name);
     let parse = |text: String| if json { yaml::parse(&yaml::from_json(&text)?) } else { yaml::parse(&text) };
     match text.map(parse) {

@@ -6,7 +6,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::entries::string;
-use crate::paths::Root;
+use crate::paths::{LARGEST_TEXT, Root};
 use crate::problem::Collector;
 use crate::stack::{RepoFile, StackFiles};
 use crate::yaml::Node;
@@ -150,6 +150,9 @@ fn list(
 /// The file at `path` from the stack's `folder`.
 fn file(root: &Root, folder: &Path, path: &str) -> Result<RepoFile, String> {
     let base = root.path().join(folder);
+    if root.size_ahead(&base, path).is_some_and(|size| size > LARGEST_TEXT) {
+        return Err(format!("`{path}` is larger than {} KiB", LARGEST_TEXT / 1024));
+    }
     let file = root.resolve(&base, path).map_err(|error| format!("{error:#}"))?;
     if !file.is_file() {
         return Err(format!("`{path}` is not a file"));

@@ -7,7 +7,7 @@ use super::entries::{boolean, check_keys, display};
 use super::files::{self, COMPOSE_FILES, Wanted};
 use super::{MOST_BYTES, StackEntry};
 use crate::budget::{Budget, Count};
-use crate::paths::{self, Root};
+use crate::paths::Root;
 use crate::problem::{Collector, Problem};
 use crate::stack::{DriftPolicy, StackName};
 use crate::yaml::{self, Node};
@@ -54,8 +54,7 @@ fn document(
     if !is_there(root, dir) {
         return fail(0, format!("does not exist; {}", folders_hint(root, dir)));
     }
-    let text = root.resolve(dir, FILE).and_then(|path| paths::read_text(&path, MOST_BYTES));
-    let text = match text {
+    let text = match root.read_text(dir, FILE, MOST_BYTES) {
         Ok(text) => text,
         Err(error) => return fail(0, format!("{error:#}")),
     };
@@ -98,6 +97,11 @@ fn drafts(root: &Root, dir: &Path, list: &[std::rc::Rc<Node>], problems: &mut Co
         if let Some(same) = drafts.iter().find(|known| known.entry.name.collides_with(&draft.entry.name)) {
             let what = if same.title == draft.title {
                 format!("is listed twice, first in line {}", same.line)
+            } else if same.entry.name != draft.entry.name {
+                format!(
+                    "is `{}` of line {} but for the case of its letters, which Swarm does not tell apart",
+                    same.title, same.line
+                )
             } else {
                 format!(
                     "becomes the stack `{}`, as `{}` in line {} does",

@@ -148,7 +148,7 @@ impl Reconciler {
         if !self.fetching.has_news(session)? && answered.is_empty() {
             return Ok(());
         }
-        let swarm = self.observe_anew(session)?;
+        let swarm = self.observe(session)?;
         self.take_up(session, answered, &swarm, Some(Duration::ZERO))?;
         (self.swarm, self.stirred) = (Some(swarm), true);
         Ok(())

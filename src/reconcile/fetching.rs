@@ -208,10 +208,11 @@ impl Reconciler {
                     let heads = session.door.heads(std::slice::from_ref(&newer.target.source));
                     self.wait_for_heads(heads, vec![newer]);
                 }
-                (Ok(files), None) if is_overtaken => {
+                // What it could not be fetched for may have been mended, or may be as true of what is there now.
+                (result, None) if is_overtaken => {
                     let heads = session.door.heads(std::slice::from_ref(&wanted.target.source));
                     self.wait_for_heads(heads, vec![wanted]);
-                    self.fetching.spare.insert(id, files);
+                    self.fetching.spare.extend(result.ok().map(|files| (id, files)));
                 }
                 (result, Some(mut newer)) if result.is_err() || self.fetching.skipped.insert(id.clone()) => {
                     newer.wanted.and(wanted.wishes);
@@ -220,21 +221,9 @@ impl Reconciler {
                 (result, newer) => {
                     self.fetching.skipped.remove(&id);
                     let mut source = self.new_source(&wanted, Some(fetch.commit), watched);
-                    if is_overtaken {
-                        // Another run had its files, and decides about it.
-                        if let Err(why) = &result {
-                            let what = format!(
-                                "it could not be fetched, and another run has read it since: {why:#}"
-                            );
-                            session.report.note(source.url.as_str(), &what);
-                        }
-                        (source.is_overtaken, source.overtaken_at) = (true, Some(Instant::now()));
-                    } else {
-                        source.reading = self.read(session, &keys, &source, result)?;
-                        source.say_notes(session);
-                    }
-                    let is_new = !source.is_overtaken;
-                    taken.push(Taken { source, is_new, wishes: wanted.wishes });
+                    source.reading = self.read(session, &keys, &source, result)?;
+                    source.say_notes(session);
+                    taken.push(Taken { source, is_new: true, wishes: wanted.wishes });
                     next.extend(newer);
                 }
             }

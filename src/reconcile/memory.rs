@@ -73,6 +73,8 @@ pub struct Memory {
     pub others_asked: BTreeMap<SourceId, Commit>,
     /// By a source that drops stacks: another one that was asked for that.
     pub asked_for: BTreeSet<(SourceId, SourceId)>,
+    /// The stacks that wait for what is to be known of other sources first, and what for.
+    pub waits: BTreeMap<Key, String>,
     /// The sources that could not be asked once more, and of which that was not told.
     pub unreached: BTreeSet<SourceId>,
     pub seen: SeenTasks,
@@ -107,6 +109,8 @@ pub struct Memory {
     pub last: Vec<(Key, Decision)>,
     /// Whether a source came to rest whose leavings were not cleaned away.
     pub has_settled: bool,
+    /// The sources that came to rest, and of which it is still to be told how their stacks fare.
+    pub unjudged: BTreeSet<SourceId>,
     /// Whether anything was done to the Swarm since it was looked at last, and when that was.
     pub has_acted: bool,
     pub looked: Option<Instant>,
@@ -147,6 +151,12 @@ impl Memory {
     /// Notes the last decision about a stack.
     pub fn decided(&mut self, key: &Key, decision: Decision) {
         self.decisions.insert(key.clone(), decision);
+    }
+
+    /// Forgets what was to be done about stacks that are gone by now: another run removed them.
+    pub fn forget_vanished(&mut self, decided: &[(Key, Decision)]) {
+        let there: BTreeSet<_> = decided.iter().map(|(key, _)| key).collect();
+        self.decisions.retain(|key, decision| there.contains(key) || !decision.is_under_way());
     }
 
     /// Forgets what came of a stack: it is asked for anew.

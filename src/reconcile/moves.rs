@@ -13,6 +13,7 @@ use super::source::{Reading, WatchedSource};
 use super::{Key, Reconciler};
 use crate::docker::Swarm;
 use crate::manifest::Layout;
+use crate::plain;
 use crate::plan::{self, Claims, Decision, Elsewhere, Handover, Until};
 use crate::source::{SourceId, SourceUrl};
 use crate::stack::StackName;
@@ -83,7 +84,11 @@ impl Reconciler {
         let were_asked =
             owner.head.is_some() && self.memory.others_asked.get(&owner.id) == owner.head.as_ref();
         let to_ask = others().next().is_some() && !were_asked
-            || others().any(|known| known.row.url.parse().is_ok() && looked_after(&known.identity).is_none());
+            || others().any(|known| {
+                known.row.url.parse().is_ok()
+                    && looked_after(&known.identity).is_none()
+                    && !self.is_left_alone(known)
+            });
         if self.expected().next().is_some()
             || !self.memory.synced_elsewhere.is_empty()
             || to_ask && !self.options.dry_run
@@ -92,7 +97,19 @@ impl Reconciler {
         }
         // What is not watched takes nothing over.
         let mut others = self.sources.iter().filter(|source| source.id != owner.id && source.row.is_some());
-        others.find_map(unclear).map_or(Elsewhere::No, Elsewhere::Unclear)
+        let why = others.find_map(unclear).or_else(|| {
+            let left =
+                watched.iter().find(|known| known.identity != owner.id && self.is_left_alone(known))?;
+            Some(cannot_be_read(&left.row.url))
+        });
+        why.map_or(Elsewhere::No, Elsewhere::Unclear)
+    }
+
+    /// Whether a source gave no answer when it was asked last, and is not to be asked yet.
+    fn is_left_alone(&self, known: &Watched) -> bool {
+        known.row.error.is_some()
+            && self.backing_off.get(&known.identity).is_some_and(Option::is_none)
+            && !self.sources.iter().any(|source| source.id == known.identity)
     }
 
     /// Before what a source lists no more goes, and when nothing else is waited for, all sources are asked once more which
@@ -122,13 +139,14 @@ impl Reconciler {
         for known in self.known.read(session.state)?.iter() {
             let id = &known.identity;
             let is_missing = !self.sources.iter().any(|source| source.id == *id);
-            if self.is_expected(id) || !is_missing && new.is_empty() {
+            if self.is_expected(id) || !is_missing && new.is_empty() || self.is_left_alone(known) {
                 continue;
             }
             // Of one that this release reads no more its rows tell what it lists.
             let Ok(source) = known.row.url.parse() else { continue };
             asked_for.extend(owners.iter().map(|owner| (owner.id.clone(), id.clone())));
-            let target = Target::new(source, Some(known.row.clone()));
+            let backing_off = self.backing_off.get(id).cloned().flatten();
+            let target = Target { source, row: Some(known.row.clone()), backing_off };
             wanted.push(Wanted { target, wishes: vec![wish.clone()] });
         }
         self.memory.asked_for.extend(asked_for);
@@ -149,6 +167,24 @@ impl Reconciler {
     pub fn note_stays(&mut self, session: &Session<'_>, key: &Key, why: &str) -> Result<()> {
         if self.memory.reported.insert((key.clone(), why.to_owned())) {
             session.report.stays_noted(self.source(key)?.subject(&key.stack), why);
+        }
+        let row = self.source(key)?.stack(&key.stack).filter(|row| row.stays != Some(plain::text(why)));
+        match row.filter(|_| !self.options.dry_run) {
+            Some(row) => session.state.note_stays(row, Some(why)),
+            None => Ok(()),
+        }
+    }
+
+    /// Records which stacks of a source stay that it lists no more, and which of them do no longer.
+    pub fn record_stays(&self, session: &Session<'_>, source: &WatchedSource) -> Result<()> {
+        for row in &source.stacks {
+            let stays = match self.memory.decisions.get(&Key::new(&source.id, &row.name)) {
+                Some(Decision::Blocked(it)) if it.until == Until::Clear => Some(it.why.as_str()),
+                _ => None,
+            };
+            if stays.map(plain::text) != row.stays {
+                session.state.note_stays(row, stays)?;
+            }
         }
         Ok(())
     }

@@ -37,10 +37,14 @@ impl Reconciler {
                 self.removed(session, key, disabled, Ended::NotOurs)
             }
             Evidence::Services(ids) => {
-                session.door.remove_services(&ids)?;
-                let text = "its services were removed; those added by hand, and their networks, stay";
-                session.report.removed(subject, text);
-                self.removed(session, key, disabled, Ended::Removed)
+                session.state.begin_work(&self.run(), WorkKind::Removing, key.stack.as_str())?;
+                let removed = session.door.remove_services(&ids).map(|()| {
+                    let text = "its services were removed; those added by hand, and their networks, stay";
+                    session.report.removed(subject, text);
+                });
+                let removed = removed.and_then(|()| self.removed(session, key, disabled, Ended::Removed));
+                self.removes_no_more(session, key)?;
+                removed
             }
             Evidence::Whole => {
                 if !self.has_leaving_dependent(key) {
@@ -100,10 +104,11 @@ impl Reconciler {
         }
         let gone = gone.contained()?;
         if gone == Ok(true) {
-            self.removes_no_more(session, key)?;
             session.report.stop_waiting(key.stack.as_str());
             session.report.removed(self.source(key)?.subject(&key.stack), "removed; its volumes stay");
-            return self.removed(session, key, removing.disabled, Ended::Removed);
+            // Before that nobody is to look for what is gone.
+            self.removed(session, key, removing.disabled, Ended::Removed)?;
+            return self.removes_no_more(session, key);
         }
         let patience = PATIENCE.min(session.deploy_timeout.max(Duration::from_secs(10)));
         if session.door.now().instant.duration_since(removing.since) < patience {
@@ -126,15 +131,14 @@ impl Reconciler {
         self.memory.happened.removed += usize::from(ended == Ended::Removed);
         self.memory.ended.insert(key.clone(), ended);
         self.stirred = true;
-        // Another run has read the source since, and wants it perhaps: what it recorded stands.
-        if self.source(key)?.is_overtaken {
-            self.memory.decided(key, Decision::in_sync());
+        self.memory.decided(key, Decision::in_sync());
+        // Another run may have read the source since; it records nothing of a stack that is being removed.
+        if self.source(key)?.is_overtaken && ended == Ended::NotOurs {
             return Ok(());
         }
         if disabled {
             return self.note_stopped(session, key);
         }
-        self.memory.decided(key, Decision::in_sync());
         match &self.source(key)?.row {
             Some(row) => session.state.forget_stack(&key.stack, &row.url),
             None => Ok(()),

@@ -205,16 +205,18 @@ pub fn remove_all(session: &Session<'_>, sources: &[&Watched], swarm: &Swarm) ->
         session.state.begin_work(&workplace.run(), WorkKind::Removing, name.as_str())?;
     }
     let mut failures = 0;
-    remove_stacks(session, &going, swarm, &mut |index, result| match result {
-        Ok(_) => {
-            let Going { name, subject, .. } = &going[index];
-            subject.repository.map_or(Ok(()), |url| session.state.forget_stack(name, url))
+    remove_stacks(session, &going, swarm, &mut |index, result| {
+        let Going { name, subject, row, .. } = &going[index];
+        match result {
+            Ok(_) => subject.repository.map_or(Ok(()), |url| session.state.forget_stack(name, url))?,
+            Err(error) => {
+                failures += 1;
+                let note =
+                    |row: &StackRow| session.state.note_leaving(row, &format!("not removed: {error:#}"));
+                row.map_or(Ok(()), note)?;
+            }
         }
-        Err(error) => {
-            failures += 1;
-            let note = |row: &StackRow| session.state.note_leaving(row, &format!("not removed: {error:#}"));
-            going[index].row.map_or(Ok(()), note)
-        }
+        session.state.end_work(&workplace.run(), WorkKind::Removing, name.as_str())
     })?;
     session.state.forget_work(&workplace.run())?;
     Ok(failures)

@@ -71,6 +71,12 @@ impl Reconciler {
         for source in left {
             self.ask_again(session, &source)?;
         }
+        if self.is_told_later() {
+            self.memory.unjudged.append(&mut at_rest);
+            self.swarm = Some(swarm);
+            return Ok(());
+        }
+        at_rest.append(&mut self.memory.unjudged);
         if !at_rest.is_empty() {
             // What came to rest before may have died while these were deployed.
             at_rest.extend(self.sources.iter().filter(|source| source.is_settled).map(|it| it.id.clone()));
@@ -81,8 +87,10 @@ impl Reconciler {
         if self.is_under_way() || !std::mem::take(&mut self.memory.has_settled) {
             return Ok(());
         }
-        let swarm = self.fresh(session, swarm)?;
-        clean::clean_after_run(session, &self.known.read(session.state)?, &swarm)
+        swarm = self.fresh(session, swarm)?;
+        clean::clean_after_run(session, &self.known.read(session.state)?, &swarm)?;
+        self.swarm = self.is_idle().then_some(swarm);
+        Ok(())
     }
 
     /// What the run that read the source since came to holds for this one too.
@@ -146,6 +154,7 @@ impl Reconciler {
             Reading::BackingOff => Ok(()),
             Reading::Failed(error) => session.state.note_sync(row, None, Some(&format!("{error:#}"))),
             Reading::Read(read) => {
+                self.record_stays(session, source)?;
                 // A commit of which only some stacks were dealt with is not done with.
                 let is_leaving = self.memory.decisions.iter().any(|(key, decision)| {
                     let leaves = |until| matches!(until, Until::NewOwner | Until::Clear);

@@ -4,6 +4,8 @@
 //! lines. What somebody else wrote is made plain here (see `plain`). What happened is also noted as an event.
 
 #[cfg(test)]
+mod example;
+#[cfg(test)]
 mod heard;
 mod journal;
 mod live;
@@ -12,6 +14,7 @@ mod rendered;
 pub mod status;
 pub mod tables;
 mod tally;
+mod under_way;
 
 use std::io::{IsTerminal, Write};
 use std::rc::Rc;
@@ -36,6 +39,7 @@ pub use pulse::Pulse;
 pub use rendered::Show;
 pub use tables::with_held;
 pub use tally::Tally;
+pub use under_way::UnderWay;
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();

@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use chrono::{DateTime, Local, SecondsFormat, Utc};
+use chrono::{Local, SecondsFormat};
 use serde::Serialize;
 
-use super::harmless;
+use super::under_way::{UnderWay, under_way};
+use super::{harmless, tables};
 use crate::compose::FINGERPRINT;
 use crate::docker::service::Service;
 use crate::docker::{Docker, Swarm};
 use crate::drift;
 use crate::health::{self, Health, Look, ServiceVerdict};
 use crate::plan;
-use crate::source::SourceUrl;
+use crate::source::{SourceId, SourceUrl};
 use crate::stack::DriftPolicy;
 use crate::state::{BuildRow, ImageRow, Motion, StackRow, StackStatus, Work, WorkKind};
 use crate::watched::Watched;
@@ -30,22 +31,12 @@ pub struct Status {
     pub under_way: Vec<UnderWay>,
 }
 
-/// A deploy whose end nobody has seen yet, a stack that is removed, an image that is built or pulled, or a source that is
-/// fetched.
-#[derive(Debug, Serialize)]
-pub struct UnderWay {
-    pub state: WorkKind,
-    /// The stack, the image, or the source.
-    pub what: String,
-    /// The stack's source.
-    pub repository: Option<String>,
-    pub since: String,
-}
-
 #[derive(Debug, Serialize)]
 pub struct Repository {
     /// As it was watched.
     pub url: String,
+    #[serde(skip)]
+    pub source: SourceId,
     /// The commit whose stacks were dealt with.
     pub commit: Option<String>,
     pub last_watch: String,
@@ -101,6 +92,8 @@ pub struct Stack {
     pub commit: Option<String>,
     /// Why the last attempt failed.
     pub error: Option<String>,
+    /// Why it stays though its source lists it no more.
+    pub stays: Option<String>,
     /// Whether it runs what Git says.
     pub health: Health,
     /// Why it is degraded.
@@ -209,6 +202,7 @@ pub fn gather(watched: &[Watched], images: &[ImageRow], work: &[Work], swarm: &S
             .iter()
             .map(|known| Repository {
                 url: known.row.url.shown(),
+                source: known.identity.clone(),
                 commit: known.row.commit.clone(),
                 last_watch: known.row.last_watch.clone(),
                 error: known.row.error.as_deref().map(harmless),
@@ -232,25 +226,6 @@ pub fn gather(watched: &[Watched], images: &[ImageRow], work: &[Work], swarm: &S
             .collect(),
         under_way: under_way(watched, work),
     }
-}
-
-fn under_way(watched: &[Watched], work: &[Work]) -> Vec<UnderWay> {
-    let time =
-        |since: &DateTime<Utc>| since.with_timezone(&Local).to_rfc3339_opts(SecondsFormat::Secs, false);
-    let motions = watched.iter().flat_map(|known| known.motions.iter().map(move |motion| (known, motion)));
-    let deploys = motions.map(|(known, motion)| UnderWay {
-        state: WorkKind::Deploying,
-        what: motion.name.to_string(),
-        repository: Some(known.row.url.shown()),
-        since: time(&motion.since),
-    });
-    let others = work.iter().map(|work| UnderWay {
-        state: work.kind,
-        what: work.what.clone(),
-        repository: None,
-        since: time(&work.since),
-    });
-    deploys.chain(others).collect()
 }
 
 fn built(repository: &SourceUrl, row: &BuildRow) -> Built {
@@ -297,6 +272,7 @@ fn stack(known: &Watched, row: &StackRow, work: &[Work], swarm: &Swarm, look: &L
         hash: row.hash.clone(),
         commit: row.commit.clone(),
         error: row.error.as_deref().filter(|_| !moves && !leaves).map(harmless),
+        stays: row.stays.as_deref().filter(|_| !leaves).map(|why| stays(known, why)),
         health: verdict.health,
         why: verdict.why(&row.words).as_deref().filter(|_| !leaves || foreign).map(harmless),
         degraded_since: row.degraded.clone().filter(|_| verdict.is_degraded()),
@@ -311,6 +287,17 @@ fn stack(known: &Watched, row: &StackRow, work: &[Work], swarm: &Swarm, look: &L
         services,
         rendered: None,
     }
+}
+
+/// Why a stack is there that its source lists no more, and what that means for its source.
+fn stays(known: &Watched, why: &str) -> String {
+    let meanwhile = match &known.row.commit {
+        Some(commit) => {
+            format!("until it is gone its source counts as synced at `{}`", tables::short(commit))
+        }
+        None => "until it is gone no commit of its source counts as synced".to_owned(),
+    };
+    harmless(&format!("{why}; {meanwhile}"))
 }
 
 /// A stack that is deployed for the first time, of which no row tells.
@@ -335,6 +322,7 @@ fn first(known: &Watched, motion: &Motion, swarm: &Swarm) -> Stack {
         hash: String::new(),
         commit: given.map(|given| given.commit.clone()),
         error: None,
+        stays: None,
         health: Health::Deploying,
         why: None,
         degraded_since: None,
@@ -357,6 +345,7 @@ impl Stack {
     fn is_wrong(&self) -> bool {
         let to_correct = self.drift_policy == DriftPolicy::Correct && !self.drift.is_empty();
         self.error.is_some()
+            || self.stays.is_some()
             || self.is_degraded()
             || to_correct
             || matches!(self.health, Health::Error | Health::Unknown | Health::Deploying | Health::Removing)
@@ -368,6 +357,7 @@ impl Status {
     pub fn is_wrong(&self) -> bool {
         self.repositories.iter().any(|repository| repository.error.is_some())
             || self.builds.iter().any(|build| build.error.is_some())
+            || self.under_way.iter().any(|work| work.state == WorkKind::Waiting)
             || self.stacks.iter().any(Stack::is_wrong)
     }
 }

@@ -88,7 +88,15 @@ fn wrongs(status: &Status) -> String {
             let _ = write!(out, "\n{}: {}", plain::name(&build.name), plain::text(error));
         }
     }
+    for work in &status.under_way {
+        if let Some(why) = &work.why {
+            let _ = write!(out, "\n{}: waits: {}", plain::name(&work.what), plain::text(why));
+        }
+    }
     for stack in &status.stacks {
+        if let Some(why) = &stack.stays {
+            let _ = write!(out, "\n{}: {}", plain::name(&stack.name), plain::text(why));
+        }
         if let Some(error) = &stack.error {
             let error = if stack.held { with_held(error) } else { error.clone() };
             let _ = write!(out, "\n{}: {}", plain::name(&stack.name), plain::text(&error));
@@ -146,6 +154,9 @@ fn in_words(stack: &Stack) -> String {
     if stack.held {
         words += ", held";
     }
+    if stack.stays.is_some() {
+        words += ", unlisted";
+    }
     if !stack.drift.is_empty() {
         words += ", drifted";
     }
@@ -175,7 +186,7 @@ fn tasks(stack: &Stack) -> String {
     format!("{running}/{wanted}{completed}")
 }
 
-fn short(id: &str) -> &str {
+pub fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
 
@@ -196,7 +207,6 @@ pub fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String 
 mod tests {
     use super::*;
     use crate::report::status::LiveService;
-    use crate::stack::DriftPolicy;
 
     #[test]
     fn what_a_task_died_of_is_told_once_and_where_there_is_more() {
@@ -211,25 +221,9 @@ mod tests {
             error: error.map(str::to_owned),
         };
         let told = |stack: Option<&str>, task: Option<&str>| {
-            let stack = Stack {
-                name: "web".into(),
-                repository: String::new(),
-                source: "".into(),
-                compose_path: String::new(),
-                status: StackState::Error,
-                hash: String::new(),
-                commit: None,
-                error: stack.map(str::to_owned),
-                health: Health::Error,
-                why: None,
-                degraded_since: None,
-                held: false,
-                drift_policy: DriftPolicy::Correct,
-                updating: false,
-                drift: Vec::new(),
-                services: vec![service(task)],
-                rendered: None,
-            };
+            let error = stack.map(str::to_owned);
+            let (status, health, services) = (StackState::Error, Health::Error, vec![service(task)]);
+            let stack = Stack { status, error, health, services, ..Stack::of("web") };
             wrongs(&Status {
                 repositories: Vec::new(),
                 stacks: vec![stack],

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::fault::fault;
 
-const MIGRATIONS: [&str; 19] = [
+const MIGRATIONS: [&str; 20] = [
     // The older release's tables, which it made without a version.
     "CREATE TABLE IF NOT EXISTS images (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -135,6 +135,10 @@ const MIGRATIONS: [&str; 19] = [
     CREATE INDEX IF NOT EXISTS stacks_of_a_source ON stacks (repository_url);",
     // The policy that `commit_id` was read under.
     "ALTER TABLE source_states ADD COLUMN policy TEXT NOT NULL DEFAULT '';",
+    // Of a stack that waits: its source, and what for. Why one stays that its source lists no more.
+    "ALTER TABLE work ADD COLUMN repository TEXT;
+    ALTER TABLE work ADD COLUMN why TEXT;
+    ALTER TABLE stack_states ADD COLUMN stays TEXT;",
 ];
 
 fn version(connection: &Connection) -> Result<usize> {

@@ -9,6 +9,7 @@ mod events;
 mod health;
 mod images;
 mod key;
+mod leaving;
 mod migrations;
 mod motions;
 mod sources;

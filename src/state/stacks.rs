@@ -79,6 +79,8 @@ pub struct StackRow {
     pub error: Option<String>,
     /// Whether the failure is not to be tried again until the source changes: Swarm rolled it back, or paused it.
     pub held: bool,
+    /// Why it stays though its source lists it no more.
+    pub stays: Option<String>,
     /// Its services by full name.
     pub services: BTreeMap<String, AppliedService>,
     /// By full name, what docker was given of a failure that is held.
@@ -139,6 +141,7 @@ impl StackRow {
             depends_on: Vec::new(),
             error: None,
             held: false,
+            stays: None,
             services: BTreeMap::new(),
             given: Specs::new(),
             converged: None,
@@ -184,7 +187,7 @@ fn last_words(text: &str) -> BTreeMap<String, LastWords> {
 }
 
 /// What came of it is known.
-const FORGET_ATTEMPT: &str = "DELETE FROM attempts WHERE name = ?1
+pub(super) const FORGET_ATTEMPT: &str = "DELETE FROM attempts WHERE name = ?1
      AND repository_id = (SELECT id FROM repository_cache WHERE url = ?2)";
 
 impl State {
@@ -192,7 +195,8 @@ impl State {
     pub fn stacks(&self) -> Result<Vec<StackRow>> {
         let mut query = self.connection.prepare_cached(
             "SELECT s.id, s.name, s.repository_url, s.compose_path, s.hash, s.status, t.commit_id, t.drift, t.error,
-                    coalesce(t.held, 0), coalesce(t.depends_on, '[]'), h.converged, h.degraded, h.words, t.given
+                    coalesce(t.held, 0), coalesce(t.depends_on, '[]'), h.converged, h.degraded, h.words, t.given,
+                    t.stays
              FROM stacks s LEFT JOIN stack_states t ON t.stack_id = s.id
              LEFT JOIN stack_health h ON h.stack_id = s.id ORDER BY s.name, s.repository_url",
         )?;
@@ -210,6 +214,7 @@ impl State {
                 error: row.get(8)?,
                 held: row.get(9)?,
                 depends_on: names(&row.get::<_, String>(10)?),
+                stays: row.get(15)?,
                 services: BTreeMap::new(),
                 given: row.get::<_, Option<String>>(14)?.map(|given| specs(&given)).unwrap_or_default(),
                 converged: row.get(11)?,
@@ -271,7 +276,7 @@ impl State {
             "INSERT INTO stack_states (stack_id, commit_id, drift, error, held, depends_on, given)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
              ON CONFLICT(stack_id) DO UPDATE SET commit_id = ?2, drift = ?3, error = ?4, held = ?5, depends_on = ?6,
-                 given = CASE WHEN ?5 THEN coalesce(?7, given) END",
+                 given = CASE WHEN ?5 THEN coalesce(?7, given) END, stays = NULL",
             params![
                 id,
                 record.commit,
@@ -296,34 +301,6 @@ impl State {
         execute(&transaction, FORGET_ATTEMPT, params![record.name.as_str(), record.repository_url])?;
         transaction.commit()?;
         Ok(())
-    }
-
-    /// Notes that a stack is being removed at an operator's word, or why that failed: what is gone of it no hand took.
-    pub fn note_leaving(&self, row: &StackRow, error: &str) -> Result<()> {
-        let note = || {
-            let transaction = self.connection.unchecked_transaction()?;
-            let status = StackStatus::Error.as_str();
-            execute(&transaction, "UPDATE stacks SET status = ?2 WHERE id = ?1", params![row.id, status])?;
-            let note = "INSERT INTO stack_states (stack_id, commit_id, drift, error, held) VALUES (?1, ?2, ?3, ?4, 0)
-                 ON CONFLICT(stack_id) DO UPDATE SET error = ?4, held = 0";
-            let commit = row.commit.as_deref().unwrap_or_default();
-            execute(&transaction, note, params![row.id, commit, row.drift.as_str(), plain::text(error)])?;
-            transaction.commit()
-        };
-        note().with_context(|| format!("cannot note that the stack `{}` is being removed", row.name))
-    }
-
-    /// Forgets a stack that was removed.
-    pub fn forget_stack(&self, name: &StackName, repository_url: &SourceUrl) -> Result<()> {
-        let forget = || {
-            let transaction = self.connection.unchecked_transaction()?;
-            let delete = "DELETE FROM stacks WHERE name = ?1 AND repository_url = ?2";
-            for delete in [delete, FORGET_ATTEMPT] {
-                execute(&transaction, delete, params![name.as_str(), repository_url])?;
-            }
-            transaction.commit()
-        };
-        forget().with_context(|| format!("cannot forget the stack `{name}`"))
     }
 }
 
@@ -377,6 +354,10 @@ mod tests {
         assert_eq!(row.services["web_a"].image.as_deref(), Some("a:1"));
         state.record(&record((&name, &url), Some("h2"), StackStatus::Deployed)).unwrap();
         assert!(state.stacks().unwrap()[0].given.is_empty());
+        state.note_stays(&state.stacks().unwrap()[0], Some("it stays")).unwrap();
+        assert_eq!(state.stacks().unwrap()[0].stays.as_deref(), Some("it stays"));
+        state.record(&record((&name, &url), None, StackStatus::Deployed)).unwrap();
+        assert_eq!(state.stacks().unwrap()[0].stays, None);
         state.forget_stack(&name, &url).unwrap();
         assert!(state.stacks().unwrap().is_empty());
         assert!(state.services().unwrap().is_empty());

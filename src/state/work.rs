@@ -11,6 +11,8 @@ use serde::Serialize;
 
 use super::{State, execute};
 use crate::lock;
+use crate::plain;
+use crate::source::SourceUrl;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -27,6 +29,8 @@ pub enum WorkKind {
     Fetching,
     /// A source was read, and not all of it has come to rest.
     Syncing,
+    /// A stack waits for what is to be known first.
+    Waiting,
 }
 
 impl WorkKind {
@@ -39,6 +43,7 @@ impl WorkKind {
             Self::Removing => "removing",
             Self::Fetching => "fetching",
             Self::Syncing => "syncing",
+            Self::Waiting => "waiting",
         }
     }
 }
@@ -50,6 +55,9 @@ pub struct Work {
     /// The image, the stack, or the source as it is watched.
     pub what: String,
     pub since: DateTime<Utc>,
+    /// Of what waits: the stack's source as it is watched, and what for.
+    pub repository: Option<SourceUrl>,
+    pub why: Option<String>,
 }
 
 impl State {
@@ -61,6 +69,25 @@ impl State {
             params![run, kind.as_str(), what, Utc::now().timestamp_millis()],
         )
         .with_context(|| format!("cannot note what is done to `{what}`"))?;
+        Ok(())
+    }
+
+    /// Notes that a stack of `repository` waits, and what for; since when stays as it was.
+    pub fn note_wait(&self, run: &str, stack: &str, repository: &SourceUrl, why: &str) -> Result<()> {
+        execute(
+            &self.connection,
+            "INSERT INTO work (run, kind, image, since, repository, why) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT(run, kind, image) DO UPDATE SET repository = ?5, why = ?6",
+            params![
+                run,
+                WorkKind::Waiting.as_str(),
+                stack,
+                Utc::now().timestamp_millis(),
+                repository,
+                plain::text(why)
+            ],
+        )
+        .with_context(|| format!("cannot note what `{stack}` waits for"))?;
         Ok(())
     }
 
@@ -108,9 +135,9 @@ impl State {
     }
 
     fn all_work(&self) -> Result<Vec<(String, Work)>> {
-        let mut query = self
-            .connection
-            .prepare_cached("SELECT run, kind, image, since FROM work ORDER BY since, image")?;
+        let mut query = self.connection.prepare_cached(
+            "SELECT run, kind, image, since, repository, why FROM work ORDER BY since, image",
+        )?;
         let rows = query.query_map([], |row| {
             let kind = match row.get::<_, String>(1)?.as_str() {
                 "building" => WorkKind::Building,
@@ -118,10 +145,12 @@ impl State {
                 "removing" => WorkKind::Removing,
                 "fetching" => WorkKind::Fetching,
                 "syncing" => WorkKind::Syncing,
+                "waiting" => WorkKind::Waiting,
                 _ => WorkKind::Pulling,
             };
             let since = DateTime::from_timestamp_millis(row.get(3)?).unwrap_or_default();
-            Ok((row.get(0)?, Work { kind, what: row.get(2)?, since }))
+            let (repository, why) = (row.get(4)?, row.get(5)?);
+            Ok((row.get(0)?, Work { kind, what: row.get(2)?, since, repository, why }))
         })?;
         rows.collect::<rusqlite::Result<_>>().context("cannot read what is under way")
     }
@@ -152,6 +181,12 @@ mod tests {
         state.begin_work("run-0", WorkKind::Building, "dead:1").unwrap();
         let images = || state.work().unwrap().into_iter().map(|work| work.what).collect::<Vec<_>>();
         assert_eq!(images(), ["a:1", "b:1"]);
+        for why in ["one", "two"] {
+            state.note_wait("run-1", "web", &"u".into(), why).unwrap();
+        }
+        let waits = state.work().unwrap().pop().unwrap();
+        assert_eq!((waits.kind, waits.why.as_deref()), (WorkKind::Waiting, Some("two")));
+        state.end_work("run-1", WorkKind::Waiting, "web").unwrap();
         state.forget_dead_work().unwrap();
         assert_eq!(state.all_work().unwrap().len(), 2);
         state.end_work("run-1", WorkKind::Building, "a:1").unwrap();

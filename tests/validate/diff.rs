@@ -136,6 +136,8 @@ fn a_shallow_clone_an_unknown_name_and_other_histories_are_told_with_the_way_out
     let empty = Repo::new();
     empty.stack("web", GOOD);
     ops.run(["validate", &at(&empty), "--diff", "main"]).failure(1).stderr_has("hint: ");
+    let outcome = ops.run(["validate", &at(&repo), "--diff", ""]);
+    outcome.failure(1).error_has("`--diff` names nothing to compare with").stderr_has("--diff origin/main");
 }
 
 #[test]

@@ -7,7 +7,6 @@ use std::rc::Rc;
 use crate::budget::Count;
 use crate::compose::references::section;
 use crate::compose::{MOST_BYTES, Origin};
-use crate::paths;
 use crate::problem::{Collector, Problem};
 use crate::yaml::{self, Node};
 
@@ -92,7 +91,7 @@ pub fn read<'a>(origin: Origin<'_>, compose: impl Iterator<Item = &'a Node>) -> 
 }
 
 fn document(origin: Origin<'_>, folder: &Path, problems: &mut Collector) -> Vec<Rc<Node>> {
-    let text = origin.root.resolve(folder, FILE).and_then(|path| paths::read_text(&path, MOST_BYTES));
+    let text = origin.root.read_text(folder, FILE, MOST_BYTES);
     let (line, what) = match text.map(|text| yaml::parse(&text)) {
         Ok(Ok(None)) => return Vec::new(),
         Ok(Ok(Some(list))) => match (list.items(), origin.budget.take(Count::Values, list.weight())) {

@@ -115,6 +115,12 @@ impl Plan {
         self.injections.iter().filter_map(|one| one.image.as_deref()).collect()
     }
 
+    /// Whether `service` mounts the config or secret `name` for `secrets.yaml` alone.
+    pub fn brings(&self, service: &str, name: &str) -> bool {
+        let of_it = self.injections.iter().filter(|one| one.service == service);
+        of_it.into_iter().any(|one| one.script.name == name || one.mounts.iter().any(|mount| mount == name))
+    }
+
     /// `tree` with the secrets and scripts, the commands as they were.
     pub fn inject(&self, tree: Rc<Node>) -> Rc<Node> {
         inject::files(tree, self)

@@ -54,3 +54,18 @@ fn what_rolls_is_told_with_why_and_what_does_not_is_not() {
         assert_eq!(told(&was, &is), [""; 0], "{is}");
     }
 }
+
+#[test]
+fn a_changed_secrets_yaml_is_told_by_its_name() {
+    let of = |entries: &str| {
+        Stack::new(&service("    entrypoint: [x]\n")).with("web/secrets.yaml", entries).load()
+    };
+    let change = |was: &RenderedStack, is: &RenderedStack| is.changes_since(was).remove(0).why;
+    let (one, other) = (of("- {secret: db, env: DB}\n"), of("- {secret: db, env: DB_PASSWORD}\n"));
+    assert_eq!(change(&one, &other), ["what `secrets.yaml` has for it"]);
+    let none = Stack::new(&service("    entrypoint: [x]\n")).load();
+    assert_eq!(change(&none, &one), ["what `secrets.yaml` has for it"]);
+    let own =
+        Stack::new(&service("    entrypoint: [x]\n    secrets: [own]\nsecrets: {own: {external: true}}\n"));
+    assert_eq!(change(&none, &own.load()), ["`secrets`"]);
+}

@@ -347,3 +347,25 @@ fn a_folder_in_another_order_than_git_s_is_refused_for_readers_would_find_other_
         assert!(made.root().bring_all(made.root().path()).is_err(), "{names:?}");
     }
 }
+
+#[test]
+fn a_file_that_is_too_large_is_refused_before_it_is_written() {
+    let lab = Lab::new();
+    let origin = lab.origin("large");
+    std::os::unix::fs::symlink("d/large", origin.work().join("link")).unwrap();
+    origin.commit(&[("d/large", &"x".repeat(70_000)), ("small", "text")]);
+    let (source, access) = (Source::parse(origin.path()).unwrap(), lab.access());
+    let commit = head(origin.path(), &access).unwrap();
+    let made = checkout(&source, &commit, &lab.path("checkouts"), &access).unwrap();
+    let (root, top) = (made.root(), made.root().path());
+    for path in ["d/large", "link", "./link"] {
+        let why = root.read_text(top, path, 64 * 1024).unwrap_err().to_string();
+        assert_eq!(why, "is larger than 64 KiB", "{path}");
+        assert!(root.has(top, path) && root.size_ahead(top, path) == Some(70_000));
+    }
+    assert!(!top.join("d/large").exists());
+    assert_eq!(root.read_text(top, "small", 64 * 1024).unwrap(), "text");
+    assert_eq!((root.size_ahead(top, "d"), root.size_ahead(top, "none")), (None, None));
+    assert!(made.take_failure().is_none());
+    assert_eq!(root.read_text(top, "link", 70_000).unwrap().len(), 70_000);
+}

@@ -2,8 +2,10 @@
 
 use std::fs;
 
-use super::Lab;
-use super::lab::{Origin, refusal};
+use super::lab::{Origin, head, refusal};
+use super::{Lab, checkout};
+use crate::settings::GitAccess;
+use crate::source::Source;
 
 /// Pins `commit` at `path` in `outer`, with this `.gitmodules` or none.
 pub(super) fn pin(outer: &Origin, path: &str, commit: &str, url: Option<&str>) {
@@ -169,4 +171,28 @@ fn a_local_source_reaches_what_lies_beside_it_and_nothing_else() {
         assert!(error.contains("submodule `sub`: submodule `deep`") && error.contains("refused"), "{error}");
     }
     assert_eq!(lab.leftovers(), 0);
+}
+
+#[test]
+fn a_list_of_submodules_makes_no_folder_count_that_nobody_names() {
+    let lab = Lab::new();
+    let inner = lab.origin("inner");
+    let outer = lab.origin("outer");
+    let files: Vec<_> = (0..50).map(|number| format!("many/{number}")).collect();
+    outer.commit(&files.iter().map(|name| (name.as_str(), "x")).collect::<Vec<_>>());
+    pin(&outer, "deep/sub", &inner.head(), Some("../inner.git"));
+    let named = |lab: &Lab, outer: &Origin, access: &GitAccess| {
+        let commit = head(outer.path(), access).unwrap();
+        let source = Source::parse(outer.path()).unwrap();
+        checkout(&source, &commit, &lab.path("checkouts"), access).unwrap()
+    };
+    let limits = crate::budget::Limits { files: 20, ..crate::budget::Limits::default() };
+    let access = GitAccess { limits, ..lab.access() };
+    let made = named(&lab, &outer, &access);
+    assert_eq!(fs::read_to_string(made.root().path().join("deep/sub/a")).unwrap(), "2");
+    // One that the list does not have is told when it is named.
+    pin(&outer, "other", &inner.head(), None);
+    let made = named(&lab, &outer, &access);
+    let why = made.root().resolve(made.root().path(), "other/a").unwrap_err();
+    assert!(format!("{why:#}").contains("no `path` and `url` in `.gitmodules`"), "{why:#}");
 }

@@ -81,7 +81,7 @@ fn every_mistake_is_reported_at_once_with_file_line_and_key() {
         "stacks.yaml:6: `entry 4`: has no `name`",
         "stacks.yaml:7: `gone`: the stack's folder: `gone` does not exist",
         "stacks.yaml:8: `entry 6.name`: `../x` holds a slash",
-        "stacks.yaml:9: `Web`: becomes the stack `Web`, as `web` in line 1 does",
+        "stacks.yaml:9: `Web`: is `web` of line 1 but for the case of its letters",
         "stacks.yaml:14: `b.drift`: must be",
         "stacks.yaml:11: `a.depends_on`: `nope` is no stack",
         "stacks.yaml:11: `a.depends_on`: a stack cannot depend on itself",

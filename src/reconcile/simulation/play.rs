@@ -169,6 +169,8 @@ impl<'a> Play<'a> {
 
     pub fn drop_run(&mut self, who: usize) {
         self.actors[who] = Actor::default();
+        // What it had read went with it.
+        self.world.borrow_mut().views[who].read.clear();
     }
 
     pub fn is_running(&self, who: usize) -> bool {

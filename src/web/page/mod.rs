@@ -20,7 +20,7 @@ use super::response::Response;
 use super::view::Snapshot;
 use crate::daemon::{self, JobId, JobState, JobView};
 use crate::health::Health;
-use crate::report::status::UnderWay;
+use crate::report::UnderWay;
 use crate::state::{EventRow, Level};
 use parts::{sentence, text};
 
@@ -146,7 +146,9 @@ fn document(title: &str, actions: &Markup, main: &Markup) -> Markup {
 
 impl Page<'_> {
     fn render(&self) -> Result<Markup> {
-        let wrongs = wrongs::of(self.snapshot, &self.health, &self.unwatched()?);
+        let wrongs = wrongs::of(self.snapshot, &self.health, &self.unwatched()?, |source| {
+            self.web.handle.backs_off(source)
+        });
         let (headline, below) = self.headline(wrongs.len());
         let title = format!("{headline} · DockerOps");
         let main = html! {
@@ -154,6 +156,7 @@ impl Page<'_> {
             section.verdict data-tone=(if wrongs.is_empty() { "good" } else { "bad" }) {
                 h1 id="headline" { (headline) }
                 p { (below) }
+                @for (stack, why) in self.waits() { p.muted { (text(stack)) " waits: " (sentence(why)) } }
             }
             (wrongs::section(&wrongs))
             div.columns {
@@ -214,6 +217,12 @@ impl Page<'_> {
         } else {
             ("Everything runs as Git says".into(), below)
         }
+    }
+
+    /// Who waits, and what for.
+    fn waits(&self) -> impl Iterator<Item = (&str, &str)> {
+        let under_way = &self.snapshot.status.under_way;
+        under_way.iter().filter_map(|work| Some((work.what.as_str(), work.why.as_deref()?)))
     }
 
     /// What runs are at, in one line.

@@ -56,6 +56,7 @@ pub fn state(stack: &Stack) -> State {
         StackState::Error => ("Failed", Tone::Bad),
         _ if stack.is_degraded() => ("Degraded", Tone::Bad),
         _ if stack.updating || stack.health == Health::Deploying => ("Updating", Tone::Busy),
+        _ if stack.stays.is_some() => ("Unlisted", Tone::Warn),
         _ if !stack.drift.is_empty() => ("Drifted", Tone::Warn),
         StackState::Deployed => ("Deployed", Tone::Good),
     };

@@ -1,11 +1,14 @@
 //! What is wrong, and why: the part of the page that matters at night.
 
+use std::time::Duration;
+
 use maud::{Markup, html};
 
 use super::parts::{Tone, sentence, shape, why};
 use crate::daemon;
 use crate::health::Health;
 use crate::report::status::Stack;
+use crate::source::SourceId;
 use crate::stack::DriftPolicy;
 use crate::web::view::Snapshot;
 
@@ -24,6 +27,7 @@ pub fn of(
     snapshot: &Snapshot,
     health: &daemon::Health,
     unwatched: &[(String, Option<String>)],
+    backs_off: impl Fn(&SourceId) -> Option<Duration>,
 ) -> Vec<Wrong> {
     let mut wrongs = Vec::new();
     let mut bad = |title: String, reasons: Vec<String>, hint: Option<String>| {
@@ -40,7 +44,8 @@ pub fn of(
     }
     for repository in &snapshot.status.repositories {
         if let Some(error) = &repository.error {
-            bad(format!("Repository {}", repository.url), vec![error.clone()], None);
+            let hint = tried_again(backs_off(&repository.source));
+            bad(format!("Repository {}", repository.url), vec![error.clone()], Some(hint));
         }
     }
     for (source, why) in unwatched {
@@ -49,31 +54,48 @@ pub fn of(
     }
     // While docker is away nothing is known of any, which is told above.
     let is_known = |stack: &&Stack| snapshot.trouble.is_none() || stack.health != Health::Unknown;
-    let mut stacks: Vec<_> = snapshot.status.stacks.iter().filter(is_known).filter_map(of_stack).collect();
+    let known = snapshot.status.stacks.iter().filter(is_known);
+    let mut stacks: Vec<_> =
+        known.filter_map(|stack| of_stack(stack, || backs_off(&stack.source.id()))).collect();
     stacks.sort_by_key(|wrong| wrong.tone);
     wrongs.append(&mut stacks);
     wrongs
 }
 
-fn of_stack(stack: &Stack) -> Option<Wrong> {
+/// When what failed is tried again.
+fn tried_again(backs_off: Option<Duration>) -> String {
+    let Some(left) = backs_off else { return "It is tried again in the next cycle.".into() };
+    let minutes = left.as_secs().div_ceil(60);
+    let in_time = if minutes > 1 { format!("{minutes} minutes") } else { format!("{} s", left.as_secs()) };
+    format!(
+        "It failed again and again: it is tried in {in_time}, at once when its repository changes or you ask for it."
+    )
+}
+
+fn of_stack(stack: &Stack, backs_off: impl Fn() -> Option<Duration>) -> Option<Wrong> {
     let drift = stack.drift.iter().map(|drift| format!("{}: {}", drift.service, drift.what));
-    let (tone, state, reasons) = match (&stack.error, &stack.why, stack.drift.is_empty()) {
+    let (tone, state, reasons): (_, _, Vec<_>) = match (&stack.error, &stack.why, stack.drift.is_empty()) {
         (Some(error), why, _) => (Tone::Bad, "failed", [error].into_iter().chain(why).cloned().collect()),
         (None, Some(why), _) => (Tone::Bad, "is degraded", [why.clone()].into_iter().chain(drift).collect()),
         (None, None, _) if stack.health == Health::Unknown => {
             (Tone::Bad, "is not known to run", vec!["nothing of it is there".to_owned()])
         }
         (None, None, false) => (Tone::Warn, "drifted", drift.collect()),
+        (None, None, true) if stack.stays.is_some() => (Tone::Warn, "is listed no more", Vec::new()),
         (None, None, true) => return None,
     };
     let hint = match stack.drift_policy {
-        _ if stack.held => Some("Held: not tried again until the repository changes, or it is forced."),
-        _ if stack.error.is_some() => Some("It is tried again in the next cycle."),
-        DriftPolicy::Correct if tone == Tone::Warn => Some("The next cycle puts it back."),
-        DriftPolicy::Report if tone == Tone::Warn => Some("It is left so: `drift: report`."),
+        _ if stack.held => {
+            Some("Held: not tried again until the repository changes, or it is forced.".to_owned())
+        }
+        _ if stack.error.is_some() => Some(tried_again(backs_off())),
+        _ if stack.stays.is_some() => None,
+        DriftPolicy::Correct if tone == Tone::Warn => Some("The next cycle puts it back.".to_owned()),
+        DriftPolicy::Report if tone == Tone::Warn => Some("It is left so: `drift: report`.".to_owned()),
         _ => None,
     };
-    Some(Wrong { tone, title: format!("{} {state}", stack.name), reasons, hint: hint.map(str::to_owned) })
+    let reasons = reasons.into_iter().chain(stack.stays.clone()).collect();
+    Some(Wrong { tone, title: format!("{} {state}", stack.name), reasons, hint })
 }
 
 /// The list; nothing where nothing is wrong.
@@ -96,5 +118,34 @@ pub fn section(wrongs: &[Wrong]) -> Markup {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_its_turn_is_not_promised_for_the_next_cycle() {
+        let failed = Stack { error: Some("no".into()), ..Stack::of("web") };
+        let hint = |stack: &Stack, left: Option<u64>| {
+            of_stack(stack, || left.map(Duration::from_secs)).unwrap().hint.unwrap()
+        };
+        assert_eq!(hint(&failed, None), "It is tried again in the next cycle.");
+        assert!(hint(&failed, Some(601)).contains("it is tried in 11 minutes, at once when its repository"));
+        assert!(hint(&failed, Some(40)).contains("it is tried in 40 s"));
+        let held = Stack { held: true, ..failed };
+        assert!(hint(&held, Some(601)).starts_with("Held: "));
+    }
+
+    #[test]
+    fn a_stack_that_its_source_lists_no_more_says_why_it_stays() {
+        let stays = Stack { stays: Some("it stays, for a reason".into()), ..Stack::of("web") };
+        let wrong = of_stack(&stays, || None).unwrap();
+        assert_eq!((&*wrong.title, wrong.tone, wrong.hint), ("web is listed no more", Tone::Warn, None));
+        assert_eq!(wrong.reasons, ["it stays, for a reason"]);
+        let failed = Stack { error: Some("no".into()), ..stays };
+        assert_eq!(of_stack(&failed, || None).unwrap().reasons, ["no", "it stays, for a reason"]);
+        assert!(of_stack(&Stack::of("web"), || None).is_none());
     }
 }
