@@ -35,6 +35,8 @@ mod report;
 mod rng;
 mod settings;
 mod signal;
+#[allow(dead_code, reason = "the policy asks for it")]
+mod signature;
 mod source;
 mod stack;
 mod state;

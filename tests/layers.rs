@@ -19,6 +19,7 @@ const LAYERS: &[&[&str]] = &[
     &["plan"],
     &["convergence", "drift", "health", "reading", "watched"],
     &["bindings", "compose", "docker", "git", "manifest", "registry", "state"],
+    &["signature"],
     &["lock", "process", "settings", "source"],
     &["budget"],
     &[
