@@ -14,6 +14,7 @@ use crate::reconcile::{Paths, Session, World};
 use crate::report::Report;
 use crate::settings::{Settings, beside};
 use crate::signal;
+use crate::signature::Required;
 use crate::source::Source;
 use crate::state::{self, SourceRow, State};
 
@@ -68,7 +69,7 @@ impl Writer {
         sweep_kept(settings, &state)?;
         let docker = Docker::new(&settings.docker_environment, settings.deploy_timeout);
         Ok(Self {
-            door: World::new(&docker, &settings.git, &settings.registry),
+            door: World::new(&docker, &settings.git, &settings.registry, &Required::default()),
             docker,
             state,
             report,
