@@ -152,6 +152,7 @@ impl Keyring {
                 }
                 _ => Why::Malformed(complaint(&output)),
             }),
+            ([("GOODSIG", _)], _) if !output.success => Err(Why::Malformed(complaint(&output))),
             ([(word, _)], Some(facts)) => Verdict::read(word, &facts),
             ([], _) | ([_], None) => Err(Why::Malformed(complaint(&output))),
             _ => Err(Why::Several),
@@ -242,7 +243,9 @@ fn listed(text: &str) -> BTreeMap<String, Key> {
                     next.is_revoked = field(1).contains('r');
                 }
                 let bits = field(2).parse().unwrap_or(0);
-                if OF_A_LENGTH.contains(&field(3)) && bits < SHORTEST {
+                // Of one whose time is over nothing depends.
+                let counts = !field(1).contains(['r', 'e']);
+                if counts && OF_A_LENGTH.contains(&field(3)) && bits < SHORTEST {
                     next.weak = Some(bits);
                 }
                 let bounds = time(field(5)).and_then(|after| Ok((after, time(field(6))?)));
