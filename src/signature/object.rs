@@ -69,7 +69,7 @@ impl Object {
             return Err("it does not begin with its tree");
         }
         let (mut text, mut signatures, mut is_within) = (Vec::new(), Vec::<Vec<u8>>::new(), false);
-        let (mut trees, mut dates, mut lines) = (0, Vec::new(), Lines(raw));
+        let (mut dates, mut lines) = (Vec::new(), Lines(raw));
         loop {
             let line = lines.next().ok_or("its headers have no end")?;
             if line.is_empty() {
@@ -90,7 +90,6 @@ impl Object {
                 is_within = true;
                 continue;
             }
-            trees += usize::from(line.starts_with(b"tree "));
             if line.starts_with(b"committer ") {
                 dates.push(date(line));
             }
@@ -100,9 +99,6 @@ impl Object {
         // The empty line between, too.
         text.extend_from_slice(&raw[raw.len() - lines.0.len() - 1..]);
         let [Some(date)] = dates[..] else { return Err("it has no date, or several") };
-        if trees != 1 {
-            return Err("it has several trees");
-        }
         Ok(Self { about: String::new(), text, signatures, date, tag: None })
     }
 

@@ -203,6 +203,9 @@ fn keys_that_expired_or_are_revoked_do_not_count() {
         assert!(told.contains(&format!("the key `{ann}` of `Ann <ann@h>`, which is revoked")), "{told}");
         assert!(lab.verify(&signers, by_bob).is_ok());
     }
+    // A key that is only known for being revoked is none that is named.
+    let told = lab.refused(&read(&[&scene.export("bob.asc", &[&bob])], &[&only_ann]).unwrap(), by_ann);
+    assert!(told.contains("does not name"), "{told}");
     // And by a key that was exported again.
     scene.gpg(&["--import", certificate.to_str().unwrap()]);
     let keys = scene.export("keys.asc", &[&ann, &bob]);
