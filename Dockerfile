@@ -17,8 +17,8 @@ LABEL org.opencontainers.image.title="DockerOps" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# ssh for DOCKER_HOST=ssh://, and ssh-keyscan for known_hosts; git over ssh is in the program.
-RUN apk add --no-cache ca-certificates openssh-client tzdata
+# ssh for DOCKER_HOST=ssh://, and ssh-keyscan for known_hosts; git over ssh is in the program. gpg for OpenPGP signatures.
+RUN apk add --no-cache ca-certificates gnupg openssh-client tzdata
 COPY --from=docker /usr/local/bin/docker /usr/local/bin/docker
 COPY deploy/entrypoint.sh /usr/local/bin/entrypoint.sh
 ENV HOME=/root DOCKEROPS_DB_PATH=/data/dockerops.db DOCKEROPS_LISTEN=127.0.0.1:8080

@@ -37,6 +37,7 @@ mod report;
 mod rng;
 mod settings;
 mod signal;
+mod signature;
 mod source;
 mod stack;
 mod state;

@@ -16,8 +16,10 @@ mod tests;
 mod volumes;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::patterns::Patterns;
+use crate::signature::Signers;
 use crate::source::Source;
 
 pub use check::{Found, Given};
@@ -27,7 +29,7 @@ use placement::Constraint;
 use ports::Ports;
 
 /// The rules of the operator, in the order of the file.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Policy {
     path: PathBuf,
     /// Changes with its text, and with the files that it names.
@@ -64,10 +66,18 @@ pub struct Rules {
 }
 
 /// Who signs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Keys {
-    pub keys: Vec<PathBuf>,
-    pub revoked: Vec<PathBuf>,
+    named: Vec<PathBuf>,
+    revoked: Vec<PathBuf>,
+    /// What is in these files; `None` on another machine.
+    signers: Option<Arc<Signers>>,
+}
+
+impl Keys {
+    pub fn signers(&self) -> Option<&Arc<Signers>> {
+        self.signers.as_ref()
+    }
 }
 
 /// Which keys of a compose file that give power over a node may be used.

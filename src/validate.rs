@@ -13,6 +13,7 @@ pub mod quality;
 mod text;
 mod variables;
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use anyhow::{Context, Error, Result};
@@ -127,7 +128,8 @@ pub struct Options<'a> {
 
 /// Checks the folder at `path`.
 pub fn validate(settings: &CheckSettings, path: &Path, options: Options<'_>) -> Result<Verdict> {
-    let policy = options.policy.map(|path| policy::read(&std::path::absolute(path)?, Trust::Anybody));
+    let policy =
+        options.policy.map(|path| policy::read(&std::path::absolute(path)?, Trust::Anybody, OsStr::new("")));
     let policy = policy.transpose()?;
     let worktree = Worktree::open(path, &settings.git)?;
     let budget = Budget::new(settings.git.limits);

@@ -1,8 +1,10 @@
 //! What changes something works with: the lock, the database, docker, and who is told.
 
 use std::cell::{OnceCell, RefCell};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -15,6 +17,7 @@ use crate::reconcile::{Paths, Session, World};
 use crate::report::Report;
 use crate::settings::{Settings, beside};
 use crate::signal;
+use crate::signature::Required;
 use crate::source::Source;
 use crate::state::{self, SourceRow, State};
 
@@ -30,7 +33,7 @@ pub struct Writer {
     pub report: Rc<Report>,
     door: World,
     settings: Settings,
-    policy: Option<Policy>,
+    policy: Option<Arc<Policy>>,
     command: String,
     installation: String,
     /// Held until the command lets others have a turn, or ends.
@@ -61,7 +64,8 @@ impl Writer {
         report: Rc<Report>,
         open: fn(&Path) -> Result<State>,
     ) -> Result<Self> {
-        let read = |path: &PathBuf| policy::read(path, Trust::Root);
+        let programs = settings.docker_environment.get(OsStr::new("PATH")).cloned().unwrap_or_default();
+        let read = |path: &PathBuf| policy::read(path, Trust::Root, &programs);
         let policy = settings.policy.as_ref().map(read).transpose()?;
         state::make_folder(&settings.database)?;
         let lock = patiently(&beside(&settings.database, ".lock"), command, &report)?;
@@ -72,7 +76,7 @@ impl Writer {
         sweep_kept(settings, &state)?;
         let docker = Docker::new(&settings.docker_environment, settings.deploy_timeout);
         Ok(Self {
-            door: World::new(&docker, &settings.git, &settings.registry),
+            door: World::new(&docker, &settings.git, &settings.registry, &required(policy.as_ref())),
             docker,
             state,
             report,
@@ -95,7 +99,7 @@ impl Writer {
             installation: &self.installation,
             deploy_timeout: self.settings.deploy_timeout,
             build_timeout: self.settings.build_timeout,
-            policy: self.policy.as_ref(),
+            policy: self.policy.as_deref(),
             own_guard: &self.settings.guard,
             whole_guard: OnceCell::new(),
             report: &self.report,
@@ -129,6 +133,12 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.report.keep_events(None);
     }
+}
+
+/// Who must have signed the commits of a source, as the policy says.
+fn required(policy: Option<&Arc<Policy>>) -> Required {
+    let Some(policy) = policy.cloned() else { return Required::default() };
+    Required::by(move |source| policy.rules_for(source)?.signed()?.signers().cloned())
 }
 
 fn sweep_kept(settings: &Settings, state: &State) -> Result<()> {

@@ -37,6 +37,9 @@ missing_packages() {
     has python3 || echo python3
     has rsync || echo rsync
     has sshd || echo openssh-server
+    # Who signs commits.
+    has ssh-keygen || echo openssh-client
+    has gpg || echo gnupg
     has openssl || echo openssl
     has curl || echo curl
     # The status page is looked at in a browser. Ubuntu has it as a snap alone, and goes without.

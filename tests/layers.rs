@@ -20,6 +20,7 @@ const LAYERS: &[&[&str]] = &[
     &["convergence", "drift", "health", "reading", "watched"],
     &["policy"],
     &["bindings", "compose", "docker", "git", "manifest", "registry", "state"],
+    &["signature"],
     &["lock", "process", "settings", "source"],
     &["budget"],
     &[

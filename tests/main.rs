@@ -66,6 +66,7 @@ mod secrets;
 mod secrets_stay_secret;
 mod service;
 mod shared_images;
+mod signatures;
 mod small_memory;
 mod stop;
 #[allow(dead_code, reason = "made for all the tests, also those to come")]

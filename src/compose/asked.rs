@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use anyhow::Error;
 
+use super::interpolate::{Refused, Variables};
 use crate::problem::{Collector, Problem};
 
 /// Where the values come from that `.env` does not have.
@@ -101,4 +102,19 @@ pub fn as_problem(error: &Error, path: &str) -> Problem {
         None => (0, String::new()),
     };
     Collector::new(path).problem(line, key, what)
+}
+
+/// The variables that are wanted and may not be read, each a mistake where it is wanted.
+pub fn refused(variables: &Variables) -> Vec<Problem> {
+    let problem = |refused: Refused| {
+        let Refused { name, file, line, key } = refused;
+        let in_dotenv = key.strip_prefix(&file).and_then(|rest| rest.strip_prefix(':')?.parse().ok());
+        let (line, key) = in_dotenv.map_or((line, key), |line| (line, name.clone()));
+        let what = format!(
+            "wants the variable `{name}` of the daemon, which the policy does not let it read (`variables`); \
+             set it in `.env`, or give a default"
+        );
+        Collector::new(file).problem(line, key, what)
+    };
+    variables.refused().into_iter().map(problem).collect()
 }

@@ -47,8 +47,9 @@ use crate::problem::{Collector, Problem};
 use crate::stack::{RepoFile, StackFiles, StackName};
 use crate::yaml::{self, Node};
 use asked::At;
+use asked::refused;
 use env_file::EnvFiles;
-use interpolate::{Refused, Variables};
+use interpolate::Variables;
 use references::FileReference;
 
 pub use asked::{Asked, Outside, Want, as_problem};
@@ -359,21 +360,6 @@ fn variables(origin: Origin<'_>, outside: Outside<'_>) -> Result<Variables, Vec<
         all.extend(refused(&variables));
     }
     if all.is_empty() { Ok(variables) } else { Err(all) }
-}
-
-/// The variables that are wanted and may not be read, each a mistake where it is wanted.
-fn refused(variables: &Variables) -> Vec<Problem> {
-    let problem = |refused: Refused| {
-        let Refused { name, file, line, key } = refused;
-        let in_dotenv = key.strip_prefix(&file).and_then(|rest| rest.strip_prefix(':')?.parse().ok());
-        let (line, key) = in_dotenv.map_or((line, key), |line| (line, name.clone()));
-        let what = format!(
-            "wants the variable `{name}` of the daemon, which the policy does not let it read (`variables`); \
-             set it in `.env`, or give a default"
-        );
-        Collector::new(file).problem(line, key, what)
-    };
-    variables.refused().into_iter().map(problem).collect()
 }
 
 fn services(effective: &Node) -> anyhow::Result<Vec<Service>> {

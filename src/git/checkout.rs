@@ -10,7 +10,7 @@ use anyhow::{Context, Error, Result};
 use tempfile::TempDir;
 
 use super::fetch::Folders;
-use super::files::{Files, Wanted};
+use super::files::{Files, Opened, Wanted};
 use super::kept::Kept;
 use super::trees::Modules;
 use super::{Commit, Tracked, Transfer};
@@ -18,6 +18,7 @@ use crate::fault::{OrHint, fault};
 use crate::lock;
 use crate::paths::{Root, Supply};
 use crate::settings::GitAccess;
+use crate::signature::{Signed, Signers};
 use crate::source::Source;
 
 /// A commit's files, submodules included. They are read, never written.
@@ -26,6 +27,7 @@ pub struct Checkout {
     root: Root,
     dir: PathBuf,
     commit: Commit,
+    signed: Option<Signed>,
     files: Option<Arc<Files>>,
     temporary: Option<TempDir>,
 }
@@ -60,6 +62,11 @@ impl Checkout {
         &self.commit
     }
 
+    /// By whom it is, where somebody must have signed it.
+    pub fn signed(&self) -> Option<&Signed> {
+        self.signed.as_ref()
+    }
+
     /// git's id of a file or folder of the commit, by its path with symlinks resolved: of the same id is the
     /// same content, modes and submodules included. No file is read.
     pub fn content_id(&self, path: &Path) -> Result<String> {
@@ -80,13 +87,14 @@ impl Checkout {
     pub fn of(root: &Path) -> Self {
         let files = Some(Arc::new(Files::of(root, GitAccess::of_tests())));
         let (dir, commit) = (root.to_path_buf(), Commit("0".repeat(40)));
-        Self { dir, root: Root::on_disk(root), commit, files, temporary: None }
+        Self { dir, root: Root::on_disk(root), commit, signed: None, files, temporary: None }
     }
 
     /// Of this commit, with no files.
     #[cfg(test)]
     pub fn at(commit: Commit) -> Self {
-        Self { dir: PathBuf::new(), root: Root::on_disk(Path::new("")), commit, files: None, temporary: None }
+        let root = Root::on_disk(Path::new(""));
+        Self { dir: PathBuf::new(), root, commit, signed: None, files: None, temporary: None }
     }
 
     #[cfg(test)]
@@ -96,15 +104,16 @@ impl Checkout {
 }
 
 /// Fetches `commit` of `source`; its files come into a new folder below `folder`, which is made if it is missing.
-/// `transfer` tells how far it has come.
+/// `transfer` tells how far it has come. Where there are `signers`, none of it is read that none of them signed.
 pub fn checkout(
     source: &Source,
     commit: &Commit,
     folder: &Path,
     access: &GitAccess,
     transfer: &Arc<Transfer>,
+    signers: Option<Arc<Signers>>,
 ) -> Result<Checkout> {
-    make(source, commit, folder, access, transfer).with_context(|| format!("source `{source}`"))
+    make(source, commit, folder, access, transfer, signers).with_context(|| format!("source `{source}`"))
 }
 
 fn make(
@@ -113,6 +122,7 @@ fn make(
     folder: &Path,
     access: &GitAccess,
     transfer: &Arc<Transfer>,
+    signers: Option<Arc<Signers>>,
 ) -> Result<Checkout> {
     let temporary = private_folder(folder)
         .with_context(|| format!("cannot make a folder in `{}`", folder.display()))
@@ -124,20 +134,22 @@ fn make(
     let folders = Folders { git: modules.add(&path), files: path.clone() };
     let wanted = Wanted {
         url: source.url().to_owned(),
-        name: source.reference().unwrap_or("HEAD").to_owned(),
+        name: source.reference().map(str::to_owned),
+        signers,
+        tag: None,
         commit: commit.oid()?,
         folders,
         kept: access.kept.as_deref().map(|folder| Kept::of(folder, source.url())),
         access: access.clone(),
         transfer: Arc::clone(transfer),
     };
-    let (files, commit) = Files::fetch(wanted, modules)?;
+    let (files, Opened { commit, signed }) = Files::fetch(wanted, modules)?;
     let files = Arc::new(files);
     let supply: Arc<dyn Supply> = Arc::<Files>::clone(&files);
     let root = Root::supplied(path.clone(), supply);
     let dir = source.dir().map_or_else(|| Ok(path), |dir| inside(&root, dir));
     let dir = dir.map_err(|error| files.take_failure().unwrap_or(error))?;
-    Ok(Checkout { root, dir, commit, files: Some(files), temporary: Some(temporary) })
+    Ok(Checkout { root, dir, commit, signed, files: Some(files), temporary: Some(temporary) })
 }
 
 fn private_folder(folder: &Path) -> std::io::Result<TempDir> {

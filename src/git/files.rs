@@ -7,21 +7,24 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Context, Error, Result, anyhow};
+use anyhow::{Context, Error, Result, anyhow, ensure};
 use git2::Oid;
 
 use super::fetch::{self, Fetched, Folders, Work};
 use super::kept::Kept;
+use super::ls::{self, Tag};
 use super::tracked::Reader;
 use super::trees::Modules;
 use super::worker::{LONGEST_TRANSFER, Pulse, Worker, patience};
 use super::write::{Objects, Writer};
 use super::{Commit, NoRoom, Tracked, Transfer, explain, memory, pack, submodules};
 use crate::budget::Budget;
+use crate::clock;
 use crate::fault::{fault, hint_of};
 use crate::paths::Supply;
 use crate::settings::GitAccess;
 use crate::signal;
+use crate::signature::{Signed, Signers};
 
 /// How long others are waited for that take of git's memory.
 const LONG: Duration = Duration::from_secs(30);
@@ -30,13 +33,25 @@ const LONG: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Wanted {
     pub url: String,
-    /// What the source follows.
-    pub name: String,
+    /// What the source follows; the remote's HEAD without one.
+    pub name: Option<String>,
+    /// Those of whom one must have signed it.
+    pub signers: Option<Arc<Signers>>,
+    /// The tag that the source follows, where that must be signed.
+    pub tag: Option<Tag>,
     pub commit: Oid,
     pub folders: Folders,
     pub kept: Option<Kept>,
     pub access: GitAccess,
     pub transfer: Arc<Transfer>,
+}
+
+/// A commit that was fetched.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub commit: Commit,
+    /// By whom it is, where somebody must have signed it.
+    pub signed: Option<Signed>,
 }
 
 /// A commit that was fetched, and what was written of it. It lives in the thread.
@@ -70,7 +85,7 @@ impl std::fmt::Debug for Desk {
 impl Files {
     /// Fetches the objects of the commit; submodules are fetched, and written out, with it. Files' modules are noted in
     /// `modules`.
-    pub(super) fn fetch(wanted: Wanted, modules: Modules) -> Result<(Self, Commit)> {
+    pub(super) fn fetch(wanted: Wanted, modules: Modules) -> Result<(Self, Opened)> {
         let patience = patience(wanted.access.timeout);
         let files = Self {
             url: wanted.url.clone(),
@@ -81,12 +96,13 @@ impl Files {
         };
         let opened = files.worker.ask(patience, LONGEST_TRANSFER, move |desk, pulse| {
             super::configure(&wanted.access)?;
-            let desk = desk.insert(Desk::open(wanted, modules, pulse)?);
-            Ok((Commit::from(desk.fetched.commit), desk.notes.take()))
+            let (made, signed) = Desk::open(wanted, modules, pulse)?;
+            let desk = desk.insert(made);
+            Ok((Opened { commit: desk.fetched.commit.into(), signed }, desk.notes.take()))
         })?;
-        let (commit, notes) = opened.ok_or_else(|| explain::silent(&files.url, patience))?;
+        let (opened, notes) = opened.ok_or_else(|| explain::silent(&files.url, patience))?;
         files.note(notes);
-        Ok((files, commit))
+        Ok((files, opened))
     }
 
     /// What is worth telling of how they came that was not taken yet.
@@ -175,26 +191,32 @@ impl Supply for Files {
 }
 
 impl Desk {
-    fn open(wanted: Wanted, mut modules: Modules, pulse: &Pulse) -> Result<Self> {
+    fn open(mut wanted: Wanted, mut modules: Modules, pulse: &Pulse) -> Result<(Self, Option<Signed>)> {
         let (budget, notes) = (Budget::new(wanted.access.limits), RefCell::default());
         let mut writer = Writer::new(&wanted.folders.files);
         let (access, transfer) = (&wanted.access, &*wanted.transfer);
         let work = Work { access, pulse, budget: &budget, notes: &notes, transfer };
+        if wanted.signers.is_some() {
+            pulse.begin(&wanted.url, access.timeout)?;
+            let (name, commit) = (wanted.name.as_deref(), wanted.commit);
+            wanted.tag = memory::within(1, || ls::tag(&wanted.url, name, commit, access))?;
+        }
         let mut was_damaged = false;
         let mut open = |modules: &mut Modules, is_damaged: &mut bool| {
-            let fetched = wanted.fetch(work)?;
+            let (fetched, signed) = wanted.fetch(work)?;
             let brought = submodules::fetch_all(&fetched, &wanted.url, work, modules, &mut writer);
             // Those of submodules are not kept.
             let of_its_own = modules.count() == 1;
             *is_damaged = of_its_own && brought.as_ref().is_err_and(|error| wanted.is_damage(error));
-            brought.map(|()| fetched)
+            brought.map(|()| (fetched, signed))
         };
         let mut fetched = memory::within(1, || open(&mut modules, &mut was_damaged));
         if was_damaged && fetched.is_err() {
             wanted.discard(&notes);
             fetched = memory::within(1, || open(&mut modules, &mut false));
         }
-        Ok(Self { fetched: fetched?, wanted, budget, notes, modules, writer, was_damaged })
+        let (fetched, signed) = fetched?;
+        Ok((Self { wanted, budget, notes, fetched, modules, writer, was_damaged }, signed))
     }
 
     /// What `work` comes to. Where what is kept is damaged it is fetched anew, once; where there was no memory beside
@@ -230,7 +252,7 @@ impl Desk {
         self.wanted.discard(&self.notes);
         let Wanted { access, transfer, .. } = &self.wanted;
         let work = Work { access, pulse, budget: &self.budget, notes: &self.notes, transfer };
-        self.fetched = self.wanted.fetch(work)?;
+        (self.fetched, _) = self.wanted.fetch(work)?;
         Ok(())
     }
 
@@ -247,8 +269,25 @@ impl Desk {
 }
 
 impl Wanted {
-    fn fetch(&self, work: Work<'_>) -> Result<Fetched> {
-        fetch::fetch(&self.url, &self.name, self.commit, &self.folders, self.kept.as_ref(), work)
+    /// Nobody reads the commit before its signature was verified, nor is anything fetched that it names.
+    fn fetch(&self, work: Work<'_>) -> Result<(Fetched, Option<Signed>)> {
+        let object = self.tag.as_ref().map_or(self.commit, |tag| tag.object);
+        let name = self.name.as_deref().unwrap_or("HEAD");
+        let fetched = fetch::fetch(&self.url, name, object, &self.folders, self.kept.as_ref(), work)?;
+        let signed = self.verify(&fetched)?;
+        Ok((fetched, signed))
+    }
+
+    /// By what was fetched, not by what the server said of it.
+    fn verify(&self, fetched: &Fetched) -> Result<Option<Signed>> {
+        let (Some(signers), repository, now) = (&self.signers, &fetched.repository, clock::wall()) else {
+            return Ok(None);
+        };
+        if let Some(tag) = &self.tag {
+            signers.verify_tag(repository, tag.object, tag.name.as_deref(), now)?;
+            ensure!(fetched.commit == self.commit, "the server names another commit than the tag itself");
+        }
+        Ok(Some(signers.verify_commit(repository, fetched.commit, now)?))
     }
 
     fn is_damage(&self, error: &Error) -> bool {
@@ -297,7 +336,9 @@ impl Files {
             let folders = Folders { files: root.clone(), git: git.clone() };
             let wanted = Wanted {
                 url,
-                name: String::new(),
+                name: None,
+                signers: None,
+                tag: None,
                 commit,
                 folders,
                 kept: None,

@@ -15,6 +15,7 @@ use super::{Commit, explain, memory};
 use crate::fault::fault;
 use crate::settings::GitAccess;
 use crate::signal;
+use crate::signature::Refusal;
 use crate::source::Source;
 
 /// So many servers are asked at once.
@@ -148,14 +149,68 @@ fn head(source: &Source, access: &GitAccess, pulse: &Pulse) -> Result<Commit> {
             local::check_names(source.url())?;
         }
         let heads = remote::ls(source.url(), access)?;
-        resolve(&heads, source.reference()).map(Commit::from)
+        resolve(&heads, source.reference()).map(|named| named.commit.into())
     })
 }
 
+/// An annotated tag, and the ref that it was found under.
+#[derive(Debug, Clone)]
+pub(super) struct Tag {
+    pub object: Oid,
+    /// Without `refs/tags/`; `None` where it is of no such ref.
+    pub name: Option<String>,
+}
+
+/// The tag that a source follows by `reference`, which was told to name `commit`; `None` where it follows no tag. One that
+/// nobody could sign is refused.
+pub(super) fn tag(
+    url: &str,
+    reference: Option<&str>,
+    commit: Oid,
+    access: &GitAccess,
+) -> Result<Option<Tag>> {
+    let Some(reference) = reference.filter(|reference| Commit::parse(reference).is_err()) else {
+        return Ok(None);
+    };
+    if is_local(url) {
+        local::check_names(url)?;
+    }
+    let named = resolve(&remote::ls(url, access)?, Some(reference))?;
+    let name = named.name.strip_prefix("refs/tags/").map(str::to_owned);
+    let is_annotated = named.object != named.commit;
+    if let Some(name) = name.as_deref().filter(|_| !is_annotated) {
+        return Err(Refusal::lightweight(name).into());
+    }
+    if is_annotated && named.commit != commit {
+        let what = format!("the tag `{}` moved while it was fetched", crate::plain::name(reference));
+        return Err(fault(what, "run this again: it takes the one that is there then"));
+    }
+    Ok(is_annotated.then_some(Tag { object: named.object, name }))
+}
+
+/// What a reference names.
+#[derive(Debug)]
+struct Named {
+    /// The whole name of the ref.
+    name: String,
+    /// What it points at, and the commit that this leads to: an annotated tag is another object than its commit.
+    object: Oid,
+    commit: Oid,
+}
+
 /// A branch goes before a tag of the same name; an annotated tag is peeled to its commit.
-fn resolve(heads: &[Head], reference: Option<&str>) -> Result<Oid> {
-    let find = |name: &str| heads.iter().find(|head| head.name == name).map(|head| head.id);
-    let peeled = |name: &str| find(&format!("{name}^{{}}")).or_else(|| find(name));
+fn resolve(heads: &[Head], reference: Option<&str>) -> Result<Named> {
+    let id = |name: &str| heads.iter().find(|head| head.name == name).map(|head| head.id);
+    let find = |name: &str| id(name).map(|id| Named { name: name.to_owned(), object: id, commit: id });
+    let peeled = |name: &str| {
+        let found = find(name);
+        let commit = id(&format!("{name}^{{}}"));
+        match (found, commit) {
+            (Some(found), Some(commit)) => Some(Named { commit, ..found }),
+            (found, None) => found,
+            (None, Some(_)) => None,
+        }
+    };
     let branches = || branches(heads);
     if !heads.iter().any(|head| head.name.starts_with("refs/")) {
         return Err(fault(
@@ -215,7 +270,7 @@ mod tests {
     }
 
     fn resolved(names: &[&str], reference: Option<&str>) -> u8 {
-        resolve(&advertised(names), reference).unwrap().as_bytes()[0]
+        resolve(&advertised(names), reference).unwrap().commit.as_bytes()[0]
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The policy file: `rules`, a list of what sources may do.
 
+use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use md5::{Digest, Md5};
@@ -15,6 +17,7 @@ use crate::manifest::check_keys;
 use crate::paths;
 use crate::patterns::Patterns;
 use crate::problem::{Collector, Problems};
+use crate::signature::Signers;
 use crate::yaml::{self, Node};
 
 const MOST_BYTES: u64 = 1024 * 1024;
@@ -49,25 +52,48 @@ pub enum Trust {
     Anybody,
 }
 
-/// Reads the policy at `path`. An error names every mistake.
-pub fn read(path: &Path, trust: Trust) -> Result<Policy> {
+/// The policy that was read last. As long as it stays the same, keys are not read again, which may take a program.
+static LAST: Mutex<Option<Arc<Policy>>> = Mutex::new(None);
+
+/// Reads the policy at `path`, and the keys it names where root is trusted; `programs` is where they find the program that
+/// reads some of them. An error names every mistake.
+pub fn read(path: &Path, trust: Trust, programs: &OsStr) -> Result<Arc<Policy>> {
     let what = || format!("the policy `{}` cannot be used", path.display());
     let text = trusted(path, trust).and_then(|()| paths::read_text(path, MOST_BYTES));
     let text = text.with_context(what).or_hint(HINT)?;
     let mut problems = Collector::new(path.display().to_string());
-    let rules = parse(&text, path, trust, &mut problems);
+    let mut rules = parse(&text, path, trust, &mut problems);
     let mut all = Problems::default();
     all.extend(problems.into_problems());
+    let id = id(&text, &rules);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = last.as_ref().filter(|known| all.is_empty() && known.id == id && known.path == path)
+    {
+        return Ok(Arc::clone(known));
+    }
+    for keys in rules.iter_mut().filter_map(|rules| rules.signed.as_mut()).filter(|_| trust == Trust::Root) {
+        match Signers::read(&keys.named, &keys.revoked, programs) {
+            Ok(signers) => keys.signers = Some(Arc::new(signers)),
+            Err(problems) => all.extend(problems),
+        }
+    }
     if !all.is_empty() {
         return Err(all).with_context(what).or_hint(HINT);
     }
+    let policy = Arc::new(Policy { path: path.to_owned(), id, rules });
+    *last = Some(Arc::clone(&policy));
+    Ok(policy)
+}
+
+/// Changes with the text, and with the keys that it names.
+fn id(text: &str, rules: &[Rules]) -> String {
     let mut hash = Md5::new();
-    hash::part(&mut hash, &text);
+    hash::part(&mut hash, text);
     let signed = rules.iter().filter_map(|rules| rules.signed.as_ref());
-    for file in signed.flat_map(|keys| keys.keys.iter().chain(&keys.revoked)) {
+    for file in signed.flat_map(|keys| keys.named.iter().chain(&keys.revoked)) {
         hash::part(&mut hash, std::fs::read(file).unwrap_or_default());
     }
-    Ok(Policy { path: path.to_owned(), id: hash::hex(hash), rules })
+    hash::hex(hash)
 }
 
 /// Who may write to it says what may be deployed.
@@ -315,7 +341,7 @@ impl Reader<'_> {
     fn commits(&mut self, rules: &mut Rules) {
         let signed = self.word("commits", &[("signed", true), ("any", false)]) == Some(true);
         let (mut keys, trust) = (Keys::default(), self.trust);
-        for (key, files) in [("keys", &mut keys.keys), ("revoked", &mut keys.revoked)] {
+        for (key, files) in [("keys", &mut keys.named), ("revoked", &mut keys.revoked)] {
             self.each(self.item.get(key), key, |text| {
                 let path = PathBuf::from(text);
                 if !path.is_absolute() {
@@ -329,7 +355,7 @@ impl Reader<'_> {
                 Ok(())
             });
         }
-        match (signed, keys.keys.is_empty()) {
+        match (signed, keys.named.is_empty()) {
             (true, true) => {
                 self.add(self.item.line, "keys", "is missing: `commits: signed` needs files with keys");
             }

@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
@@ -10,16 +12,16 @@ use crate::source::Source;
 use crate::stack::StackName;
 use crate::yaml;
 
-fn policy(text: &str) -> Policy {
+fn policy(text: &str) -> Arc<Policy> {
     policy_or(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn policy_or(text: &str) -> Result<Policy, String> {
+fn policy_or(text: &str) -> Result<Arc<Policy>, String> {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("policy.yaml");
     fs::write(&path, text).unwrap();
     let shown = format!("{}/", folder.path().display());
-    read(&path, Trust::Anybody).map_err(|error| format!("{error:#}").replace(&shown, ""))
+    read(&path, Trust::Anybody, OsStr::new("")).map_err(|error| format!("{error:#}").replace(&shown, ""))
 }
 
 fn rules(text: &str) -> Rules {
@@ -362,7 +364,7 @@ fn who_may_write_to_a_policy_makes_it() {
     fs::write(&path, "rules: [{}]\n").unwrap();
     let with = |mode: u32| {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        read(&path, Trust::Root).map_err(|error| format!("{error:#}"))
+        read(&path, Trust::Root, OsStr::new("")).map_err(|error| format!("{error:#}"))
     };
     assert!(with(0o664).unwrap_err().contains("others than root"));
     assert!(with(0o602).unwrap_err().contains("others than root"));
@@ -371,5 +373,5 @@ fn who_may_write_to_a_policy_makes_it() {
         std::os::unix::fs::chown(&path, Some(1), None).unwrap();
         assert!(with(0o644).unwrap_err().contains("must be root's"));
     }
-    assert!(read(&folder.path().join("none"), Trust::Root).is_err());
+    assert!(read(&folder.path().join("none"), Trust::Root, OsStr::new("")).is_err());
 }

@@ -30,6 +30,7 @@ use crate::health::{self, Look};
 use crate::image::{ImageCommand, ImageRef};
 use crate::registry::{self, Answer};
 use crate::settings::{GitAccess, RegistryAccess};
+use crate::signature::Required;
 use crate::source::{Source, SourceId};
 use crate::stack::{ObjectKind, StackName};
 use crate::state::{Motion, StackRow};
@@ -183,12 +184,14 @@ pub struct World {
     docker: Docker,
     git: GitAccess,
     registry: RegistryAccess,
+    required: Required,
 }
 
 impl World {
-    /// By these ways.
-    pub fn new(docker: &Docker, git: &GitAccess, registry: &RegistryAccess) -> Self {
-        Self { docker: docker.clone(), git: git.clone(), registry: registry.clone() }
+    /// By these ways; of sources only what is signed as is required of them.
+    pub fn new(docker: &Docker, git: &GitAccess, registry: &RegistryAccess, required: &Required) -> Self {
+        let (docker, git, registry) = (docker.clone(), git.clone(), registry.clone());
+        Self { docker, git, registry, required: required.clone() }
     }
 }
 
@@ -202,7 +205,7 @@ impl Door for World {
     }
 
     fn fetcher(&self) -> Box<dyn Fetcher> {
-        Box::new(GitFetcher::new(&self.git))
+        Box::new(GitFetcher::new(&self.git, &self.required))
     }
 
     fn read(

@@ -16,6 +16,7 @@ use super::door::Fetcher;
 use crate::git::{self, Checkout, Commit, Transfer, Workplace};
 use crate::settings::GitAccess;
 use crate::signal;
+use crate::signature::Required;
 use crate::source::{Source, SourceId};
 
 /// How many sources are fetched at a time.
@@ -81,10 +82,10 @@ impl fmt::Debug for GitFetcher {
 }
 
 impl GitFetcher {
-    pub fn new(access: &GitAccess) -> Self {
-        let access = access.clone();
+    pub fn new(access: &GitAccess, required: &Required) -> Self {
+        let (access, required) = (access.clone(), required.clone());
         let fetch = move |source: &Source, commit: &Commit, folder: &Path, transfer: &Arc<Transfer>| {
-            git::checkout(source, commit, folder, &access, transfer)
+            git::checkout(source, commit, folder, &access, transfer, required.of(source))
         };
         Self::of(Arc::new(fetch), Error::is::<git::NoRoom>)
     }
@@ -135,9 +136,7 @@ impl GitFetcher {
             match thread::Builder::new().name("fetch".into()).spawn(work) {
                 Ok(thread) => {
                     let was_beside = !self.running.is_empty();
-                    for running in &mut self.running {
-                        running.was_beside = true;
-                    }
+                    self.running.iter_mut().for_each(|running| running.was_beside = true);
                     let (begun, told) = (Instant::now(), Instant::now());
                     self.running.push(Running { wanted, begun, was_beside, thread, transfer, told });
                 }
@@ -290,12 +289,12 @@ mod tests {
 
     fn want(fetcher: &mut GitFetcher, names: &[String]) -> BTreeSet<SourceId> {
         let commit = Commit::parse(&"1".repeat(40)).unwrap();
-        let source = |name: &String| Source::parse(&format!("https://h/{name}")).unwrap();
-        let sources: Vec<_> = names.iter().map(source).collect();
-        for source in &sources {
-            fetcher.enqueue(source, &commit);
-        }
-        sources.iter().map(|source| source.id().clone()).collect()
+        let enqueued = |name: &String| {
+            let source = Source::parse(&format!("https://h/{name}")).unwrap();
+            fetcher.enqueue(&source, &commit);
+            source.id().clone()
+        };
+        names.iter().map(enqueued).collect()
     }
 
     fn names(word: &str, count: usize) -> Vec<String> {

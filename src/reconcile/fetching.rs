@@ -260,6 +260,12 @@ impl Reconciler {
         for note in files.as_ref().map(Checkout::take_notes).unwrap_or_default() {
             session.report.note(source.url.as_str(), &note);
         }
+        if let Ok(files) = &files
+            && let Some(signed) = files.signed()
+        {
+            let commit = files.commit().short();
+            session.report.progress(&format!("`{}` at {commit} is {signed}", source.url));
+        }
         let dry_run = self.options.dry_run;
         let read = files.and_then(|files| session.door.read(session, keys, source, files, dry_run));
         Ok(match read {

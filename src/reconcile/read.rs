@@ -28,6 +28,14 @@ pub fn read(
 ) -> Result<Read> {
     let WatchedSource { source, row, .. } = watched;
     let budget = &Budget::new(session.git.limits);
+    let rules = session.rules_for(source)?;
+    // Whoever fetched it verified it; nothing is read of one that somebody forgot.
+    if rules.is_some_and(|rules| rules.signed().is_some()) && checkout.signed().is_none() {
+        return Err(anyhow::anyhow!(
+            "the signature of commit {} was not verified",
+            checkout.commit().short()
+        ));
+    }
     // docker is asked where its data lies only for those who have bindings.
     let guard =
         if manifest::has_nfs(checkout.root(), checkout.dir()) { session.guard() } else { session.own_guard };
@@ -46,7 +54,7 @@ pub fn read(
         environment: Environment::Known(session.docker.environment()),
         key: &key,
         merger: &merger,
-        rules: session.rules_for(source)?,
+        rules,
     };
     let mut contents = reading::read(&checkout, &reader)?;
     let at = || format!("source `{source}` at {}", checkout.commit().short());

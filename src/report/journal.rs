@@ -119,6 +119,18 @@ pub fn json_line(event: &Event<'_>) -> String {
     serde_json::to_string(&line).unwrap_or_default()
 }
 
+/// An event still without its name.
+pub fn about<'a>(subject: Option<Subject<'a>>, level: Level, message: &'a str) -> Event<'a> {
+    Event {
+        level,
+        kind: "",
+        repository: subject.and_then(|subject| subject.repository).map(SourceUrl::as_str),
+        stack: subject.map(|subject| subject.stack),
+        commit: subject.and_then(|subject| subject.commit),
+        message,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

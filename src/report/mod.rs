@@ -31,7 +31,7 @@ use crate::settings::LogFormat;
 use crate::source::SourceUrl;
 use crate::state::{Event, ImageRow, Level, State};
 use crate::watched::Watched;
-use journal::Journal;
+use journal::{Journal, about};
 use live::Live;
 
 pub use journal::Subject;
@@ -371,18 +371,6 @@ impl Report {
 
     fn stderr(&self, text: &str) {
         self.live.suspend(|| drop(writeln!(anstream::stderr(), "{text}")));
-    }
-}
-
-/// An event still without its name.
-fn about<'a>(subject: Option<Subject<'a>>, level: Level, message: &'a str) -> Event<'a> {
-    Event {
-        level,
-        kind: "",
-        repository: subject.and_then(|subject| subject.repository).map(SourceUrl::as_str),
-        stack: subject.map(|subject| subject.stack),
-        commit: subject.and_then(|subject| subject.commit),
-        message,
     }
 }
 

@@ -11,6 +11,7 @@ mod http;
 mod kept;
 mod lab;
 mod local;
+mod signed;
 mod ssh;
 mod submodules;
 
@@ -80,7 +81,7 @@ fn checkout(
     folder: &std::path::Path,
     access: &GitAccess,
 ) -> anyhow::Result<Checkout> {
-    super::checkout(source, commit, folder, access, &std::sync::Arc::new(super::Transfer::new()))
+    super::checkout(source, commit, folder, access, &std::sync::Arc::new(super::Transfer::new()), None)
 }
 
 /// A commit with all its files written out.
