@@ -166,6 +166,23 @@ fn an_image_that_was_here_before_or_was_never_tracked_stays() {
     }
 }
 
+#[test]
+fn an_image_that_was_here_before_stays_though_docker_did_not_say_so_at_first() {
+    let Some(lab) = lab() else { return };
+    let docker = FakeDocker::new().does("image ls", "test -e $folder/well || { echo away >&2; exit 1; }");
+    let scene = Scene::before(lab, docker);
+    let (_, before, _) = fresh(lab, "unasked");
+    lab.docker(&["pull", "--quiet", &format!("{before}:1")]);
+    let stack = scene.stack("unasked", &on_the_manager(&format!("{before}:1")));
+    scene.watch().failure(3);
+    fs::write(scene.docker.folder().parent().unwrap().join("well"), "").unwrap();
+    scene.change(&stack, &scene.off());
+    scene.push().success().stdout_has("1 deployed");
+    scene.reconcile().success();
+    assert_eq!(scene.docker.calls_with("image rm"), [""; 0]);
+    assert_eq!(here(lab, &before).len(), 1);
+}
+
 /// An image with this machine's docker CLI, which stands for `docker:cli`.
 fn docker_cli(lab: &Lab) -> &'static str {
     static IMAGE: OnceLock<String> = OnceLock::new();

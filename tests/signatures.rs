@@ -139,6 +139,6 @@ fn files_of_keys_that_are_wrong_stop_everything_before_anything_is_touched() {
     said.failure(1)
         .stderr_has("lines:1: it does not say whose key")
         .stderr_has("lines:2: there is no option `colour`");
-    said.stderr_has("none: it cannot be read");
+    said.stderr_has("none`: No such file");
     assert_eq!(fake.calls_with("stack deploy"), [""; 0]);
 }

@@ -323,8 +323,9 @@ impl Reconciler {
         let Some(rendered) = source.desired(&key.stack).and_then(DesiredStack::rendered) else {
             return session.state.record(&Record { held, ..record });
         };
-        // Of a first attempt at least the images are known; later ones keep what had converged.
-        let first = source.stack(&key.stack).is_none_or(StackRow::is_unapplied);
+        // Of a first attempt that came so far the images are known; later ones keep what had converged.
+        let first = source.stack(&key.stack).is_none_or(StackRow::is_unapplied)
+            && self.knows_images(session, rendered)?;
         let services = first.then(|| unapplied(rendered));
         session.state.record(&Record { held, services, ..record })?;
         session.state.note_text(&key.stack, &source.url, &rendered.shown(), false)

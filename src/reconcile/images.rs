@@ -206,13 +206,7 @@ impl Reconciler {
     /// our own.
     pub fn note_foreign_images(&mut self, session: &Session<'_>, rendered: &RenderedStack) -> Result<()> {
         let tracked: BTreeSet<_> = session.state.images()?.into_iter().map(|row| row.name).collect();
-        let built = self.built_names();
-        let wanted = rendered.services.iter().filter_map(|service| Some(service.image.as_ref()?.to_string()));
-        let new: BTreeSet<_> =
-            wanted.filter(|name| !tracked.contains(name) && !built.contains(name)).collect();
-        // What this run brought is our own.
-        let new: BTreeSet<_> =
-            new.into_iter().filter(|name| self.memory.first_used.insert(name.clone())).collect();
+        let new = self.unnoted(rendered, &tracked);
         if new.is_empty() {
             return Ok(());
         }
@@ -235,7 +229,27 @@ impl Reconciler {
                     first.contains(&repository) && (!known.contains(&repository) || is_theirs(name))
                 })
         };
-        session.state.note_foreign_images(&here.names().filter(|name| is_foreign(name)).cloned().collect())
+        session
+            .state
+            .note_foreign_images(&here.names().filter(|name| is_foreign(name)).cloned().collect())?;
+        self.memory.first_used.extend(new);
+        Ok(())
+    }
+
+    /// Whether it is known whose its images are: only then they may be tracked.
+    pub fn knows_images(&self, session: &Session<'_>, rendered: &RenderedStack) -> Result<bool> {
+        let tracked = session.state.images()?.into_iter().map(|row| row.name).collect();
+        Ok(self.unnoted(rendered, &tracked).is_empty())
+    }
+
+    /// Its images of which nobody looked yet whose they are. What this run brought is our own.
+    fn unnoted(&self, rendered: &RenderedStack, tracked: &BTreeSet<String>) -> BTreeSet<String> {
+        let built = self.built_names();
+        let wanted = rendered.services.iter().filter_map(|service| Some(service.image.as_ref()?.to_string()));
+        let is_known = |name: &String| {
+            tracked.contains(name) || built.contains(name) || self.memory.first_used.contains(name)
+        };
+        wanted.filter(|name| !is_known(name)).collect()
     }
 
     /// All that is built here, by name and by what services run of it.

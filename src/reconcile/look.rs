@@ -203,7 +203,9 @@ impl Reconciler {
         self.set_apart(session, &first, &mut gathered)?;
         let waits =
             |decision: &Decision| matches!(decision, Decision::Blocked(it) if it.until == Until::Asked);
-        let dropping = first.iter().filter(|(_, decision)| waits(decision));
+        // What never came to run takes no room.
+        let runs = |key: &Key| swarm.of_stack(&key.stack).next().is_some();
+        let dropping = first.iter().filter(|(key, decision)| waits(decision) && runs(key));
         gathered.dropping = dropping.map(|(key, _)| key.source.clone()).collect();
         let conflicts = self.binding_conflicts(session)?;
         for (key, _) in &first {

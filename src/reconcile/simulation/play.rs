@@ -300,6 +300,10 @@ impl<'a> Play<'a> {
             let view = &mut world.views[who];
             (view.calls, view.healths, view.acts, view.troubles) = (0, 0, 0, 0);
             (view.asked, view.forced) = (now, forced);
+            if self.actors[who].run.is_none() {
+                // What another run of it had read went with that.
+                view.read.clear();
+            }
             view.deployed.clear();
             view.fetched.clear();
             view.sources.clear();
