@@ -219,6 +219,12 @@ class Bench:
             self.idle(f"idle, 1 source, {count} stacks", [source], services, database)
             if count == max(self.options.stacks):
                 self.one_change(repository, stacks, database)
+            if count in (20, 200):
+                self.changes().among(repository, stacks, database)
+
+    def changes(self):
+        self.changes_once = getattr(self, "changes_once", None) or Changes(self)
+        return self.changes_once
 
     def one_change(self, repository, stacks, database):
         self.write_stack(repository, stacks[len(stacks) // 2], 2)
@@ -495,13 +501,13 @@ def main():
             "new": lambda: bench.new_stacks(options.new, 3),
             "waiting": lambda: bench.waiting(30),
             "hook": lambda: bench.hook(options.runs),
-            "changes": lambda: Changes(bench).measure(options.large, 50 << 10),
+            "changes": lambda: bench.changes().measure(options.large, 50 << 10),
             "among": lambda: Scale(bench).waiting_among(options.among, 30),
             "stacks": lambda: Scale(bench).many_stacks(options.many),
             "sources": lambda: Scale(bench).many_sources(options.each),
         }
         # A part of `changes`.
-        alone = {"first": lambda: Changes(bench).measure(options.large, 50 << 10, first_alone=True)}
+        alone = {"first": lambda: bench.changes().measure(options.large, 50 << 10, first_alone=True)}
         for name in options.only or parts:
             {**parts, **alone}[name]()
         bench.print_conditions()

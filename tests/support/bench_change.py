@@ -44,7 +44,7 @@ class Docker(http.client.HTTPConnection):
 class Changes:
     def __init__(self, bench):
         self.bench = bench
-        self.kept = bench.folder / "kept.git"
+        self.kept = None
         self.out = bench.folder / "written"
         self.out.mkdir()
         self.whole = []
@@ -119,7 +119,7 @@ class Changes:
         self.whole.append(ended[0][0])
         return took, *ended[0][1:]
 
-    def steps(self, url, fetches, deploys):
+    def steps(self, url, fetches, deploys, stack=STACK, services=None):
         """The same by hand."""
         def run(*command):
             if self.bench.start(list(command)).wait() != 0:
@@ -129,12 +129,12 @@ class Changes:
         if fetches:
             run("git", "-C", str(self.kept), "fetch", "--quiet", "--depth", "1", url, "main")
         head = "FETCH_HEAD" if fetches else "HEAD"
-        archive = f"git -C {self.kept} archive {head} stacks.yaml {STACK} | tar -x -C {self.out}"
+        archive = f"git -C {self.kept} archive {head} stacks.yaml {stack} | tar -x -C {self.out}"
         run("sh", "-c", archive)
         run("docker", "service", "ls")
-        run("docker", "service", "inspect", f"{STACK}_app")
+        run("docker", "service", "inspect", *(services or [f"{stack}_app"]))
         if deploys:
-            run("docker", "stack", "deploy", "--compose-file", str(self.out / STACK / "docker-compose.yml"), STACK)
+            run("docker", "stack", "deploy", "--compose-file", str(self.out / stack / "docker-compose.yml"), stack)
         return time.perf_counter() - begin
 
     def row(self, what, prepare, ours, floor, target, runs=5):
@@ -155,7 +155,25 @@ class Changes:
 
     # ---- what is measured ----
 
+    def among(self, repository, stacks, database):
+        """One of so many stacks changes, of a source that is watched and at rest."""
+        stack, number = stacks[len(stacks) // 2], iter(range(100, 1000))
+        url, services, revision = f"file://{repository}", [f"{name}_app" for name in stacks], ["1"]
+        self.kept = self.bench.folder / f"kept-{len(stacks)}.git"
+        self.bench.run(["git", "clone", "--quiet", "--bare", "--depth", "1", url, str(self.kept)])
+
+        def change():
+            revision[0] = str(next(number))
+            self.bench.write_stack(repository, stack, revision[0])
+            self.bench.commit(repository, "Change one stack")
+
+        changed = lambda: self.until(database, f"{stack}_app", lambda env: f"REVISION={revision[0]}" in env)
+        self.row(f"one change among {len(stacks)}, until the new spec is live", change, changed,
+                 lambda: self.steps(url, True, True, stack, services), "at most 1.5 x floor")
+        self.until_told()
+
     def measure(self, files, size, first_alone=False):
+        self.kept = self.bench.folder / "kept.git"
         print(f"   a repository of {files} files, {files * size >> 20} MiB", file=sys.stderr, flush=True)
         work, small = self.make(STACK, files, size), self.make("small", 0, 0)
         database = str(self.bench.folder / "changes-state" / "dockerops.db")
