@@ -4,6 +4,7 @@
 //! rules of its source do not let it, each with its key and the rule. Nothing is asked, and nothing is changed.
 
 mod check;
+mod entry;
 mod file;
 mod host_paths;
 mod images;
@@ -116,11 +117,17 @@ impl Policy {
 }
 
 impl Rules {
-    /// A pattern without `#` is for the whole repository, whatever is watched of it; `github.com/org/repo` for every way
-    /// to it.
+    /// A pattern without `#` is for the whole repository, whatever is watched of it, and by whatever way.
     fn are_for(&self, id: &str) -> bool {
-        let repository = id.split('#').next().unwrap_or(id);
-        let names = [id.to_owned(), repository.to_owned(), bare(id), bare(repository)];
+        let whole = bare(id);
+        let repository = whole.split('#').next().unwrap_or(&whole);
+        let without_port = |name: &str| {
+            let (host, path) = name.split_once('/')?;
+            let (host, port) = host.split_once(':')?;
+            port.bytes().all(|byte| byte.is_ascii_digit()).then(|| format!("{host}/{path}"))
+        };
+        let mut names = vec![whole.clone(), repository.to_owned()];
+        names.extend([&*whole, repository].into_iter().filter_map(without_port));
         self.sources.as_ref().is_none_or(|known| names.iter().any(|name| known.matches(name)))
     }
 
@@ -148,17 +155,35 @@ impl Rules {
     }
 }
 
-/// `github.com/org/repo` of `https://github.com/org/repo`, `ssh://git@github.com/org/repo`, `git@github.com:org/repo`.
-fn bare(id: &str) -> String {
-    if id.starts_with('/') {
-        return id.to_owned();
-    }
-    let without_user = |text: &str| {
-        let end = text.find('/').unwrap_or(text.len());
-        text[..end].rfind('@').map_or(0, |at| at + 1)
+/// The one name of a source, or of a pattern for sources: `github.com/org/repo` of `https://github.com/org/repo.git`,
+/// `ssh://git@GitHub.com/org/repo/`, `git@github.com:org/repo`; what stands behind a `#` stays.
+fn bare(text: &str) -> String {
+    let (location, fragment) = text.split_once('#').unwrap_or((text, ""));
+    let fragment = fragment.trim_end_matches('/').trim_end_matches(':');
+    let location = match location.split_once("://") {
+        Some(("file", path)) => path.to_owned(),
+        Some((_, rest)) => host_first(rest, false),
+        None if location.starts_with(['/', '*']) => location.to_owned(),
+        None => host_first(location, true),
     };
-    match id.split_once("://") {
-        Some((_, rest)) => rest[without_user(rest)..].to_owned(),
-        None => id[without_user(id)..].replacen(':', "/", 1),
-    }
+    let location = location.trim_end_matches('/');
+    let location = location.strip_suffix(".git").unwrap_or(location).trim_end_matches('/');
+    if fragment.is_empty() { location.to_owned() } else { format!("{location}#{fragment}") }
+}
+
+/// Without a user, and the host in lower case. What git calls `host:path` has a `:` where others have the first `/`.
+fn host_first(text: &str, may_be_scp: bool) -> String {
+    let end = text.find('/').unwrap_or(text.len());
+    let text = &text[text[..end].rfind('@').map_or(0, |at| at + 1)..];
+    let end = text.find(['/', ':']).unwrap_or(text.len());
+    let (host, rest) = text.split_at(end);
+    let is_port = |rest: &str| {
+        let port = rest.split('/').next().unwrap_or_default();
+        !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let rest = match rest.strip_prefix(':') {
+        Some(path) if may_be_scp && !is_port(path) => format!("/{}", path.trim_start_matches('/')),
+        _ => rest.strip_prefix(":22/").map_or_else(|| rest.to_owned(), |path| format!("/{path}")),
+    };
+    format!("{}{rest}", host.to_ascii_lowercase())
 }

@@ -172,7 +172,9 @@ impl Contents {
     ) -> Result<Stack> {
         let (mut asked, mut unless_set) = (Asked::default(), Vec::new());
         let mut found = std::mem::take(&mut entry.wrong);
-        found.extend(policy::name(files, self, reader.rules, &entry).filter(|_| entry.enabled));
+        let forbidden = policy::name(files, self, reader.rules, &entry).filter(|_| entry.enabled);
+        entry.is_forbidden = forbidden.is_some();
+        found.extend(forbidden);
         let rendered = match entry.files.as_deref().filter(|_| entry.enabled) {
             None if found.is_empty() => None,
             None => Some(Err(self.wrong(found, room))),

@@ -7,7 +7,7 @@ mod guard;
 mod run;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -108,6 +108,11 @@ impl Settings {
     #[expect(clippy::disallowed_methods, reason = "the one door of the environment")]
     pub fn from_environment() -> Result<Self> {
         Self::from(&std::env::vars_os().collect())
+    }
+
+    /// Where programs are looked for.
+    pub fn programs(&self) -> OsString {
+        self.docker_environment.get(OsStr::new("PATH")).cloned().unwrap_or_default()
     }
 
     /// Reads this environment.

@@ -1,7 +1,6 @@
 //! What changes something works with: the lock, the database, docker, and who is told.
 
 use std::cell::{OnceCell, RefCell};
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -64,7 +63,7 @@ impl Writer {
         report: Rc<Report>,
         open: fn(&Path) -> Result<State>,
     ) -> Result<Self> {
-        let programs = settings.docker_environment.get(OsStr::new("PATH")).cloned().unwrap_or_default();
+        let programs = settings.programs();
         let read = |path: &PathBuf| policy::read(path, Trust::Root, &programs);
         let policy = settings.policy.as_ref().map(read).transpose()?;
         state::make_folder(&settings.database)?;
@@ -111,6 +110,11 @@ impl Writer {
                 held: &self.lock,
             },
         }
+    }
+
+    /// What tells the policy from others.
+    pub fn policy_id(&self) -> &str {
+        self.policy.as_deref().map_or("", Policy::id)
     }
 
     /// Removes what is kept of remotes that no source uses any more.

@@ -53,6 +53,7 @@ fn a_stack_that_breaks_a_rule_is_not_deployed_and_runs_on_as_it_was() {
     {
         scene.run(command).failure(1).error_has("`rules 1.stack`: unknown key");
     }
+    scene.run(&["status"]).failure(3).stdout_has(&web).error_has("`rules 1.stack`: unknown key");
     assert_eq!(scene.lab.specs(&web), specs);
     fs::write(&path, "rules: [{}]\n").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();

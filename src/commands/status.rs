@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 use super::{Ending, nothing_watched};
 use crate::cli::StatusArgs;
 use crate::docker::Docker;
+use crate::policy::{self, Trust};
 use crate::report::status::{self, Stack, Status};
-use crate::report::{Report, Show, tables};
+use crate::report::{Report, Show, print_error, tables};
 use crate::settings::Settings;
 use crate::stack::StackName;
 use crate::state::{State, Texts};
@@ -41,6 +42,12 @@ pub fn run(settings: &Settings, arguments: &StatusArgs) -> Result<Ending> {
     }
     if status.repositories.is_empty() {
         return Err(nothing_watched(settings));
+    }
+    // Nothing is put right as long as that is so.
+    let policy = settings.policy.as_deref().map(|path| policy::read(path, Trust::Root, &settings.programs()));
+    if let Some(Err(error)) = policy {
+        print_error(&error);
+        return Ok(Ending::Partly);
     }
     Ok(if status.is_wrong() { Ending::Partly } else { Ending::Done })
 }

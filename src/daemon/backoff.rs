@@ -16,6 +16,8 @@ const MOST_INTERVALS: u32 = 10;
 pub struct Backoff {
     interval: Duration,
     failing: BTreeMap<SourceId, Failing>,
+    /// What tells the policy under which they failed.
+    policy: String,
 }
 
 #[derive(Debug)]
@@ -40,7 +42,15 @@ pub enum Turn {
 impl Backoff {
     /// Waits are multiples of `interval`.
     pub fn new(interval: Duration) -> Self {
-        Self { interval, failing: BTreeMap::new() }
+        Self { interval, failing: BTreeMap::new(), policy: String::new() }
+    }
+
+    /// Under another policy all are tried anew.
+    pub fn under(&mut self, policy: &str) {
+        if self.policy != policy {
+            self.failing.clear();
+            policy.clone_into(&mut self.policy);
+        }
     }
 
     /// Whether a source has its turn.

@@ -121,6 +121,7 @@ impl Daemon {
         self.shared.vitals.begin(self.longest_step(self.pending.len()));
         self.shared.database.check()?;
         let writer = self.writer()?;
+        self.backoff.under(writer.policy_id());
         self.shared.database.note();
         if new {
             self.ask(&writer)?;

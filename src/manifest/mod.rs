@@ -73,6 +73,8 @@ pub struct StackEntry {
     pub compose_path: String,
     /// What is wrong with it and with no other stack: its folder is missing, say. It is not deployed.
     pub wrong: Vec<Problem>,
+    /// Whether a policy does not let its source have a stack of that name.
+    pub is_forbidden: bool,
 }
 
 /// Where what is read is to run.

@@ -171,6 +171,7 @@ fn draft(root: &Root, dir: &Path, index: usize, item: &Node, problems: &mut Coll
     let entry = StackEntry {
         name: stack,
         line: name.line,
+        is_forbidden: false,
         enabled,
         depends_on: depends,
         drift,

@@ -1,3 +1,5 @@
+mod file;
+
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
@@ -71,6 +73,45 @@ fn the_first_rules_that_name_a_source_are_its_rules() {
     ] {
         assert_eq!(of(source), wanted, "{source} is {}", Source::parse(source).unwrap().id());
     }
+}
+
+#[test]
+fn a_source_is_known_by_every_spelling_of_its_name() {
+    for pattern in [
+        "github.com/acme/x",
+        "github.com/acme/x.git",
+        "https://github.com/acme/x.git",
+        "git@github.com:acme/x.git",
+        "ssh://git@github.com/acme/x/",
+        "ssh://git@github.com:22/acme/x",
+        "GitHub.com/acme/x",
+        "github.com/acme/*",
+        "github.com/acme/x#main:envs/",
+        "*.com/acme/x",
+        "**",
+    ] {
+        let policy = policy(&format!("rules: [{{sources: ['{pattern}']}}]\n"));
+        for source in [
+            "https://github.com/acme/x#main:envs",
+            "git@github.com:acme/x.git#main:envs",
+            "ssh://git@github.com:2222/acme/x#main:envs",
+            "github.com/acme/x/#main:envs",
+        ] {
+            assert!(policy.rules_for(&Source::parse(source).unwrap()).is_some(), "{pattern} {source}");
+        }
+        for source in
+            ["https://github.com/acme/xy", "https://github.org/acme/x", "https://evil.com/github.com/acme/x"]
+        {
+            let is_for = policy.rules_for(&Source::parse(source).unwrap()).is_some();
+            assert!(
+                !is_for || pattern == "**" || pattern == "github.com/acme/*" && source.contains("xy"),
+                "{pattern} {source}"
+            );
+        }
+    }
+    let policy = policy("rules: [{sources: [/srv/git/x.git/]}]\n");
+    assert!(policy.rules_for(&Source::parse("/srv/git/x.git").unwrap()).is_some());
+    assert!(policy_or("rules: [{sources: [/srv/../x]}]\n").unwrap_err().contains("leads on with `..`"));
 }
 
 #[test]
@@ -311,67 +352,4 @@ fn ports_objects_placement_and_limits() {
         rules("{stacks: ['web-*']}").check_name(&StackName::known("db")).unwrap_err().contains("`stacks`")
     );
     assert!(some.may_bind_in(Path::new("/srv")).is_err() && some.check_binding(Path::new("/srv/x")).is_err());
-}
-
-#[test]
-fn every_mistake_of_a_policy_is_told_at_once() {
-    let error = policy_or(
-        "rules:\n- {stakcs: [a], digests: yes, mounts: [srv, '/srv/a*'], ports: [http]}\n- x\n- {privileges: {}, placement: {must: [x], odd: 1}}\n\
-         - {commits: signed}\n- {keys: [a], commits: some}\n- {mounts: [/, /srv], resources: {limits: 5}, builds: maybe, images: ['[']}\nrule: []\n",
-    )
-    .unwrap_err();
-    for wanted in [
-        "policy.yaml:2: `rules 1.stakcs`: unknown key",
-        "policy.yaml:2: `rules 1.digests`: must be `required` or `optional`",
-        "`srv` is no absolute path",
-        "has `a*`; a `*` stands for a whole part",
-        "`rules 1.ports`: `http` is neither a port",
-        "policy.yaml:3: `rules 2`: must be a mapping, not a string",
-        "`rules 3.privileges`: must be a list",
-        "`x` is no constraint",
-        "`rules 3.placement.odd`: unknown key",
-        "`rules 4.keys`: is missing",
-        "`rules 5.commits`: must be `signed` or `any`",
-        "`rules 5.keys`: `a` is relative",
-        "where a container may put a symlink",
-        "`rules 6.resources.limits`: must be",
-        "`rules 6.builds`: must be `true` or `false`",
-        "`[` is no pattern",
-        "`rule`: unknown key; known is `rules`",
-    ] {
-        assert!(error.contains(wanted), "{wanted} is not in {error}");
-    }
-    for (text, wanted) in [
-        ("", "is empty"),
-        ("rules:\n", "must be a list"),
-        ("rules: []\n", "must be a list"),
-        ("- a\n", "must be a mapping with `rules`"),
-        ("rules: [{}]\nrules: [{}]\n", ""),
-        ("rules: [", ""),
-    ] {
-        let error = policy_or(text).err().unwrap_or_default();
-        assert!(error.contains(wanted), "{text}: {error}");
-    }
-    assert!(policy_or("rules: [{}]\nrules: [{}]\n").is_err());
-    assert!(policy_or("x-all: &all {stacks: [a]}\nrules: [{<<: *all}]\n").is_ok());
-}
-
-#[test]
-fn who_may_write_to_a_policy_makes_it() {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = TempDir::new().unwrap();
-    let path = folder.path().join("policy.yaml");
-    fs::write(&path, "rules: [{}]\n").unwrap();
-    let with = |mode: u32| {
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        read(&path, Trust::Root, OsStr::new("")).map_err(|error| format!("{error:#}"))
-    };
-    assert!(with(0o664).unwrap_err().contains("others than root"));
-    assert!(with(0o602).unwrap_err().contains("others than root"));
-    if rustix::process::geteuid().is_root() {
-        assert!(with(0o644).is_ok());
-        std::os::unix::fs::chown(&path, Some(1), None).unwrap();
-        assert!(with(0o644).unwrap_err().contains("must be root's"));
-    }
-    assert!(read(&folder.path().join("none"), Trust::Root, OsStr::new("")).is_err());
 }

@@ -60,6 +60,10 @@ impl Reconciler {
     fn heir(&self, name: &StackName, owner: &Watched, watched: &[Watched]) -> Option<SourceId> {
         let others = || self.sources.iter().filter(|source| source.id != owner.identity);
         let lists = |source: &&WatchedSource| {
+            // Who may not have it takes nothing over.
+            if source.desired(name).is_some_and(|desired| desired.entry.is_forbidden) {
+                return false;
+            }
             match source.desired(name).and_then(|desired| desired.rendered.as_ref()) {
                 Some(Ok(rendered)) => rendered.bindings.is_empty(),
                 // It runs on where it is until its files are mended; then it shows what it mounts.

@@ -54,6 +54,7 @@ impl Case {
         let name = StackName::known("web");
         let entry = StackEntry {
             line: 0,
+            is_forbidden: false,
             name: name.clone(),
             enabled: true,
             depends_on: Vec::new(),

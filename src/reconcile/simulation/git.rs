@@ -26,6 +26,7 @@ pub fn desired(entry: &Entry) -> DesiredStack {
     };
     let known = StackEntry {
         line: 0,
+        is_forbidden: false,
         name: StackName::known(entry.name),
         enabled: entry.enabled,
         depends_on: entry.depends_on.iter().copied().map(StackName::known).collect(),

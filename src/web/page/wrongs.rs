@@ -57,6 +57,13 @@ pub fn of(
     let known = snapshot.status.stacks.iter().filter(is_known);
     let mut stacks: Vec<_> =
         known.filter_map(|stack| of_stack(stack, || backs_off(&stack.source.id()))).collect();
+    // Nothing is promised of a cycle that could not be done the last time, nor of a source that cannot be read.
+    let is_done = snapshot.trouble.is_none() && health.trouble.is_none();
+    if !is_done || snapshot.status.repositories.iter().any(|repository| repository.error.is_some()) {
+        for wrong in stacks.iter_mut().filter(|wrong| wrong.hint.as_deref() == Some(PUT_BACK)) {
+            wrong.hint = Some("It is put back once what is told above is mended.".into());
+        }
+    }
     stacks.sort_by_key(|wrong| wrong.tone);
     wrongs.append(&mut stacks);
     wrongs
@@ -71,6 +78,8 @@ fn tried_again(backs_off: Option<Duration>) -> String {
         "It failed again and again: it is tried in {in_time}, at once when its repository changes or you ask for it."
     )
 }
+
+const PUT_BACK: &str = "The next cycle puts it back.";
 
 fn of_stack(stack: &Stack, backs_off: impl Fn() -> Option<Duration>) -> Option<Wrong> {
     let drift = stack.drift.iter().map(|drift| format!("{}: {}", drift.service, drift.what));
@@ -90,7 +99,7 @@ fn of_stack(stack: &Stack, backs_off: impl Fn() -> Option<Duration>) -> Option<W
         }
         _ if stack.error.is_some() => Some(tried_again(backs_off())),
         _ if stack.stays.is_some() => None,
-        DriftPolicy::Correct if tone == Tone::Warn => Some("The next cycle puts it back.".to_owned()),
+        DriftPolicy::Correct if tone == Tone::Warn => Some(PUT_BACK.to_owned()),
         DriftPolicy::Report if tone == Tone::Warn => Some("It is left so: `drift: report`.".to_owned()),
         _ => None,
     };
