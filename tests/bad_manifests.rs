@@ -187,7 +187,7 @@ fn two_folders_that_become_the_same_stack_are_refused() {
     outcome.stderr_has(
         "stacks.yaml:2: `nom-de-la-stack`: becomes the stack `nom-de-la-stack`, as `Nom De la Stack`",
     );
-    outcome.stderr_has("stacks.yaml:4: `web`: becomes the stack `web`, as `Web` in line 3 does");
+    outcome.stderr_has("stacks.yaml:4: `web`: is `Web` of line 3 but for the case of its letters");
 }
 
 #[test]

@@ -65,7 +65,7 @@ impl<'lab> Service<'lab> {
             ("- data:/data", &format!("- data:/data\n      - {}:/repo:ro", repo.display())),
             // The kernel of a test machine may know no CPU quota, and a task that asks for one never starts.
             ("limits: {cpus: \"1\", memory: 256M}", "limits: {memory: 256M}"),
-            ("external: true", &format!("external: true\n    name: {}", self.secret)),
+            ("token:\n    external: true", &format!("token:\n    external: true\n    name: {}", self.secret)),
         ]
         .into_iter()
         .fold(file.to_owned(), |file, (from, to)| replace(file, from, to))

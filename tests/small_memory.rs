@@ -84,7 +84,11 @@ fn a_first_fetch_of_more_than_its_memory_and_all_that_follows() {
     greedy.args([option, script, name, "-".into(), "-c".into(), "bytes(b'x') * (200 << 20)".into()]);
     assert!(!greedy.status().unwrap().success() && cgroup.killed() == 1, "{}", cgroup.killed());
 
-    scene.repo.git(["config", "core.compression", "0"]);
+    // Who packs them for the server is not what is tried here.
+    let plain = ["core.compression=0", "pack.window=0"].map(|setting| setting.split_once('=').unwrap());
+    for (key, value) in plain {
+        scene.repo.git(["config", key, value]);
+    }
     let folder = tempfile::tempdir().unwrap();
     for number in 0..FILES {
         let file = scene.repo.path().join(format!("data/{number}"));
@@ -94,6 +98,9 @@ fn a_first_fetch_of_more_than_its_memory_and_all_that_follows() {
     let stack = scene.stack("web", &scene.off());
     scene.repo.commit("first");
     scene.repo.publish(folder.path(), "r");
+    for (key, value) in plain {
+        scene.repo.git(["--git-dir", folder.path().join("r.git").to_str().unwrap(), "config", key, value]);
+    }
     let server = GitServer::start(folder.path(), &[]);
     scene.ops = scene.ops.through(cgroup.enters(program().to_str().unwrap()));
     scene.run(&["watch", &server.url("r")]).success().stdout_has("1 deployed");
