@@ -1,6 +1,7 @@
 //! What the operator does not let a repository do it does not do, however it is spelled; what runs stays.
 
 mod random;
+mod swarm;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -131,9 +132,12 @@ fn variables_secrets_and_builds_are_held_to_it() {
     run(&[]).failure(1).error_has("no remote `origin`");
     repo.git(["remote", "add", "origin", "https://user:token@github.com/acme/web.git"]);
     run(&[]).failure(1).stdout_has("db-key").stdout_lacks("user:");
+    run(&[]).stdout_has(&format!("{path}:2: has the rules that this is held to"));
     ops.run(["validate", &at, "--source", "/srv/x"]).failure(2);
     fs::write(&path, "rules: [{sources: ['gitlab.com/**']}]\n").unwrap();
     run(&[]).failure(1).error_has("has no rules for `https://github.com/acme/web");
+    fs::write(&path, "rules: {}\n").unwrap();
+    run(&[]).failure(1).error_has("must be a list with what sources may do").stderr_lacks("until then");
 }
 
 #[test]
