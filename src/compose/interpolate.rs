@@ -26,6 +26,8 @@ pub struct Variables {
     unknown: Option<Unknown>,
     /// What may be read of an environment; all of it without one.
     readable: Option<Patterns>,
+    /// Set in the environment, and not to be read.
+    closed: BTreeSet<String>,
     refused: RefCell<Vec<Refused>>,
     /// What is being looked at.
     at: RefCell<Position>,
@@ -84,8 +86,26 @@ impl Variables {
     /// Of the environment these alone may be read: the others are not there.
     pub fn readable(mut self, names: Option<&Patterns>) -> Self {
         self.readable = names.cloned();
-        self.process.retain(|name, _| names.is_none_or(|names| names.matches(name)));
+        let is_open = |name: &str| names.is_none_or(|names| names.matches(name));
+        self.closed = self.process.keys().filter(|name| !is_open(name)).cloned().collect();
+        self.process.retain(|name, _| is_open(name));
         self
+    }
+
+    /// Notes that `name` is left empty: docker fills it from its own environment, whoever may read that.
+    pub fn left_empty(&self, name: &str) {
+        if self.closed.contains(name) {
+            self.refuse(name);
+        }
+    }
+
+    fn refuse(&self, name: &str) {
+        let Position { file, line, key } = self.at.borrow().clone();
+        let new = Refused { name: name.to_owned(), file, line, key };
+        let mut refused = self.refused.borrow_mut();
+        if !refused.contains(&new) {
+            refused.push(new);
+        }
     }
 
     /// What is wanted from now on is wanted in this file.
@@ -111,12 +131,7 @@ impl Variables {
             return false;
         }
         if is_needed && !self.is_aside.get() {
-            let Position { file, line, key } = self.at.borrow().clone();
-            let new = Refused { name: name.to_owned(), file, line, key };
-            let mut refused = self.refused.borrow_mut();
-            if !refused.contains(&new) {
-                refused.push(new);
-            }
+            self.refuse(name);
         }
         true
     }

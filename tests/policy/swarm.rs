@@ -9,11 +9,14 @@ use super::policy;
 use crate::support::dockerops::DockerOps;
 use crate::support::lab::{Lab, docker_binaries, lab, on_every_docker};
 use crate::support::repo::Repo;
+use crate::support::scene::{Scene, compose};
 use crate::support::unique;
 
 /// A way to break a rule.
 struct Way {
     rule: &'static str,
+    /// What the service is called.
+    name: &'static str,
     /// Keys of the service, in flow style; `LIMITS` stands for those that the policy wants.
     service: &'static str,
     /// Keys beside `services`.
@@ -23,7 +26,7 @@ struct Way {
 }
 
 const fn way(rule: &'static str, service: &'static str, proof: &'static str) -> Way {
-    Way { rule, service, beside: "", proof }
+    Way { rule, name: "app", service, beside: "", proof }
 }
 
 /// The next that nothing publishes; other runs begin elsewhere.
@@ -32,7 +35,7 @@ const LIMITS: &str = "deploy: {replicas: 0, resources: {limits: {cpus: '0.5', me
 const RULES: &str = "{images: [IMAGES], ports: [], networks: [], secrets: [], configs: [], volumes: [], \
     resources: {limits: required}, placement: {may: [node.role]}, variables: [APP_*]}";
 
-const WAYS: [Way; 24] = [
+const WAYS: [Way; 31] = [
     way("mounts", "LIMITS, volumes: ['/etc:/host']", r#""Source":"/etc""#),
     way("mounts", "LIMITS, volumes: [{type: bind, source: /etc/, target: /host}]", r#""Source":"/etc"#),
     way("mounts", "LIMITS, volumes: ['${AT}:/host:ro']", r#""Source":"/etc""#),
@@ -49,6 +52,11 @@ const WAYS: [Way; 24] = [
     Way {
         beside: "x-caps: &caps [SYS_ADMIN]",
         ..way("privileges", "LIMITS, cap_add: *caps", r#""CAP_SYS_ADMIN""#)
+    },
+    Way { name: "x-app", ..way("privileges", "LIMITS, cap_add: [SYS_ADMIN]", r#""CAP_SYS_ADMIN""#) },
+    Way {
+        beside: "networks: {host: {external: true, name: ''}}",
+        ..way("privileges", "LIMITS, networks: [host]", r#""Networks":[{"#)
     },
     way("privileges", "LIMITS, sysctls: {net.core.somaxconn: 1024}", r#""net.core.somaxconn":"1024""#),
     way("privileges", "LIMITS, sysctls: ['net.core.somaxconn=1024']", r#""net.core.somaxconn":"1024""#),
@@ -95,6 +103,19 @@ const WAYS: [Way; 24] = [
         "deploy: {replicas: 0, resources: {limits: {cpus: '0', memory: 64M}}}",
         r#""MemoryBytes":67108864"#,
     ),
+    way(
+        "resources",
+        "deploy: {replicas: 0, resources: {limits: {cpus: '0e1', memory: 64M}}}",
+        r#""Limits":{"MemoryBytes":67108864}"#,
+    ),
+    way(
+        "resources",
+        "deploy: {replicas: 0, resources: {limits: {cpus: '0.5', memory: '0.1b'}}}",
+        r#""Limits":{"NanoCPUs":500000000}"#,
+    ),
+    way("variables", "LIMITS, environment: {TOKEN: ''}", r#""TOKEN=password""#),
+    way("variables", "LIMITS, environment: ['TOKEN=']", r#""TOKEN=password""#),
+    way("variables", "LIMITS, env_file: empty.env", r#""TOKEN=password""#),
     way("variables", "LIMITS, hostname: 'h${TOKEN}'", r#""Hostname":"hpassword""#),
 ];
 
@@ -123,13 +144,15 @@ fn held_and_free(lab: &'static Lab, docker: &Path) {
     let names: Vec<_> = (0..WAYS.len()).map(|number| ops.unique(&format!("way{number}"))).collect();
     for (name, way) in names.iter().zip(&WAYS) {
         let text = format!(
-            "version: '3.8'\n{}\nservices:\n  app: {{image: '{image}', {}}}\n",
+            "version: '3.8'\n{}\nservices:\n  {}: {{image: '{image}', {}}}\n",
             filled(way.beside),
+            way.name,
             filled(way.service)
         );
         let port = PORTS.fetch_add(1, Ordering::Relaxed) + std::process::id() % 300 * 100;
         repo.stack(name, &text.replace(" PORT", &format!(" {port}")).replace("'PORT", &format!("'{port}")));
         repo.write(&format!("{name}/.env"), format!("AT=/etc\nPORT={port}\n"));
+        repo.write(&format!("{name}/empty.env"), "TOKEN=\n");
     }
     repo.commit("first");
     ops.run(["watch", &repo.url()]).failure(3).stdout_has("1 deployed");
@@ -151,7 +174,40 @@ fn held_and_free(lab: &'static Lab, docker: &Path) {
     let ops = ops.env_remove("DOCKEROPS_POLICY");
     ops.run(["reconcile"]).success().stdout_has(&format!("{} deployed", WAYS.len()));
     for (name, way) in names.iter().zip(&WAYS) {
-        let spec = lab.docker(&["service", "inspect", "--format", "{{json .Spec}}", &format!("{name}_app")]);
+        let spec = lab.docker(&[
+            "service",
+            "inspect",
+            "--format",
+            "{{json .Spec}}",
+            &format!("{name}_{}", way.name),
+        ]);
         assert!(spec.contains(&filled(way.proof)), "{} on {}: {spec}", way.service, docker.display());
     }
+}
+
+#[test]
+fn a_network_is_found_by_its_name_and_not_by_its_id() {
+    let Some(mut scene) = Scene::new() else { return };
+    let (_folder, path) = policy("{networks: ['*'], privileges: false}");
+    scene.ops = scene.ops.env("DOCKEROPS_POLICY", &path);
+    let other = unique("other");
+    let id = scene.lab.docker(&["network", "create", "--driver", "overlay", &other]);
+    let joined = |name: &str| {
+        let service = scene.off().with("networks: [joined]");
+        format!("{}networks: {{joined: {{external: true, name: '{name}'}}}}\n", compose([("app", &service)]))
+    };
+    let web = scene.stack("web", &scene.off());
+    scene.repo.stack(&web, &joined(&id[..9]));
+    scene
+        .watch()
+        .failure(3)
+        .stdout_has(&format!("no network is called `{}`, and docker would take", &id[..9]));
+    assert!(scene.lab.services(&web).is_empty());
+    let named = scene.lab.docker(&["network", "create", "--driver", "overlay", &id[..9]]);
+    scene.repo.stack(&web, &joined(&id[..9])).commit("the same");
+    scene.reconcile().success().stdout_has("1 deployed");
+    assert!(scene.lab.spec(&format!("{web}_app"), ".Spec.TaskTemplate.Networks").contains(&named));
+    scene.repo.stack(&web, &joined(&other)).commit("by its name");
+    scene.reconcile().success();
+    assert!(scene.lab.spec(&format!("{web}_app"), ".Spec.TaskTemplate.Networks").contains(&id));
 }
