@@ -289,7 +289,8 @@ fn fingerprint(tree: &Node, installation: &Key) -> String {
 
 /// The file as its author wrote it, if docker would read it so.
 fn read(compose_file: ComposeFile<'_>, problems: &mut Collector) -> Option<Rc<Node>> {
-    let text = paths::read_text(compose_file.file, MOST_BYTES).map_err(|error| (0, format!("{error:#}")));
+    let text =
+        compose_file.root.text(compose_file.file, MOST_BYTES).map_err(|error| (0, format!("{error:#}")));
     let text = match text.and_then(|text| json::as_yaml(compose_file.path, text)) {
         Ok(text) => text,
         Err((line, what)) => {
@@ -335,7 +336,7 @@ fn variables(origin: Origin<'_>, outside: Outside<'_>) -> Result<Variables, Vec<
     let folder = root.path().join(&files.folder);
     let listed: Vec<(String, anyhow::Result<String>)> = match &files.env {
         Some(listed) => {
-            let text = |one: &RepoFile| (one.path.clone(), paths::read_text(&one.file, MOST_BYTES));
+            let text = |one: &RepoFile| (one.path.clone(), root.text(&one.file, MOST_BYTES));
             listed.iter().map(text).collect()
         }
         None if root.has(&folder, ".env") => {

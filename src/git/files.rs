@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Error, Result, anyhow, ensure};
 use git2::Oid;
 
+use super::ahead::{self, Ahead};
 use super::fetch::{self, Fetched, Folders, Work};
 use super::kept::Kept;
 use super::ls::{self, Tag};
@@ -21,7 +22,7 @@ use super::{Commit, NoRoom, Tracked, Transfer, explain, memory, pack, submodules
 use crate::budget::Budget;
 use crate::clock;
 use crate::fault::{fault, hint_of};
-use crate::paths::Supply;
+use crate::paths::{Found, Supply};
 use crate::settings::GitAccess;
 use crate::signal;
 use crate::signature::{Signed, Signers};
@@ -72,6 +73,7 @@ pub(super) struct Files {
     url: String,
     patience: Duration,
     worker: Worker<Option<Desk>>,
+    ahead: Mutex<Ahead>,
     notes: Mutex<Vec<String>>,
     failure: Mutex<Option<Error>>,
 }
@@ -91,6 +93,7 @@ impl Files {
             url: wanted.url.clone(),
             patience,
             worker: Worker::start()?,
+            ahead: Mutex::default(),
             notes: Mutex::default(),
             failure: Mutex::default(),
         };
@@ -183,6 +186,30 @@ impl Supply for Files {
 
     fn size(&self, path: &Path) -> Result<Option<u64>> {
         self.write(path, Writer::size)
+    }
+
+    fn look(&self, path: &Path, most: Option<u64>) -> Result<Option<Found>> {
+        if self.ahead.lock().is_ok_and(|ahead| ahead.is_nothing(path)) {
+            return Ok(Some(Found::Nothing));
+        }
+        let (found, names, text) = self.write(path, move |writer, objects, tree, path| {
+            let (found, names) = writer.look(objects, tree, path, most)?;
+            let is_short = |size: u64| size <= ahead::LONGEST && most.is_some_and(|most| size <= most);
+            let text = match found {
+                Some(Found::File(size)) if is_short(size) => writer.content(objects, tree, path)?,
+                _ => None,
+            };
+            Ok((found, names, text))
+        })?;
+        if let Ok(mut ahead) = self.ahead.lock() {
+            ahead.add(path, names, text);
+        }
+        Ok(found)
+    }
+
+    fn content(&self, path: &Path) -> Result<Option<Vec<u8>>> {
+        let known = self.ahead.lock().ok().and_then(|mut ahead| ahead.take(path));
+        known.map_or_else(|| self.write(path, Writer::content), |text| Ok(Some(text)))
     }
 
     fn names(&self, path: &Path) -> Result<Vec<String>> {
@@ -321,6 +348,7 @@ impl Files {
             url: url.clone(),
             patience: Duration::from_secs(60),
             worker,
+            ahead: Mutex::default(),
             notes: Mutex::default(),
             failure: Mutex::default(),
         };
