@@ -22,6 +22,7 @@ mod redirect;
 mod remote;
 mod size;
 mod submodules;
+mod supply;
 #[cfg(test)]
 mod tests;
 mod tracked;
