@@ -175,7 +175,7 @@ pub fn load<'a>(
 struct Stack<'a> {
     name: &'a StackName,
     origin: Origin<'a>,
-    variables: &'a Variables,
+    variables: &'a Variables<'a>,
     entries: &'a [secrets::Entry],
     volumes: &'a Volumes,
     installation: &'a Key,
@@ -330,7 +330,7 @@ fn read(compose_file: ComposeFile<'_>, problems: &mut Collector) -> Option<Rc<No
     }
 }
 
-fn variables(origin: Origin<'_>, outside: Outside<'_>) -> Result<Variables, Vec<Problem>> {
+fn variables<'a>(origin: Origin<'_>, outside: Outside<'a>) -> Result<Variables<'a>, Vec<Problem>> {
     let mut variables = Variables::beside(outside, BTreeMap::new()).readable(origin.readable);
     let Origin { root, files, budget, .. } = origin;
     let folder = root.path().join(&files.folder);
