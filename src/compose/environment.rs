@@ -165,7 +165,7 @@ fn empty(environment: &Node) -> Vec<String> {
 }
 
 /// What docker's own environment has of a variable; one that `is_given`, empty, is not waited for.
-fn outside<'a>(name: &str, is_given: bool, variables: &'a Variables) -> Option<&'a str> {
+fn outside<'a>(name: &str, is_given: bool, variables: &'a Variables<'_>) -> Option<&'a str> {
     if is_given { variables.get(name) } else { variables.passed(name) }
 }
 
