@@ -226,7 +226,7 @@ impl Reconciler {
         let services = match given.how {
             GivenHow::Roll => {
                 session.state.forget_failed_rolls(rolls.iter().map(|roll| &*roll.service))?;
-                rolled(source.stack(&key.stack), &rolls, live)
+                rolled(source.stack(&key.stack), &rolls, given, live)
             }
             GivenHow::Deploy => {
                 session.state.forget_failed_rolls(live.iter().map(|live| &*live.name))?;
@@ -330,13 +330,20 @@ fn rolls(motion: &Motion) -> Vec<Roll> {
 }
 
 /// The services as they were applied before, but for what a new image brings along: so other drift still shows.
-fn rolled(row: Option<&StackRow>, rolls: &[Roll], live: &[Service]) -> BTreeMap<String, AppliedService> {
+fn rolled(
+    row: Option<&StackRow>,
+    rolls: &[Roll],
+    given: &Given,
+    live: &[Service],
+) -> BTreeMap<String, AppliedService> {
     let mut services = row.map(|row| row.services.clone()).unwrap_or_default();
     for roll in rolls {
-        let live = live.iter().find(|live| live.name == roll.service);
-        if let Some((applied, live)) = services.get_mut(&roll.service).zip(live) {
+        let live = live.iter().find(|live| live.name == roll.service).map(|live| &live.summary);
+        // What a hand edited since it was rolled is drift.
+        let seen = given.specs.get(&roll.service).or(live);
+        if let Some((applied, seen)) = services.get_mut(&roll.service).zip(seen) {
             for part in ["image", "command"] {
-                match live.summary.get(part) {
+                match seen.get(part) {
                     Some(value) => applied.spec.insert(part.to_owned(), value.clone()),
                     None => applied.spec.remove(part),
                 };
