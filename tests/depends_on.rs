@@ -1,6 +1,9 @@
 //! `depends_on`: a stack is deployed after those it depends on have converged, and not if they failed.
 
+use serde_json::Value;
+
 use crate::support::scene::{App, Scene};
+use crate::support::wait_for;
 
 fn list(scene: &Scene, entries: &[(&str, &[&str])]) {
     let entry = |(name, needs): &(&str, &[&str])| match needs {
@@ -29,6 +32,32 @@ fn a_stack_is_deployed_after_those_it_depends_on_have_converged() {
     let begun = scene.lab.spec(&format!("{web}_app"), ".CreatedAt");
     assert!(completed.starts_with("complete "));
     assert!(begun.as_str() > &completed["complete ".len()..], "{begun} {completed}");
+}
+
+#[test]
+fn who_waits_for_another_stack_is_shown_though_it_never_ran() {
+    let Some(scene) = Scene::new() else { return };
+    let (web, database) = (scene.stack("web", &scene.off()), scene.stack("db", &scene.off()));
+    list(&scene, &[(&database, &[])]);
+    scene.watch().success();
+    scene.change(&database, &once(&scene, "sleep 9"));
+    list(&scene, &[(&web, &[&database]), (&database, &[])]);
+    scene.repo.commit("next");
+    let running = scene.ops.spawn(["reconcile"]);
+    let shown = || {
+        let status = scene.ops.run(["status", "--json"]);
+        let status: Value = serde_json::from_str(&status.stdout).unwrap_or_default();
+        let all = status["under_way"].as_array().cloned().unwrap_or_default();
+        all.into_iter().find(|work| work["what"] == *web)
+    };
+    wait_for("it to be shown", 30, || shown().is_some());
+    let work = shown().unwrap();
+    assert_eq!(
+        (&work["state"], &work["why"]),
+        (&"waiting".into(), &format!("it waits for `{database}`").into())
+    );
+    running.wait().success().stdout_has("2 deployed");
+    assert_eq!(shown(), None);
 }
 
 #[test]

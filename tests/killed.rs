@@ -121,6 +121,10 @@ impl Victim {
         } else {
             Duration::from_micros(self.random(40_000))
         };
+        // An earlier process may have had the number of one that is to come.
+        for kind in ["given", "built"] {
+            let _ = fs::remove_dir_all(self.fake.folder().join("..").join(kind));
+        }
         let mut run: Running = self.ops.spawn(["reconcile"]);
         let pid = run.pid();
         while run.is_running() && !self.is_at(moment) {

@@ -1,5 +1,6 @@
 //! The API, metrics and health: the same story as `status`, for who may hear it.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -255,6 +256,21 @@ fn without_docker_it_says_so_and_tells_no_half_story() {
     site.get("/").is(200).has("Docker cannot be asked").has("start the docker daemon");
     site.get("/metrics").is(200).has("dockerops_docker_up 0\n");
     site.get("/healthz").is(200);
+}
+
+#[test]
+fn a_policy_that_cannot_be_used_is_told_before_the_next_cycle_and_no_longer_once_it_is_mended() {
+    let (ops, _fake) = idle();
+    let policy = tempfile::NamedTempFile::new().unwrap();
+    fs::write(policy.path(), "rules: [{}]\n").unwrap();
+    let ops = ops.env("DOCKEROPS_POLICY", policy.path()).env("DOCKEROPS_SYNC_INTERVAL", "3600");
+    let site = ops.site();
+    wait_for("a page without it", 20, || !site.get("/").body.contains("The policy cannot be used"));
+    fs::write(policy.path(), "rules: [{mount: []}]\n").unwrap();
+    wait_for("the mistake", 20, || site.get("/").body.contains("The policy cannot be used"));
+    site.get("/").has("1 thing needs attention").has("unknown key").has("mend the policy");
+    fs::write(policy.path(), "rules: [{mounts: []}]\n").unwrap();
+    wait_for("it to be well", 20, || !site.get("/").body.contains("The policy cannot be used"));
 }
 
 #[test]

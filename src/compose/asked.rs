@@ -107,13 +107,19 @@ pub fn as_problem(error: &Error, path: &str) -> Problem {
 /// The variables that are wanted and may not be read, each a mistake where it is wanted.
 pub fn refused(variables: &Variables) -> Vec<Problem> {
     let problem = |refused: Refused| {
-        let Refused { name, file, line, key } = refused;
+        let Refused { name, is_empty, file, line, key } = refused;
         let in_dotenv = key.strip_prefix(&file).and_then(|rest| rest.strip_prefix(':')?.parse().ok());
         let (line, key) = in_dotenv.map_or((line, key), |line| (line, name.clone()));
-        let what = format!(
-            "wants the variable `{name}` of the daemon, which the policy does not let it read (`variables`); \
-             set it in `.env`, or give a default"
-        );
+        let closed = "which the policy does not let it read (`variables`)";
+        let what = if is_empty {
+            format!(
+                "docker fills the empty `{name}` with the variable of the daemon, {closed}; give it a value, or leave it out"
+            )
+        } else {
+            format!(
+                "wants the variable `{name}` of the daemon, {closed}; set it in `.env`, or give a default"
+            )
+        };
         Collector::new(file).problem(line, key, what)
     };
     variables.refused().into_iter().map(problem).collect()

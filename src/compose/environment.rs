@@ -166,7 +166,8 @@ fn empty(environment: &Node) -> Vec<String> {
 
 /// What docker's own environment has of a variable; one that `is_given`, empty, is not waited for.
 fn outside<'a>(name: &str, is_given: bool, variables: &'a Variables<'_>) -> Option<&'a str> {
-    if is_given { variables.get(name) } else { variables.passed(name) }
+    // A list item that a variable left empty has no name.
+    if is_given || name.is_empty() { variables.get(name) } else { variables.passed(name) }
 }
 
 /// The tree as docker must read it to find these very values: it takes `$$` for a dollar sign, in values.

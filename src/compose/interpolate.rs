@@ -42,6 +42,8 @@ struct Position {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     pub name: String,
+    /// Whether it is given, without a value.
+    pub is_empty: bool,
     pub file: String,
     pub line: usize,
     pub key: String,
@@ -86,13 +88,13 @@ impl<'a> Variables<'a> {
     pub fn left_empty(&self, name: &str) {
         let is_set = self.process.is_some_and(|process| process.contains_key(OsStr::new(name)));
         if is_set && self.is_closed(name) {
-            self.refuse(name);
+            self.refuse(name, true);
         }
     }
 
-    fn refuse(&self, name: &str) {
+    fn refuse(&self, name: &str, is_empty: bool) {
         let Position { file, line, key } = self.at.borrow().clone();
-        let new = Refused { name: name.to_owned(), file, line, key };
+        let new = Refused { name: name.to_owned(), is_empty, file, line, key };
         let mut refused = self.refused.borrow_mut();
         if !refused.contains(&new) {
             refused.push(new);
@@ -121,7 +123,7 @@ impl<'a> Variables<'a> {
             return false;
         }
         if is_needed && !self.is_aside.get() {
-            self.refuse(name);
+            self.refuse(name, false);
         }
         true
     }

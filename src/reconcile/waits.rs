@@ -28,6 +28,10 @@ impl Reconciler {
         for (key, why) in &now {
             let Some(source) = self.sources.iter().find(|source| source.id == key.source) else { continue };
             session.state.note_wait(&run, key.stack.as_str(), &source.url, why)?;
+            // Of what it depends on the run tells by itself.
+            if is_for_a_stack(self.memory.decisions.get(key)) {
+                continue;
+            }
             session.report.waiting(key.stack.as_str(), &format!("waits: {why}"));
             if self.memory.reported.insert((key.clone(), "waits".into())) {
                 session.report.progress(&format!("`{key}` waits: {why}"));
@@ -44,18 +48,22 @@ impl Reconciler {
         let elsewhere = self.memory.synced_elsewhere.iter();
         let elsewhere = elsewhere.map(|id| format!("`{id}`, which another run is at"));
         let awaited: Vec<_> = fetched.chain(elsewhere).chain(asked).collect();
-        if awaited.is_empty() {
-            return BTreeMap::new();
-        }
         let mut named = awaited.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
         if let Some(more @ 1..) = awaited.len().checked_sub(NAMED) {
             named += &format!("; and {more} more");
         }
         let waits = |decision: &Decision| match decision {
-            Decision::Blocked(it) if matches!(it.until, Until::Asked | Until::Others) => Some(it.why.clone()),
+            Decision::Blocked(it) if matches!(it.until, Until::Asked | Until::Others) => {
+                (!awaited.is_empty()).then(|| format!("{}; awaited is {named}", it.why))
+            }
+            Decision::Blocked(it) if it.until == Until::Dependency => Some(it.why.clone()),
             _ => None,
         };
-        let waiting = self.memory.decisions.iter().filter_map(|(key, it)| Some((key.clone(), waits(it)?)));
-        waiting.map(|(key, why)| (key, format!("{why}; awaited is {named}"))).collect()
+        self.memory.decisions.iter().filter_map(|(key, it)| Some((key.clone(), waits(it)?))).collect()
     }
+}
+
+/// Whether it waits for another stack of its source.
+fn is_for_a_stack(decision: Option<&Decision>) -> bool {
+    matches!(decision, Some(Decision::Blocked(it)) if it.until == Until::Dependency)
 }

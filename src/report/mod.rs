@@ -166,7 +166,8 @@ impl Report {
     /// Something worth knowing of a stack that is so until somebody does something.
     pub fn stays_noted<'a>(&self, subject: impl Into<Subject<'a>>, text: &str) {
         let subject = subject.into();
-        if self.is_new(&format!("note {subject:?}"), text) {
+        // By whatever commit it is told.
+        if self.is_new(&format!("note {:?}", Subject { commit: None, ..subject }), text) {
             self.happened("note", Level::Warn, subject, text, true);
         }
     }

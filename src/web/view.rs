@@ -2,6 +2,7 @@
 //! all who ask together. A page that stays open, or a hundred of them, is no load for docker.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -14,6 +15,7 @@ use crate::docker::Docker;
 use crate::docker::service::Service;
 use crate::docker::task::Task;
 use crate::fault::hint_of;
+use crate::policy::{self, Trust};
 use crate::report::harmless;
 use crate::report::status::{self, Status};
 use crate::settings::Settings;
@@ -34,6 +36,8 @@ pub struct View {
     handle: Handle,
     database: PathBuf,
     docker: Docker,
+    /// What the operator lets sources do, and where the program is found that reads keys of it.
+    policy: Option<(PathBuf, OsString)>,
     rows: Mutex<Rows>,
     known: Mutex<Option<Arc<Snapshot>>>,
     asking: Mutex<()>,
@@ -62,16 +66,24 @@ pub struct Snapshot {
     pub services: Vec<Service>,
     /// Why docker could not be asked; then nothing live is in the story.
     pub trouble: Option<Trouble>,
+    /// Why the policy cannot be used; then nothing is touched.
+    pub policy: Option<Trouble>,
     version: Option<i64>,
     taken: Instant,
     cost: Duration,
 }
 
-/// Why docker could not be asked.
+/// Why something could not be asked.
 #[derive(Debug, Clone)]
 pub struct Trouble {
     pub what: String,
     pub hint: Option<String>,
+}
+
+impl Trouble {
+    fn of(error: &anyhow::Error) -> Self {
+        Self { what: harmless(&format!("{error:#}")), hint: hint_of(error).map(str::to_owned) }
+    }
 }
 
 impl View {
@@ -80,6 +92,7 @@ impl View {
             handle,
             database: settings.database.clone(),
             docker: Docker::new(&settings.docker_environment, PATIENCE),
+            policy: settings.policy.clone().map(|path| (path, settings.programs())),
             rows: Mutex::default(),
             known: Mutex::default(),
             asking: Mutex::default(),
@@ -151,13 +164,20 @@ impl View {
         let work = self.ask(State::work)?;
         let (status, services, trouble) = match status::read(&watched, &images, &work, &self.docker) {
             Ok((status, swarm)) => (status, swarm.services, None),
-            Err(error) => {
-                let what = harmless(&format!("{error:#}"));
-                let trouble = Trouble { what, hint: hint_of(&error).map(str::to_owned) };
-                (status::recorded(&watched, &images, &work), Vec::new(), Some(trouble))
-            }
+            Err(error) => (status::recorded(&watched, &images, &work), Vec::new(), Some(Trouble::of(&error))),
         };
-        Ok(Snapshot { status, services, trouble, version, taken: Instant::now(), cost: begun.elapsed() })
+        let policy = self.policy.as_ref().and_then(|(path, programs)| {
+            policy::read(path, Trust::Root, programs).err().as_ref().map(Trouble::of)
+        });
+        Ok(Snapshot {
+            status,
+            services,
+            trouble,
+            policy,
+            version,
+            taken: Instant::now(),
+            cost: begun.elapsed(),
+        })
     }
 
     /// The tasks of a stack's services, newest first, those that ended included.

@@ -39,7 +39,10 @@ pub fn of(
     }
     if let Some(trouble) = &snapshot.trouble {
         bad("Docker cannot be asked".into(), vec![trouble.what.clone()], trouble.hint.clone());
-    } else if let Some(trouble) = &health.trouble {
+    }
+    if let Some(trouble) = &snapshot.policy {
+        bad("The policy cannot be used".into(), vec![trouble.what.clone()], trouble.hint.clone());
+    } else if let Some(trouble) = health.trouble.as_ref().filter(|_| snapshot.trouble.is_none()) {
         bad("The last cycle could not be done".into(), vec![trouble.clone()], None);
     }
     for repository in &snapshot.status.repositories {
@@ -58,7 +61,7 @@ pub fn of(
     let mut stacks: Vec<_> =
         known.filter_map(|stack| of_stack(stack, || backs_off(&stack.source.id()))).collect();
     // Nothing is promised of a cycle that could not be done the last time, nor of a source that cannot be read.
-    let is_done = snapshot.trouble.is_none() && health.trouble.is_none();
+    let is_done = snapshot.trouble.is_none() && snapshot.policy.is_none() && health.trouble.is_none();
     if !is_done || snapshot.status.repositories.iter().any(|repository| repository.error.is_some()) {
         for wrong in stacks.iter_mut().filter(|wrong| wrong.hint.as_deref() == Some(PUT_BACK)) {
             wrong.hint = Some("It is put back once what is told above is mended.".into());
