@@ -25,9 +25,7 @@ impl Docker {
         }
         Ok(holders)
     }
-}
 
-impl Docker {
     /// Of all networks.
     pub fn network_names(&self) -> Result<BTreeSet<String>> {
         let output = self.ask(&command::network_names())?;

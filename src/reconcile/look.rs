@@ -209,10 +209,12 @@ impl Reconciler {
         gathered.dropping = dropping.map(|(key, _)| key.source.clone()).collect();
         let conflicts = self.binding_conflicts(session)?;
         for (key, _) in &first {
+            let source = self.sources.iter().find(|source| source.id == key.source);
+            let rendered = source.and_then(|source| source.desired(&key.stack)?.rendered());
             let objections = Objections {
                 binding: conflicts.get(key).cloned(),
                 secret: self.missing_secrets(key),
-                object: self.memory.objects.objection(key).cloned(),
+                object: rendered.and_then(|rendered| self.memory.objects.objection(key, rendered)).cloned(),
             };
             gathered.objections.insert(key.clone(), objections);
         }

@@ -23,16 +23,22 @@ pub struct Objects {
     there: BTreeMap<ObjectKind, Holders>,
     /// Which stack has, or makes in this run, what.
     taken: BTreeMap<(ObjectKind, String), (SourceUrl, StackName)>,
-    /// The stacks that were looked at, each with why it must not be deployed.
-    judged: BTreeMap<Key, Option<String>>,
+    /// The stacks that were looked at: the fingerprint of what was judged, and why it must not be deployed.
+    judged: BTreeMap<Key, (String, Option<String>)>,
     /// The volumes that were told of.
     reported: BTreeSet<String>,
 }
 
 impl Objects {
-    /// Why a stack must not be deployed.
-    pub fn objection(&self, key: &Key) -> Option<&String> {
-        self.judged.get(key)?.as_ref()
+    /// Why a stack must not be deployed with what it now is.
+    pub fn objection(&self, key: &Key, rendered: &RenderedStack) -> Option<&String> {
+        self.judged(key, rendered)?.as_ref()
+    }
+
+    /// What came of judging this very content: a newer commit may be read in the same run.
+    fn judged(&self, key: &Key, rendered: &RenderedStack) -> Option<&Option<String>> {
+        let (fingerprint, why) = self.judged.get(key)?;
+        (*fingerprint == rendered.fingerprint).then_some(why)
     }
 
     fn take(&mut self, source: &WatchedSource, rendered: &RenderedStack) {
@@ -80,7 +86,7 @@ impl Reconciler {
             };
             match decision {
                 Decision::Apply(apply) if matches!(apply.how, How::Deploy { .. }) => {
-                    if !objects.judged.contains_key(key) {
+                    if objects.judged(key, rendered).is_none() {
                         due.push((key, source, rendered));
                     }
                 }
@@ -112,7 +118,7 @@ impl Reconciler {
                 objects.take(source, rendered);
                 self.note_volumes(session, objects, source, rendered, swarm);
             }
-            objects.judged.insert(key.clone(), why);
+            objects.judged.insert(key.clone(), (rendered.fingerprint.clone(), why));
         }
         Ok(())
     }
@@ -251,4 +257,18 @@ fn sentence(stack: &StackName, object: &Object, whose: &str) -> String {
 fn mounts(service: &Service, volume: &str) -> bool {
     let mounts = service.template["ContainerSpec"]["Mounts"].as_array();
     mounts.into_iter().flatten().any(|mount| mount["Type"] == "volume" && mount["Source"] == volume)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_judged_says_nothing_of_a_newer_commit() {
+        let (one, other) = (RenderedStack::of("web", &[], "1"), RenderedStack::of("web", &[], "2"));
+        let (key, mut objects) = (Key::new(&"https://h/r".into(), &one.name), Objects::default());
+        objects.judged.insert(key.clone(), ("1".into(), Some("why".into())));
+        assert_eq!(objects.objection(&key, &one).map(String::as_str), Some("why"));
+        assert!(objects.judged(&key, &other).is_none() && objects.objection(&key, &other).is_none());
+    }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::policy;
+use crate::fidelity::docker_with_stack_config;
 use crate::support::dockerops::DockerOps;
 use crate::support::lab::{Lab, docker_binaries, lab, on_every_docker};
 use crate::support::repo::Repo;
@@ -210,4 +211,27 @@ fn a_network_is_found_by_its_name_and_not_by_its_id() {
     scene.repo.stack(&web, &joined(&other)).commit("by its name");
     scene.reconcile().success();
     assert!(scene.lab.spec(&format!("{web}_app"), ".Spec.TaskTemplate.Networks").contains(&id));
+}
+
+#[test]
+fn a_variable_left_empty_in_a_second_compose_file_is_no_way_to_it_either() {
+    let (Some(mut scene), Some(docker)) = (Scene::new(), docker_with_stack_config()) else { return };
+    let (_folder, path) = policy("{variables: [APP_*]}");
+    scene.ops = scene.ops.with_docker(&docker).env("TOKEN", "password").env("DOCKEROPS_POLICY", &path);
+    let web = scene.stack("web", &scene.off());
+    let list = format!("- {{name: {web}, compose: [docker-compose.yml, over.yml]}}\n");
+    scene.repo.write("stacks.yaml", list).write(&format!("{web}/empty.env"), "TOKEN=\n");
+    let url = scene.repo.url();
+    let ways =
+        ["environment: {TOKEN: ''}", "environment: [TOKEN=]", "environment: [TOKEN]", "env_file: empty.env"];
+    for (nth, more) in ways.into_iter().enumerate() {
+        let over = format!("version: \"3.8\"\nservices:\n  app:\n    {more}\n");
+        scene.repo.write(&format!("{web}/over.yml"), over).commit(more);
+        let outcome = if nth == 0 { scene.run(&["watch", &url]) } else { scene.run(&["reconcile"]) };
+        outcome
+            .failure(3)
+            .stdout_has("the policy does not let it read (`variables`)")
+            .stdout_lacks("password");
+        assert_eq!(scene.lab.services(&web), [""; 0], "{more}");
+    }
 }
