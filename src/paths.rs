@@ -3,6 +3,7 @@
 //! In: a folder and a path that a repository file names below it. Out: the resolved path, inside
 //! the folder, or an error. Nothing is touched.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt::Debug;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -32,6 +33,9 @@ pub trait Supply: Debug + Send + Sync {
     /// What lies in the folder at `path`; nothing is written.
     fn names(&self, path: &Path) -> Result<Vec<String>>;
 }
+
+/// Linux follows no more symlinks on one path.
+const MOST_LINKS: usize = 40;
 
 /// What lies at a path that no symlink is part of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,17 +80,9 @@ impl Root {
         if has_no_symlink(&root, &below) {
             return Ok(root.join(below));
         }
-        let resolved = match root.join(below).canonicalize() {
-            Ok(resolved) => resolved,
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                bail!("`{path}` does not exist")
-            }
-            Err(error) => return Err(error).with_context(|| format!("cannot resolve `{path}`")),
-        };
-        let inside = resolved.strip_prefix(&root);
-        let inside = inside.map_err(|_| anyhow!("`{path}` is a symlink that leads out of the repository"))?;
+        let inside = follow(&root, &below, path)?;
         ensure!(!inside.components().any(|part| part.as_os_str() == ".git"), "`{path}` leads into `.git`");
-        Ok(resolved)
+        Ok(root.join(inside))
     }
 
     /// The root, symlinks resolved, and `path` from there by its letters.
@@ -222,6 +218,43 @@ pub fn open(path: &Path) -> Result<File> {
     options.open(path).map_err(|error| anyhow!("cannot be read: {error}"))
 }
 
+/// Where `below` leads from `root`, all symlinks followed by their letters: one that leaves the root anywhere leads out,
+/// whatever lies there on this machine, and though it comes back by the name that the root happens to have.
+fn follow(root: &Path, below: &Path, path: &str) -> Result<PathBuf> {
+    let (mut inside, mut links) = (PathBuf::new(), 0);
+    let mut left: Vec<OsString> = below.iter().rev().map(OsStr::to_os_string).collect();
+    while let Some(name) = left.pop() {
+        if name == ".." {
+            ensure!(inside.pop(), "`{path}` is a symlink that leads out of the repository");
+            continue;
+        }
+        let here = root.join(&inside).join(&name);
+        let found = match here.symlink_metadata() {
+            Ok(found) => found,
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                bail!("`{path}` does not exist")
+            }
+            Err(error) => return Err(error).with_context(|| format!("cannot resolve `{path}`")),
+        };
+        if !found.is_symlink() {
+            ensure!(found.is_dir() || left.is_empty(), "`{path}` does not exist");
+            inside.push(name);
+            continue;
+        }
+        links += 1;
+        ensure!(links <= MOST_LINKS, "cannot resolve `{path}`: too many symlinks");
+        let to = here.read_link().with_context(|| format!("cannot resolve `{path}`"))?;
+        ensure!(!to.is_absolute(), "`{path}` is a symlink that leads out of the repository");
+        left.extend(
+            to.components()
+                .rev()
+                .filter(|part| *part != Component::CurDir)
+                .map(|part| part.as_os_str().to_os_string()),
+        );
+    }
+    Ok(inside)
+}
+
 /// Whether `below` is there, is no part of git's own folder, and no symlink leads to it from `root`.
 fn has_no_symlink(root: &Path, below: &Path) -> bool {
     let mut at = root.to_path_buf();
@@ -284,6 +317,38 @@ mod tests {
         symlink("../other/sub", real.join("web/deep")).unwrap();
         assert_eq!(from_web("deep/../a").unwrap(), real.join("web/a"));
         assert!(from_web("deep/../nothing").is_err());
+    }
+
+    #[test]
+    fn what_leads_out_is_told_so_whatever_lies_there_and_though_it_comes_back() {
+        let dir = tree();
+        let name = dir.path().file_name().unwrap().to_str().unwrap();
+        let root = Root::on_disk(dir.path());
+        for (link, to) in [
+            ("there", "/etc/hostname".to_owned()),
+            ("not", "/etc/nothing-of-that-name".to_owned()),
+            ("far", format!("{}etc/hostname", "../".repeat(30))),
+            ("back", format!("../{name}/web/a")),
+            ("absolute", dir.path().join("web/a").display().to_string()),
+            ("web/up", format!("../../{name}/web/a")),
+            ("twice", "web/up".to_owned()),
+        ] {
+            symlink(to, dir.path().join(link)).unwrap();
+            let error = root.resolve(dir.path(), link).unwrap_err().to_string();
+            assert!(error.contains("leads out of the repository"), "{link}: {error}");
+        }
+        for (link, to) in [("gone", "web/nothing"), ("behind", "web/a/b"), ("through", "web/a/../a")] {
+            symlink(to, dir.path().join(link)).unwrap();
+            assert_eq!(
+                root.resolve(dir.path(), link).unwrap_err().to_string(),
+                format!("`{link}` does not exist")
+            );
+        }
+        symlink("loop", dir.path().join("loop")).unwrap();
+        assert!(root.resolve(dir.path(), "loop").unwrap_err().to_string().contains("too many symlinks"));
+        symlink("../web/../web/./a", dir.path().join("web/round")).unwrap();
+        let real = dir.path().canonicalize().unwrap();
+        assert_eq!(root.resolve(dir.path(), "web/round").unwrap(), real.join("web/a"));
     }
 
     #[test]
