@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use crate::ownership::lose_database;
 use crate::support::dockerops::Outcome;
 use crate::support::fake_docker::FakeDocker;
 use crate::support::lab::{Lab, lab, on_every_docker};
@@ -130,6 +131,25 @@ fn what_was_scaled_by_hand_to_fewer_is_degraded_where_drift_is_only_reported() {
 #[test]
 fn and_where_drift_is_ignored() {
     scaled_by_hand("ignore", "\n1 degraded");
+}
+
+#[test]
+fn what_was_scaled_by_hand_while_nobody_looked_is_not_what_git_says() {
+    let Some(shop) = shop("report", |scene| scene.on().replicas(3)) else { return };
+    shop.scale(1);
+    shop.wait_for_tasks(1);
+    lose_database(&shop.scene);
+    let why = format!("`{}` runs 1 of 3: scaled by hand to 1", shop.service);
+    let left = "adopted; drifted while nobody looked, left as it is";
+    shop.scene.watch().failure(3).stdout_has(left).stdout_has("scaled from 3 to 1").stdout_has(&why);
+    assert_eq!(shop.scene.deploys(), [""; 0]);
+    let status = || shop.scene.ops.run(["status"]);
+    status().failure(3).stdout_has("  1/3  ").stdout_has("scaled from 3 to 1").stdout_has(&why);
+    shop.is_degraded(&why);
+    shop.scale(5);
+    shop.wait_for_tasks(5);
+    shop.scene.reconcile().success().stdout_has("scaled from 3 to 5");
+    status().success().stdout_has("  3/3, 2 surplus  ").stdout_has("scaled from 3 to 5");
 }
 
 #[test]

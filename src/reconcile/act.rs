@@ -143,7 +143,7 @@ impl Reconciler {
         self.set_in_motion(session, key, &rendered, By::Roll(images), &apply.reason)
     }
 
-    /// What runs already is only looked at; what a hand edits from now on is drift.
+    /// What runs already is only looked at; what a hand edited, or edits from now on, is drift.
     pub fn adopt(&mut self, session: &Session<'_>, key: &Key, reason: &str, swarm: &Swarm) -> Result<()> {
         self.copy_bindings(session, key)?;
         let rendered = self.rendered(key)?;
@@ -178,7 +178,8 @@ impl Reconciler {
         let (how, wanted) = match &by {
             By::Deploy => (GivenHow::Deploy, plan::wanted(rendered)),
             By::Roll(_) => (GivenHow::Roll, BTreeMap::new()),
-            By::Sight(_) => (GivenHow::Adopt, BTreeMap::new()),
+            // What Git says counts, and not what a hand made of it while nobody looked.
+            By::Sight(_) => (GivenHow::Adopt, plan::wanted(rendered)),
         };
         let mut given = state::Given {
             how,

@@ -18,6 +18,7 @@ use crate::docker::task::Task;
 use crate::docker::{Roll, Swarm};
 use crate::image::ImageRef;
 use crate::plan::{self, Decision, DesiredStack, Tried};
+use crate::stack::DriftPolicy;
 use crate::state::{AppliedService, Given, GivenHow, Motion, Record, StackRow, StackStatus};
 
 /// Of a stack that did not stay as it was given.
@@ -194,7 +195,9 @@ impl Reconciler {
         live: &[Service],
         tasks: &[Task],
     ) -> Result<()> {
-        let edited = is_edited(given, live);
+        // What a hand made of it before it was adopted was to be left.
+        let is_left = given.how == GivenHow::Adopt && given.drift != DriftPolicy::Correct;
+        let edited = is_edited(given, live) && !is_left;
         // It is put back once a run: who edits it again and again is not fought.
         if edited && !self.memory.reported.insert((key.clone(), EDITED.to_owned())) {
             return self.did_not(session, key, motion, given, EDITED, false);

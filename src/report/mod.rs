@@ -11,6 +11,7 @@ mod journal;
 mod live;
 mod pulse;
 mod rendered;
+mod services;
 pub mod status;
 pub mod tables;
 mod tally;

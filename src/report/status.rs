@@ -1,18 +1,17 @@
 //! The truth about every stack, as values: one story for the tables and for `--json`.
 
-use std::time::Duration;
-
 use anyhow::Result;
-use chrono::{Local, SecondsFormat};
 use serde::Serialize;
 
+use super::services;
+pub use super::services::LiveService;
 use super::under_way::{UnderWay, under_way};
 use super::{harmless, tables};
 use crate::compose::FINGERPRINT;
 use crate::docker::service::Service;
 use crate::docker::{Docker, Swarm};
 use crate::drift;
-use crate::health::{self, Health, Look, ServiceVerdict};
+use crate::health::{self, Health, Look};
 use crate::plan;
 use crate::source::{SourceId, SourceUrl};
 use crate::stack::DriftPolicy;
@@ -119,25 +118,6 @@ pub struct DriftedService {
     pub service: String,
     /// What is different.
     pub what: String,
-}
-
-#[derive(Debug, Serialize)]
-pub struct LiveService {
-    /// Its full name.
-    pub name: String,
-    pub image: String,
-    /// Tasks that run, or that completed where they are to.
-    pub running: u64,
-    /// Those among them that completed.
-    pub completed: u64,
-    /// Tasks that should, as Git says.
-    pub wanted: u64,
-    /// How often a task was replaced because it had failed, as far as the task history tells.
-    pub restarts: u64,
-    /// About when that was the last time.
-    pub last_restart: Option<String>,
-    /// The error of its tasks that matters most, where it is not well.
-    pub error: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -257,7 +237,8 @@ fn stack(known: &Watched, row: &StackRow, work: &[Work], swarm: &Swarm, look: &L
     if leaves && !foreign {
         verdict.health = Health::Removing;
     }
-    let of_service = |service: &Service| verdict.services.get(&service.name).map(|it| live(service, it));
+    let of_service =
+        |service: &Service| verdict.services.get(&service.name).map(|it| services::live(service, it));
     let services: Vec<_> = swarm.of_stack(&row.name).filter(|_| !foreign).filter_map(of_service).collect();
     Stack {
         name: row.name.to_string(),
@@ -360,23 +341,4 @@ impl Status {
             || self.under_way.iter().any(|work| work.state == WorkKind::Waiting)
             || self.stacks.iter().any(Stack::is_wrong)
     }
-}
-
-fn live(service: &Service, verdict: &ServiceVerdict) -> LiveService {
-    LiveService {
-        name: service.name.clone(),
-        image: service.summary.get("image").cloned().unwrap_or_default(),
-        running: verdict.running,
-        completed: verdict.completed,
-        wanted: verdict.wanted,
-        restarts: verdict.restarts,
-        last_restart: verdict.last_restart.and_then(moment),
-        error: verdict.error.as_deref().map(harmless),
-    }
-}
-
-/// That long ago.
-fn moment(age: Duration) -> Option<String> {
-    let when = Local::now().checked_sub_signed(chrono::Duration::from_std(age).ok()?)?;
-    Some(when.to_rfc3339_opts(SecondsFormat::Secs, false))
 }

@@ -26,6 +26,10 @@ pub fn state(watched: &[Watched], images: &[ImageRow], swarm: &Swarm) -> String 
             stack.health = Health::Unknown;
         }
         stack.why = None;
+        for service in &mut stack.services {
+            // docker counts those that are still being stopped, too.
+            service.running = service.running.min(service.wanted);
+        }
         stack
             .services
             .retain(|service| service.running >= service.wanted || !may_have_completed(&service.name));
@@ -179,11 +183,11 @@ fn tasks(stack: &Stack) -> String {
     let sum = |count: fn(&status::LiveService) -> u64| stack.services.iter().map(count).sum::<u64>();
     let (running, wanted) =
         (sum(|service| service.running.min(service.wanted)), sum(|service| service.wanted));
-    let completed = match sum(|service| service.completed) {
-        0 => String::new(),
-        completed => format!(", {completed} completed"),
-    };
-    format!("{running}/{wanted}{completed}")
+    let also = |count: u64, word: &str| if count == 0 { String::new() } else { format!(", {count} {word}") };
+    let completed = also(sum(|service| service.completed), "completed");
+    // What one has too many is not what another lacks.
+    let surplus = also(sum(status::LiveService::surplus), "surplus");
+    format!("{running}/{wanted}{completed}{surplus}")
 }
 
 pub fn short(id: &str) -> &str {
@@ -207,6 +211,24 @@ pub fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String 
 mod tests {
     use super::*;
     use crate::report::status::LiveService;
+
+    #[test]
+    fn what_one_service_has_too_many_is_not_what_another_lacks() {
+        let service = |running, wanted| LiveService {
+            name: "web_app".into(),
+            image: String::new(),
+            completed: 0,
+            running,
+            wanted,
+            restarts: 0,
+            last_restart: None,
+            error: None,
+        };
+        let told = |services| tasks(&Stack { services, ..Stack::of("web") });
+        assert_eq!(told(vec![service(3, 1), service(0, 2)]), "1/3, 2 surplus");
+        assert_eq!(told(vec![service(1, 3)]), "1/3");
+        assert_eq!(told(Vec::new()), "-");
+    }
 
     #[test]
     fn what_a_task_died_of_is_told_once_and_where_there_is_more() {

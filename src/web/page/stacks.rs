@@ -48,9 +48,13 @@ fn line(page: &Page<'_>, stack: &Stack) -> Result<Markup> {
 fn tasks(stack: &Stack) -> Markup {
     let running: u64 = stack.services.iter().map(|service| service.running.min(service.wanted)).sum();
     let wanted: u64 = stack.services.iter().map(|service| service.wanted).sum();
+    let surplus: u64 = stack.services.iter().map(LiveService::surplus).sum();
     html! {
         @if !stack.services.is_empty() {
-            span.tasks { span.hidden { "tasks " } (running) span.slash { "/" } (wanted) }
+            span.tasks {
+                span.hidden { "tasks " } (running) span.slash { "/" } (wanted)
+                @if surplus > 0 { " · " (surplus) " surplus" }
+            }
         }
     }
 }
