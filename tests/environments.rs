@@ -182,6 +182,47 @@ fn what_docker_says_of_files_that_do_not_fit_is_told_and_values_are_not_left_beh
     }
 }
 
+#[test]
+fn what_docker_does_not_take_is_told_of_the_file_that_has_it_with_line_and_key() {
+    let Some(real) = fidelity::docker_with_stack_config() else { return };
+    let fake = FakeDocker::before(&real).with_an_empty_swarm();
+    let (validate, watch) = (DockerOps::without_docker().with_docker(&real), DockerOps::without_docker());
+    let watch = watch.with_fake(&fake);
+    let base = "version: '3.8'\nservices:\n  app:\n    image: app\n    environment:\n      A: '1'\n";
+    let over = "version: '3.8'\nservices:\n  app:\n    hostname: h\n";
+    for (base, over, told) in [
+        (
+            base,
+            &*format!("{over}    colour: red\n"),
+            "over.yml:5: `services.app.colour`: docker does not merge",
+        ),
+        // Both files have it.
+        (
+            base,
+            &format!("{over}    environment: 5\n"),
+            "over.yml:5: `services.app.environment`: docker does not",
+        ),
+        (
+            &base.replace("\n      A: '1'", " 5"),
+            &format!("{over}    environment: {{B: '2'}}\n"),
+            "docker-compose.yml:5: `services.app.environment`: ",
+        ),
+        (
+            base,
+            &format!("{over}    ports:\n      - 80\n      - [81]\n"),
+            "over.yml:7: `services.app.ports.1`: docker",
+        ),
+    ] {
+        let repo = Repo::new();
+        repo.write("stacks.yaml", "- {name: web, compose: [docker-compose.yml, over.yml]}\n");
+        repo.write("web/docker-compose.yml", base).write("web/over.yml", over).commit("One");
+        let told = format!("web/{told}");
+        validate.run(["validate", &repo.path().display().to_string()]).failure(1).stdout_has(&told);
+        watch.run(["watch", &repo.url()]).failure(3).stdout_has(&told);
+        watch.run(["unwatch", &repo.url()]).success();
+    }
+}
+
 /// What is merged, and what over it.
 const PAIRS: [(&str, &[&str]); 8] = [
     (

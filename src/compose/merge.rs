@@ -13,7 +13,7 @@ use anyhow::{Error, anyhow};
 
 use super::labels::child;
 use super::references::{self, FileReference, section};
-use super::{Part, Stack, Unrenderable, checks, environment};
+use super::{ComposeFile, Part, Stack, Unrenderable, checks, environment, said};
 use crate::budget::Count;
 use crate::problem::{Collector, Problem};
 use crate::stack::StoredKind;
@@ -21,6 +21,10 @@ use crate::yaml::{self, Kind, Node};
 
 /// Older versions know neither `name` at a config nor long forms, and those are what docker writes.
 const LONG_FORMS: &str = "3.5";
+
+const REFUSED: &str = "docker does not merge them: ";
+/// So many files docker is asked about one by one, to tell which of them it means.
+const MOST_ASKED: usize = 4;
 
 /// Puts compose files together as docker does.
 pub trait Merger: fmt::Debug {
@@ -42,7 +46,7 @@ pub enum Unmerged {
     /// There is nobody here who can: no docker, or one that does not merge. Of the files nothing was said.
     Nobody(Error),
     /// docker will not have them, in its own words.
-    Refused(Error),
+    Refused(String),
 }
 
 /// Nobody.
@@ -77,7 +81,10 @@ pub fn merged(stack: Stack<'_>, parts: &[Part], problems: &mut Vec<Problem>) -> 
     }
     let merged = stack.origin.merger.merge(&texts).map_err(|why| match why {
         Unmerged::Nobody(error) => Unrenderable::Unmerged(error.context(names.clone())),
-        Unmerged::Refused(error) => whole(error),
+        Unmerged::Refused(words) => {
+            let words = format!("{REFUSED}{}", words.replace(&mark, "$"));
+            blamed(stack, parts, &texts, &words).unwrap_or_else(|| whole(anyhow!(words)))
+        }
     })?;
     let tree = read(stack, &merged, &mark).map_err(whole)?;
     let mut wrong =
@@ -94,9 +101,45 @@ pub fn merged(stack: Stack<'_>, parts: &[Part], problems: &mut Vec<Problem>) -> 
         );
     }
     let files = checked(&effective, parts, &mut wrong);
-    problems.extend(wrong.into_problems());
+    problems.extend(wrong.into_problems().into_iter().map(|problem| placed(problem, stack, parts)));
     let env_files = super::EnvFiles::default();
     Ok(Part { effective, env_files, files })
+}
+
+/// The mistake in the file that docker means, which names none of those that it reads one after the other: the one that
+/// has what it names; where several have, the first that it does not take alone.
+fn blamed(stack: Stack<'_>, parts: &[Part], texts: &[String], words: &str) -> Option<Unrenderable> {
+    let path = said::path_in(words.strip_prefix(REFUSED)?);
+    let places: Vec<_> = parts.iter().map(|part| said::place_in(&part.effective, &path)).collect();
+    let most = places.iter().map(|(_, known)| known.len()).max().filter(|most| *most > 0)?;
+    let holders: Vec<_> = (0..parts.len()).filter(|at| places[*at].1.len() == most).collect();
+    let is_refused = |at: &usize| {
+        let alone = stack.origin.merger.merge(texts.get(*at..=*at).unwrap_or_default());
+        matches!(alone, Err(Unmerged::Refused(_)))
+    };
+    let at = match holders.as_slice() {
+        [only] => *only,
+        // Each costs a call of docker.
+        several => several.iter().take(MOST_ASKED).copied().find(is_refused)?,
+    };
+    let (line, known) = &places[at];
+    let problem =
+        Collector::new(stack.origin.compose_files()[at].path).problem(*line, known.join("."), words);
+    Some(Unrenderable::Invalid(vec![problem]))
+}
+
+/// What is wrong with the whole, in the last file that has it: that one counts.
+fn placed(problem: Problem, stack: Stack<'_>, parts: &[Part]) -> Problem {
+    let path: Vec<_> = problem.key.split('.').collect();
+    let place = |(file, part): (&ComposeFile<'_>, &Part)| {
+        let (line, known) = said::place_in(&part.effective, &path);
+        (known.len() == path.len() && line > 0).then(|| (file.path.to_owned(), line))
+    };
+    let found = stack.origin.compose_files().iter().zip(parts).rev().find_map(place);
+    match found {
+        Some((file, line)) => Problem { file, line: Some(line), ..problem },
+        None => problem,
+    }
 }
 
 /// docker's text as a tree, which tells no line: the author knows none of them.

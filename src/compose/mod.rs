@@ -27,6 +27,7 @@ mod pin;
 mod references;
 mod rendered;
 mod rotate;
+mod said;
 mod secrets;
 mod shown;
 mod tags;

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use anyhow::Context;
 use tempfile::TempDir;
 
+use super::said::{path_in, place_in};
 use super::{
     Object, Ownership, Rotated, Script, environment, labels, objects, pin, references, rotate, secrets, shown,
 };
@@ -69,23 +70,6 @@ impl fmt::Debug for RenderedStack {
         let mut shown = f.debug_struct("RenderedStack");
         shown.field("name", &self.name).field("fingerprint", &self.fingerprint).finish_non_exhaustive()
     }
-}
-
-/// The line of what lies at `path`, or of the last on the way that is there, which is told as well.
-fn place_in<'p>(file: &Rc<Node>, path: &[&'p str]) -> (usize, Vec<&'p str>) {
-    let (mut node, mut line, mut known) = (Rc::clone(file), 0, Vec::new());
-    for key in path {
-        let pairs = node.merged_pairs();
-        let Some((name, value)) = pairs.into_iter().find(|(name, _)| name.text() == Some(key)) else {
-            break;
-        };
-        if name.line > 0 {
-            line = name.line;
-        }
-        known.push(*key);
-        node = value;
-    }
-    (line, known)
 }
 
 #[cfg(test)]
@@ -160,12 +144,16 @@ impl RenderedStack {
         files.join("---\n")
     }
 
-    /// The line of what lies at `path` in the author's file, and as much of the path as is there. Of several files that
-    /// are merged none has the line.
-    pub fn place_of<'p>(&self, path: &[&'p str]) -> (usize, Vec<&'p str>) {
-        let places = self.shown.iter().map(|file| place_in(file, path));
-        let (line, known) = places.max_by_key(|(_, known)| known.len()).unwrap_or_default();
-        (if self.shown.len() == 1 { line } else { 0 }, known)
+    /// File, line and key of what docker means by its `words`, as far as it is there.
+    pub fn place_of(&self, words: &str) -> (&str, usize, String) {
+        let path = path_in(words);
+        let known = self.shown.iter().map(|file| place_in(file, &path).1);
+        let known = known.max_by_key(Vec::len).unwrap_or_default();
+        let (file, line) = match known.as_slice() {
+            [] => (self.paths.first().map(String::as_str).unwrap_or_default(), 0),
+            known => self.place_in_files(known, 0),
+        };
+        (file, line, known.join("."))
     }
 
     /// File and line of what lies at `path` in what docker is given, and stands in `line` of it.

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 
 use crate::compose::{Merged, Merger, Unmerged};
 use crate::docker::Docker;
@@ -29,7 +29,7 @@ impl Merger for ByDocker<'_> {
             (Config::Unable(error), _) => Err(Unmerged::Nobody(error)),
             (Config::Refused(words), _) => {
                 let way_out = if words.contains("version mismatched") { VERSIONS } else { "" };
-                Err(Unmerged::Refused(anyhow!("docker does not merge them: {words}{way_out}")))
+                Err(Unmerged::Refused(format!("{words}{way_out}")))
             }
         }
     }

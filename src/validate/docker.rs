@@ -116,15 +116,6 @@ fn answers(
 /// At the line of what docker names, where it can be found.
 fn problem(given: &Given<'_>, said: &str) -> Problem {
     let said = said.trim().trim_start_matches("compose file error:").trim();
-    let word = said.split_whitespace().next().unwrap_or_default().trim_end_matches(':');
-    let mut path: Vec<_> = word.split('.').collect();
-    let property =
-        said.split_once("Additional property ").and_then(|(_, rest)| rest.split_whitespace().next());
-    path.extend(property);
-    let (line, known) = given.rendered.place_of(&path);
-    Collector::new(&given.stack.entry.compose_path).problem(
-        line,
-        known.join("."),
-        format!("docker says: {said}"),
-    )
+    let (file, line, key) = given.rendered.place_of(said);
+    Collector::new(file).problem(line, key, format!("docker says: {said}"))
 }

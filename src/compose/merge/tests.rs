@@ -212,3 +212,78 @@ fn without_anybody_who_merges_nothing_is_said_of_the_files() {
     let Err(Unrenderable::Invalid(problems)) = place.load(&NoMerger) else { panic!("a file is missing") };
     assert_eq!(problems.len(), 1, "{problems:?}");
 }
+
+/// Takes no file that holds this, in these words.
+#[derive(Debug)]
+struct Picky {
+    holds: &'static str,
+    words: &'static str,
+}
+
+impl Merger for Picky {
+    fn merge(&self, texts: &[String]) -> Result<Merged, Unmerged> {
+        if texts.iter().any(|text| text.contains(self.holds)) {
+            return Err(Unmerged::Refused(self.words.to_owned()));
+        }
+        Ok(Merged { text: texts[0].clone(), folder: "/merge".into() })
+    }
+}
+
+#[test]
+fn what_docker_refuses_is_told_of_the_file_that_it_means_with_line_and_key() {
+    let overlay =
+        "services:\n  app:\n    environment: {A: b}\n    build: x\n    ports:\n      - 80\n      - [81]\n";
+    for (holds, words, told) in [
+        // One file alone has it.
+        (
+            "81",
+            "services.app.ports.1 must be a string",
+            "over/prod.yml:7: `services.app.ports.1`: docker does not",
+        ),
+        (
+            "build",
+            "services.app Additional property build is not allowed",
+            "over/prod.yml:4: `services.app.build`: docker",
+        ),
+        (
+            "image",
+            "services.app.image must be a number",
+            "web/compose.yml:1: `services.app.image`: docker does",
+        ),
+        // Both have it, and docker takes one.
+        (
+            "A: b",
+            "services.app.environment.A is odd",
+            "over/prod.yml:3: `services.app.environment.A`: docker",
+        ),
+        (
+            "sign",
+            "services.app.environment.A is odd",
+            "web/compose.yml:1: `services.app.environment.A`: docker",
+        ),
+        // It names nothing.
+        (
+            "app",
+            "version mismatched",
+            "`web/compose.yml`, `over/prod.yml`: docker does not merge them: version mis",
+        ),
+    ] {
+        let told_of = match Place::new(overlay).load(&Picky { holds, words }) {
+            Err(Unrenderable::Invalid(problems)) => problems[0].to_string(),
+            Err(Unrenderable::Stack(error)) => format!("{error:#}"),
+            other => panic!("{other:?}"),
+        };
+        assert!(told_of.starts_with(told) && told_of.contains(words), "{told_of}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_the_whole_is_told_of_the_last_file_that_has_it() {
+    let place = Place::new("services:\n  app:\n    deploy:\n      replicas: 1\n");
+    let (found, _) = place.mistakes("services: {app: {image: a, deploy: {replicas: 5000}}}");
+    assert_eq!(
+        found[0].split(": is").next(),
+        Some("over/prod.yml:4: `services.app.deploy.replicas`"),
+        "{found:?}"
+    );
+}
