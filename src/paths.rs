@@ -5,7 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Debug;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
@@ -80,7 +80,7 @@ impl Root {
         if has_no_symlink(&root, &below) {
             return Ok(root.join(below));
         }
-        let inside = follow(&root, &below, path)?;
+        let inside = follow(&root, &below, path, &mut |_, _| Ok(()))?;
         ensure!(!inside.components().any(|part| part.as_os_str() == ".git"), "`{path}` leads into `.git`");
         Ok(root.join(inside))
     }
@@ -219,8 +219,14 @@ pub fn open(path: &Path) -> Result<File> {
 }
 
 /// Where `below` leads from `root`, all symlinks followed by their letters: one that leaves the root anywhere leads out,
-/// whatever lies there on this machine, and though it comes back by the name that the root happens to have.
-fn follow(root: &Path, below: &Path, path: &str) -> Result<PathBuf> {
+/// whatever lies there on this machine, and though it comes back by the name that the root happens to have. `meet` is told
+/// of all that lies on the way, symlinks included, by its path from the root.
+pub fn follow(
+    root: &Path,
+    below: &Path,
+    path: &str,
+    meet: &mut dyn FnMut(&Path, &Metadata) -> Result<()>,
+) -> Result<PathBuf> {
     let (mut inside, mut links) = (PathBuf::new(), 0);
     let mut left: Vec<OsString> = below.iter().rev().map(OsStr::to_os_string).collect();
     while let Some(name) = left.pop() {
@@ -236,6 +242,7 @@ fn follow(root: &Path, below: &Path, path: &str) -> Result<PathBuf> {
             }
             Err(error) => return Err(error).with_context(|| format!("cannot resolve `{path}`")),
         };
+        meet(&inside.join(&name), &found)?;
         if !found.is_symlink() {
             ensure!(found.is_dir() || left.is_empty(), "`{path}` does not exist");
             inside.push(name);

@@ -79,23 +79,17 @@ pub struct Note {
     pub what: String,
 }
 
-/// A work tree, and what may be read of it.
-struct OnDisk<'a> {
-    worktree: &'a Worktree,
-    budget: &'a Budget,
-}
-
-impl Files for OnDisk<'_> {
+impl Files for Worktree {
     fn root(&self) -> &Root {
-        self.worktree.root()
+        self.root()
     }
 
     fn dir(&self) -> &Path {
-        self.worktree.dir()
+        self.dir()
     }
 
     fn tracked(&self, path: &Path) -> Result<Vec<Tracked>> {
-        self.worktree.tracked(path, self.budget)
+        self.tracked(path)
     }
 }
 
@@ -135,12 +129,14 @@ pub fn validate(settings: &CheckSettings, path: &Path, options: Options<'_>) -> 
     let budget = Budget::new(settings.git.limits);
     // What is told of contents is told to nobody.
     let key = Key::new().context("cannot make a key")?;
-    let on_disk = OnDisk { worktree: &worktree, budget: &budget };
     let rules = match &policy {
         Some(policy) => Some(rules_of(policy, options.source, &worktree)?),
         None => None,
     };
-    let contents = read(settings, &on_disk, &budget, &key, rules)?;
+    let contents = read(settings, &worktree, &budget, &key, rules);
+    // Files that were too many were taken for wrong ones.
+    worktree.exceeded().map_or(Ok(()), |exceeded| Err(Error::from(exceeded)))?;
+    let contents = contents?;
     let mut verdict = Verdict::default();
     verdict.add_stacks(&contents, &worktree);
     verdict.add_problems(&contents);
@@ -162,7 +158,7 @@ pub fn validate(settings: &CheckSettings, path: &Path, options: Options<'_>) -> 
         if let Some(failure) = base.take_failure() {
             return Err(failure.context(format!("commit `{}`", base.commit().short())));
         }
-        let sides = diff::Sides { before: (&base, &before), after: (&on_disk, &contents) };
+        let sides = diff::Sides { before: (&base, &before), after: (&worktree, &contents) };
         verdict.diff = Some(sides.compare(reference, base.commit().as_str(), &verdict)?);
     }
     verdict.right = verdict.is_right();

@@ -2,22 +2,22 @@
 //!
 //! What is not committed counts, and what git ignores does not, where git is asked what there is. Nothing is written.
 
-use std::collections::BTreeSet;
-use std::fs;
+use std::collections::{BTreeSet, HashMap};
+use std::fs::{self, Metadata};
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, ensure};
 use git2::{ErrorCode, ObjectType, Oid, Repository};
 use walkdir::WalkDir;
 
 use super::{Tracked, TrackedKind};
-use crate::budget::{Budget, Count};
+use crate::budget::{Budget, Count, Exceeded};
 use crate::fault::{OrHint, fault};
-use crate::paths::{Found, Root, Supply, names_on_disk};
+use crate::paths::{Found, Root, Supply, follow, names_on_disk};
 use crate::plain;
 use crate::settings::GitAccess;
 
@@ -35,29 +35,106 @@ pub struct Worktree {
     index: BTreeSet<Vec<u8>>,
 }
 
-/// What lies on disk, and what of it was asked for by name.
+/// What lies on disk, and what of it was asked for by name: that counts as much as in a checkout.
 #[derive(Debug)]
 struct Named {
     root: PathBuf,
-    paths: Mutex<BTreeSet<PathBuf>>,
+    asked: Mutex<Asked>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    paths: BTreeSet<PathBuf>,
+    budget: Budget,
+    /// What was counted: a file with its bytes, or not.
+    counted: HashMap<PathBuf, bool>,
+    /// The limit that was passed first.
+    exceeded: Option<Exceeded>,
+}
+
+impl Asked {
+    fn name(&mut self, path: &Path) {
+        self.paths.insert(path.to_path_buf());
+    }
+
+    /// Counts what lies at `path`, once; a file's bytes where it is to be read.
+    fn count(&mut self, path: &Path, found: &Metadata, is_read: bool) -> Result<()> {
+        let known = self.counted.get(path).copied();
+        let bytes = if is_read && found.is_file() { found.len() } else { 0 };
+        let taken = match known {
+            Some(true) => Ok(()),
+            Some(false) => self.budget.take(Count::Bytes, bytes),
+            None => self.budget.take(Count::Files, 1).and_then(|()| self.budget.take(Count::Bytes, bytes)),
+        };
+        self.counted.insert(path.to_path_buf(), is_read || known == Some(true));
+        taken.map_err(|exceeded| {
+            self.exceeded.get_or_insert(exceeded.clone());
+            exceeded.into()
+        })
+    }
+}
+
+impl Named {
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts what is met on the way to `path`, and where that leads; nowhere where it leads out, or to nothing.
+    fn walk(&self, path: &Path) -> Result<Option<PathBuf>> {
+        let mut asked = self.asked();
+        let end = follow(&self.root, path, "", &mut |at, found| asked.count(at, found, true));
+        match &asked.exceeded {
+            Some(exceeded) => Err(exceeded.clone().into()),
+            None => Ok(end.ok()),
+        }
+    }
 }
 
 impl Supply for Named {
     fn bring(&self, path: &Path) -> Result<()> {
-        self.paths.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_path_buf());
-        Ok(())
+        self.asked().name(path);
+        self.walk(path).map(drop)
     }
 
     fn bring_all(&self, _: &Path) -> Result<()> {
         Ok(())
     }
 
-    fn size(&self, _: &Path) -> Result<Option<u64>> {
-        Ok(None)
+    fn size(&self, path: &Path) -> Result<Option<u64>> {
+        let mut asked = self.asked();
+        let end = follow(&self.root, path, "", &mut |at, found| asked.count(at, found, false));
+        let found = end.ok().and_then(|at| self.root.join(at).symlink_metadata().ok());
+        Ok(found.filter(Metadata::is_file).map(|file| file.len()))
     }
 
-    fn look(&self, _: &Path, _: Option<u64>) -> Result<Option<Found>> {
-        Ok(None)
+    fn look(&self, path: &Path, most: Option<u64>) -> Result<Option<Found>> {
+        let mut asked = self.asked();
+        asked.name(path);
+        let (mut at, mut left) = (PathBuf::new(), path.iter());
+        while let Some(name) = left.next() {
+            at.push(name);
+            let found = match self.root.join(&at).symlink_metadata() {
+                Ok(found) => found,
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Some(Found::Nothing)),
+                Err(_) => return Ok(None),
+            };
+            if found.is_dir() && name != ".git" {
+                asked.count(&at, &found, true)?;
+                continue;
+            }
+            if !found.is_file() || name == ".git" {
+                return Ok(None);
+            }
+            if !left.as_path().as_os_str().is_empty() {
+                // Behind a file a path leads nowhere.
+                return Ok(Some(Found::Nothing));
+            }
+            if most.is_some_and(|most| found.len() <= most) {
+                asked.count(&at, &found, true)?;
+            }
+            return Ok(Some(Found::File(found.len())));
+        }
+        Ok(Some(Found::Folder))
     }
 
     fn content(&self, _: &Path) -> Result<Option<Vec<u8>>> {
@@ -92,7 +169,13 @@ impl Worktree {
         let inside = dir.strip_prefix(&root).unwrap_or(Path::new(""));
         ensure!(!inside.iter().any(|part| part == ".git"), "`{shown}` lies in git's own folder");
         let index = repository.as_ref().map(entries).transpose()?.unwrap_or_default();
-        let named = Arc::new(Named { root: root.clone(), paths: Mutex::default() });
+        let asked = Asked {
+            paths: BTreeSet::new(),
+            budget: Budget::new(access.limits),
+            counted: HashMap::new(),
+            exceeded: None,
+        };
+        let named = Arc::new(Named { root: root.clone(), asked: Mutex::new(asked) });
         let root = Root::supplied(root, named.clone());
         Ok(Self { root, named, dir, repository, no_repository, index })
     }
@@ -133,6 +216,11 @@ impl Worktree {
         &self.dir
     }
 
+    /// The limit that was passed, if one was: what was read since may not be what is there.
+    pub fn exceeded(&self) -> Option<Exceeded> {
+        self.named.asked().exceeded.clone()
+    }
+
     /// The URL of the remote `origin`, without what a CI logs in by.
     pub fn origin(&self) -> Option<String> {
         let remote = self.repository.as_ref()?.find_remote("origin").ok()?;
@@ -153,7 +241,7 @@ impl Worktree {
 
     /// The files that were read by name, and that git would leave out of a commit; from the root.
     pub fn ignored(&self) -> Vec<PathBuf> {
-        let named = self.named.paths.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let named = self.named.asked().paths.clone();
         let at = |path: &PathBuf| self.root.path().join(path);
         named.into_iter().filter(|path| at(path).is_file() && self.is_ignored(&at(path))).collect()
     }
@@ -182,16 +270,22 @@ impl Worktree {
         })
     }
 
-    /// All files at and below `path`, which is absolute and has no symlink in it, by the ids that git would give them.
-    pub fn tracked(&self, path: &Path, budget: &Budget) -> Result<Vec<Tracked>> {
-        let mut found = Vec::new();
+    /// All files at and below `path`, which is absolute and has no symlink in it, by the ids that git would give them. More
+    /// than are left are the trouble of who binds them.
+    pub fn tracked(&self, path: &Path) -> Result<Vec<Tracked>> {
+        let (mut found, mut entries) = (Vec::new(), 0);
         let is_ours = |entry: &walkdir::DirEntry| {
             (entry.depth() == 0 || entry.file_name() != ".git") && !self.is_ignored(entry.path())
         };
         let walk = WalkDir::new(path).follow_links(false).max_depth(DEEPEST + 1).sort_by_file_name();
         for entry in walk.into_iter().filter_entry(is_ours) {
             let entry = entry.context("cannot be read")?;
-            budget.take(Count::Files, 1)?;
+            if entry.depth() > 0 {
+                entries += 1;
+                let asked = self.named.asked();
+                let all = asked.budget.counted(Count::Files).saturating_add(entries);
+                Budget::new(asked.budget.limits()).check(Count::Files, all)?;
+            }
             let kind = entry.file_type();
             if kind.is_dir() {
                 ensure!(entry.depth() <= DEEPEST, "its folders are more than {DEEPEST} deep");
@@ -206,7 +300,6 @@ impl Worktree {
             } else {
                 ensure!(kind.is_file(), "`{}` is neither a file, a folder nor a symlink", below.display());
                 let meta = entry.metadata()?;
-                budget.take(Count::Bytes, meta.len())?;
                 let executable = meta.permissions().mode() & 0o111 != 0;
                 let id = Oid::hash_file(ObjectType::Blob, at)?;
                 Tracked { path: below, kind: TrackedKind::File { executable }, id }

@@ -166,3 +166,56 @@ fn of_the_hostile_ones_every_one_has_the_verdict_of_watch() {
     assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), cases.len(), faults.join("\n"));
     assert!(refused > 100, "{refused}");
 }
+
+#[test]
+fn what_is_more_than_the_limits_is_refused_in_the_same_words() {
+    let repo = Repo::new();
+    let compose =
+        "services: {a: {image: a, env_file: [env/a, link/b]}}\nconfigs: {c: {file: ../shared/site}}\n";
+    repo.stack("web", compose).stack("db", "services: {a: {image: a}}\n").write("web/.env", "A=1\n");
+    repo.write("web/env/a", "A=1\n").write("web/env/b", "B=1\n").write("shared/site", "x".repeat(3_000));
+    repo.symlink("web/link", "env").commit("first");
+    let verdicts = |name: &str, limit: &str| {
+        let validate = bare().env(name, limit).run(["validate", &at(&repo)]);
+        let (watch, _fake) = watcher();
+        let watch = watch.env(name, limit).run(["watch", &repo.url()]);
+        [(validate.stderr, validate.code == 0), (watch.stderr, watch.stdout.contains(GIVEN))]
+    };
+    let (mut right, mut wrong) = (0, 0);
+    for (name, limits) in [
+        ("DOCKEROPS_MAX_FILES", [6, 9, 10, 11, 12, 20]),
+        ("DOCKEROPS_MAX_BYTES", [2_900, 3_000, 3_100, 3_200, 3_300, 9_000]),
+    ] {
+        for limit in limits {
+            let [(ours, is_right), (theirs, is_given)] = verdicts(name, &limit.to_string());
+            // What git sends is counted as well.
+            if theirs.contains("git sends") {
+                continue;
+            }
+            assert_eq!(is_right, is_given, "{name}={limit}: {ours}{theirs}");
+            let words = |text: &str| text.split("it").last().unwrap_or_default().to_owned();
+            assert_eq!(words(&ours), if is_right { String::new() } else { words(&theirs) }, "{name}={limit}");
+            if is_right { right += 1 } else { wrong += 1 }
+        }
+    }
+    assert!(right > 1 && wrong > 1, "{right} {wrong}");
+}
+
+#[test]
+fn what_a_binding_has_too_much_is_its_own_mistake_in_the_same_words() {
+    let (repo, nfs) = (Repo::new(), tempfile::tempdir().unwrap());
+    for number in 0..30 {
+        repo.write(&format!("conf/f{number}"), "x");
+    }
+    repo.stack("web", "services: {a: {image: a, volumes: ['conf:/c']}}\n")
+        .stack("db", "services: {a: {image: a}}\n");
+    repo.write("volumes.yaml", "- {id: conf, type: binding, path: conf}\n");
+    repo.write("nfs.yaml", format!("path: {}\n", nfs.path().display())).commit("first");
+    let (watch, _fake) = watcher();
+    let told = "it has more than 25 files and folders; if that is meant, raise `DOCKEROPS_MAX_FILES`";
+    let limit = |ops: DockerOps| ops.env("DOCKEROPS_MAX_FILES", "25");
+    let outcome = limit(watch).run(["watch", &repo.url()]);
+    outcome.failure(3).stdout_has(told).stdout_has(GIVEN);
+    let outcome = limit(bare()).run(["validate", &at(&repo)]);
+    outcome.failure(1).stdout_has(told).stdout_has("1 of 2 stacks");
+}
