@@ -201,7 +201,11 @@ fn two_that_deploy_one_stack_say_so_and_undo_nothing_of_each_other() {
     let owner = scene.lab.label(&service, "dockerops.repository");
     assert!(owner.contains(other.path().to_str().unwrap()), "{owner}");
     let before = scene.lab.specs(&stack);
+    // It is said before a run finds it out, and after that.
     for _ in 0..2 {
+        let status = scene.ops.run(["status"]);
+        status.failure(3).stdout_has("another DockerOps deploys").stdout_has(other.path().to_str().unwrap());
+        status.stdout_lacks("by hand").stdout_lacks("updating").stdout_lacks("deployed, ");
         let refused = scene.reconcile();
         refused.failure(3).stdout_has("another DockerOps deploys").stdout_has(other.path().to_str().unwrap());
         theirs.run(["reconcile"]).success().stdout_has("1 unchanged");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::decision::{Apply, Blocked, Decision, How, Remove, Until};
 use super::facts::{Dependency, Elsewhere, Facts, Handover, Tried};
 use super::live::{edited, image_edited, is_labelled, is_right_again, removed_by_hand};
-use super::owners::{is_of, owner, somebody_elses};
+use super::owners::{is_of, owner, somebody_elses, taken, taken_by};
 use super::task::{Desired, DesiredStack, Images, Task};
 use crate::compose::{self, RenderedStack};
 use crate::docker::Roll;
@@ -15,7 +15,6 @@ use crate::drift;
 use crate::fault::{fault, with_hint};
 use crate::image::ImageRef;
 use crate::manifest::{Layout, names_a_stack};
-use crate::source::Source;
 use crate::stack::{DriftPolicy, StackName};
 use crate::state::StackStatus;
 
@@ -349,29 +348,10 @@ fn first_reason(live: &[&Service]) -> String {
     }
 }
 
-/// Who else deploys the stack: two that put it back by turns would never end.
+/// That another DockerOps deploys the stack.
 fn another_controller(task: &Task<'_>, facts: &Facts<'_>) -> Option<String> {
-    // What still bears our fingerprint is our own deploy, whose label a hand edited; another DockerOps labels all of it,
-    // with a name that a source can have.
-    let hash = task.recorded.map(|row| &row.hash);
-    let by_us = |service: &&&Service| hash.is_some() && service.labels.get(compose::FINGERPRINT) == hash;
-    let is_taken = task.live.iter().all(|service| !is_of(service, task.source))
-        && (task.live.len() > 1 || task.live.iter().any(|service| owner(service).is_some_and(is_canonical)));
-    let others = task.live.iter().filter(|service| is_taken || !by_us(service));
-    let mut owners = others.filter_map(|service| owner(service));
-    let other = owners.find(|owner| {
-        *task.source != **owner && facts.predecessor.is_none_or(|predecessor| *predecessor != **owner)
-    })?;
-    let name = task.name;
-    Some(format!(
-        "another DockerOps deploys the stack `{name}`, from `{other}`; end that with `dockerops unwatch --keep-stacks \
-         {other}` where it runs and take the stack over with `dockerops reconcile --force` here, or rename one of both"
-    ))
-}
-
-/// Whether a label is as DockerOps writes it.
-fn is_canonical(label: &str) -> bool {
-    Source::parse(label).is_ok_and(|source| *source.id() == *label)
+    let other = taken_by(task.recorded, task.source, &task.live, facts.predecessor)?;
+    Some(taken(task.name, other))
 }
 
 /// A roll in words.

@@ -19,6 +19,6 @@ pub use decision::{Apply, Blocked, Decision, How, Remove, Until};
 pub use facts::{Dependency, Elsewhere, Facts, Handover, Objections, Tags, Tried};
 pub use live::is_right_again;
 pub use makers::{Maker, claim as claim_image};
-pub use owners::{Claims, Evidence, claim, claims, evidence, is_of, owner, take};
+pub use owners::{Claims, Evidence, claim, claims, evidence, is_of, owner, take, taken, taken_by};
 pub use task::{Desired, DesiredStack, Images, Task};
 pub use wanted::{as_wanted, wanted};

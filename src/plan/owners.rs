@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::compose::{self, RenderedStack};
 use crate::docker::Swarm;
 use crate::docker::service::Service;
-use crate::source::SourceId;
+use crate::source::{Source, SourceId};
 use crate::stack::StackName;
 use crate::state::{StackRow, StackStatus};
 
@@ -59,6 +59,37 @@ pub fn owner(service: &Service) -> Option<&str> {
 /// Whether a service's label names that source.
 pub fn is_of(service: &Service, source: &SourceId) -> bool {
     owner(service).is_some_and(|owner| *source == *owner)
+}
+
+/// Who else deploys a stack: two that put it back by turns would never end. What the `predecessor` has is handed over.
+pub fn taken_by<'a>(
+    row: Option<&StackRow>,
+    source: &SourceId,
+    live: &[&'a Service],
+    predecessor: Option<&SourceId>,
+) -> Option<&'a str> {
+    // What still bears our fingerprint is our own deploy, whose label a hand edited; another DockerOps labels all of it,
+    // with a name that a source can have.
+    let hash = row.map(|row| &row.hash);
+    let by_us = |service: &&Service| hash.is_some() && service.labels.get(compose::FINGERPRINT) == hash;
+    let is_taken = live.iter().all(|service| !is_of(service, source))
+        && (live.len() > 1 || live.iter().any(|service| owner(service).is_some_and(is_canonical)));
+    let others = live.iter().copied().filter(|service| is_taken || !by_us(service));
+    let mut owners = others.filter_map(owner);
+    owners.find(|owner| *source != **owner && predecessor.is_none_or(|predecessor| *predecessor != **owner))
+}
+
+/// That somebody else deploys a stack, and the way out.
+pub fn taken(name: &StackName, other: &str) -> String {
+    format!(
+        "another DockerOps deploys the stack `{name}`, from `{other}`; end that with `dockerops unwatch --keep-stacks \
+         {other}` where it runs and take the stack over with `dockerops reconcile --force` here, or rename one of both"
+    )
+}
+
+/// Whether a label is as DockerOps writes it.
+fn is_canonical(label: &str) -> bool {
+    Source::parse(label).is_ok_and(|source| *source.id() == *label)
 }
 
 /// Why a stack of that name is not taken over: it was deployed by hand, and docker would remove services of it

@@ -191,7 +191,7 @@ pub fn gather(watched: &[Watched], images: &[ImageRow], work: &[Work], swarm: &S
         stacks: watched
             .iter()
             .flat_map(|known| {
-                let rows = known.stacks.iter().map(|row| stack(known, row, work, swarm, look));
+                let rows = known.stacks.iter().map(|row| stack(watched, known, row, work, swarm, look));
                 let is_first = |motion: &&Motion| !known.stacks.iter().any(|row| row.name == motion.name);
                 rows.chain(known.motions.iter().filter(is_first).map(|motion| first(known, motion, swarm)))
             })
@@ -218,7 +218,14 @@ fn built(repository: &SourceUrl, row: &BuildRow) -> Built {
     }
 }
 
-fn stack(known: &Watched, row: &StackRow, work: &[Work], swarm: &Swarm, look: &Look) -> Stack {
+fn stack(
+    watched: &[Watched],
+    known: &Watched,
+    row: &StackRow,
+    work: &[Work],
+    swarm: &Swarm,
+    look: &Look,
+) -> Stack {
     let drifted = |drift: drift::Drift| DriftedService { service: drift.service, what: drift.what };
     // A refused stack's name is somebody else's: his services are not its own.
     let others = |service: &&Service| plan::owner(service).is_some_and(|owner| known.identity != *owner);
@@ -226,6 +233,13 @@ fn stack(known: &Watched, row: &StackRow, work: &[Work], swarm: &Swarm, look: &L
         row.status == StackStatus::Error && swarm.of_stack(&row.name).any(|service| others(&service));
     // What failed before is not what is being deployed.
     let moves = known.motions.iter().any(|motion| motion.name == row.name);
+    // No run has seen so far that another DockerOps took it; what moves between two sources here is no such thing.
+    let is_here = |owner: &&str| watched.iter().any(|known| known.identity == **owner);
+    let live: Vec<_> = swarm.of_stack(&row.name).collect();
+    let taken = plan::taken_by(Some(row), &known.identity, &live, None)
+        .filter(|owner| row.status == StackStatus::Deployed && !moves && !is_here(owner))
+        .map(|owner| plan::taken(&row.name, owner));
+    let foreign = foreign || taken.is_some();
     // A fingerprint that is not the one that converged is no hand's work, unless an operator went back to it.
     let newer = |name: &str| {
         let service = swarm.of_stack(&row.name).find(|service| service.name == name);
@@ -234,6 +248,9 @@ fn stack(known: &Watched, row: &StackRow, work: &[Work], swarm: &Swarm, look: &L
     };
     let leaves = work.iter().any(|work| work.kind == WorkKind::Removing && work.what == row.name.as_str());
     let mut verdict = health::judge(row, &known.motions, swarm, look);
+    if taken.is_some() {
+        verdict.health = Health::Error;
+    }
     if leaves && !foreign {
         verdict.health = Health::Removing;
     }
@@ -245,24 +262,28 @@ fn stack(known: &Watched, row: &StackRow, work: &[Work], swarm: &Swarm, look: &L
         repository: row.repository_url.shown(),
         source: row.repository_url.clone(),
         compose_path: row.compose_path.clone(),
-        status: if moves && row.status == StackStatus::Error {
-            StackState::Deploying
-        } else {
-            row.status.into()
+        status: match row.status {
+            StackStatus::Error if moves => StackState::Deploying,
+            _ if taken.is_some() => StackState::Error,
+            status => status.into(),
         },
         hash: row.hash.clone(),
         commit: row.commit.clone(),
-        error: row.error.as_deref().filter(|_| !moves && !leaves).map(harmless),
+        error: taken.as_ref().or(row.error.as_ref()).filter(|_| !moves && !leaves).map(|why| harmless(why)),
         stays: row.stays.as_deref().filter(|_| !leaves).map(|why| stays(known, why)),
         health: verdict.health,
-        why: verdict.why(&row.words).as_deref().filter(|_| !leaves || foreign).map(harmless),
+        why: verdict
+            .why(&row.words)
+            .as_deref()
+            .filter(|_| (!leaves || foreign) && taken.is_none())
+            .map(harmless),
         degraded_since: row.degraded.clone().filter(|_| verdict.is_degraded()),
         held: row.held && !moves,
         drift_policy: row.drift,
         updating: row.status == StackStatus::Deployed && services.iter().any(|service| newer(&service.name)),
         drift: drift::find(row, swarm)
             .into_iter()
-            .filter(|drift| verdict.health != Health::Removing && !newer(&drift.service))
+            .filter(|drift| verdict.health != Health::Removing && taken.is_none() && !newer(&drift.service))
             .map(drifted)
             .collect(),
         services,
