@@ -85,6 +85,8 @@ fn bindings_lie_where_the_policy_lets_them_and_nothing_is_written_before() {
     let outcome = scene.run(&["watch", &scene.repo.url()]);
     outcome
         .failure(3)
+        .stdout_has("volumes.yaml:1: `conf`: ")
+        .stdout_has("volumes.yaml:2: `data`: ")
         .stdout_has(&format!("{place}/conf` may be read alone (`:ro`), and a binding is written"));
     assert!(!nfs.path().join("conf").exists());
     fs::write(&path, format!("rules: [{{mounts: ['{place}/conf']}}]\n")).unwrap();

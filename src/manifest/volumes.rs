@@ -17,6 +17,8 @@ const KEYS: [&str; 3] = ["id", "type", "path"];
 pub struct VolumeEntry {
     /// What services call it.
     pub id: String,
+    /// Where its path stands.
+    pub line: usize,
     /// What it stands for.
     pub kind: VolumeKind,
 }
@@ -98,7 +100,7 @@ fn entry(root: &Root, dir: &Path, place: &str, item: &Node, problems: &mut Colle
         }
     };
     match made {
-        Ok(kind) => is_name(&id).then_some(VolumeEntry { id, kind }),
+        Ok(kind) => is_name(&id).then_some(VolumeEntry { id, line, kind }),
         Err(what) => {
             problems.add(line, format!("{place}.path"), what);
             None

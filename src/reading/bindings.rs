@@ -64,7 +64,7 @@ pub fn read(
                 // Without `nfs.yaml`, which is a mistake noted elsewhere, compose files are still read.
                 let root = manifest.nfs.as_ref().map_or_else(|| PathBuf::from("/"), |nfs| nfs.path.clone());
                 let owner = manifest.nfs.as_ref().and_then(|nfs| nfs.owner);
-                if let Some(problem) = super::policy::binding(files, rules, &entry.id, &root.join(path)) {
+                if let Some(problem) = super::policy::binding(files, rules, entry, &root.join(path)) {
                     volumes.insert(entry.id.clone(), Mount::Wrong(problem));
                     continue;
                 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Contents, Files};
 use crate::compose::{RenderedStack, Unrenderable};
 use crate::image::ImageRef;
-use crate::manifest::{self, ImageSource, Layout, StackEntry};
+use crate::manifest::{self, ImageSource, Layout, StackEntry, VolumeEntry};
 use crate::policy::{Given, Rules};
 use crate::problem::{Collector, Problem};
 
@@ -54,9 +54,14 @@ pub fn folder(files: &dyn Files, rules: Option<&Rules>) -> Option<Problem> {
 }
 
 /// Why a binding may not be mounted where it would lie.
-pub fn binding(files: &dyn Files, rules: Option<&Rules>, id: &str, path: &Path) -> Option<Problem> {
+pub fn binding(
+    files: &dyn Files,
+    rules: Option<&Rules>,
+    entry: &VolumeEntry,
+    path: &Path,
+) -> Option<Problem> {
     let what = rules?.check_binding(path).err()?;
-    Some(Collector::new(file_of(files, "volumes.yaml")).problem(0, id, what))
+    Some(Collector::new(file_of(files, "volumes.yaml")).problem(entry.line, &*entry.id, what))
 }
 
 /// Why images may not be built.
