@@ -102,15 +102,13 @@ impl Root {
             }
         };
         let below = base.strip_prefix(&root).unwrap_or(Path::new(""));
-        let climbing = !below.as_os_str().is_empty();
         let mut parts: Vec<_> = below.components().collect();
         for component in Path::new(path).components() {
             match component {
                 Component::Prefix(_) | Component::RootDir => bail!("the path `{path}` is absolute"),
-                Component::ParentDir if !climbing || parts.is_empty() => {
-                    bail!("the path `{path}` leads out with `..`")
+                Component::ParentDir => {
+                    ensure!(parts.pop().is_some(), "the path `{path}` leads out with `..`");
                 }
-                Component::ParentDir => drop(parts.pop()),
                 Component::Normal(name) if name == ".git" => bail!("the path `{path}` leads into `.git`"),
                 Component::Normal(_) => parts.push(component),
                 Component::CurDir => {}
@@ -324,6 +322,11 @@ mod tests {
         symlink("../other/sub", real.join("web/deep")).unwrap();
         assert_eq!(from_web("deep/../a").unwrap(), real.join("web/a"));
         assert!(from_web("deep/../nothing").is_err());
+        // From the root as from any other folder.
+        for path in ["web/../web/a", "none/../web/a", "./web/deep/.././a", "out/../web/a"] {
+            assert_eq!(root.resolve(dir.path(), path).unwrap(), real.join("web/a"), "{path}");
+            assert_eq!(from_web(&format!("../{path}")).unwrap(), real.join("web/a"), "{path}");
+        }
     }
 
     #[test]
