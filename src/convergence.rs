@@ -68,7 +68,7 @@ pub fn judge(service: &Service, tasks: &[&Task], watch: &mut Watch, now: Moment)
     let filled: BTreeMap<_, _> =
         slots.iter().filter_map(|(slot, tasks)| Some((*slot, filling(service, tasks)?))).collect();
     let wanted = wanted(service, tasks, now);
-    let enough = filled.len() as u64 >= wanted;
+    let enough = filled.len() as u64 >= wanted && !has_surplus(service, tasks);
     let updating = service.update.as_ref().map(|update| &update.state);
     let ended = enough && wanted > 0 && filled.values().all(|task| task.state == TaskState::Complete);
     if ended {
@@ -96,7 +96,11 @@ pub fn judge(service: &Service, tasks: &[&Task], watch: &mut Watch, now: Moment)
     if let Some(failed) = dead(service, &slots, tasks, watch) {
         return failed;
     }
-    Progress::Waiting(sentence(service, wanted, filled.len(), tasks))
+    let mut what = sentence(service, wanted, filled.len(), tasks);
+    if has_surplus(service, tasks) {
+        what = format!("{wanted}/{wanted} tasks run, and more than asked for");
+    }
+    Progress::Waiting(what)
 }
 
 /// In how long a service may be what it was asked to be, all of whose tasks run. `None` where one is missing, and of one
@@ -142,6 +146,14 @@ fn wanted(service: &Service, tasks: &[&Task], now: Moment) -> u64 {
     let counts = |task: &&&Task| !task.is_over() || lately(task) || did_its_work(task);
     let slots = newest.values().filter(counts).count() as u64;
     slots.max(service.wanted).saturating_sub(passed_over(service, tasks).count() as u64)
+}
+
+/// Whether Swarm still wants more tasks to run than the service asks for: it is about to stop them. One that it has told
+/// to stop counts no more, for as long as that takes: on a node that is lost it seems to run for ever.
+fn has_surplus(service: &Service, tasks: &[&Task]) -> bool {
+    let runs = |task: &&&Task| task.state == TaskState::Running && task.desired == TaskState::Running;
+    let slots: BTreeSet<_> = tasks.iter().filter(runs).map(|task| &*task.slot).collect();
+    service.mode == Mode::Replicated && slots.len() as u64 > service.wanted
 }
 
 /// The tasks of the version before that an update of a global service is through with: Swarm touches none on a paused

@@ -180,3 +180,20 @@ fn volumes_survive_their_stack() {
         scene.lab.try_docker(&["volume", "rm", &volume]).is_ok()
     });
 }
+
+#[test]
+fn what_swarm_has_told_to_stop_is_waited_for_by_nobody() {
+    let Some(scene) = Scene::new() else { return };
+    let app = |replicas| scene.on().replicas(replicas).with("stop_grace_period: 40s");
+    let stack = scene.stack("stops", &app(3));
+    scene.watch().success();
+    scene.change(&stack, &app(1));
+    scene.push().success().stdout_has("1 deployed");
+    let service = format!("{stack}_app");
+    let call = ["service", "ps", "--format", "{{.DesiredState}} {{.CurrentState}}", &service];
+    let tasks = scene.lab.docker(&call);
+    let count = |state: &str| tasks.lines().filter(|line| line.starts_with(state)).count();
+    assert_eq!(count("Running Running"), 1, "{tasks}");
+    assert_eq!(count("Shutdown Running") + count("Remove Running"), 2, "they take their time: {tasks}");
+    scene.ops.run(["status"]).success().stdout_has("  1/1  ");
+}

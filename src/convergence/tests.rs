@@ -177,6 +177,30 @@ fn a_node_that_refuses_its_task_of_a_global_service_is_one_of_its_places() {
 }
 
 #[test]
+fn more_than_is_asked_for_is_not_done_until_swarm_has_told_it_to_stop() {
+    let judged = |replicas: &str, desired: &str, slot: &str| {
+        let mut tasks =
+            vec![task("b", "running", "running", "1", ""), task("a", "running", desired, "1", "")];
+        slot.clone_into(&mut tasks[1].slot);
+        Case { service: service(replicas, Some("completed"), "any", "1"), tasks }.first()
+    };
+    assert_eq!(
+        judged("2/1", "running", "2"),
+        Progress::Waiting("1/1 tasks run, and more than asked for".into())
+    );
+    assert_eq!(
+        judged("2/0", "running", "2"),
+        Progress::Waiting("0/0 tasks run, and more than asked for".into())
+    );
+    // It may take as long as its grace period, and on a node that is lost for ever.
+    for desired in ["shutdown", "remove"] {
+        assert_eq!(judged("2/1", desired, "2"), Progress::Done, "{desired}");
+    }
+    // The next task of a slot is up before the last one is told to stop.
+    assert_eq!(judged("2/1", "running", "1"), Progress::Done);
+}
+
+#[test]
 fn nothing_wanted_is_done() {
     assert_eq!(Case { service: service("0/0", None, "any", "1"), tasks: vec![] }.first(), Progress::Done);
 }
