@@ -143,13 +143,18 @@ impl Daemon {
             }
         }
         let at_rest = |run: &mut Run| self.reconciler.is_at_rest(run.sources.keys(), &run.stacks);
-        let ended: Vec<_> = self.runs.extract_if(.., at_rest).collect();
+        let mut ended: Vec<_> = self.runs.extract_if(.., at_rest).collect();
         if ended.is_empty() {
             return Ok((Vec::new(), Vec::new()));
         }
+        // Who asked for a part is told all that came of it; of cycles that end together the first tells of it.
+        ended.sort_by_key(|run| run.is_cycle);
         let tally = |mut run: Run| {
             let mut tally = self.reconciler.tally(run.sources.keys(), &run.stacks);
             tally.failed += run.unreadable;
+            if run.is_cycle {
+                self.reconciler.forget_ended(run.sources.keys());
+            }
             for (id, head) in &mut run.sources {
                 *head = self.reconciler.head(id);
             }

@@ -193,6 +193,27 @@ fn a_trigger_for_a_source_ends_its_wait_and_touches_no_other() {
 }
 
 #[test]
+fn of_cycles_that_end_together_the_first_tells_what_came_of_them() {
+    let mut scene = Scene::new();
+    scene.deploys();
+    let both = ["- name: job\n", ""].map(|job| {
+        scene.write("stacks.yaml", &format!("- name: db\n- {{name: web, depends_on: [db]}}\n{job}# \n"));
+        scene.commit();
+        let id = scene.handle.trigger(Trigger { scope: Scope::All, force: false, cause: "test".into() });
+        let jobs = scene.handle.shared.queue().take();
+        scene.daemon.work(Some(jobs));
+        id
+    });
+    assert_eq!(scene.daemon.runs.len(), 2);
+    while scene.daemon.is_under_way() {
+        std::thread::sleep(Duration::from_millis(20));
+        scene.daemon.work(None);
+    }
+    let told = both.map(|id| scene.handle.job(id).unwrap().outcome.unwrap());
+    assert_eq!(told, ["1 removed, 2 failed", "2 failed"]);
+}
+
+#[test]
 fn what_keeps_runs_from_being_done_is_told_and_ends_with_it() {
     let mut scene = Scene::new();
     let docker = scene.folder.path().join("bin/docker");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::memory::Memory;
+use super::memory::{Ended, Memory};
 use super::session::{Outcome, Selection};
 use super::source::WatchedSource;
 use super::{Key, LONGER_PAUSE, PAUSE, Reconciler};
@@ -135,7 +135,21 @@ impl Reconciler {
     /// What came to its end was told of.
     pub fn forget_ended<'a>(&mut self, ids: impl IntoIterator<Item = &'a SourceId>) {
         let ids: BTreeSet<_> = ids.into_iter().collect();
-        self.memory.ended.retain(|key, _| !ids.contains(&key.source));
+        let mut removed = Vec::new();
+        self.memory.ended.retain(|key, ended| {
+            let is_told = ids.contains(&key.source);
+            if is_told && *ended == Ended::Removed {
+                removed.push(key.clone());
+            }
+            !is_told
+        });
+        for key in removed {
+            let rows = self.sources.iter().filter(|source| source.id == key.source);
+            // Of one that is gone nothing is left to be told.
+            if !rows.flat_map(|source| &source.stacks).any(|row| row.name == key.stack) {
+                self.memory.decisions.remove(&key);
+            }
+        }
     }
 
     /// The stacks of these sources that have not come to rest, and the sources that are asked or fetched.
