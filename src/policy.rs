@@ -16,9 +16,11 @@ mod power;
 mod tests;
 mod volumes;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::clock;
 use crate::patterns::Patterns;
 use crate::signature::Signers;
 use crate::source::Source;
@@ -107,6 +109,13 @@ impl Policy {
 
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// What is to be told of the keys that commits must be signed with: of those that end soon, or did, each once.
+    pub fn ending_keys(&self) -> Vec<String> {
+        let signers = self.rules.iter().filter_map(|rules| rules.signed()?.signers());
+        let all: BTreeSet<_> = signers.flat_map(|signers| signers.ending(clock::wall())).collect();
+        all.into_iter().collect()
     }
 
     /// The first rules that are for `source`; it may do nothing where there are none.

@@ -5,6 +5,7 @@
 //! files, the object and the time.
 
 mod allowed;
+mod ends;
 mod files;
 mod gpg;
 mod keyring;

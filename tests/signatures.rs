@@ -126,6 +126,32 @@ fn a_source_that_is_not_signed_is_not_remembered() {
 }
 
 #[test]
+fn a_key_that_ends_soon_is_told_before_a_commit_is_refused() {
+    let (keys, repo) = (Keys::new(), Repo::new());
+    let fake = FakeDocker::of_an_empty_swarm().fails("stack deploy", 1, "no");
+    let ops = DockerOps::without_docker().with_fake(&fake).env("DOCKEROPS_POLICY", keys.path("policy.yaml"));
+    repo.stack("web", &one_service("app", 0));
+    keys.commit(&repo, "ann");
+    ops.run(["watch", &repo.url()]).failure(3).stdout_lacks("expires");
+    let until = |days: &str| {
+        let day = stdout_of(command("date").args(["-u", "-d", days, "+%Y%m%d"]));
+        let public = fs::read_to_string(keys.path("ann.pub")).unwrap();
+        let line = format!("ann@example.org valid-before=\"{}Z\" {public}", day.trim());
+        fs::write(keys.path("allowed"), line).unwrap();
+    };
+    until("20 days");
+    let ends = "of `ann@example.org` expires on 2";
+    ops.run(["reconcile"]).failure(3).stdout_has(ends);
+    ops.run(["status"]).failure(3).stderr_has("warning: the key `SHA256:").stderr_has(ends);
+    let json = ops.run(["status", "--json"]);
+    assert!(json.json()["stacks"].is_array() && json.stderr.contains(ends), "{json}");
+    until("50 days");
+    ops.run(["status"]).stderr_lacks("expires");
+    until("-2 days");
+    ops.run(["status"]).stderr_has("of `ann@example.org` expired on 2");
+}
+
+#[test]
 fn files_of_keys_that_are_wrong_stop_everything_before_anything_is_touched() {
     let (keys, repo) = (Keys::new(), Repo::new());
     let fake = FakeDocker::of_an_empty_swarm();

@@ -45,9 +45,13 @@ pub fn run(settings: &Settings, arguments: &StatusArgs) -> Result<Ending> {
     }
     // Nothing is put right as long as that is so.
     let policy = settings.policy.as_deref().map(|path| policy::read(path, Trust::Root, &settings.programs()));
-    if let Some(Err(error)) = policy {
-        print_error(&error);
-        return Ok(Ending::Partly);
+    match policy {
+        Some(Err(error)) => {
+            print_error(&error);
+            return Ok(Ending::Partly);
+        }
+        Some(Ok(policy)) => policy.ending_keys().iter().for_each(|what| report.warn(what)),
+        None => {}
     }
     Ok(if status.is_wrong() { Ending::Partly } else { Ending::Done })
 }

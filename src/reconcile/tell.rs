@@ -21,6 +21,12 @@ const HELD: &str = " (held until the repository changes, or `reconcile --force`)
 impl Reconciler {
     /// Says which sources could not be had, and which images are not built.
     pub fn tell_of_sources(&mut self, session: &Session<'_>, asked: &BTreeSet<SourceId>) {
+        if let Some(policy) = session.policy.filter(|_| !asked.is_empty()) {
+            let place = policy.path().display().to_string();
+            for (index, what) in policy.ending_keys().iter().enumerate() {
+                session.report.noted_until_changed(&*place, index, what);
+            }
+        }
         for source in self.sources.iter().filter(|source| asked.contains(&source.id)) {
             if let Some(error) = failure(source) {
                 session.report.source_failed(source.url.as_str(), error);

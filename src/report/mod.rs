@@ -109,6 +109,11 @@ impl Report {
         }
     }
 
+    /// Beside results, which may be JSON.
+    pub fn warn(&self, what: &str) {
+        self.stderr(&format!("{NOTE}warning:{NOTE:#} {}", harmless(what)));
+    }
+
     /// What a stack is waited for: its live line, on a terminal.
     pub fn waiting(&self, stack: &str, what: &str) {
         self.beat();

@@ -36,6 +36,8 @@ struct Key {
     is_revoked: bool,
     /// When it, and each of its subkeys, counts.
     windows: BTreeMap<String, Window>,
+    /// Those of them that can sign.
+    signing: BTreeSet<String>,
     /// Bits that are too few.
     weak: Option<u32>,
 }
@@ -123,6 +125,18 @@ impl Keyring {
             ("EXPKEYSIG", _) => Err(Why::Expired(signed.into(), now)),
             _ => Err(Why::Malformed("`gpg` says that its time is over".into())),
         }
+    }
+
+    /// Who has a key here, which, and until when that signs anything: a part of it that can, and it as a whole.
+    pub(super) fn ends(&self) -> impl Iterator<Item = (Signed, Option<DateTime<Utc>>)> {
+        self.named.iter().filter(|(_, key)| !key.is_revoked).map(|(fingerprint, key)| {
+            let end = |part: &String| key.windows.get(part)?.before;
+            // One without an end goes on.
+            let parts: Option<Vec<_>> = key.signing.iter().map(end).collect();
+            let last = parts.and_then(|ends| ends.into_iter().max());
+            let signed = Signed { by: key.user.clone(), key: fingerprint.clone() };
+            (signed, end(fingerprint).into_iter().chain(last).min())
+        })
     }
 
     /// What `gpg` makes of it; the outer error says why it cannot be asked.
@@ -234,7 +248,7 @@ fn import(home: &Home<'_>, name: &str, file: &File) -> Result<BTreeSet<String>, 
 /// The keys of `gpg --list-keys --with-colons`.
 fn listed(text: &str) -> BTreeMap<String, Key> {
     let mut all: BTreeMap<String, Key> = BTreeMap::new();
-    let (mut primary, mut part) = (String::new(), None);
+    let (mut primary, mut part, mut signs) = (String::new(), None, false);
     let mut next = Key::default();
     for line in text.lines() {
         let fields: Vec<_> = line.split(':').collect();
@@ -254,12 +268,16 @@ fn listed(text: &str) -> BTreeMap<String, Key> {
                 let bounds = time(field(5)).and_then(|after| Ok((after, time(field(6))?)));
                 // A part whose time is not known counts never.
                 part = bounds.ok().filter(|_| !field(1).contains(['r', 'i', 'd']));
+                signs = field(11).contains('s');
             }
             "fpr" => {
                 if primary.is_empty() {
                     field(9).clone_into(&mut primary);
                 }
                 if let Some((after, before)) = part.take() {
+                    if signs {
+                        next.signing.insert(field(9).to_owned());
+                    }
                     next.windows.insert(field(9).to_owned(), Window { after, before });
                 }
                 all.insert(primary.clone(), next.clone());

@@ -181,6 +181,15 @@ fn keys_that_expired_or_are_revoked_do_not_count() {
     assert!(lab.verify(&signers, by_ann).is_ok() && lab.verify(&signers, by_bob).is_ok());
     let told = signers.verify_commit(&lab.repository, by_ann, now() + TimeDelta::days(400)).unwrap_err();
     assert!(told.to_string().contains("of `Ann <ann@h>`, which expired on "), "{told}");
+    // It is told before, and of a key without an end never.
+    let ending = |days: i64| signers.ending(now() + TimeDelta::days(days)).join("; ");
+    assert_eq!(ending(300), "");
+    assert!(
+        ending(350).starts_with(&format!("the key `{ann}` of `Ann <ann@h>` expires on ")),
+        "{}",
+        ending(350)
+    );
+    assert!(ending(400).contains("expired on ") && !ending(400).contains(&bob), "{}", ending(400));
     // Dated before there was such a key.
     let old = format!("user.signingKey={bob}!");
     let dates = [("GIT_COMMITTER_DATE", "2019-06-01T00:00:00Z")];

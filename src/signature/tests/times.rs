@@ -2,7 +2,8 @@
 
 use chrono::TimeDelta;
 
-use super::{Lab, now};
+use super::{Lab, PATH, Signers, now};
+use crate::signature::window::time;
 
 #[test]
 fn a_key_counts_within_its_time_and_no_date_helps_an_old_one() {
@@ -51,4 +52,31 @@ fn a_key_counts_within_its_time_and_no_date_helps_an_old_one() {
     assert!(lab.verify(&signers, fresh).is_ok());
     let told = signers.verify_commit(&lab.repository, fresh, later).unwrap_err().to_string();
     assert!(told.contains("expired on 2098-01-01"), "{told}");
+}
+
+#[test]
+fn keys_that_end_soon_or_did_are_told_once_and_no_others() {
+    let lab = Lab::new();
+    let keys = ["ann", "bob", "eve", "dan", "fay"].map(|name| lab.key(name, &["ed25519"]));
+    let [ann, bob, eve, dan, fay] = &keys;
+    let allowed = lab.write(
+        "allowed",
+        format!(
+            "ann@h valid-before=\"20260131Z\" {ann}\nbob@h valid-before=\"20260201Z\" {bob}\neve@h {eve}\n\
+             dan@h valid-before=\"20260110Z\" {dan}\ndan@h valid-before=\"20270101Z\" {dan}\n\
+             fay@h valid-before=\"20260110Z\" {fay}\n"
+        ),
+    );
+    let revoked = lab.write("revoked", format!("{fay}\n"));
+    let signers = Signers::read(&[allowed], &[revoked], PATH.as_ref()).unwrap();
+    let told = |day: &str| signers.ending(time(day, true).unwrap());
+    assert_eq!(told("20251231Z"), [""; 0]);
+    let soon = told("20260101Z");
+    assert!(soon.len() == 1 && soon[0].contains("of `ann@h` expires on 2026-01-31 00:00 UTC"), "{soon:?}");
+    let over = told("20260131000001Z").join("\n");
+    assert!(
+        over.contains("of `ann@h` expired on 2026-01-31") && over.contains("`bob@h` expires on"),
+        "{over}"
+    );
+    assert!(!over.contains("dan") && !over.contains("fay") && !over.contains("eve"), "{over}");
 }
