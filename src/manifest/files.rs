@@ -148,7 +148,7 @@ fn list(
 }
 
 /// The file at `path` from the stack's `folder`.
-fn file(root: &Root, folder: &Path, path: &str) -> Result<RepoFile, String> {
+pub fn file(root: &Root, folder: &Path, path: &str) -> Result<RepoFile, String> {
     let base = root.path().join(folder);
     if root.size_ahead(&base, path).is_some_and(|size| size > LARGEST_TEXT) {
         return Err(format!("`{path}` is larger than {} KiB", LARGEST_TEXT / 1024));
