@@ -58,6 +58,7 @@ fn every_kind_of_block_has_a_test_here() {
         "text",
         "yaml stacks.yaml",
         "yaml environments",
+        "yaml template.yaml",
         "yaml volumes.yaml",
         "yaml nfs.yaml",
         "yaml compose",
@@ -410,6 +411,32 @@ fn the_daemon_listens_and_answers_as_documented() {
     let table = README.split("| metric | |").nth(1).unwrap().split("\n\n").next().unwrap();
     let documented: BTreeSet<_> = table.split('`').filter(|word| word.starts_with("dockerops_")).collect();
     assert_eq!(documented, exported);
+}
+
+#[test]
+fn the_template_is_right_and_says_what_it_says() {
+    let (ops, repo) = (DockerOps::without_docker().env("PATH", "/nonexistent"), Repo::new());
+    repo.stack("web", "services: {app: {image: app}}\n")
+        .write("templates/blog/template.yaml", block("yaml template.yaml"));
+    let compose = "services:\n  app:\n    image: 'blog:${TAG:-6.9}'\n    hostname: ${HOST}\n    deploy: {replicas: '${COPIES:-2}'}\n    \
+                   environment: {DEBUG: '${DEBUG:-false}'}\n    secrets: ['${DB_PASSWORD}']\n";
+    repo.write("templates/blog/compose.yml", compose);
+    let at = repo.path().display().to_string();
+    let json = ops.run(["validate", &at, "--json"]).success().json();
+    let template = &json["templates"][0];
+    let kinds: Vec<_> =
+        template["parameters"].as_array().unwrap().iter().map(|it| it["type"].clone()).collect();
+    assert_eq!(
+        kinds,
+        [
+            "integer".into(),
+            serde_json::Value::Null,
+            "boolean".into(),
+            serde_json::Value::Null,
+            serde_json::Value::Null
+        ]
+    );
+    assert_eq!((&template["title"], &template["parameters"][1]["secret"]), (&"A blog".into(), &true.into()));
 }
 
 #[test]

@@ -6,6 +6,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::entries::string;
+use super::template::is_of_one;
 use crate::paths::{LARGEST_TEXT, Root};
 use crate::problem::Collector;
 use crate::stack::{RepoFile, StackFiles};
@@ -66,6 +67,12 @@ impl Wanted {
         match root.resolve(dir, &self.folder) {
             Err(error) => return of_folder(format!("the stack's folder: {error:#}")),
             Ok(path) if !path.is_dir() => return of_folder(format!("`{}` is not a folder", self.folder)),
+            Ok(path) if is_of_one(root, dir, &below(root, dir, &self.folder), &path) => {
+                return of_folder(format!(
+                    "`{}` is a template, which is never deployed itself: copy it to a folder of the stack's own",
+                    self.folder
+                ));
+            }
             Ok(_) => {}
         }
         let folder = below(root, dir, &self.folder);
@@ -84,24 +91,13 @@ impl Wanted {
         let env = self.env.as_ref().map(|list| all(".env", list));
         let mut compose = match &self.compose {
             Some(list) => all(".compose", list),
-            None => {
-                let at = root.path().join(&folder);
-                match COMPOSE_FILES.iter().find(|name| root.has(&at, name)) {
-                    None => {
-                        let what = format!("the folder holds none of `{}`", COMPOSE_FILES.join("`, `"));
-                        mistakes.push(Mistake { line: self.line, key: self.key, what });
-                        Vec::new()
-                    }
-                    Some(name) => match file(root, &folder, name) {
-                        Ok(file) => vec![file],
-                        Err(what) => {
-                            let what = format!("the compose file: {what}");
-                            mistakes.push(Mistake { line: self.line, key: self.key, what });
-                            Vec::new()
-                        }
-                    },
+            None => match the_compose_file(root, &folder) {
+                Ok(file) => vec![file],
+                Err(what) => {
+                    mistakes.push(Mistake { line: self.line, key: self.key, what });
+                    Vec::new()
                 }
-            }
+            },
         };
         for (index, file) in compose.iter().enumerate() {
             if compose[..index].iter().any(|known| known.file == file.file) {
@@ -114,6 +110,15 @@ impl Wanted {
         }
         let overlays = compose.split_off(1);
         Ok(StackFiles { folder, compose: compose.remove(0), overlays, env })
+    }
+}
+
+/// The first of the usual names in `folder`, which is given from the root.
+pub fn the_compose_file(root: &Root, folder: &Path) -> Result<RepoFile, String> {
+    let at = root.path().join(folder);
+    match COMPOSE_FILES.iter().find(|name| root.has(&at, name)) {
+        None => Err(format!("the folder holds none of `{}`", COMPOSE_FILES.join("`, `"))),
+        Some(name) => file(root, folder, name).map_err(|what| format!("the compose file: {what}")),
     }
 }
 

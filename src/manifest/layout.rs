@@ -68,6 +68,7 @@ fn entry(root: &Root, dir: &Path, file: &str, stack: &str, problems: &mut Collec
     });
     Some(StackEntry {
         line: 0,
+        template: None,
         is_forbidden: false,
         enabled: files.is_none() || !entries::is_json(file) || is_enabled(root, dir, file, &mut wrong),
         name,
