@@ -8,6 +8,7 @@ mod described;
 mod options;
 mod parameter;
 mod pattern;
+mod schema;
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,7 @@ use crate::yaml;
 #[allow(unused_imports, reason = "likewise")]
 pub use options::{Values, check};
 pub use parameter::{Kind, Parameter};
+pub use schema::schema;
 
 /// What may be said of a template beside its compose file.
 const FILE: &str = "template.yaml";

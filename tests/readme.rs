@@ -70,6 +70,7 @@ fn every_kind_of_block_has_a_test_here() {
         "yaml registry",
         "sh curl",
         "json stack",
+        "json template",
         "sh validate",
         "text validate",
         "sh ci",
@@ -366,6 +367,10 @@ fn the_daemon_listens_and_answers_as_documented() {
     let Some(lab) = lab() else { return };
     let (ops, repo) = (DockerOps::new(lab), Repo::new());
     let stack = ops.unique("told");
+    repo.write(
+        &format!("templates/{stack}/compose.yml"),
+        "services: {a: {image: 'a:${TAG:-1}', env_file: gone}, a$: {image: a}}\n",
+    );
     repo.stack(&stack, &crate::support::repo::one_service(&lab.image("app:1"), 1)).commit("One");
     let ops = ops.env("DOCKEROPS_REPOS", repo.url()).that_listens();
     let site = ops.site();
@@ -385,7 +390,7 @@ fn the_daemon_listens_and_answers_as_documented() {
         site.get(&path.replace("<name>", &stack).replace("<id>", &job)).is(200);
         count += 1;
     }
-    assert_eq!(count, 10);
+    assert_eq!(count, 12);
 
     let told = site.get(&format!("/api/v1/stacks/{stack}")).json();
     let documented: serde_json::Value = serde_json::from_str(&block("json stack")).unwrap();
@@ -404,6 +409,13 @@ fn the_daemon_listens_and_answers_as_documented() {
         fields(&serde_json::from_str::<serde_json::Value>(&block("json status")).unwrap()["stacks"][0]);
     let all: BTreeSet<_> = known.into_iter().chain(fields(&documented)).collect();
     assert_eq!(all, fields(&told));
+
+    let template: serde_json::Value = serde_json::from_str(&block("json template")).unwrap();
+    let told = site.get(&format!("/api/v1/stackDefinitions/{stack}")).json();
+    for place in ["", "/parameters/0", "/problems/0"] {
+        let both = [&template, &told].map(|value| fields(value.pointer(place).unwrap()));
+        assert_eq!(both[0], both[1], "{place}: {told}");
+    }
 
     let metrics = site.get("/metrics").body;
     let exported: BTreeSet<_> =

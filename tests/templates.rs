@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use crate::support::dockerops::DockerOps;
+use crate::support::fake_docker::FakeDocker;
+use crate::support::git_server::GitServer;
 use crate::support::repo::Repo;
 use crate::support::scene::Scene;
 use crate::validate::{at, bare};
@@ -111,4 +114,77 @@ fn a_wrong_template_stops_no_sync_and_one_that_is_listed_only_itself() {
         .stdout_has("`templates/blog` is a template, which is never deployed itself")
         .stdout_has("1 unchanged");
     assert_eq!((scene.lab.services(&web).len(), scene.lab.services(&other).len()), (1, 0));
+}
+
+#[test]
+fn the_api_tells_templates_of_all_sources_without_asking_a_server() {
+    let (fake, folder) = (FakeDocker::of_an_empty_swarm(), tempfile::tempdir().unwrap());
+    let (far, near) = (Repo::new(), Repo::new());
+    blog(off(&far)).commit("first");
+    far.publish(folder.path(), "far");
+    let tree = far.git(["rev-parse", "HEAD:templates/blog"]);
+    off(&near).write("deep/templates/wiki/compose.yml", "services: {a: {image: '${TAG:-${'}}\n");
+    near.write("deep/stacks.yaml", "- {name: none, enabled: false}\n").commit("first");
+    let server = GitServer::start(folder.path(), &[]);
+    let (far_url, near_url) = (server.url("far"), format!("{}#main:deep", near.url()));
+    let ops = DockerOps::without_docker().with_fake(&fake).that_listens();
+    let ops = ops.env("DOCKEROPS_REPOS", format!("{far_url},{near_url}"));
+    let site = ops.site();
+    let asked = server.requests().len();
+    let all = site.get("/api/v1/stackDefinitions").is(200).json();
+    let names: Vec<_> = all["stackDefinitions"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
+    let blog_told = site.get("/api/v1/stackDefinitions/blog").is(200).json();
+    assert!(names.len() == 2 && all["stackDefinitions"].as_array().unwrap().contains(&blog_told), "{all}");
+    assert_eq!((&blog_told["tree"], &blog_told["commit"]), (&tree.into(), &far.head().into()));
+    assert_eq!((&blog_told["repository"], &blog_told["title"]), (&far_url.clone().into(), &"A blog".into()));
+    assert_eq!(blog_told["schema"]["required"], serde_json::json!(["HOST"]));
+    assert_eq!(blog_told["problems"], serde_json::json!([]));
+    let wiki = site.get("/api/v1/stackDefinitions/wiki").is(200).json();
+    assert_eq!(wiki["problems"][0]["file"], "deep/templates/wiki/compose.yml");
+    site.get("/api/v1/stackDefinitions/none").is(404);
+    site.get("/api/v1/stackDefinitions?repository=nobody").is(404);
+    let one = site.get(&format!("/api/v1/stackDefinitions?repository={far_url}")).is(200).json();
+    assert_eq!(one["stackDefinitions"].as_array().unwrap().len(), 1);
+    assert_eq!(server.requests().len(), asked);
+
+    // What a push brings is told, and of two that have one name the caller says whose.
+    near.write("deep/templates/blog/compose.yml", "services: {a: {image: a}}\n")
+        .remove("deep/templates/wiki")
+        .commit("second");
+    site.job(&site.post("/api/v1/reconcile", "{}"));
+    site.get("/api/v1/stackDefinitions/wiki").is(404);
+    site.get("/api/v1/stackDefinitions/blog").is(409).has("?repository=");
+    let path = format!("/api/v1/stackDefinitions/blog?repository={}", near_url.replace('#', "%23"));
+    assert_eq!(site.get(&path).is(200).json()["commit"], near.head());
+    drop(site);
+
+    // What cannot be read is no empty list.
+    drop(server);
+    let site = ops.site();
+    site.get("/api/v1/stackDefinitions").is(200).has("A blog");
+    drop(site);
+    let kept = ops.database().with_extension("db.objects");
+    fs::remove_dir_all(&kept).unwrap_or_else(|error| panic!("{}: {error}", kept.display()));
+    let site = ops.site();
+    site.get("/api/v1/stackDefinitions").is(503).has("is not kept beside the database").has(&far_url);
+    site.get("/api/v1/stackDefinitions/blog").is(503);
+    site.get(&path).is(200);
+}
+
+#[test]
+fn a_source_that_was_never_read_is_no_empty_list() {
+    let fake = FakeDocker::of_an_empty_swarm();
+    let ops = DockerOps::without_docker().with_fake(&fake).that_listens();
+    let none = ops.site().get("/api/v1/stackDefinitions").is(200).json();
+    assert_eq!(none, serde_json::json!({ "stackDefinitions": [] }));
+    let repo = Repo::new();
+    off(&repo).symlink("templates", "/etc").commit("first");
+    let ops = ops.env("DOCKEROPS_REPOS", repo.url());
+    ops.site().get("/api/v1/stackDefinitions").is(503).has("leads out of the repository");
+    repo.remove("templates").write("templates", "a file").commit("second");
+    ops.site().get("/api/v1/stackDefinitions").is(200);
+    ops.db().execute("UPDATE source_states SET commit_id = NULL, error = 'no way'", []).unwrap();
+    repo.remove("stacks.yaml").commit("third");
+    let site = ops.site();
+    site.get("/api/v1/stackDefinitions").is(503).has("was not read yet: ");
 }

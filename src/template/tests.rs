@@ -325,6 +325,28 @@ fn what_was_sent_is_read_back_by_all() {
 }
 
 #[test]
+fn the_schema_says_what_is_taken() {
+    assert_eq!(
+        schema(&one(COMPOSE, DESCRIBED)),
+        json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": "A blog",
+            "type": "object",
+            "properties": {
+                "COPIES": {"type": "integer", "title": "How many", "default": 2, "minimum": 1, "maximum": 5},
+                "HOST": {"type": "string", "description": "where", "pattern": "^(?:[a-z.]+)$"},
+                "TAG": {"type": "string", "default": "1", "enum": ["1", "2"]},
+                "TITLE": {"type": "string", "description": "what readers see", "minLength": 1},
+            },
+            "required": ["HOST", "TITLE"],
+            "additionalProperties": false,
+        })
+    );
+    let plain = schema(&one("services: {a: {image: '${A:-x}'}}", ""));
+    assert_eq!(plain["properties"]["A"], json!({"type": ["string", "integer", "boolean"], "default": "x"}));
+}
+
+#[test]
 fn of_many_templates_some_are_read_and_an_alias_bomb_costs_nothing() {
     let names: Vec<_> = (0..=MOST).map(|n| format!("t{n:03}/compose.yml")).collect();
     let files: Vec<_> = names.iter().map(|name| (name.as_str(), "services: {a: {image: a}}\n")).collect();
