@@ -66,7 +66,8 @@ pub fn read(root: &Root, dir: &Path, budget: &Budget) -> Vec<Template> {
 }
 
 fn is_folder(root: &Root, folder: &Path, name: &str) -> bool {
-    root.size_ahead(folder, name).is_none() && root.resolve(folder, name).map_or(true, |path| path.is_dir())
+    // What leads elsewhere is told as wrong; a file is not brought for that.
+    root.find_file(folder, name, 0).is_none() && root.is_folder(folder, name).unwrap_or(true)
 }
 
 impl Template {

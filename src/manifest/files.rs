@@ -6,7 +6,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::entries::string;
-use super::template::is_of_one;
+use super::template::{is_one, names_one};
 use crate::paths::{LARGEST_TEXT, Root};
 use crate::problem::Collector;
 use crate::stack::{RepoFile, StackFiles};
@@ -63,17 +63,21 @@ impl Wanted {
 
     /// The files, from the manifest's folder `dir`.
     pub fn find(&self, root: &Root, dir: &Path) -> Result<StackFiles, Vec<Mistake>> {
+        if let Some(file) = self.alone(root, dir) {
+            let folder = below(root, dir, &self.folder);
+            return Ok(StackFiles { folder, compose: file, overlays: Vec::new(), env: None });
+        }
         let of_folder = |what| Err(vec![Mistake { line: self.line, key: self.key, what }]);
-        match root.resolve(dir, &self.folder) {
+        match root.is_folder(dir, &self.folder) {
             Err(error) => return of_folder(format!("the stack's folder: {error:#}")),
-            Ok(path) if !path.is_dir() => return of_folder(format!("`{}` is not a folder", self.folder)),
-            Ok(path) if is_of_one(root, dir, &below(root, dir, &self.folder), &path) => {
+            Ok(false) => return of_folder(format!("`{}` is not a folder", self.folder)),
+            Ok(true) if is_one(root, dir, &self.folder) => {
                 return of_folder(format!(
                     "`{}` is a template, which is never deployed itself: copy it to a folder of the stack's own",
                     self.folder
                 ));
             }
-            Ok(_) => {}
+            Ok(true) => {}
         }
         let folder = below(root, dir, &self.folder);
         let mut mistakes = Vec::new();
@@ -110,6 +114,18 @@ impl Wanted {
         }
         let overlays = compose.split_off(1);
         Ok(StackFiles { folder, compose: compose.remove(0), overlays, env })
+    }
+
+    /// The compose file of a folder that nothing more is said of, where the first look finds it: it needs no other one.
+    fn alone(&self, root: &Root, dir: &Path) -> Option<RepoFile> {
+        let is_template = || names_one(root, dir, &self.folder);
+        if self.compose.is_some() || self.env.is_some() || is_template() {
+            return None;
+        }
+        let path = format!("{}/{}", self.folder, COMPOSE_FILES[0]);
+        let (file, size) = root.find_file(dir, &path, LARGEST_TEXT)?;
+        let path = below(root, dir, &path).display().to_string();
+        (size <= LARGEST_TEXT).then_some(RepoFile { file, path })
     }
 }
 
@@ -155,6 +171,11 @@ fn list(
 /// The file at `path` from the stack's `folder`.
 pub fn file(root: &Root, folder: &Path, path: &str) -> Result<RepoFile, String> {
     let base = root.path().join(folder);
+    if let Some((file, _)) =
+        root.find_file(&base, path, LARGEST_TEXT).filter(|(_, size)| *size <= LARGEST_TEXT)
+    {
+        return Ok(RepoFile { file, path: below(root, &base, path).display().to_string() });
+    }
     if root.size_ahead(&base, path).is_some_and(|size| size > LARGEST_TEXT) {
         return Err(format!("`{path}` is larger than {} KiB", LARGEST_TEXT / 1024));
     }

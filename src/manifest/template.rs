@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
+use super::files::below;
 use crate::paths::Root;
 
 /// The folder beside `stacks.yaml` that holds them, each in a folder of its own.
@@ -40,11 +41,19 @@ pub fn is_template_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
 }
 
-/// Whether what lies at `below` from the root, or where that leads to, is a template of the manifest in `dir`.
-pub fn is_of_one(root: &Root, dir: &Path, below: &Path, resolved: &Path) -> bool {
-    let is_in =
-        |path: &Path, folder: &Path| path.strip_prefix(folder).is_ok_and(|rest| rest != Path::new(""));
-    let folder = dir.join(TEMPLATES);
-    is_in(&root.path().join(below), &folder)
-        || root.resolve(dir, TEMPLATES).is_ok_and(|folder| is_in(resolved, &folder))
+/// Whether `path`, by its letters, is a template of the manifest in `dir`, or lies in one.
+pub fn names_one(root: &Root, dir: &Path, path: &str) -> bool {
+    lies_in(&root.path().join(below(root, dir, path)), &dir.join(TEMPLATES))
+}
+
+/// Whether the folder that `path` from `dir` leads to is one.
+pub fn is_one(root: &Root, dir: &Path, path: &str) -> bool {
+    let leads = |path| root.resolve(dir, path).ok();
+    names_one(root, dir, path)
+        || root.has(dir, TEMPLATES)
+            && leads(path).zip(leads(TEMPLATES)).is_some_and(|(path, folder)| lies_in(&path, &folder))
+}
+
+fn lies_in(path: &Path, folder: &Path) -> bool {
+    path.strip_prefix(folder).is_ok_and(|rest| rest != Path::new(""))
 }

@@ -11,6 +11,7 @@ mod http;
 mod kept;
 mod lab;
 mod local;
+mod looks;
 mod signed;
 mod ssh;
 mod submodules;
