@@ -124,6 +124,7 @@ fn the_api_tells_templates_of_all_sources_without_asking_a_server() {
     far.publish(folder.path(), "far");
     let tree = far.git(["rev-parse", "HEAD:templates/blog"]);
     off(&near).write("deep/templates/wiki/compose.yml", "services: {a: {image: '${TAG:-${'}}\n");
+    near.symlink("deep/templates/out", "/etc");
     near.write("deep/stacks.yaml", "- {name: none, enabled: false}\n").commit("first");
     let server = GitServer::start(folder.path(), &[]);
     let (far_url, near_url) = (server.url("far"), format!("{}#main:deep", near.url()));
@@ -134,13 +135,15 @@ fn the_api_tells_templates_of_all_sources_without_asking_a_server() {
     let all = site.get("/api/v1/stackDefinitions").is(200).json();
     let names: Vec<_> = all["stackDefinitions"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
     let blog_told = site.get("/api/v1/stackDefinitions/blog").is(200).json();
-    assert!(names.len() == 2 && all["stackDefinitions"].as_array().unwrap().contains(&blog_told), "{all}");
+    assert!(names.len() == 3 && all["stackDefinitions"].as_array().unwrap().contains(&blog_told), "{all}");
     assert_eq!((&blog_told["tree"], &blog_told["commit"]), (&tree.into(), &far.head().into()));
     assert_eq!((&blog_told["repository"], &blog_told["title"]), (&far_url.clone().into(), &"A blog".into()));
     assert_eq!(blog_told["schema"]["required"], serde_json::json!(["HOST"]));
     assert_eq!(blog_told["problems"], serde_json::json!([]));
     let wiki = site.get("/api/v1/stackDefinitions/wiki").is(200).json();
     assert_eq!(wiki["problems"][0]["file"], "deep/templates/wiki/compose.yml");
+    let out = site.get("/api/v1/stackDefinitions/out").is(200).has("leads out of the repository").json();
+    assert!(out["tree"].is_null(), "{out}");
     site.get("/api/v1/stackDefinitions/none").is(404);
     site.get("/api/v1/stackDefinitions?repository=nobody").is(404);
     let one = site.get(&format!("/api/v1/stackDefinitions?repository={far_url}")).is(200).json();

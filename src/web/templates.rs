@@ -2,7 +2,6 @@
 //! of it, and remembered as long as their folder is the same.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
@@ -134,22 +133,19 @@ fn told(base: &Base, budget: &Budget) -> Result<Vec<Value>> {
 }
 
 fn one(base: &Base, template: &Template) -> Result<Value> {
-    let path = base.root().resolve(base.root().path(), &path_of(&template.folder))?;
+    // One that leads elsewhere has none, and says why.
+    let path = base.root().resolve(base.root().path(), &template.folder.display().to_string()).ok();
     let problems = template.problems.iter();
     let problems: Vec<_> = problems
         .map(|it| json!({ "file": it.file, "line": it.line, "key": it.key, "what": harmless(&it.what) }))
         .collect();
     Ok(json!({
         "name": template.name,
-        "tree": base.content_id(&path)?,
+        "tree": path.map(|path| base.content_id(&path)).transpose()?,
         "title": template.title,
         "description": template.description,
         "parameters": template.parameters,
         "schema": template::schema(template),
         "problems": problems,
     }))
-}
-
-fn path_of(folder: &Path) -> String {
-    folder.display().to_string()
 }
