@@ -41,6 +41,7 @@ mod signature;
 mod source;
 mod stack;
 mod state;
+mod template;
 mod validate;
 mod watched;
 mod web;

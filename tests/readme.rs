@@ -58,6 +58,7 @@ fn every_kind_of_block_has_a_test_here() {
         "text",
         "yaml stacks.yaml",
         "yaml environments",
+        "yaml template.yaml",
         "yaml volumes.yaml",
         "yaml nfs.yaml",
         "yaml compose",
@@ -69,6 +70,7 @@ fn every_kind_of_block_has_a_test_here() {
         "yaml registry",
         "sh curl",
         "json stack",
+        "json template",
         "sh validate",
         "text validate",
         "sh ci",
@@ -365,6 +367,10 @@ fn the_daemon_listens_and_answers_as_documented() {
     let Some(lab) = lab() else { return };
     let (ops, repo) = (DockerOps::new(lab), Repo::new());
     let stack = ops.unique("told");
+    repo.write(
+        &format!("templates/{stack}/compose.yml"),
+        "services: {a: {image: 'a:${TAG:-1}', env_file: gone}, a$: {image: a}}\n",
+    );
     repo.stack(&stack, &crate::support::repo::one_service(&lab.image("app:1"), 1)).commit("One");
     let ops = ops.env("DOCKEROPS_REPOS", repo.url()).that_listens();
     let site = ops.site();
@@ -384,7 +390,7 @@ fn the_daemon_listens_and_answers_as_documented() {
         site.get(&path.replace("<name>", &stack).replace("<id>", &job)).is(200);
         count += 1;
     }
-    assert_eq!(count, 10);
+    assert_eq!(count, 12);
 
     let told = site.get(&format!("/api/v1/stacks/{stack}")).json();
     let documented: serde_json::Value = serde_json::from_str(&block("json stack")).unwrap();
@@ -404,12 +410,45 @@ fn the_daemon_listens_and_answers_as_documented() {
     let all: BTreeSet<_> = known.into_iter().chain(fields(&documented)).collect();
     assert_eq!(all, fields(&told));
 
+    let template: serde_json::Value = serde_json::from_str(&block("json template")).unwrap();
+    let told = site.get(&format!("/api/v1/stackDefinitions/{stack}")).json();
+    for place in ["", "/parameters/0", "/problems/0"] {
+        let both = [&template, &told].map(|value| fields(value.pointer(place).unwrap()));
+        assert_eq!(both[0], both[1], "{place}: {told}");
+    }
+
     let metrics = site.get("/metrics").body;
     let exported: BTreeSet<_> =
         metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let table = README.split("| metric | |").nth(1).unwrap().split("\n\n").next().unwrap();
     let documented: BTreeSet<_> = table.split('`').filter(|word| word.starts_with("dockerops_")).collect();
     assert_eq!(documented, exported);
+}
+
+#[test]
+fn the_template_is_right_and_says_what_it_says() {
+    let (ops, repo) = (DockerOps::without_docker().env("PATH", "/nonexistent"), Repo::new());
+    repo.stack("web", "services: {app: {image: app}}\n")
+        .write("templates/blog/template.yaml", block("yaml template.yaml"));
+    let compose = "services:\n  app:\n    image: 'blog:${TAG:-6.9}'\n    hostname: ${HOST}\n    deploy: {replicas: '${COPIES:-2}'}\n    \
+                   environment: {DEBUG: '${DEBUG:-false}'}\n    secrets: ['${DB_PASSWORD}']\n";
+    repo.write("templates/blog/compose.yml", compose);
+    let at = repo.path().display().to_string();
+    let json = ops.run(["validate", &at, "--json"]).success().json();
+    let template = &json["templates"][0];
+    let kinds: Vec<_> =
+        template["parameters"].as_array().unwrap().iter().map(|it| it["type"].clone()).collect();
+    assert_eq!(
+        kinds,
+        [
+            "integer".into(),
+            serde_json::Value::Null,
+            "boolean".into(),
+            serde_json::Value::Null,
+            serde_json::Value::Null
+        ]
+    );
+    assert_eq!((&template["title"], &template["parameters"][1]["secret"]), (&"A blog".into(), &true.into()));
 }
 
 #[test]

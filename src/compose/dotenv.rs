@@ -38,6 +38,17 @@ pub fn read(text: &str, path: &str, variables: &mut Variables, problems: &mut Co
     }
 }
 
+/// What a file sets, in no environment.
+#[cfg(test)]
+pub fn values(
+    text: &str,
+) -> Result<std::collections::BTreeMap<String, String>, Vec<crate::problem::Problem>> {
+    let (mut variables, mut problems) = (Variables::default(), Collector::new(".env"));
+    read(text, ".env", &mut variables, &mut problems);
+    let problems = problems.into_problems();
+    if problems.is_empty() { Ok(variables.of_files()) } else { Err(problems) }
+}
+
 fn is_name(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with(|letter: char| letter.is_ascii_digit())

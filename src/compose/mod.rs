@@ -31,6 +31,7 @@ mod secrets;
 mod shown;
 mod tags;
 mod volumes;
+mod wanted;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -55,6 +56,8 @@ use references::FileReference;
 pub use asked::{Asked, Outside, Want, as_problem};
 pub use compare::{Becomes, ServiceChange};
 pub use declared::without_slash;
+#[cfg(test)]
+pub use dotenv::values as dotenv_of;
 pub use labels::{FINGERPRINT, Ownership, REPOSITORY};
 pub use merge::{Merged, Merger, Unmerged};
 pub use objects::Object;
@@ -62,6 +65,7 @@ pub use rendered::{RenderedStack, Service};
 pub use rotate::Rotated;
 pub use secrets::Script;
 pub use volumes::{Mount, Volumes};
+pub use wanted::{Wanted, wanted};
 
 /// The largest compose file taken, in bytes.
 const MOST_BYTES: u64 = paths::LARGEST_TEXT;

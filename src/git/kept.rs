@@ -88,7 +88,7 @@ impl Kept {
         pulse: &Pulse,
         fetch: impl Fn(&Repository, bool) -> Result<()>,
     ) -> Result<Option<InUse>> {
-        if let Some(newest) = self.newest().filter(|newest| newest.has(wanted)) {
+        if let Some(newest) = self.holding(wanted) {
             return Ok(Some(newest));
         }
         make_folder(&self.folder)?;
@@ -123,6 +123,11 @@ impl Kept {
             let _ = remove_unused(&self.folder.join(earlier.to_string()));
         }
         Ok(Some(made))
+    }
+
+    /// A repository with commit `wanted`, if there is one: nothing is fetched.
+    pub(super) fn holding(&self, wanted: Oid) -> Option<InUse> {
+        self.newest().filter(|newest| newest.has(wanted))
     }
 
     pub(super) fn folder(&self) -> &Path {

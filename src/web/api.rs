@@ -7,10 +7,10 @@ use anyhow::{Error, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Web;
 use super::request::Head;
 use super::response::Response;
 use super::view::Snapshot;
+use super::{Web, templates};
 use crate::daemon::JobId;
 use crate::docker::state::TaskState;
 use crate::docker::task::Task;
@@ -50,6 +50,9 @@ pub fn answer(web: &Web, what: &str, head: &Head) -> Response {
         ("under_way", "") => live(web, |snapshot| json!({ "under_way": snapshot.status.under_way })),
         ("builds", "") => live(web, |snapshot| json!({ "builds": snapshot.status.builds })),
         ("stacks", name) => stack(web, name, head.parameter("repository")),
+        ("stackDefinitions", name) => {
+            return templates::answer(web, name, head).unwrap_or_else(|error| trouble(&error));
+        }
         ("events", "") => return events(web, head),
         ("jobs", id) => return job(web, id),
         _ => Ok(None),

@@ -15,6 +15,7 @@ mod request;
 mod response;
 mod route;
 mod server;
+mod templates;
 mod view;
 
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ use access::Access;
 use counts::Counts;
 use hooks::{Callbacks, Deliveries};
 use server::Limits;
+use templates::Templates;
 use view::View;
 
 /// All that an answer may need.
@@ -35,6 +37,7 @@ use view::View;
 struct Web {
     handle: Handle,
     view: View,
+    templates: Templates,
     access: Access,
     /// Of webhooks.
     secret: Option<Secret>,
@@ -51,6 +54,7 @@ pub fn serve(settings: &Settings, run: &RunSettings, handle: Handle) -> Result<O
     let address = listener.local_addr()?;
     let web = Web {
         view: View::new(settings, handle.clone()),
+        templates: Templates::new(settings.git.clone()),
         access: Access { loopback: address.ip().is_loopback(), token: run.api_token.clone() },
         secret: run.webhook_secret.clone(),
         deliveries: Deliveries::default(),
