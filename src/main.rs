@@ -44,6 +44,8 @@ mod state;
 mod validate;
 mod watched;
 mod web;
+#[cfg_attr(not(test), expect(dead_code, reason = "the API calls it next"))]
+mod write;
 mod writer;
 mod yaml;
 
