@@ -1,7 +1,7 @@
 //! What tells one content from another: MD5 where it keeps nothing secret, HMAC-SHA-256 under the
 //! installation's key where others could try their guesses on it.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use md5::{Digest, Md5};
@@ -13,10 +13,12 @@ pub fn hex(hash: Md5) -> String {
 }
 
 pub fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    let digit = |of: u8| char::from(b"0123456789abcdef"[usize::from(of)]);
+    let mut hex = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        hex.extend([digit(byte >> 4), digit(byte & 15)]);
+    }
+    hex
 }
 
 /// Adds `bytes` with their length, so that no two inputs run together.

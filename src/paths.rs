@@ -24,8 +24,22 @@ pub trait Supply: Debug + Send + Sync {
     fn bring_all(&self, path: &Path) -> Result<()>;
     /// How many bytes the file at `path` has, where that is known before it is written out; it is not.
     fn size(&self, path: &Path) -> Result<Option<u64>>;
+    /// What lies at `path`, of which nothing is written out; `None` where a symlink leads on, or only the disk can say. A
+    /// file of `most` bytes or less counts as one that came.
+    fn look(&self, path: &Path, most: Option<u64>) -> Result<Option<Found>>;
+    /// The content of a file that came by a look; `None` where it is on disk.
+    fn content(&self, path: &Path) -> Result<Option<Vec<u8>>>;
     /// What lies in the folder at `path`; nothing is written.
     fn names(&self, path: &Path) -> Result<Vec<String>>;
+}
+
+/// What lies at a path that no symlink is part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    Nothing,
+    Folder,
+    /// A regular file of so many bytes.
+    File(u64),
 }
 
 /// A folder that no path of a repository leads out of. Its files are on disk, or come when they are asked for.
@@ -59,6 +73,9 @@ impl Root {
     pub fn resolve(&self, base: &Path, path: &str) -> Result<PathBuf> {
         let (root, below) = self.letters(base, path)?;
         self.bring(&below).with_context(|| format!("cannot read `{path}`"))?;
+        if has_no_symlink(&root, &below) {
+            return Ok(root.join(below));
+        }
         let resolved = match root.join(below).canonicalize() {
             Ok(resolved) => resolved,
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
@@ -80,8 +97,14 @@ impl Root {
             "the path `{path}` begins with `~`, which may stand for a home folder"
         );
         ensure!(!path.contains('\0'), "the path `{}` holds a NUL byte", crate::plain::name(path));
-        let root = &self.path;
-        let root = root.canonicalize().with_context(|| format!("cannot resolve `{}`", root.display()))?;
+        let root = match &self.supply {
+            // That of a supplied one is resolved.
+            Some(_) => self.path.clone(),
+            None => {
+                let shown = || format!("cannot resolve `{}`", self.path.display());
+                self.path.canonicalize().with_context(shown)?
+            }
+        };
         let below = base.strip_prefix(&root).unwrap_or(Path::new(""));
         let climbing = !below.as_os_str().is_empty();
         let mut parts: Vec<_> = below.components().collect();
@@ -107,8 +130,43 @@ impl Root {
         self.supply.as_ref()?.size(&below).ok().flatten()
     }
 
+    /// The file that `path` leads to, as `resolve` takes it, and its size, where neither a symlink nor a disk is on the way.
+    /// It is not written out, and has come if it has at most `most` bytes: `text` reads it.
+    pub fn find_file(&self, base: &Path, path: &str, most: u64) -> Option<(PathBuf, u64)> {
+        match self.find(base, path, Some(most))? {
+            (file, Found::File(size)) => Some((file, size)),
+            _ => None,
+        }
+    }
+
+    /// Whether `path` leads to a folder, as `resolve` takes it.
+    pub fn is_folder(&self, base: &Path, path: &str) -> Result<bool> {
+        match self.find(base, path, None) {
+            Some((_, Found::Folder)) => Ok(true),
+            _ => Ok(self.resolve(base, path)?.is_dir()),
+        }
+    }
+
+    fn find(&self, base: &Path, path: &str, most: Option<u64>) -> Option<(PathBuf, Found)> {
+        let (root, below) = self.letters(base, path).ok()?;
+        let found = self.supply.as_ref()?.look(&below, most).ok()??;
+        Some((root.join(below), found))
+    }
+
+    /// The text of the regular file at `path`, symlinks resolved, of at most `most` bytes; who names it found it before.
+    pub fn text(&self, path: &Path, most: u64) -> Result<String> {
+        let supplied = self.supply.as_ref().map(|supply| supply.content(self.below(path))).transpose()?;
+        match supplied.flatten() {
+            Some(bytes) => within(bytes.len() as u64, most).and_then(|()| utf8(bytes)),
+            None => read_text(path, most),
+        }
+    }
+
     /// The text of a regular file of at most `most` bytes; a larger one is not written out.
     pub fn read_text(&self, base: &Path, path: &str, most: u64) -> Result<String> {
+        if let Some((file, size)) = self.find_file(base, path, most) {
+            return within(size, most).and_then(|()| self.text(&file, most));
+        }
         within(self.size_ahead(base, path).unwrap_or_default(), most)?;
         read_text(&self.resolve(base, path)?, most)
     }
@@ -117,6 +175,10 @@ impl Root {
     /// there: who then reads it says why it cannot.
     pub fn has(&self, folder: &Path, name: &str) -> bool {
         let path = folder.join(name);
+        let look = |supply: &Arc<dyn Supply>| supply.look(self.below(&path), None).ok()?;
+        if let Some(found) = self.supply.as_ref().and_then(look) {
+            return found != Found::Nothing;
+        }
         let is_file = |supply: &Arc<dyn Supply>| matches!(supply.size(self.below(&path)), Ok(Some(_)));
         self.supply.as_ref().is_some_and(is_file)
             || self.bring(self.below(&path)).is_err()
@@ -160,6 +222,15 @@ pub fn open(path: &Path) -> Result<File> {
     options.open(path).map_err(|error| anyhow!("cannot be read: {error}"))
 }
 
+/// Whether `below` is there, is no part of git's own folder, and no symlink leads to it from `root`.
+fn has_no_symlink(root: &Path, below: &Path) -> bool {
+    let mut at = root.to_path_buf();
+    below.iter().all(|name| {
+        at.push(name);
+        name != ".git" && at.symlink_metadata().is_ok_and(|found| !found.is_symlink())
+    }) && (at != root || root.exists())
+}
+
 fn within(size: u64, most: u64) -> Result<()> {
     ensure!(size <= most, "is larger than {} KiB", most / 1024);
     Ok(())
@@ -172,6 +243,10 @@ pub fn read_text(path: &Path, most: u64) -> Result<String> {
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes).context("cannot be read")?;
     within(bytes.len() as u64, most)?;
+    utf8(bytes)
+}
+
+fn utf8(bytes: Vec<u8>) -> Result<String> {
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         anyhow!("is not UTF-8 (line {})", String::from_utf8_lossy(valid).split('\n').count())

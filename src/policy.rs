@@ -131,6 +131,11 @@ impl Rules {
         self.sources.as_ref().is_none_or(|known| names.iter().any(|name| known.matches(name)))
     }
 
+    /// Where they stand in the policy: `/etc/dockerops/policy.yaml:4`.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
     /// Who must have signed a commit before it is read.
     pub fn signed(&self) -> Option<&Keys> {
         self.signed.as_ref()

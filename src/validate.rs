@@ -148,6 +148,10 @@ pub fn validate(settings: &CheckSettings, path: &Path, options: Options<'_>) -> 
     let texts = verdict.texts(&contents)?;
     docker::ask(&settings.docker_environment, &texts, &mut verdict)?;
     verdict.say_what_only_a_manager_knows(&contents, &worktree);
+    if let Some(rules) = rules {
+        let what = "has the rules that this is held to".to_owned();
+        verdict.notes.push(Note { about: rules.place().to_owned(), what });
+    }
     if rules.is_some_and(|rules| rules.signed().is_some()) {
         verdict.not_checked.push("who signed the commit".into());
     }

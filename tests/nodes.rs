@@ -9,8 +9,8 @@ use crate::support::dockerops::DockerOps;
 use crate::support::fake_docker::FakeDocker;
 use crate::support::lab::{Lab, OwnLab};
 use crate::support::repo::Repo;
-use crate::support::scene::{App, compose};
-use crate::support::wait_for;
+use crate::support::scene::{App, Scene, compose};
+use crate::support::{unique, wait_for};
 
 /// `web` runs anywhere, `pinned` on node 2 alone, `everywhere` on all.
 struct Cluster<'lab> {
@@ -115,4 +115,18 @@ fn a_node_that_is_drained_in_the_midst_of_a_deploy_or_lost_is_nobodys_drift() {
     cluster.only_pinned_is_short();
     // What is pushed meanwhile is deployed.
     cluster.write(3).ops.run(["reconcile"]).failure(3).stdout_has("deployed  web ").stdout_has("1 degraded");
+}
+
+#[test]
+fn what_cleans_the_nodes_no_source_builds() {
+    let Some(mut scene) = Scene::new() else { return };
+    let own = scene.lab.image(&unique("cleaner"));
+    scene.ops = scene.ops.env("DOCKEROPS_PRUNE_NODES", "1").env("DOCKEROPS_PRUNE_IMAGE", format!("{own}:1"));
+    scene.repo.write("images.yaml", format!("- {{name: '{own}:2', context: ., push: false}}\n"));
+    scene.repo.write("Dockerfile", "FROM scratch\nCOPY images.yaml /\n").commit("first");
+    let outcome = scene.run(&["watch", &scene.repo.url()]);
+    outcome.failure(3).stdout_has(&format!("`{own}:1` is what DockerOps cleans the nodes with"));
+    assert!(!scene.lab.docker(&["image", "ls"]).contains(own.rsplit_once('/').unwrap().1));
+    scene.ops = scene.ops.env_remove("DOCKEROPS_PRUNE_NODES");
+    scene.reconcile().success().stdout_has("1 built");
 }

@@ -1,6 +1,7 @@
 //! What the operator does not let a repository do it does not do, however it is spelled; what runs stays.
 
 mod random;
+mod swarm;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -79,15 +80,20 @@ fn bindings_lie_where_the_policy_lets_them_and_nothing_is_written_before() {
     scene.repo.commit("first");
     let outcome = scene.run(&["watch", &scene.repo.url()]);
     outcome.failure(1).error_has("`path`: `").error_has("forbidden by `mounts`");
+    // What may be read alone is not written to.
     fs::write(&path, format!("rules: [{{mounts: ['{place}/conf:ro']}}]\n")).unwrap();
     let outcome = scene.run(&["watch", &scene.repo.url()]);
     outcome
         .failure(3)
+        .stdout_has(&format!("{place}/conf` may be read alone (`:ro`), and a binding is written"));
+    assert!(!nfs.path().join("conf").exists());
+    fs::write(&path, format!("rules: [{{mounts: ['{place}/conf']}}]\n")).unwrap();
+    let outcome = scene.reconcile();
+    outcome
+        .failure(3)
         .stdout_has("1 deployed")
         .stdout_has(&format!("{place}/data` is no path that may be mounted"));
-    assert!(nfs.path().join("conf/a").exists() && !nfs.path().join("data").exists());
-    scene.change(&web, &scene.off().with("volumes: ['conf:/conf']"));
-    scene.push().failure(3).stdout_has("may be mounted read-only, and is not");
+    assert!(nfs.path().join("conf/a").exists() && !nfs.path().join("data").exists(), "{web}");
     fs::write(&path, format!("rules: [{{mounts: ['{place}/*']}}]\n")).unwrap();
     scene.reconcile().success();
     assert!(nfs.path().join("data/b").exists(), "{other}");
@@ -131,9 +137,12 @@ fn variables_secrets_and_builds_are_held_to_it() {
     run(&[]).failure(1).error_has("no remote `origin`");
     repo.git(["remote", "add", "origin", "https://user:token@github.com/acme/web.git"]);
     run(&[]).failure(1).stdout_has("db-key").stdout_lacks("user:");
+    run(&[]).stdout_has(&format!("{path}:2: has the rules that this is held to"));
     ops.run(["validate", &at, "--source", "/srv/x"]).failure(2);
     fs::write(&path, "rules: [{sources: ['gitlab.com/**']}]\n").unwrap();
     run(&[]).failure(1).error_has("has no rules for `https://github.com/acme/web");
+    fs::write(&path, "rules: {}\n").unwrap();
+    run(&[]).failure(1).error_has("must be a list with what sources may do").stderr_lacks("until then");
 }
 
 #[test]
@@ -156,6 +165,13 @@ fn the_place_of_a_violation_is_told_in_the_file_that_has_it() {
     run().failure(1).stdout_has("web/over.yml:5: `services.app.volumes`: `/` is no path that may be mounted");
     repo.write("web/over.yml", "version: '3.8'\nservices:\n  app:\n    hostname: h\n");
     run().success();
+    let (_other, others) = policy("{secrets: []}");
+    let over =
+        "version: '3.8'\nservices:\n  app:\n    hostname: h\nsecrets:\n  s: {external: true, name: theirs}\n";
+    repo.write("web/over.yml", over);
+    let outcome = ops.run(["validate", &at, "--policy", &others, "--source", "/srv/x"]);
+    outcome.failure(1).stdout_has("web/over.yml:6: `secrets.s`: `theirs` is not among those of others");
+    repo.write("web/over.yml", "version: '3.8'\nservices:\n  app:\n    hostname: h\n");
     repo.write(
         "web/docker-compose.yml",
         "version: '3.8'\nx-a: &a\n  cap_add: [SYS_ADMIN]\nservices:\n  app:\n    image: x\n    <<: *a\n",

@@ -95,7 +95,13 @@ pub fn filled(tree: &Rc<Node>, variables: &Variables, files: &EnvFiles) -> Resul
         if environment
             .map_or(!from_files.is_empty(), |given| given.items().is_some() || given.pairs().is_some())
         {
-            fill(child(service, "environment"), variables, &from_files)?;
+            let line = service.get("environment").map_or(0, |given| given.line);
+            variables.at(line, format!("services.{name}.environment"));
+            let environment = child(service, "environment");
+            fill(environment, variables, &from_files)?;
+            for name in empty(environment) {
+                variables.left_empty(&name);
+            }
         }
     }
     Ok(tree)
@@ -143,8 +149,23 @@ fn fill(environment: &mut Rc<Node>, variables: &Variables, from_files: &[(String
     Ok(())
 }
 
+/// The variables that still have no value.
+fn empty(environment: &Node) -> Vec<String> {
+    let of_item = |item: &Rc<Node>| {
+        let text = item.text()?;
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        value.is_empty().then(|| name.to_owned())
+    };
+    let of_pair = |(key, value): &(Rc<Node>, Rc<Node>)| {
+        let is_empty = value.is_null() || value.string_text() == Some("");
+        key.text().filter(|_| is_empty).map(str::to_owned)
+    };
+    let items = environment.items().unwrap_or_default().iter().filter_map(of_item);
+    items.chain(environment.pairs().unwrap_or_default().iter().filter_map(of_pair)).collect()
+}
+
 /// What docker's own environment has of a variable; one that `is_given`, empty, is not waited for.
-fn outside<'a>(name: &str, is_given: bool, variables: &'a Variables) -> Option<&'a str> {
+fn outside<'a>(name: &str, is_given: bool, variables: &'a Variables<'_>) -> Option<&'a str> {
     if is_given { variables.get(name) } else { variables.passed(name) }
 }
 

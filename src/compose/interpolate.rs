@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use anyhow::{Result, bail};
 
@@ -17,8 +17,8 @@ const MOST_BYTES: usize = 4 << 20;
 
 /// Where values come from: the process environment, then the stack's files of variables below it.
 #[derive(Debug, Clone, Default)]
-pub struct Variables {
-    process: BTreeMap<String, String>,
+pub struct Variables<'a> {
+    process: Option<&'a BTreeMap<OsString, OsString>>,
     dotenv: BTreeMap<String, String>,
     spent: Cell<usize>,
     unset: RefCell<BTreeSet<String>>,
@@ -54,10 +54,12 @@ struct Unknown {
     value: Option<&'static str>,
 }
 
-impl Variables {
+impl<'a> Variables<'a> {
     /// `process` wins over `dotenv`.
+    #[cfg(test)]
     pub fn new(process: BTreeMap<String, String>, dotenv: BTreeMap<String, String>) -> Self {
-        Self { process, dotenv, ..Self::default() }
+        let process = process.into_iter().map(|(name, value)| (name.into(), value.into()));
+        Self { process: Some(Box::leak(Box::new(process.collect()))), dotenv, ..Self::default() }
     }
 
     /// Of a file of variables, over what earlier lines and files said.
@@ -66,26 +68,35 @@ impl Variables {
     }
 
     /// `outside` wins over `dotenv`.
-    pub fn beside(outside: Outside<'_>, dotenv: BTreeMap<String, String>) -> Self {
-        match outside {
-            Outside::Known(known) => {
-                let text = |(name, value): (&OsString, &OsString)| {
-                    Some((name.to_str()?.to_owned(), value.to_str()?.to_owned()))
-                };
-                Self::new(known.iter().filter_map(text).collect(), dotenv)
-            }
-            Outside::Unknown { asked, value } => {
-                let unknown = Unknown { asked: asked.clone(), value };
-                Self { unknown: Some(unknown), ..Self::new(BTreeMap::new(), dotenv) }
-            }
-        }
+    pub fn beside(outside: Outside<'a>, dotenv: BTreeMap<String, String>) -> Self {
+        let (process, unknown) = match outside {
+            Outside::Known(known) => (Some(known), None),
+            Outside::Unknown { asked, value } => (None, Some(Unknown { asked: asked.clone(), value })),
+        };
+        Self { process, dotenv, unknown, ..Self::default() }
     }
 
     /// Of the environment these alone may be read: the others are not there.
     pub fn readable(mut self, names: Option<&Patterns>) -> Self {
         self.readable = names.cloned();
-        self.process.retain(|name, _| names.is_none_or(|names| names.matches(name)));
         self
+    }
+
+    /// Notes that `name` is left empty: docker fills it from its own environment, whoever may read that.
+    pub fn left_empty(&self, name: &str) {
+        let is_set = self.process.is_some_and(|process| process.contains_key(OsStr::new(name)));
+        if is_set && self.is_closed(name) {
+            self.refuse(name);
+        }
+    }
+
+    fn refuse(&self, name: &str) {
+        let Position { file, line, key } = self.at.borrow().clone();
+        let new = Refused { name: name.to_owned(), file, line, key };
+        let mut refused = self.refused.borrow_mut();
+        if !refused.contains(&new) {
+            refused.push(new);
+        }
     }
 
     /// What is wanted from now on is wanted in this file.
@@ -106,17 +117,11 @@ impl Variables {
 
     /// Whether `name` is neither set nor to be looked up; noted where it is needed.
     fn is_refused(&self, name: &str, is_needed: bool) -> bool {
-        let is_closed = self.readable.as_ref().is_some_and(|names| !names.matches(name));
-        if !is_closed || self.get(name).is_some() {
+        if !self.is_closed(name) || self.get(name).is_some() {
             return false;
         }
         if is_needed && !self.is_aside.get() {
-            let Position { file, line, key } = self.at.borrow().clone();
-            let new = Refused { name: name.to_owned(), file, line, key };
-            let mut refused = self.refused.borrow_mut();
-            if !refused.contains(&new) {
-                refused.push(new);
-            }
+            self.refuse(name);
         }
         true
     }
@@ -171,7 +176,18 @@ impl Variables {
     }
 
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.process.get(name).or_else(|| self.dotenv.get(name)).map(String::as_str)
+        self.outside(name).or_else(|| self.dotenv.get(name).map(String::as_str))
+    }
+
+    /// What is no text is not there.
+    fn outside(&self, name: &str) -> Option<&str> {
+        let value = self.process?.get(OsStr::new(name))?.to_str()?;
+        (!self.is_closed(name)).then_some(value)
+    }
+
+    /// Whether it may not be read of an environment.
+    fn is_closed(&self, name: &str) -> bool {
+        self.readable.as_ref().is_some_and(|names| !names.matches(name))
     }
 
     /// The value, or nothing, which is remembered.
@@ -261,7 +277,7 @@ pub fn interpolate(template: &str, variables: &Variables) -> Result<String> {
 }
 
 /// docker tries the operators in this order, each at its first place in the text.
-fn value<'a>(body: &'a str, variables: &'a Variables) -> Result<&'a str> {
+fn value<'a>(body: &'a str, variables: &'a Variables<'_>) -> Result<&'a str> {
     if let Some((name, default)) = body.split_once(":-") {
         variables.ask(name, Want::Optional, "");
         return Ok(variables.get(name).filter(|value| !value.is_empty()).unwrap_or(default));
@@ -288,7 +304,7 @@ fn value<'a>(body: &'a str, variables: &'a Variables) -> Result<&'a str> {
 mod tests {
     use super::*;
 
-    fn variables() -> Variables {
+    fn variables() -> Variables<'static> {
         let map = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
         Variables::new(map(&[("A", "1"), ("EMPTY", "")]), map(&[("A", "no"), ("D", "4")]))
     }

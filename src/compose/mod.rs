@@ -175,7 +175,7 @@ pub fn load<'a>(
 struct Stack<'a> {
     name: &'a StackName,
     origin: Origin<'a>,
-    variables: &'a Variables,
+    variables: &'a Variables<'a>,
     entries: &'a [secrets::Entry],
     volumes: &'a Volumes,
     installation: &'a Key,
@@ -289,7 +289,8 @@ fn fingerprint(tree: &Node, installation: &Key) -> String {
 
 /// The file as its author wrote it, if docker would read it so.
 fn read(compose_file: ComposeFile<'_>, problems: &mut Collector) -> Option<Rc<Node>> {
-    let text = paths::read_text(compose_file.file, MOST_BYTES).map_err(|error| (0, format!("{error:#}")));
+    let text =
+        compose_file.root.text(compose_file.file, MOST_BYTES).map_err(|error| (0, format!("{error:#}")));
     let text = match text.and_then(|text| json::as_yaml(compose_file.path, text)) {
         Ok(text) => text,
         Err((line, what)) => {
@@ -329,13 +330,13 @@ fn read(compose_file: ComposeFile<'_>, problems: &mut Collector) -> Option<Rc<No
     }
 }
 
-fn variables(origin: Origin<'_>, outside: Outside<'_>) -> Result<Variables, Vec<Problem>> {
+fn variables<'a>(origin: Origin<'_>, outside: Outside<'a>) -> Result<Variables<'a>, Vec<Problem>> {
     let mut variables = Variables::beside(outside, BTreeMap::new()).readable(origin.readable);
     let Origin { root, files, budget, .. } = origin;
     let folder = root.path().join(&files.folder);
     let listed: Vec<(String, anyhow::Result<String>)> = match &files.env {
         Some(listed) => {
-            let text = |one: &RepoFile| (one.path.clone(), paths::read_text(&one.file, MOST_BYTES));
+            let text = |one: &RepoFile| (one.path.clone(), root.text(&one.file, MOST_BYTES));
             listed.iter().map(text).collect()
         }
         None if root.has(&folder, ".env") => {

@@ -176,11 +176,21 @@ impl RenderedStack {
         let Some(((known_line, _), file)) = places.max_by_key(|((_, known), _)| known.len()) else {
             return ("", line);
         };
-        if line == 0 && path.first() == Some(&"secrets") {
+        if line == 0 && path.first() == Some(&"secrets") && !self.wrote(path) {
             return (&self.secrets_file, 0);
         }
         let is_whole = self.shown.len() == 1 && line > 0;
         (file, if is_whole { line } else { known_line })
+    }
+
+    /// Whether what lies at `path` stands in a file of the author's.
+    fn wrote(&self, path: &[&str]) -> bool {
+        let Some((last, above)) = path.split_last() else { return false };
+        self.shown.iter().any(|file| {
+            let node = above.iter().try_fold(Rc::clone(file), |node, key| node.get(key));
+            let pairs = node.map(|node| node.merged_pairs()).unwrap_or_default();
+            pairs.iter().any(|(key, _)| key.text() == Some(last) && key.line > 0)
+        })
     }
 
     /// What docker is given, but for ownership.

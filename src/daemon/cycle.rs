@@ -271,7 +271,7 @@ impl Daemon {
             self.shared.queue().end(job.id, outcome(job, result));
         }
         if let Err(error) = result {
-            self.shared.vitals.note(Some(format!("{error:#}")));
+            self.shared.vitals.note(Some(with_hint(error)));
         }
     }
 
@@ -293,8 +293,7 @@ impl Daemon {
                 self.report.log(&Event { level, message: &message, ..of_daemon(word) }, false);
             }
             Err(error) => {
-                let hint = hint_of(error).map(|hint| format!("; {hint}")).unwrap_or_default();
-                let message = format!("not done, tried again in the next cycle: {error:#}{hint}");
+                let message = format!("not done, tried again in the next cycle: {}", with_hint(error));
                 let event = Event { level: Level::Error, message: &message, ..of_daemon(word) };
                 self.report.log(&event, false);
             }
@@ -314,6 +313,12 @@ impl Run {
 /// A cycle that comes early, and is else like any other.
 fn is_plain(job: &Job) -> bool {
     job.trigger.scope == Scope::All && !job.trigger.force
+}
+
+/// In one line.
+fn with_hint(error: &anyhow::Error) -> String {
+    let hint = hint_of(error).map(|hint| format!("; {hint}")).unwrap_or_default();
+    format!("{error:#}{hint}")
 }
 
 /// Something of the daemon itself, as it should be.

@@ -256,6 +256,11 @@ pub fn object_ls(kind: ObjectKind) -> Vec<String> {
     words(&[&[kind.word(), "ls"], scope, &["--format", &format]].concat())
 }
 
+/// The names of all networks, those of this node included.
+pub fn network_names() -> Vec<String> {
+    words(&["network", "ls", "--format", "{{.Name}}"])
+}
+
 /// Removes a config or secret; docker refuses while a service uses it.
 pub fn stored_rm(kind: StoredKind, id: &str) -> Vec<String> {
     words(&[kind.word(), "rm", id])

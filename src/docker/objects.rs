@@ -27,6 +27,14 @@ impl Docker {
     }
 }
 
+impl Docker {
+    /// Of all networks.
+    pub fn network_names(&self) -> Result<BTreeSet<String>> {
+        let output = self.ask(&command::network_names())?;
+        Ok(output.stdout.lines().map(str::to_owned).collect())
+    }
+}
+
 /// Swarm takes `Net` and `net` for one name.
 pub fn fold(name: &str) -> String {
     name.to_ascii_lowercase()

@@ -20,7 +20,7 @@ use super::write::{self, Objects, Writer};
 use super::{Commit, Tracked, Worktree, submodules};
 use crate::budget::{Budget, Limits};
 use crate::fault::fault;
-use crate::paths::{Root, Supply};
+use crate::paths::{Found, Root, Supply};
 
 /// Where files may be written for a while, if the system's own folder for that is closed: a container that is read only
 /// has this one.
@@ -152,6 +152,14 @@ impl Supply for Desk {
 
     fn size(&self, path: &Path) -> Result<Option<u64>> {
         self.write(|writer, objects, tree| writer.size(objects, tree, path))
+    }
+
+    fn look(&self, path: &Path, most: Option<u64>) -> Result<Option<Found>> {
+        self.write(|writer, objects, tree| Ok(writer.look(objects, tree, path, most)?.0))
+    }
+
+    fn content(&self, path: &Path) -> Result<Option<Vec<u8>>> {
+        self.write(|writer, objects, tree| writer.content(objects, tree, path))
     }
 
     fn names(&self, path: &Path) -> Result<Vec<String>> {

@@ -4,12 +4,13 @@
 use std::cell::{Cell, RefCell};
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow, ensure};
 use git2::Oid;
 
+use super::ahead::Ahead;
 use super::fetch::{self, Fetched, Folders, Way, Work};
 use super::kept::Kept;
 use super::ls::{self, Tag};
@@ -21,7 +22,6 @@ use super::{Commit, NoRoom, Tracked, Transfer, explain, memory, pack, submodules
 use crate::budget::Budget;
 use crate::clock;
 use crate::fault::{fault, hint_of};
-use crate::paths::Supply;
 use crate::settings::GitAccess;
 use crate::signal;
 use crate::signature::{Signed, Signers};
@@ -69,12 +69,16 @@ struct Desk {
     was_damaged: bool,
 }
 
+/// What is done at a desk, once more if need be.
+type Task = Box<dyn Fn(&mut Desk, &Pulse) -> Result<()> + Send>;
+
 /// The files of a commit.
 #[derive(Debug)]
 pub(super) struct Files {
     url: String,
     patience: Duration,
     worker: Worker<Option<Desk>>,
+    pub(super) ahead: Mutex<Ahead>,
     notes: Mutex<Vec<String>>,
     failure: Mutex<Option<Error>>,
 }
@@ -94,6 +98,7 @@ impl Files {
             url: wanted.url.clone(),
             patience,
             worker: Worker::start()?,
+            ahead: Mutex::default(),
             notes: Mutex::default(),
             failure: Mutex::default(),
         };
@@ -137,9 +142,22 @@ impl Files {
         &self,
         work: impl Fn(&mut Desk, &Pulse) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        let answer = Arc::new(Mutex::new(None));
+        let to_fill = Arc::clone(&answer);
+        self.have_done(Box::new(move |desk, pulse| {
+            let found = work(desk, pulse)?;
+            *to_fill.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+            Ok(())
+        }))?;
+        let found = answer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        found.context("git's thread ended without a result")
+    }
+
+    /// For all kinds of answers the same code.
+    fn have_done(&self, work: Task) -> Result<()> {
         let answer = self.worker.ask(self.patience, LONGEST_TRANSFER, move |desk, pulse| {
             let desk = desk.as_mut().context("nothing was fetched")?;
-            let answer = desk.done(&work, pulse);
+            let answer = desk.done(&*work, pulse);
             Ok((answer, desk.notes.take()))
         })?;
         let (answer, notes) = answer.ok_or_else(|| explain::silent(&self.url, self.patience))?;
@@ -154,42 +172,27 @@ impl Files {
     }
 
     /// Writes, and remembers an error: who reads files takes it for one of a single file.
-    fn write<T: Send + 'static>(
+    pub(super) fn write<T: Send + 'static>(
         &self,
         path: &Path,
         work: impl Fn(&mut Writer, &Objects<'_>, Oid, &Path) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let path = path.to_path_buf();
         let written = self.ask(move |desk, pulse| desk.write(&path, pulse, &work));
-        written.map_err(|error| {
-            let text = format!("{error:#}");
-            let told = hint_of(&error).map_or_else(|| anyhow!("{text}"), |hint| fault(&*text, hint));
-            // An interrupted run has no failure of its own.
-            if signal::check().is_ok()
-                && let Ok(mut failure) = self.failure.lock()
-            {
-                failure.get_or_insert(error);
-            }
-            told
-        })
-    }
-}
-
-impl Supply for Files {
-    fn bring(&self, path: &Path) -> Result<()> {
-        self.write(path, Writer::bring)
+        written.map_err(|error| self.failed(error))
     }
 
-    fn bring_all(&self, path: &Path) -> Result<()> {
-        self.write(path, Writer::bring_all)
-    }
-
-    fn size(&self, path: &Path) -> Result<Option<u64>> {
-        self.write(path, Writer::size)
-    }
-
-    fn names(&self, path: &Path) -> Result<Vec<String>> {
-        self.write(path, Writer::names)
+    /// What is told of an error, which is remembered.
+    fn failed(&self, error: Error) -> Error {
+        let text = format!("{error:#}");
+        let told = hint_of(&error).map_or_else(|| anyhow!("{text}"), |hint| fault(&*text, hint));
+        // An interrupted run has no failure of its own.
+        if signal::check().is_ok()
+            && let Ok(mut failure) = self.failure.lock()
+        {
+            failure.get_or_insert(error);
+        }
+        told
     }
 }
 
@@ -224,7 +227,7 @@ impl Desk {
 
     /// What `work` comes to. Where what is kept is damaged it is fetched anew, once; where there was no memory beside
     /// others, it is tried again without them.
-    fn done<T>(&mut self, work: &impl Fn(&mut Self, &Pulse) -> Result<T>, pulse: &Pulse) -> Result<T> {
+    fn done(&mut self, work: &dyn Fn(&mut Self, &Pulse) -> Result<()>, pulse: &Pulse) -> Result<()> {
         let (mut is_damaged, mut was_alone) = (false, true);
         let first = memory::within(1, || {
             let result = work(self, pulse);
@@ -325,6 +328,7 @@ impl Files {
             url: url.clone(),
             patience: Duration::from_secs(60),
             worker,
+            ahead: Mutex::default(),
             notes: Mutex::default(),
             failure: Mutex::default(),
         };

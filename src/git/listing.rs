@@ -27,7 +27,7 @@ pub(super) struct Entry {
     pub kind: Option<ObjectType>,
 }
 
-type Names = HashMap<Box<[u8]>, Entry>;
+pub(super) type Names = HashMap<Box<[u8]>, Entry>;
 
 /// The folders that were looked into, by their ids.
 #[derive(Debug, Default)]

@@ -227,9 +227,11 @@ fn resolve(heads: &[Head], reference: Option<&str>) -> Result<Named> {
         });
     };
     let full = |reference: &str| reference.starts_with("refs/") || reference == "HEAD";
-    find(&format!("refs/heads/{reference}"))
+    // The whole name of a ref is that ref, whatever branches are called.
+    let whole = full(reference).then(|| peeled(reference)).flatten();
+    whole
+        .or_else(|| find(&format!("refs/heads/{reference}")))
         .or_else(|| peeled(&format!("refs/tags/{reference}")))
-        .or_else(|| full(reference).then(|| peeled(reference)).flatten())
         .ok_or_else(|| {
             fault(
                 format!("there is no branch or tag `{reference}` in the repository"),
@@ -285,6 +287,10 @@ mod tests {
         assert_eq!(resolved(&names, Some("refs/tags/a")), 3);
         assert_eq!(resolved(&names, Some("refs/tags/b")), 5);
         assert_eq!(resolved(&names, Some("refs/pull/1/head")), 6);
+        // A branch that is called like the whole name of a tag.
+        let names = ["HEAD", "refs/heads/refs/tags/v1", "refs/heads/HEAD", "refs/tags/v1"];
+        assert_eq!(resolved(&names, Some("refs/tags/v1")), 4);
+        assert_eq!(resolved(&names, Some("HEAD")), 1);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! In: a `Source` and how git is reached. Out: the commit it names, or that commit's files in a private
 //! temporary folder. Errors name the source and say the way out; no credential is in any of them.
 
+mod ahead;
 mod base;
 mod bounds;
 mod checkout;
@@ -22,6 +23,7 @@ mod redirect;
 mod remote;
 mod size;
 mod submodules;
+mod supply;
 #[cfg(test)]
 mod tests;
 mod tracked;

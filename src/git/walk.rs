@@ -1,21 +1,23 @@
 //! From a path to what lies there, as Linux would walk it if all files were on disk: what is met on the way is
-//! written out, and nothing else.
+//! written out, and nothing else. Where no symlink is met a look tells as much, and nothing is written.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use git2::{ObjectType, Oid};
 
-use super::listing::{Entry, checked, is_plain};
+use super::listing::{Entry, Names, checked, is_plain};
 use super::size::size;
 use super::worker::alive;
 use super::write::{self, Objects, Writer, take, target};
+use crate::budget::Count;
 use crate::fault::fault;
-use crate::paths::names_on_disk;
+use crate::paths::{Found, names_on_disk};
 
 /// Linux follows no more symlinks on one path.
 const MOST_LINKS: usize = 40;
@@ -63,6 +65,85 @@ impl Writer {
             Ok(false)
         })?;
         Ok(found)
+    }
+
+    /// What lies at `path` where neither a symlink nor a submodule is part of it, and what lies beside it. Nothing is
+    /// written; what would have been is counted, a file if it has at most `most` bytes.
+    pub(super) fn look(
+        &mut self,
+        objects: &Objects<'_>,
+        root: Oid,
+        path: &Path,
+        most: Option<u64>,
+    ) -> Result<(Option<Found>, Option<Arc<Names>>)> {
+        let (mut folder, mut at, mut left) = (root, PathBuf::new(), path.iter());
+        while let Some(name) = left.next() {
+            alive(objects.pulse)?;
+            if !is_plain(name.as_bytes()) {
+                return Ok((None, None));
+            }
+            at.push(name);
+            let what = || format!("cannot write `{}`", at.display());
+            let names = self.listings.of(objects.repository, folder).with_context(what)?;
+            let is_last = left.as_path().as_os_str().is_empty();
+            let found = match names.get(name.as_bytes()) {
+                None => Some(Found::Nothing),
+                Some(Entry { kind: Some(ObjectType::Tree), id, .. }) => {
+                    self.count(objects, &at, None).with_context(what)?;
+                    folder = *id;
+                    continue;
+                }
+                Some(Entry { kind: Some(ObjectType::Blob), id, mode }) if *mode != write::LINK => {
+                    // Behind a file a path leads nowhere.
+                    Some(if is_last {
+                        self.file(objects, *id, &at, most).with_context(what)?
+                    } else {
+                        Found::Nothing
+                    })
+                }
+                Some(_) => None,
+            };
+            return Ok((found, Some(names).filter(|_| is_last)));
+        }
+        Ok((Some(Found::Folder), None))
+    }
+
+    fn file(&mut self, objects: &Objects<'_>, id: Oid, at: &Path, most: Option<u64>) -> Result<Found> {
+        let size = size(&objects.odb, id)? as u64;
+        if most.is_some_and(|most| size <= most) {
+            self.count(objects, at, Some((id, size)))?;
+        }
+        Ok(Found::File(size))
+    }
+
+    /// Counts what lies at `at` as if it were written; once, whether it is afterwards or not.
+    fn count(&mut self, objects: &Objects<'_>, at: &Path, file: Option<(Oid, u64)>) -> Result<()> {
+        if self.seen.contains_key(at) {
+            return Ok(());
+        }
+        if !self.has(at) {
+            objects.budget.take(Count::Files, 1)?;
+            objects.budget.take(Count::Bytes, file.map_or(0, |(_, size)| size))?;
+        }
+        self.seen.insert(at.to_path_buf(), file);
+        Ok(())
+    }
+
+    /// The content of a file that a look counted; `None` where it lies on disk, as a large one then does.
+    pub(super) fn content(
+        &mut self,
+        objects: &Objects<'_>,
+        root: Oid,
+        path: &Path,
+    ) -> Result<Option<Vec<u8>>> {
+        let Some(Some((id, size))) = self.seen.get(path).copied() else { return Ok(None) };
+        if size > write::LARGE as u64 {
+            self.bring(objects, root, path)?;
+            return Ok(None);
+        }
+        let blob = objects.repository.find_blob(id);
+        let blob = blob.with_context(|| format!("cannot write `{}`", path.display()))?;
+        Ok(Some(blob.content().to_vec()))
     }
 
     /// The commit of the submodule that the tree `root` has at `path`; nothing is written.
@@ -165,7 +246,9 @@ impl Writer {
             return Ok(Step::End);
         }
         if !self.has(at) {
-            take(objects, entry)?;
+            if !self.seen.contains_key(at) {
+                take(objects, entry)?;
+            }
             self.put(objects, entry, at)?;
         }
         Ok(match kind {

@@ -17,7 +17,7 @@ use walkdir::WalkDir;
 use super::{Tracked, TrackedKind};
 use crate::budget::{Budget, Count};
 use crate::fault::{OrHint, fault};
-use crate::paths::{Root, Supply, names_on_disk};
+use crate::paths::{Found, Root, Supply, names_on_disk};
 use crate::plain;
 use crate::settings::GitAccess;
 
@@ -53,6 +53,14 @@ impl Supply for Named {
     }
 
     fn size(&self, _: &Path) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
+    fn look(&self, _: &Path, _: Option<u64>) -> Result<Option<Found>> {
+        Ok(None)
+    }
+
+    fn content(&self, _: &Path) -> Result<Option<Vec<u8>>> {
         Ok(None)
     }
 

@@ -22,7 +22,7 @@ use crate::budget::{Budget, Count};
 use crate::fault::fault;
 
 /// Larger files are not held in memory.
-const LARGE: usize = 1 << 20;
+pub(super) const LARGE: usize = 1 << 20;
 /// Linux takes no longer target of a symlink.
 const LONGEST_TARGET: usize = 4095;
 pub(super) const EXECUTABLE: i32 = 0o100_755;
@@ -48,6 +48,8 @@ pub(super) struct Writer {
     to: PathBuf,
     /// What lies at a path, by its id and mode.
     written: HashMap<PathBuf, (Oid, i32)>,
+    /// What was counted and need not be written: the id and the size of a file, nothing of a folder.
+    pub(super) seen: HashMap<PathBuf, Option<(Oid, u64)>>,
     /// Folders that are there with all that is in them.
     whole: HashSet<PathBuf>,
     /// The folders of submodules; those of any other are refused.
@@ -64,6 +66,7 @@ impl Writer {
         Self {
             to,
             written: HashMap::new(),
+            seen: HashMap::new(),
             whole: HashSet::new(),
             submodules: HashSet::new(),
             listings: Listings::default(),

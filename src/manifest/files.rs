@@ -62,11 +62,15 @@ impl Wanted {
 
     /// The files, from the manifest's folder `dir`.
     pub fn find(&self, root: &Root, dir: &Path) -> Result<StackFiles, Vec<Mistake>> {
+        if let Some(file) = self.alone(root, dir) {
+            let folder = below(root, dir, &self.folder);
+            return Ok(StackFiles { folder, compose: file, overlays: Vec::new(), env: None });
+        }
         let of_folder = |what| Err(vec![Mistake { line: self.line, key: self.key, what }]);
-        match root.resolve(dir, &self.folder) {
+        match root.is_folder(dir, &self.folder) {
             Err(error) => return of_folder(format!("the stack's folder: {error:#}")),
-            Ok(path) if !path.is_dir() => return of_folder(format!("`{}` is not a folder", self.folder)),
-            Ok(_) => {}
+            Ok(false) => return of_folder(format!("`{}` is not a folder", self.folder)),
+            Ok(true) => {}
         }
         let folder = below(root, dir, &self.folder);
         let mut mistakes = Vec::new();
@@ -115,6 +119,17 @@ impl Wanted {
         let overlays = compose.split_off(1);
         Ok(StackFiles { folder, compose: compose.remove(0), overlays, env })
     }
+
+    /// The compose file of a folder that nothing more is said of, where the first look finds it: it needs no other one.
+    fn alone(&self, root: &Root, dir: &Path) -> Option<RepoFile> {
+        if self.compose.is_some() || self.env.is_some() {
+            return None;
+        }
+        let path = format!("{}/{}", self.folder, COMPOSE_FILES[0]);
+        let (file, size) = root.find_file(dir, &path, LARGEST_TEXT)?;
+        let path = below(root, dir, &path).display().to_string();
+        (size <= LARGEST_TEXT).then_some(RepoFile { file, path })
+    }
 }
 
 /// The list of files at `key`: `Some(None)` without one, `None` where it is wrong, which is noted.
@@ -150,6 +165,11 @@ fn list(
 /// The file at `path` from the stack's `folder`.
 fn file(root: &Root, folder: &Path, path: &str) -> Result<RepoFile, String> {
     let base = root.path().join(folder);
+    if let Some((file, _)) =
+        root.find_file(&base, path, LARGEST_TEXT).filter(|(_, size)| *size <= LARGEST_TEXT)
+    {
+        return Ok(RepoFile { file, path: below(root, &base, path).display().to_string() });
+    }
     if root.size_ahead(&base, path).is_some_and(|size| size > LARGEST_TEXT) {
         return Err(format!("`{path}` is larger than {} KiB", LARGEST_TEXT / 1024));
     }

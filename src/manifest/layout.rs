@@ -56,7 +56,10 @@ fn entry(root: &Root, dir: &Path, file: &str, stack: &str, problems: &mut Collec
         .ok()?;
     let mut wrong = Collector::new(display(root, dir, file));
     let path = display(root, dir, file);
-    let resolved = root.resolve(dir, file).map_err(|error| wrong.add(0, "", format!("{error:#}"))).ok();
+    let resolved = match root.find_file(dir, file, u64::MAX) {
+        Some((file, _)) => Some(file),
+        None => root.resolve(dir, file).map_err(|error| wrong.add(0, "", format!("{error:#}"))).ok(),
+    };
     let files = resolved.map(|file| {
         Box::new(StackFiles {
             folder: dir.strip_prefix(root.path()).unwrap_or(dir).to_path_buf(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{Rules, images, networks, placement, ports, power, volumes};
+use super::{Privileges, Rules, images, networks, placement, ports, power, volumes};
 use crate::image::ImageRef;
 use crate::stack::StackName;
 use crate::yaml::Node;
@@ -58,10 +58,15 @@ impl Rules {
         }
     }
 
-    /// Why this path may not be mounted, read-only or not: it is said where it is.
+    /// Why files may not be written to this path: what may be read alone may not.
     pub fn check_binding(&self, path: &Path) -> Result<(), String> {
         let shown = path.to_str().unwrap_or_default();
-        self.mounts.allow(shown, true).map_err(|what| self.forbids("mounts", &what))
+        let what = match (self.mounts.allow(shown, false), self.mounts.allow(shown, true)) {
+            (Ok(()), _) => return Ok(()),
+            (Err(_), Ok(())) => format!("`{shown}` may be read alone (`:ro`), and a binding is written"),
+            (Err(what), Err(_)) => what,
+        };
+        Err(self.forbids("mounts", &what))
     }
 
     /// Why an image of that name may not be built.
@@ -92,6 +97,12 @@ impl Rules {
             }
         }
         found
+    }
+
+    /// Networks that must be there by these very names before docker is asked for them.
+    pub fn networks_to_find(&self, tree: &Node) -> Vec<String> {
+        let is_held = self.privileges != Privileges::All || self.networks.is_some();
+        if is_held { networks::id_like(tree) } else { Vec::new() }
     }
 
     fn finder<'a>(&'a self, found: &'a mut Vec<Found>, at: &[&str]) -> Finder<'a> {

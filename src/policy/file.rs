@@ -21,6 +21,7 @@ use crate::yaml::{self, Node};
 
 const MOST_BYTES: u64 = 1024 * 1024;
 const HINT: &str = "mend the policy; until then nothing is touched, and what runs stays as it is";
+const HINT_ELSEWHERE: &str = "mend the policy; DockerOps does nothing at all where it has such a one";
 
 /// Who may have written the files of a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +39,9 @@ static LAST: Mutex<Option<Arc<Policy>>> = Mutex::new(None);
 /// reads some of them. An error names every mistake.
 pub fn read(path: &Path, trust: Trust, programs: &OsStr) -> Result<Arc<Policy>> {
     let what = || format!("the policy `{}` cannot be used", path.display());
+    let hint = if trust == Trust::Root { HINT } else { HINT_ELSEWHERE };
     let text = trusted(path, trust).and_then(|()| paths::read_text(path, MOST_BYTES));
-    let text = text.with_context(what).or_hint(HINT)?;
+    let text = text.with_context(what).or_hint(hint)?;
     let mut problems = Collector::new(path.display().to_string());
     let mut rules = parse(&text, path, trust, &mut problems);
     let mut all = Problems::default();
@@ -57,7 +59,7 @@ pub fn read(path: &Path, trust: Trust, programs: &OsStr) -> Result<Arc<Policy>> 
         }
     }
     if !all.is_empty() {
-        return Err(all).with_context(what).or_hint(HINT);
+        return Err(all).with_context(what).or_hint(hint);
     }
     let policy = Arc::new(Policy { path: path.to_owned(), id, rules });
     *last = Some(Arc::clone(&policy));

@@ -90,7 +90,10 @@ impl HostPath {
 
 /// Whether paths of these parts may be the same as far as the shorter goes.
 fn fits(one: &[String], other: &[String]) -> bool {
-    one.iter().zip(other).all(|(a, b)| a == "*" || b == "*" || a == b)
+    // What DockerOps keeps beside bindings nobody means, and Swarm makes something else of a template.
+    let stands_for =
+        |any: &str, part: &str| any == "*" && !part.starts_with(".dockerops") && !part.contains("{{");
+    one.iter().zip(other).all(|(a, b)| a == b || stands_for(a, b) || stands_for(b, a))
 }
 
 /// The parts of an absolute path as docker cleans it.

@@ -11,7 +11,9 @@ use crate::yaml::Node;
 pub fn name(image: &ImageRef, rules: &Rules) -> Result<(), String> {
     // `docker.io/library/nginx`, however short it was written.
     let full = format!("{}/{}", image.registry(), image.path());
-    let is_id = image.path().rsplit('/').next().is_some_and(|name| name.len() == 64 && is_hex(name));
+    let last = image.path().rsplit('/').next().unwrap_or_default();
+    let is_long = |text: &str| text.len() == 64 && is_hex(text);
+    let is_id = is_long(last) || last == "sha256" && image.tag().is_some_and(is_long);
     match &rules.images {
         Some(allowed) if is_id || !allowed.matches(&full) => {
             Err(format!("`{full}` is no image that may be used ({allowed})"))

@@ -35,6 +35,14 @@ pub fn check(given: Given<'_>, rules: &Rules, finder: &mut Finder<'_>) {
     }
 }
 
+/// The networks of others that docker, where none has that very name, would take for the beginning of an id: one of any
+/// network, the node's own included.
+pub fn id_like(tree: &Node) -> Vec<String> {
+    let external = entries(tree, "networks").into_iter().filter(|(_, entry)| is_external(entry));
+    let names = external.map(|(key, entry)| name_of(key.text().unwrap_or_default(), &entry));
+    names.filter(|name| name.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase())).collect()
+}
+
 /// The entries of a section with their keys.
 pub fn entries(tree: &Node, section: &str) -> Vec<(Rc<Node>, Rc<Node>)> {
     tree.get(section).map(|section| section.merged_pairs()).unwrap_or_default()
@@ -47,7 +55,10 @@ pub fn is_external(entry: &Node) -> bool {
 
 /// What docker calls an entry, where that is not the stack's to choose.
 pub fn name_of(key: &str, entry: &Node) -> String {
+    let text = |node: Option<Rc<Node>>| {
+        // An empty one is none to docker.
+        node.filter(|node| !node.is_null())?.text().filter(|name| !name.is_empty()).map(str::to_owned)
+    };
     let in_external = entry.get("external").and_then(|external| external.get("name"));
-    let name = in_external.or_else(|| entry.get("name")).filter(|name| !name.is_null());
-    name.and_then(|name| name.text().map(str::to_owned)).unwrap_or_else(|| key.to_owned())
+    text(in_external).or_else(|| text(entry.get("name"))).unwrap_or_else(|| key.to_owned())
 }

@@ -44,7 +44,20 @@ const HARMLESS: &[&str] = &[
     "services.*.labels.**",
     "services.*.links.**",
     "services.*.logging.driver",
-    "services.*.logging.options.**",
+    "services.*.logging.options.cache-compress",
+    "services.*.logging.options.cache-disabled",
+    "services.*.logging.options.cache-max-file",
+    "services.*.logging.options.cache-max-size",
+    "services.*.logging.options.compress",
+    "services.*.logging.options.env",
+    "services.*.logging.options.env-regex",
+    "services.*.logging.options.labels",
+    "services.*.logging.options.labels-regex",
+    "services.*.logging.options.max-buffer-size",
+    "services.*.logging.options.max-file",
+    "services.*.logging.options.max-size",
+    "services.*.logging.options.mode",
+    "services.*.logging.options.tag",
     "services.*.networks",
     "services.*.networks.[]",
     "services.*.networks.*.aliases.**",
@@ -63,12 +76,13 @@ const HARMLESS: &[&str] = &[
     "services.*.ulimits.**",
     "services.*.user",
     "services.*.volumes.[]",
-    "services.*.volumes.[].bind.**",
+    "services.*.volumes.[].bind.propagation",
     "services.*.volumes.[].consistency",
     "services.*.volumes.[].read_only",
     "services.*.volumes.[].source",
     "services.*.volumes.[].target",
-    "services.*.volumes.[].tmpfs.**",
+    "services.*.volumes.[].tmpfs.mode",
+    "services.*.volumes.[].tmpfs.size",
     "services.*.volumes.[].type",
     "services.*.volumes.[].volume.nocopy",
     "services.*.volumes.[].volume.subpath",
@@ -79,7 +93,8 @@ const HARMLESS: &[&str] = &[
     "networks.*.driver_opts.encrypted",
     "networks.*.external.**",
     "networks.*.internal",
-    "networks.*.ipam.**",
+    "networks.*.ipam.config.**",
+    "networks.*.ipam.driver",
     "networks.*.labels.**",
     "networks.*.name",
     "volumes.*.driver",
@@ -99,6 +114,9 @@ const HARMLESS: &[&str] = &[
     "configs.*.template_driver",
 ];
 
+/// All that these have is named by people.
+const SECTIONS: [&str; 5] = ["services", "networks", "volumes", "secrets", "configs"];
+
 /// Of these keys some values give none.
 const HARMLESS_VALUES: &[(&str, &[&str])] = &[
     ("services.*.cgroupns_mode", &["private"]),
@@ -115,6 +133,7 @@ const HARMLESS_VALUES: &[(&str, &[&str])] = &[
 const VALUES_OF: &[(&str, &[&str])] = &[
     ("services.*.logging.driver", &["json-file", "local", "journald", "none"]),
     ("networks.*.driver", &["overlay"]),
+    ("networks.*.ipam.driver", &["default"]),
     ("volumes.*.driver", &["local"]),
     ("configs.*.template_driver", &["golang"]),
     ("secrets.*.template_driver", &["golang"]),
@@ -139,7 +158,9 @@ fn walk(node: &Node, line: usize, path: &mut Vec<String>, rules: &Rules, finder:
                     add(path, key.line, "has a key that is no name", finder);
                     continue;
                 };
-                if !is_extension(word, path) && !rules.privileges.holds(word) {
+                // What people name as they like is neither, however it is called.
+                let is_free = !has_names(path) && (is_extension(word, path) || rules.privileges.holds(word));
+                if !is_free {
                     path.push(word.to_owned());
                     walk(&value, if key.line > 0 { key.line } else { line }, path, rules, finder);
                     path.pop();
@@ -160,6 +181,12 @@ fn walk(node: &Node, line: usize, path: &mut Vec<String>, rules: &Rules, finder:
         Kind::Scalar { text, .. } if is_harmless(text, path) => {}
         _ => refuse(node, line, path, finder),
     }
+}
+
+/// Whether the keys at `path` are names: of services, say.
+fn has_names(path: &[String]) -> bool {
+    path.len() == 1 && SECTIONS.contains(&&*path[0])
+        || HARMLESS.iter().any(|pattern| fits(pattern, path) && parts(pattern).nth(path.len()) == Some("*"))
 }
 
 /// What docker reads nothing of; that one it does.
@@ -242,17 +269,35 @@ fn parts(pattern: &str) -> impl Iterator<Item = &str> {
 pub fn limits(service: &Node, line: usize, finder: &mut Finder<'_>) {
     let resources = service.get("deploy").and_then(|deploy| deploy.get("resources"));
     let limits = resources.and_then(|resources| resources.get("limits"));
-    for key in ["cpus", "memory"] {
+    for (key, is_one, such) in [("cpus", is_cpus as fn(&str) -> bool, "0.5"), ("memory", is_memory, "256M")] {
         let value = limits.as_ref().and_then(|limits| limits.get(key));
-        // `0` is no limit to docker.
-        let is_one = |text: &str| {
-            text.starts_with(|first: char| first.is_ascii_digit() || first == '.')
-                && text.bytes().any(|byte| (b'1'..=b'9').contains(&byte))
-        };
         if !value.as_ref().is_some_and(|value| value.text().is_some_and(is_one)) {
             let line = value.map_or(line, |value| value.line);
-            let what = format!("needs a limit: `deploy.resources.limits.{key}`");
+            let what = format!("needs a limit: `deploy.resources.limits.{key}`, `{such}` say");
             finder.add(&["deploy", "resources", "limits"], line, "resources", &what);
         }
     }
+}
+
+/// A number as people write it, above nothing. docker takes fractions and exponents too, and what comes to nothing is no
+/// limit to it.
+fn is_cpus(text: &str) -> bool {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    digits && text.parse::<f64>().is_ok_and(|cpus| cpus >= 0.001)
+}
+
+/// A size as docker reads it (`units.RAMInBytes`), of at least a byte.
+fn is_memory(text: &str) -> bool {
+    let is_of_number = |c: char| c.is_ascii_digit() || c == '.';
+    let end = text.find(|c| !is_of_number(c)).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let unit = unit.trim_start_matches(' ').to_ascii_lowercase();
+    let unit = unit.strip_suffix('b').unwrap_or(&unit);
+    let unit = unit.strip_suffix('i').unwrap_or(unit);
+    let bytes = match unit {
+        "" => 1.0,
+        "k" | "m" | "g" | "t" | "p" => 1024.0,
+        _ => return false,
+    };
+    number.parse::<f64>().is_ok_and(|number| number * bytes >= 1.0)
 }

@@ -1,3 +1,4 @@
+mod evasions;
 mod file;
 
 use std::collections::BTreeSet;

@@ -13,6 +13,7 @@ pub fn check(service: &Node, rules: &Rules, finder: &mut Finder<'_>) {
     };
     for item in items {
         let wrong = match item.text() {
+            _ if holds_template(item) => Err(TEMPLATE.to_owned()),
             Some(text) => short(text, rules),
             None => long(item, rules),
         };
@@ -21,6 +22,22 @@ pub fn check(service: &Node, rules: &Rules, finder: &mut Finder<'_>) {
             finder.add(&["volumes"], line, "mounts", &what);
         }
     }
+}
+
+const TEMPLATE: &str = "holds a template (`{{`), and Swarm makes a path of it that nobody can tell";
+
+/// Swarm expands templates in sources and targets, by the labels of the service, say.
+fn holds_template(node: &Node) -> bool {
+    match (node.text(), node.pairs()) {
+        (Some(text), _) => text.contains("{{"),
+        (None, Some(_)) => node.merged_pairs().iter().any(|(_, value)| holds_template(value)),
+        (None, None) => node.items().unwrap_or_default().iter().any(|item| holds_template(item)),
+    }
+}
+
+/// Of several such words the last counts.
+fn is_read_only<'a>(mut words: impl Iterator<Item = &'a str> + Clone) -> bool {
+    words.clone().any(|word| word == "ro") && words.all(|word| word != "rw")
 }
 
 /// `[source:]target[:options]`
@@ -32,14 +49,14 @@ fn short(text: &str, rules: &Rules) -> Result<(), String> {
         [source, target, options] if target.starts_with('/') => (source, options),
         _ => return Err(format!("`{text}` cannot be told from the mount of a path")),
     };
-    let mut options = options.split(',');
+    let options = options.split(',');
     if options.clone().any(|option| matches!(option, "shared" | "rshared" | "slave" | "rslave")) {
         return Err(format!("`{text}` shares mounts with the node"));
     }
     if is_name(source) {
         return Ok(());
     }
-    rules.mounts.allow(source, options.any(|option| option == "ro"))
+    rules.mounts.allow(source, is_read_only(options))
 }
 
 fn long(item: &Node, rules: &Rules) -> Result<(), String> {
@@ -86,6 +103,9 @@ pub fn check_declared(tree: &Node, rules: &Rules, finder: &mut Finder<'_>) {
                 finder.add(&["volumes", word], line, "volumes", &what);
             }
         }
+        if holds_template(&entry) {
+            finder.add(&["volumes", word], line, "mounts", TEMPLATE);
+        }
         let options = entry.get("driver_opts").filter(|options| !options.is_null());
         if let Some(Err(what)) = options.map(|options| device(&options, rules)) {
             finder.add(&["volumes", word, "driver_opts"], line, "mounts", &what);
@@ -113,22 +133,25 @@ fn device(options: &Node, rules: &Rules) -> Result<(), String> {
         return Ok(());
     }
     let [kind, device, o] = get.map(Option::unwrap_or_default);
-    let mut words = o.split(',').filter(|word| !word.is_empty());
+    let words = o.split(',').filter(|word| !word.is_empty());
     let binds = words.clone().any(|word| matches!(word, "bind" | "rbind"));
     match kind.as_str() {
-        "tmpfs" if !binds => Ok(()),
+        "tmpfs" if words.clone().all(is_of_tmpfs) => Ok(()),
         "none" | "bind" | "" if binds || !kind.is_empty() => {
             if words
                 .clone()
                 .all(|word| matches!(word, "bind" | "rbind" | "ro" | "rw" | "nodev" | "nosuid" | "noexec"))
             {
-                return rules.mounts.allow(&device, words.any(|word| word == "ro"));
+                return rules.mounts.allow(&device, is_read_only(words));
             }
             Err(format!("has the mount options `{o}`, which cannot be told"))
         }
         "nfs" | "nfs4" | "cifs" if !binds => {
-            let address = words.find_map(|word| word.strip_prefix("addr="));
-            let remote = remote(&kind, address, &device);
+            let mut addresses = words.filter_map(address);
+            let address = addresses.next();
+            // The kernel takes the last, and of others than these each has its own.
+            let is_one = addresses.all(|other| Some(other) == address);
+            let remote = remote(&kind, address, &device).filter(|_| is_one);
             match &rules.remote {
                 Some(allowed) if remote.as_deref().is_some_and(|remote| allowed.matches(remote)) => Ok(()),
                 _ => Err(format!(
@@ -139,6 +162,18 @@ fn device(options: &Node, rules: &Rules) -> Result<(), String> {
         }
         _ => Err(format!("mounts the type `{kind}`, which is none that can be allowed")),
     }
+}
+
+/// Whom a word of the options asks.
+fn address(word: &str) -> Option<&str> {
+    ["addr=", "mountaddr=", "ip=", "mounthost=", "server="].iter().find_map(|key| word.strip_prefix(key))
+}
+
+/// Words that say how large it is, and who may do what in it.
+fn is_of_tmpfs(word: &str) -> bool {
+    const VALUES: [&str; 6] = ["size", "mode", "uid", "gid", "nr_blocks", "nr_inodes"];
+    const WORDS: [&str; 6] = ["ro", "rw", "nodev", "nosuid", "noexec", "noatime"];
+    word.split_once('=').map_or(WORDS.contains(&word), |(key, _)| VALUES.contains(&key))
 }
 
 /// `nfs://ADDRESS/PATH`, `cifs://ADDRESS/PATH`; `None` where the text leads on elsewhere.

@@ -141,7 +141,9 @@ pub fn survey(
             }
             let name = image.source.name.to_string();
             let row = rows.and_then(|known| known.builds.iter().find(|row| row.name == name));
-            image.state = match plan::claim_image(&mut makers, &source.id, &url, &image.source.name) {
+            let claimed = reserved(session, &image.source.name)
+                .and_then(|()| plan::claim_image(&mut makers, &source.id, &url, &image.source.name));
+            image.state = match claimed {
                 Ok(()) => state(image, row, commit, forced),
                 Err(why) => ImageState::Refused(why),
             };
@@ -157,6 +159,18 @@ pub fn survey(
         read.pin();
     }
     Ok(())
+}
+
+/// What cleans the nodes has docker's socket on each of them.
+fn reserved(session: &Session<'_>, name: &ImageRef) -> Result<(), String> {
+    let own = session.prune_nodes.and_then(|image| ImageRef::parse(image).ok());
+    match own.filter(|own| own.repository() == name.repository()) {
+        Some(own) => Err(format!(
+            "`{own}` is what DockerOps cleans the nodes with (`DOCKEROPS_PRUNE_IMAGE`), which no source may build; give \
+             the image another name"
+        )),
+        None => Ok(()),
+    }
 }
 
 pub fn state(image: &Image, row: Option<&BuildRow>, commit: &str, forced: bool) -> ImageState {

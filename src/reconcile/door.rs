@@ -135,6 +135,7 @@ pub trait Door: fmt::Debug {
     fn last_words_of(&self, service: &str, task: &str) -> String;
     /// Configs, secrets or networks by name: whose each is.
     fn holders(&self, kind: ObjectKind) -> Result<Holders>;
+    fn network_names(&self) -> Result<BTreeSet<String>>;
     fn secret_names(&self) -> Result<BTreeSet<String>>;
     /// The stack that this program runs in.
     fn own_stack(&self) -> Result<Option<StackName>>;
@@ -260,6 +261,10 @@ impl Door for World {
 
     fn holders(&self, kind: ObjectKind) -> Result<Holders> {
         self.docker.holders(kind)
+    }
+
+    fn network_names(&self) -> Result<BTreeSet<String>> {
+        self.docker.network_names()
     }
 
     fn secret_names(&self) -> Result<BTreeSet<String>> {

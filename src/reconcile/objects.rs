@@ -104,6 +104,10 @@ impl Reconciler {
             let mut whys = rendered.objects.iter();
             let why = whys.find_map(|object| self.why_not(objects, source, rendered, object, &gone));
             let why = why.or_else(|| service_of_another(rendered, swarm, &gone));
+            let why = match why {
+                Some(why) => Some(why),
+                None => network_by_id(session, source, rendered)?,
+            };
             if why.is_none() {
                 objects.take(source, rendered);
                 self.note_volumes(session, objects, source, rendered, swarm);
@@ -207,6 +211,27 @@ fn service_of_another(
             )
         })
     })
+}
+
+/// docker takes the name of no network for the beginning of an id, and what it finds by that nobody has checked.
+fn network_by_id(
+    session: &Session<'_>,
+    source: &WatchedSource,
+    rendered: &RenderedStack,
+) -> Result<Option<String>> {
+    let rules = session.rules_for(&source.source)?;
+    let names = rules.map(|rules| rules.networks_to_find(rendered.tree())).unwrap_or_default();
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let there = session.door.network_names()?;
+    let missing = names.iter().find(|name| !there.contains(*name));
+    Ok(missing.map(|name| {
+        format!(
+            "not deployed: no network is called `{name}`, and docker would take that for the beginning of an id; \
+             `docker network create --driver overlay {name}` makes one"
+        )
+    }))
 }
 
 fn has_run(source: &WatchedSource, rendered: &RenderedStack) -> bool {

@@ -96,8 +96,11 @@ impl Keyring {
                 file.found.add(0, "", what);
             }
         }
+        if !is_right {
+            return None;
+        }
         let keys = home.keys().map_err(|why| files.first_mut().map(|file| file.found.add(0, "", why))).ok();
-        keys.filter(|_| is_right).map(|keys| Self { keys, named: listed, path: path.to_owned() })
+        keys.map(|keys| Self { keys, named: listed, path: path.to_owned() })
     }
 
     /// Who signed the object, as of `now`.

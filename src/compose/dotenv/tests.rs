@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 
 /// What files say, the later ones last, over the environment of the run; else what is wrong.
-fn of(process: &[(&str, &str)], files: &[&str]) -> Result<Variables, Vec<String>> {
+fn of(process: &[(&str, &str)], files: &[&str]) -> Result<Variables<'static>, Vec<String>> {
     let process = process.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let mut variables = Variables::new(process, BTreeMap::new());
     let mut problems = Collector::new(".env");

@@ -276,6 +276,13 @@ fn a_path_means_the_same_whether_all_files_are_on_disk_or_none() {
             Err(error) => format!("{error:#}"),
         }
     };
+    // As who reads a stack takes it, whatever is written out.
+    let read = |made: &Checkout, base: &str, path: &str| {
+        let (root, base) = (made.root(), made.root().path().join(base));
+        let found = root.find_file(&base, path, 1 << 20).map(|(file, _)| root.text(&file, 1 << 20).unwrap());
+        let text = found.or_else(|| root.read_text(&base, path, 1 << 20).ok());
+        format!("{text:?} {:?}", root.is_folder(&base, path).map_err(|error| format!("{error:#}")))
+    };
     let (mut rng, mut resolved, mut part) = (crate::rng::Rng::new(7), 0, None);
     for turn in 0..3_000 {
         // Some paths one after the other in one checkout, where one finds what another brought.
@@ -286,6 +293,9 @@ fn a_path_means_the_same_whether_all_files_are_on_disk_or_none() {
         let base = rng.pick(&["", "a", "e/f", "to-a"]);
         let path: Vec<_> = (0..=rng.below(3)).map(|_| rng.pick(&parts)).collect();
         let path = path.join("/");
+        assert_eq!(read(made, base, &path), read(&all, base, &path), "{base} {path}");
+        let has = |made: &Checkout| made.root().has(&made.root().path().join(base), &path);
+        assert!(path.contains("..") || has(made) == has(&all), "{base} {path}");
         let wanted = told(&all, base, &path);
         assert_eq!(told(made, base, &path), wanted, "{base} {path}");
         resolved += usize::from(wanted.contains("Some"));

@@ -11,6 +11,7 @@ mod http;
 mod kept;
 mod lab;
 mod local;
+mod looks;
 mod push;
 mod signed;
 mod ssh;

@@ -237,6 +237,10 @@ impl Door for SimDoor<'_> {
         self.asks(Holders::default)
     }
 
+    fn network_names(&self) -> Result<BTreeSet<String>> {
+        self.asks(BTreeSet::default)
+    }
+
     fn secret_names(&self) -> Result<BTreeSet<String>> {
         self.asks(BTreeSet::default)
     }

@@ -221,6 +221,7 @@ fn without_gpg_keys_of_openpgp_are_a_mistake_of_the_policy_and_nothing_stays_of_
     let ann = scene.key("Ann <ann@h>", "ed25519", "0");
     let keys = scene.export("keys.asc", &[&ann]);
     let wrong = Signers::read(std::slice::from_ref(&keys), &[], OsStr::new("/nonexistent")).unwrap_err();
+    assert_eq!(wrong.len(), 1, "{wrong:?}");
     assert!(wrong[0].to_string().contains("keys.asc: `gpg` is not on the PATH"), "{wrong:?}");
     assert!(wrong[0].to_string().contains("install GnuPG"), "{wrong:?}");
     // It went after the policy was read.

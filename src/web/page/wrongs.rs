@@ -84,7 +84,9 @@ const PUT_BACK: &str = "The next cycle puts it back.";
 fn of_stack(stack: &Stack, backs_off: impl Fn() -> Option<Duration>) -> Option<Wrong> {
     let drift = stack.drift.iter().map(|drift| format!("{}: {}", drift.service, drift.what));
     let (tone, state, reasons): (_, _, Vec<_>) = match (&stack.error, &stack.why, stack.drift.is_empty()) {
-        (Some(error), why, _) => (Tone::Bad, "failed", [error].into_iter().chain(why).cloned().collect()),
+        (Some(error), why, _) => {
+            (Tone::Bad, "failed", [error].into_iter().chain(why).cloned().chain(drift).collect())
+        }
         (None, Some(why), _) => (Tone::Bad, "is degraded", [why.clone()].into_iter().chain(drift).collect()),
         (None, None, _) if stack.health == Health::Unknown => {
             (Tone::Bad, "is not known to run", vec!["nothing of it is there".to_owned()])
