@@ -45,6 +45,8 @@ mod template;
 mod validate;
 mod watched;
 mod web;
+#[cfg_attr(not(test), expect(dead_code, reason = "the API calls it next"))]
+mod write;
 mod writer;
 mod yaml;
 

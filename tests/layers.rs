@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["daemon"],
     &["writer"],
     &["cli", "reconcile", "validate"],
-    &["report"],
+    &["report", "write"],
     &["plan"],
     &["convergence", "drift", "health", "reading", "watched"],
     &["policy", "template"],

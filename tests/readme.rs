@@ -15,7 +15,11 @@ use crate::support::repo::Repo;
 use crate::support::{command, path_with, try_stdout_of};
 
 const README: &str = include_str!("../README.md");
-const SETTINGS: [&str; 2] = [include_str!("../src/settings.rs"), include_str!("../src/settings/run.rs")];
+const SETTINGS: [&str; 3] = [
+    include_str!("../src/settings.rs"),
+    include_str!("../src/settings/run.rs"),
+    include_str!("../src/settings/write.rs"),
+];
 
 pub struct Block {
     pub info: String,

@@ -128,7 +128,7 @@ impl<'a> Keyring<'a> {
         }
         if let Some(path) = &self.access.credentials_file {
             let text = std::fs::read_to_string(path).with_context(|| {
-                format!("cannot read `{}`, which `DOCKEROPS_GIT_CREDENTIALS` names", path.display())
+                format!("cannot read `{}`, which `{}` names", path.display(), self.access.variable())
             })?;
             for (number, kind) in matching(&text, &asking) {
                 let name = format!("line {number} of `{}`", path.display());
@@ -253,6 +253,7 @@ mod tests {
     #[test]
     fn the_token_goes_over_https_to_github_and_gh_host_alone() {
         let access = GitAccess {
+            purpose: crate::settings::Purpose::Fetch,
             github_token: Some(Secret::new("t")),
             gh_host: Some("ghe.example.org".into()),
             credentials_file: None,

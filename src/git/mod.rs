@@ -19,6 +19,7 @@ mod local;
 mod ls;
 mod memory;
 mod pack;
+pub mod push;
 mod redirect;
 mod remote;
 mod size;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use super::{Environment, secret, text};
+use super::{Environment, WriteSettings, secret, text};
 use crate::fault::{OrHint, fault};
 use crate::redact::Secret;
 
@@ -38,6 +38,7 @@ pub struct RunSettings {
     pub webhook_secret: Option<Secret>,
     /// `DOCKEROPS_API_TOKEN`, never empty; there whenever `listen` is no loopback address.
     pub api_token: Option<Secret>,
+    pub write: WriteSettings,
 }
 
 impl RunSettings {
@@ -47,7 +48,7 @@ impl RunSettings {
         Self::from(&std::env::vars_os().collect())
     }
 
-    fn from(environment: &Environment) -> Result<Self> {
+    pub(crate) fn from(environment: &Environment) -> Result<Self> {
         let repos = text(environment, "DOCKEROPS_REPOS")?.unwrap_or_default();
         let settings = Self {
             repos: repos
@@ -61,6 +62,7 @@ impl RunSettings {
             listen: listen(environment)?,
             webhook_secret: strict_secret(environment, "DOCKEROPS_WEBHOOK_SECRET")?,
             api_token: strict_secret(environment, "DOCKEROPS_API_TOKEN")?,
+            write: WriteSettings::from(environment)?,
         };
         if let Some(address) = settings.listen
             && !address.ip().is_loopback()

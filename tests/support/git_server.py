@@ -85,7 +85,17 @@ class Handler(BaseHTTPRequestHandler):
         if options.shallow and self.command == "POST":
             lines = b"".join(b"0034shallow %040x" % number for number in range(options.shallow))
             return self.answer(200, [("Content-Type", "application/x-git-upload-pack-result")], lines + b"0000")
+        if options.push == "cut-before" and self.is_pushed_to():
+            return self.cut()
         return self.backend(body)
+
+    def is_pushed_to(self):
+        return self.command == "POST" and self.path.endswith("/git-receive-pack")
+
+    def cut(self):
+        """Dies before it says what became of it."""
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
 
     def read_body(self):
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
@@ -103,11 +113,13 @@ class Handler(BaseHTTPRequestHandler):
             "PATH": os.environ["PATH"],
             "GIT_PROJECT_ROOT": os.path.abspath(self.options.root),
             "GIT_HTTP_EXPORT_ALL": "1",
-            "GIT_CONFIG_COUNT": "2",
+            "GIT_CONFIG_COUNT": "3",
             "GIT_CONFIG_KEY_0": "safe.directory",
             "GIT_CONFIG_VALUE_0": "*",
             "GIT_CONFIG_KEY_1": "uploadpack.allowAnySHA1InWant",
             "GIT_CONFIG_VALUE_1": "false" if self.options.tips_only else "true",
+            "GIT_CONFIG_KEY_2": "http.receivepack",
+            "GIT_CONFIG_VALUE_2": "true" if self.options.push else "false",
             "PATH_INFO": path,
             "QUERY_STRING": query,
             "REQUEST_METHOD": self.command,
@@ -128,6 +140,8 @@ class Handler(BaseHTTPRequestHandler):
                 status = int(value.split()[0])
             elif name:
                 headers.append((name, value.strip()))
+        if self.options.push == "cut-after" and self.is_pushed_to():
+            return self.cut()
         return self.answer(status if head else 500, headers, content)
 
     def answer(self, status, headers, content):
@@ -194,6 +208,13 @@ def main():
     parser.add_argument("--hang-after", type=int, metavar="N", help="never answers after N answers")
     parser.add_argument("--shallow", type=int, metavar="N", help="answers every fetch with N commits without parents")
     parser.add_argument("--drip", metavar="FILE", help="packs come byte by byte while this file exists")
+    parser.add_argument(
+        "--push",
+        nargs="?",
+        const="taken",
+        choices=["taken", "cut-before", "cut-after"],
+        help="takes what is pushed, or dies before or after it did; without it: read-only",
+    )
     parser.add_argument("--tips-only", action="store_true", help="refuses commits that no ref points at")
     Handler.options = parser.parse_args()
 
