@@ -13,6 +13,8 @@ mod daemon;
 mod docker;
 mod drift;
 mod fault;
+#[cfg_attr(not(test), expect(dead_code, reason = "what writes to protected branches calls it next"))]
+mod forge;
 mod git;
 mod guard;
 mod hash;

@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["report", "write"],
     &["plan"],
     &["convergence", "drift", "health", "reading", "watched"],
-    &["policy", "template"],
+    &["forge", "policy", "template"],
     &["bindings", "compose", "docker", "git", "manifest", "registry", "state"],
     &["signature"],
     &["lock", "process", "settings", "source"],

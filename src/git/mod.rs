@@ -44,6 +44,7 @@ use git2::{ConfigLevel, Oid};
 
 pub use base::Base;
 pub use checkout::{Checkout, Workplace, checkout, sweep};
+pub use credentials::password;
 pub use kept::sweep as sweep_kept;
 pub use known::look_into;
 pub use ls::{Pending, heads};
