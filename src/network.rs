@@ -6,9 +6,12 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use ureq::config::Config;
+use ureq::config::{Config, ConfigBuilder};
 use ureq::http::Uri;
+use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
+use ureq::typestate::AgentScope;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use ureq::{Agent, Error};
@@ -119,6 +122,20 @@ impl Seen {
         let known = seen.entry(host).or_insert(zone);
         *known = zone.min(*known);
     }
+}
+
+/// How everything is asked: by the system's CAs, no redirect is followed behind our back, and every status is an answer.
+pub fn config(timeout: Duration, is_verified: bool) -> ConfigBuilder<AgentScope> {
+    let tls = TlsConfig::builder()
+        .provider(TlsProvider::NativeTls)
+        .root_certs(RootCerts::PlatformVerifier)
+        .disable_verification(!is_verified)
+        .build();
+    Agent::config_builder()
+        .tls_config(tls)
+        .max_redirects(0)
+        .http_status_as_error(false)
+        .timeout_global(Some(timeout))
 }
 
 /// An agent for whom somebody named (`None`), or for where a server of the zone `from` leads to.

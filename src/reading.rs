@@ -7,6 +7,7 @@
 mod bindings;
 mod merging;
 mod policy;
+mod templates;
 mod unknown;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +30,7 @@ pub use bindings::tree;
 pub use bindings::{Binding, Bindings};
 pub use merging::ByDocker;
 use policy::Held;
+pub use templates::templates;
 
 /// Where the files of a source lie.
 pub trait Files {

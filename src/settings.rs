@@ -5,6 +5,7 @@
 mod check;
 mod guard;
 mod run;
+mod write;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -21,6 +22,7 @@ use crate::redact::Secret;
 
 pub use check::{CheckSettings, Ci};
 pub use run::{LogFormat, RunSettings};
+pub use write::{Author, WriteSettings};
 
 /// All that the environment decides.
 #[derive(Debug, Clone)]
@@ -45,14 +47,22 @@ pub struct Settings {
     pub docker_environment: BTreeMap<OsString, OsString>,
 }
 
+/// What git is reached for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    Fetch,
+    Push,
+}
+
 /// How git is reached: credentials and time limits.
 #[derive(Debug, Clone)]
 pub struct GitAccess {
+    pub purpose: Purpose,
     /// `GITHUB_TOKEN`: for https to `github.com` and `gh_host` alone.
     pub github_token: Option<Secret>,
     /// `GH_HOST`: a GitHub Enterprise host, lower case.
     pub gh_host: Option<String>,
-    /// `DOCKEROPS_GIT_CREDENTIALS`: a file in git's credential-store format.
+    /// `DOCKEROPS_GIT_CREDENTIALS`: a file in git's credential-store format. `DOCKEROPS_PUSH_CREDENTIALS` to push.
     pub credentials_file: Option<PathBuf>,
     /// `DOCKEROPS_GIT_TIMEOUT`: for a connection, and for a transfer that stands still.
     pub timeout: Duration,
@@ -65,9 +75,28 @@ pub struct GitAccess {
 }
 
 impl GitAccess {
+    /// To push, with what is set for that alone, or an ssh key: what may read is not taken to write.
+    pub fn to_push(&self, settings: &WriteSettings) -> Self {
+        Self {
+            purpose: Purpose::Push,
+            github_token: None,
+            credentials_file: settings.push_credentials.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// The variable that names its file of credentials.
+    pub fn variable(&self) -> &'static str {
+        match self.purpose {
+            Purpose::Fetch => "DOCKEROPS_GIT_CREDENTIALS",
+            Purpose::Push => "DOCKEROPS_PUSH_CREDENTIALS",
+        }
+    }
+
     /// For what lies on this machine.
     fn without_credentials(limits: Limits) -> Self {
         Self {
+            purpose: Purpose::Fetch,
             github_token: None,
             gh_host: None,
             credentials_file: None,
@@ -141,6 +170,7 @@ impl Settings {
             deploy_timeout: seconds(environment, "DOCKEROPS_DEPLOY_TIMEOUT", 300)?,
             build_timeout: seconds(environment, "DOCKEROPS_BUILD_TIMEOUT", 3600)?,
             git: GitAccess {
+                purpose: Purpose::Fetch,
                 github_token: secret(environment, "GITHUB_TOKEN")?,
                 gh_host: text(environment, "GH_HOST")?.map(|host| host.to_lowercase()),
                 credentials_file: text(environment, "DOCKEROPS_GIT_CREDENTIALS")?.map(PathBuf::from),

@@ -5,11 +5,13 @@
 //! installed, and needs no daemon for that.
 
 pub mod annotations;
-mod diff;
+pub mod change;
+pub mod diff;
 mod docker;
 mod losses;
 mod markdown;
 pub mod quality;
+mod templates;
 mod text;
 mod variables;
 
@@ -34,6 +36,7 @@ use crate::reading::{self, ByDocker, Contents, Environment, Files, Reader, Stack
 use crate::settings::CheckSettings;
 use crate::signal;
 use crate::source::Source;
+use crate::template::Template;
 
 /// Who a stack belongs to that nobody deploys.
 const NOBODY: &str = "/validated";
@@ -46,6 +49,7 @@ pub struct Verdict {
     /// How many mistakes there are beside these.
     pub more: usize,
     pub stacks: Vec<Listed>,
+    pub templates: Vec<templates::Listed>,
     pub notes: Vec<Note>,
     pub variables: Vec<variables::Variable>,
     pub not_checked: Vec<String>,
@@ -53,14 +57,15 @@ pub struct Verdict {
     pub diff: Option<diff::Diff>,
 }
 
-/// One mistake, and the stack that it stops; the whole source where there is none.
-#[derive(Debug, Serialize)]
+/// One mistake, and the stack that it stops, or the template; the whole source where there is neither.
+#[derive(Debug, Default, Clone, Serialize)]
 pub struct Mistake {
     pub file: String,
     pub line: Option<usize>,
     pub key: String,
     pub what: String,
     pub stack: Option<String>,
+    pub template: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -70,6 +75,8 @@ pub struct Listed {
     pub enabled: bool,
     pub right: bool,
     pub services: Vec<String>,
+    /// What it was made from, as `stacks.yaml` has it.
+    pub template: Option<String>,
 }
 
 /// Something worth knowing of a stack or binding.
@@ -133,13 +140,15 @@ pub fn validate(settings: &CheckSettings, path: &Path, options: Options<'_>) -> 
         Some(policy) => Some(rules_of(policy, options.source, &worktree)?),
         None => None,
     };
-    let contents = read(settings, &worktree, &budget, &key, rules);
+    let found = read(settings, &worktree, &budget, &key, rules, true);
     // Files that were too many were taken for wrong ones.
     worktree.exceeded().map_or(Ok(()), |exceeded| Err(Error::from(exceeded)))?;
-    let contents = contents?;
+    let (contents, templates) = found?;
     let mut verdict = Verdict::default();
-    verdict.add_stacks(&contents, &worktree);
+    verdict.add_stacks(&contents);
+    verdict.add_ignored(&worktree);
     verdict.add_problems(&contents);
+    verdict.add_templates(templates);
     verdict.add_variables(&contents, options.strict);
     let texts = verdict.texts(&contents)?;
     docker::ask(&settings.docker_environment, &texts, &mut verdict)?;
@@ -154,7 +163,7 @@ pub fn validate(settings: &CheckSettings, path: &Path, options: Options<'_>) -> 
     if let Some(reference) = options.reference {
         let base = Base::of(&worktree, reference, settings.git.limits)?;
         let spent = Budget::new(settings.git.limits);
-        let before = read(settings, &base, &spent, &key, None)?;
+        let (before, _) = read(settings, &base, &spent, &key, None, false)?;
         if let Some(failure) = base.take_failure() {
             return Err(failure.context(format!("commit `{}`", base.commit().short())));
         }
@@ -190,7 +199,8 @@ fn read(
     budget: &Budget,
     key: &Key,
     rules: Option<&Rules>,
-) -> Result<Contents> {
+    with_templates: bool,
+) -> Result<(Contents, Vec<Template>)> {
     let docker = Docker::new(&settings.docker_environment, docker::LIMIT);
     let merger = ByDocker { docker: &docker, folder: &tempfile::env::temp_dir() };
     let reader = Reader {
@@ -204,7 +214,9 @@ fn read(
     let contents = reading::read(files, &reader)?;
     signal::check()?;
     budget.exceeded().map_or(Ok(()), |exceeded| Err(Error::from(exceeded)))?;
-    Ok(contents)
+    let templates = if with_templates { reading::templates(files, &reader, &contents)? } else { Vec::new() };
+    signal::check()?;
+    Ok((contents, templates))
 }
 
 impl Verdict {
@@ -213,13 +225,11 @@ impl Verdict {
     }
 
     fn add(&mut self, problem: &Problem, stack: Option<&str>) {
-        let Problem { file, line, key, what, more } = problem.clone();
-        self.more += more;
+        self.more += problem.more;
         for listed in self.stacks.iter_mut().filter(|listed| Some(listed.name.as_str()) == stack) {
             listed.right = false;
         }
-        let stack = stack.map(str::to_owned);
-        self.problems.push(Mistake { file, line, key, what, stack });
+        self.problems.push(Mistake::of(problem.clone(), stack.map(str::to_owned), None));
     }
 
     fn add_problems(&mut self, contents: &Contents) {
@@ -246,7 +256,14 @@ impl Verdict {
         }
     }
 
-    fn add_stacks(&mut self, contents: &Contents, worktree: &Worktree) {
+    fn add_ignored(&mut self, worktree: &Worktree) {
+        for file in worktree.ignored() {
+            let what = "is ignored by git: it counts here, and never gets to who watches".to_owned();
+            self.notes.push(Note { about: file.display().to_string(), what });
+        }
+    }
+
+    fn add_stacks(&mut self, contents: &Contents) {
         for Stack { entry, rendered, unless_set, .. } in &contents.stacks {
             let rendered = rendered.as_ref().map(Result::as_ref);
             let services = rendered.and_then(Result::ok).map(|rendered| &rendered.services);
@@ -255,6 +272,7 @@ impl Verdict {
                 compose_path: entry.compose_path.clone(),
                 enabled: entry.enabled,
                 right: true,
+                template: entry.template.as_ref().map(ToString::to_string),
                 services: services.into_iter().flatten().map(|service| service.name.clone()).collect(),
             });
             let mut note = |what| self.notes.push(Note { about: entry.name.to_string(), what });
@@ -264,10 +282,6 @@ impl Verdict {
             for problem in unless_set {
                 note(format!("wrong where a variable of the daemon is not set: {problem}"));
             }
-        }
-        for file in worktree.ignored() {
-            let what = "is ignored by git: it counts here, and never gets to who watches".to_owned();
-            self.notes.push(Note { about: file.display().to_string(), what });
         }
         if contents.unclear.is_empty() {
             for (id, problem) in contents.unused() {
@@ -314,6 +328,13 @@ impl Verdict {
                 if taken.len() > 20 { format!(" and {} more", taken.len() - 20) } else { String::new() };
             self.not_checked.push(format!("whether the Swarm has {}{more}", names.join(", ")));
         }
+    }
+}
+
+impl Mistake {
+    fn of(problem: Problem, stack: Option<String>, template: Option<String>) -> Self {
+        let Problem { file, line, key, what, .. } = problem;
+        Self { file, line, key, what, stack, template }
     }
 }
 

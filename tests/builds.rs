@@ -501,6 +501,16 @@ fn a_run_for_one_stack_builds_what_that_stack_uses() {
     assert_eq!(shop.builds(), 1);
     let job = ask(&behind);
     assert_eq!((job["state"].as_str(), shop.builds()), (Some("failed"), 2));
+    // One image alone, whatever uses it; also one that failed, and no other one.
+    for (image, state, builds) in [(&shop.image, "done", 3), (&shop.image, "done", 4), (&broken, "failed", 5)]
+    {
+        let job = site.job(&site.post(&format!("/api/v1/images/{image}/build"), ""));
+        assert_eq!((&job["target"], shop.builds()), (&format!("build of `{image}`").into(), builds), "{job}");
+        assert_eq!(job["state"], state, "{job}");
+    }
+    site.post("/api/v1/images/nothing:1/build", "").is(404).has("/api/v1/builds");
+    let path = format!("/api/v1/images/{}/build", shop.image);
+    site.send("POST", &path, &[], b"").is(401);
 }
 
 #[test]

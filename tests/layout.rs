@@ -74,6 +74,30 @@ fn every_mistake_in_such_a_file_names_it_and_nothing_is_deployed() {
 }
 
 #[test]
+fn values_of_one_stack_count_over_those_of_all() {
+    let Some(scene) = Scene::new() else { return };
+    let [web, api] = ["web", "api"].map(|base| scene.ops.unique(base));
+    let compose =
+        text(&scene.off()).replace("    deploy:", "    environment: {A: '${A}', B: '${B}'}\n    deploy:");
+    for stack in [&web, &api] {
+        scene.repo.write(&format!("docker-compose-{stack}.yml"), &compose);
+    }
+    scene.repo.write(".env", "A=1\nB=1\n").write(&format!(".env-{web}"), "A=2$B\n");
+    scene.watch().success().stdout_has("2 deployed");
+    let environment =
+        |stack: &str| scene.lab.spec(&format!("{stack}_app"), "json .Spec.TaskTemplate.ContainerSpec.Env");
+    assert_eq!(environment(&web).trim(), r#"["A=21","B=1"]"#);
+    assert_eq!(environment(&api).trim(), r#"["A=1","B=1"]"#);
+    // A change of them is a change of that stack alone.
+    scene.repo.write(&format!(".env-{web}"), "A=3\n");
+    scene.push().success().stdout_has("1 deployed, 1 unchanged");
+    scene.repo.write(&format!(".env-{web}"), "A='3\n");
+    scene.push().failure(3).stdout_has(&format!(".env-{web}:1: `A`: has a quote that does not end"));
+    scene.repo.remove(&format!(".env-{web}")).symlink(&format!(".env-{web}"), "/etc/passwd");
+    scene.push().failure(3).stdout_has("leads out of the repository").stdout_has("1 unchanged, 1 failed");
+}
+
+#[test]
 fn a_folder_may_hold_its_compose_file_as_json() {
     let Some(scene) = Scene::new() else { return };
     let stack = scene.ops.unique("json");

@@ -72,6 +72,7 @@ mod stop;
 #[allow(dead_code, reason = "made for all the tests, also those to come")]
 mod support;
 mod swarm_stories;
+mod templates;
 mod terminal;
 mod unattended;
 mod uninstall;
@@ -79,3 +80,4 @@ mod unwatch;
 mod validate;
 mod web;
 mod workflows;
+mod writes;

@@ -15,7 +15,11 @@ use crate::support::repo::Repo;
 use crate::support::{command, path_with, try_stdout_of};
 
 const README: &str = include_str!("../README.md");
-const SETTINGS: [&str; 2] = [include_str!("../src/settings.rs"), include_str!("../src/settings/run.rs")];
+const SETTINGS: [&str; 3] = [
+    include_str!("../src/settings.rs"),
+    include_str!("../src/settings/run.rs"),
+    include_str!("../src/settings/write.rs"),
+];
 
 pub struct Block {
     pub info: String,
@@ -41,7 +45,7 @@ pub fn blocks() -> Vec<Block> {
     blocks
 }
 
-fn block(info: &str) -> String {
+pub fn block(info: &str) -> String {
     blocks().into_iter().find(|block| block.info == info).unwrap_or_else(|| panic!("no block `{info}`")).text
 }
 
@@ -58,6 +62,7 @@ fn every_kind_of_block_has_a_test_here() {
         "text",
         "yaml stacks.yaml",
         "yaml environments",
+        "yaml template.yaml",
         "yaml volumes.yaml",
         "yaml nfs.yaml",
         "yaml compose",
@@ -68,7 +73,9 @@ fn every_kind_of_block_has_a_test_here() {
         "sh listen",
         "yaml registry",
         "sh curl",
+        "sh write",
         "json stack",
+        "json template",
         "sh validate",
         "text validate",
         "sh ci",
@@ -365,6 +372,10 @@ fn the_daemon_listens_and_answers_as_documented() {
     let Some(lab) = lab() else { return };
     let (ops, repo) = (DockerOps::new(lab), Repo::new());
     let stack = ops.unique("told");
+    repo.write(
+        &format!("templates/{stack}/compose.yml"),
+        "services: {a: {image: 'a:${TAG:-1}', env_file: gone}, a$: {image: a}}\n",
+    );
     repo.stack(&stack, &crate::support::repo::one_service(&lab.image("app:1"), 1)).commit("One");
     let ops = ops.env("DOCKEROPS_REPOS", repo.url()).that_listens();
     let site = ops.site();
@@ -380,11 +391,12 @@ fn the_daemon_listens_and_answers_as_documented() {
     let paths = README.split("| `GET /").skip(1).map(|line| format!("/{}", line.split('`').next().unwrap()));
     let job = site.post("/api/v1/reconcile", "{}").is(202).json()["job"].to_string();
     let mut count = 0;
-    for path in paths {
+    // What takes the token to write has its own tests.
+    for path in paths.filter(|path| !path.ends_with("/options")) {
         site.get(&path.replace("<name>", &stack).replace("<id>", &job)).is(200);
         count += 1;
     }
-    assert_eq!(count, 10);
+    assert_eq!(count, 12);
 
     let told = site.get(&format!("/api/v1/stacks/{stack}")).json();
     let documented: serde_json::Value = serde_json::from_str(&block("json stack")).unwrap();
@@ -404,12 +416,45 @@ fn the_daemon_listens_and_answers_as_documented() {
     let all: BTreeSet<_> = known.into_iter().chain(fields(&documented)).collect();
     assert_eq!(all, fields(&told));
 
+    let template: serde_json::Value = serde_json::from_str(&block("json template")).unwrap();
+    let told = site.get(&format!("/api/v1/stackDefinitions/{stack}")).json();
+    for place in ["", "/parameters/0", "/problems/0"] {
+        let both = [&template, &told].map(|value| fields(value.pointer(place).unwrap()));
+        assert_eq!(both[0], both[1], "{place}: {told}");
+    }
+
     let metrics = site.get("/metrics").body;
     let exported: BTreeSet<_> =
         metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let table = README.split("| metric | |").nth(1).unwrap().split("\n\n").next().unwrap();
     let documented: BTreeSet<_> = table.split('`').filter(|word| word.starts_with("dockerops_")).collect();
     assert_eq!(documented, exported);
+}
+
+#[test]
+fn the_template_is_right_and_says_what_it_says() {
+    let (ops, repo) = (DockerOps::without_docker().env("PATH", "/nonexistent"), Repo::new());
+    repo.stack("web", "services: {app: {image: app}}\n")
+        .write("templates/blog/template.yaml", block("yaml template.yaml"));
+    let compose = "services:\n  app:\n    image: 'blog:${TAG:-6.9}'\n    hostname: ${HOST}\n    deploy: {replicas: '${COPIES:-2}'}\n    \
+                   environment: {DEBUG: '${DEBUG:-false}'}\n    secrets: ['${DB_PASSWORD}']\n";
+    repo.write("templates/blog/compose.yml", compose);
+    let at = repo.path().display().to_string();
+    let json = ops.run(["validate", &at, "--json"]).success().json();
+    let template = &json["templates"][0];
+    let kinds: Vec<_> =
+        template["parameters"].as_array().unwrap().iter().map(|it| it["type"].clone()).collect();
+    assert_eq!(
+        kinds,
+        [
+            "integer".into(),
+            serde_json::Value::Null,
+            "boolean".into(),
+            serde_json::Value::Null,
+            serde_json::Value::Null
+        ]
+    );
+    assert_eq!((&template["title"], &template["parameters"][1]["secret"]), (&"A blog".into(), &true.into()));
 }
 
 #[test]
@@ -441,7 +486,8 @@ fn every_variable_is_documented_and_every_documented_one_is_read() {
         .unwrap();
     let mut read = quoted(&code, '"');
     // Those that are made of another's name, and those that are only kept from docker.
-    for secret in ["GITHUB_TOKEN", "DOCKEROPS_WEBHOOK_SECRET", "DOCKEROPS_API_TOKEN"] {
+    for secret in ["GITHUB_TOKEN", "DOCKEROPS_WEBHOOK_SECRET", "DOCKEROPS_API_TOKEN", "DOCKEROPS_WRITE_TOKEN"]
+    {
         read.insert(format!("{secret}_FILE"));
     }
     for kept_away in ["GH_TOKEN", "GH_ENTERPRISE_TOKEN", "DOCKEROPS_"] {

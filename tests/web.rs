@@ -13,7 +13,7 @@ use crate::support::http::{SECRET, TOKEN};
 use crate::support::scene::{App, Scene, compose};
 use crate::support::{command, stdout_of, wait_for};
 
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 11] = [
     "/",
     "/metrics",
     "/api/v1/repositories",
@@ -21,6 +21,8 @@ const PATHS: [&str; 9] = [
     "/api/v1/stacks/web",
     "/api/v1/images",
     "/api/v1/builds",
+    "/api/v1/stackDefinitions",
+    "/api/v1/stackDefinitions/blog",
     "/api/v1/events",
     "/api/v1/jobs/1",
 ];

@@ -5,7 +5,7 @@
 # library, and that it starts where there is nothing else.
 set -euo pipefail
 
-readonly MOST_BYTES=$((12 * 1024 * 1024))
+readonly MOST_BYTES=$((16 * 1024 * 1024))
 
 fail() {
     echo "release: $*" >&2

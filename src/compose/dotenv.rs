@@ -2,6 +2,8 @@
 //!
 //! Values are expanded as docker compose does it: single quotes keep all, in others `$` is read by `expand`.
 
+use std::collections::BTreeMap;
+
 use super::expand::expand;
 use super::interpolate::Variables;
 use crate::problem::Collector;
@@ -36,6 +38,22 @@ pub fn read(text: &str, path: &str, variables: &mut Variables, problems: &mut Co
             Err(what) => problems.add(at, name, what),
         }
     }
+}
+
+/// What a file sets, in no environment, as far as it can be read.
+pub fn dotenv_values(text: &str) -> BTreeMap<String, String> {
+    let (mut variables, mut problems) = (Variables::default(), Collector::new(""));
+    read(text, "", &mut variables, &mut problems);
+    variables.of_files()
+}
+
+/// What a file sets, in no environment.
+#[cfg(test)]
+pub fn values(text: &str) -> Result<BTreeMap<String, String>, Vec<crate::problem::Problem>> {
+    let (mut variables, mut problems) = (Variables::default(), Collector::new(".env"));
+    read(text, ".env", &mut variables, &mut problems);
+    let problems = problems.into_problems();
+    if problems.is_empty() { Ok(variables.of_files()) } else { Err(problems) }
 }
 
 fn is_name(name: &str) -> bool {

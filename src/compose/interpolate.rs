@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::asked::{Asked, Outside, Want};
 use crate::patterns::Patterns;
@@ -67,6 +67,10 @@ impl<'a> Variables<'a> {
     /// Of a file of variables, over what earlier lines and files said.
     pub fn set(&mut self, name: &str, value: String) {
         self.dotenv.insert(name.to_owned(), value);
+    }
+
+    pub fn of_files(self) -> BTreeMap<String, String> {
+        self.dotenv
     }
 
     /// `outside` wins over `dotenv`.
@@ -278,28 +282,66 @@ pub fn interpolate(template: &str, variables: &Variables) -> Result<String> {
     Ok(out)
 }
 
+/// What one `${…}` says of its variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Use<'text> {
+    pub name: &'text str,
+    pub form: Form<'text>,
+    /// Whether an empty value counts as none.
+    pub is_strict: bool,
+}
+
+/// What stands for a variable that is not set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form<'text> {
+    Nothing,
+    Default(&'text str),
+    /// Nothing, and these are the words that say so.
+    Required(&'text str),
+}
+
 /// docker tries the operators in this order, each at its first place in the text.
-fn value<'a>(body: &'a str, variables: &'a Variables<'_>) -> Result<&'a str> {
+fn parsed(body: &str) -> Use<'_> {
     if let Some((name, default)) = body.split_once(":-") {
-        variables.ask(name, Want::Optional, "");
-        return Ok(variables.get(name).filter(|value| !value.is_empty()).unwrap_or(default));
+        return Use { name, form: Form::Default(default), is_strict: true };
     }
     if let Some((name, default)) = body.split_once('-') {
-        variables.ask(name, Want::Optional, "");
-        return Ok(variables.get(name).unwrap_or(default));
+        return Use { name, form: Form::Default(default), is_strict: false };
     }
-    for (operator, may_be_empty) in [(":?", false), ("?", true)] {
+    for (operator, is_strict) in [(":?", true), ("?", false)] {
         if let Some((name, message)) = body.split_once(operator) {
+            return Use { name, form: Form::Required(message), is_strict };
+        }
+    }
+    Use { name: body, form: Form::Nothing, is_strict: false }
+}
+
+/// The variables of `template`.
+pub fn uses(template: &str) -> Result<Vec<Use<'_>>> {
+    let variable = |piece| match piece {
+        Piece::Variable(body) => Some(parsed(body)),
+        Piece::Text(_) | Piece::Escaped => None,
+    };
+    Ok(pieces(template)?.into_iter().filter_map(variable).collect())
+}
+
+fn value<'a>(body: &'a str, variables: &'a Variables<'_>) -> Result<&'a str> {
+    let Use { name, form, is_strict } = parsed(body);
+    let counts = |value: &&str| !is_strict || !value.is_empty();
+    match form {
+        Form::Nothing => Ok(variables.or_nothing(name)),
+        Form::Default(default) => {
+            variables.ask(name, Want::Optional, "");
+            Ok(variables.get(name).filter(counts).unwrap_or(default))
+        }
+        Form::Required(message) => {
             if let Some(value) = variables.ask(name, Want::Required, message) {
                 return Ok(value);
             }
-            return match variables.get(name) {
-                Some(value) if may_be_empty || !value.is_empty() => Ok(value),
-                _ => bail!("required variable `{name}` is missing a value: {message}"),
-            };
+            let value = variables.get(name).filter(counts);
+            value.with_context(|| format!("required variable `{name}` is missing a value: {message}"))
         }
     }
-    Ok(variables.or_nothing(body))
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ mod secrets;
 mod shown;
 mod tags;
 mod volumes;
+mod wanted;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -56,13 +57,18 @@ use references::FileReference;
 pub use asked::{Asked, Outside, Want, as_problem};
 pub use compare::{Becomes, ServiceChange};
 pub use declared::without_slash;
+pub use dotenv::dotenv_values;
+#[cfg(test)]
+pub use dotenv::values as dotenv_of;
 pub use labels::{FINGERPRINT, Ownership, REPOSITORY};
 pub use merge::{Merged, Merger, Unmerged};
 pub use objects::Object;
 pub use rendered::{RenderedStack, Service};
 pub use rotate::Rotated;
 pub use secrets::Script;
+pub use shown::line_without_secrets;
 pub use volumes::{Mount, Volumes};
+pub use wanted::{Wanted, wanted};
 
 /// The largest compose file taken, in bytes.
 const MOST_BYTES: u64 = paths::LARGEST_TEXT;

@@ -26,6 +26,20 @@ pub fn without_secrets(node: &Rc<Node>) -> Rc<Node> {
     Rc::new(Node { line: node.line, tag: node.tag.clone(), kind })
 }
 
+/// A line of a file, whatever its kind, with such a value replaced: `DB_PASSWORD=…`, `  token: …`.
+pub fn line_without_secrets(line: &str) -> String {
+    let end = line.trim_end_matches(['\n', '\r']);
+    let Some((name, value)) = end.split_once('=').or_else(|| end.split_once(": ")) else {
+        return shown(line);
+    };
+    let word = name.trim().trim_start_matches("- ").trim_matches(['"', '\'']);
+    let is_name = word.chars().all(|letter| letter.is_ascii_alphanumeric() || "_.-".contains(letter));
+    if is_name && tells(word) && is_value(value.trim()) {
+        return format!("{}{HIDDEN}{}", &end[..end.len() - value.len()], &line[end.len()..]);
+    }
+    line.split_inclusive(' ').map(shown).collect()
+}
+
 fn pair(key: &Rc<Node>, value: &Rc<Node>) -> (Rc<Node>, Rc<Node>) {
     let hides = key.text().is_some_and(tells) && value.text().is_some_and(is_value);
     (Rc::clone(key), if hides { Node::string(HIDDEN) } else { without_secrets(value) })

@@ -368,6 +368,10 @@ fn outcome(job: &Job, result: &Result<Done>) -> Result<String, String> {
         return Ok(format!("nothing to do: {why}"));
     }
     let words = done.tally.words(false);
+    if let Scope::Build(name) = &job.trigger.scope {
+        let mut builds = done.watched.iter().flat_map(|known| &known.builds).filter(|row| row.name == *name);
+        return builds.find_map(|row| row.error.clone()).map_or(Ok(words), Err);
+    }
     let Scope::Source(identity) = &job.trigger.scope else {
         return if done.tally.failed > 0 { Err(words) } else { Ok(words) };
     };

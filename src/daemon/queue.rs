@@ -28,6 +28,8 @@ pub enum Scope {
     Stack(String),
     /// The services that use this image, `name:tag`, whatever the pull policy.
     Image(String),
+    /// The source that builds this image, which is built again.
+    Build(String),
 }
 
 impl fmt::Display for Scope {
@@ -36,6 +38,7 @@ impl fmt::Display for Scope {
             Self::All => f.write_str("all sources"),
             Self::Source(identity) => write!(f, "source `{identity}`"),
             Self::Stack(name) => write!(f, "stack `{name}`"),
+            Self::Build(reference) => write!(f, "build of `{reference}`"),
             Self::Image(reference) => write!(f, "image `{reference}`"),
         }
     }

@@ -73,6 +73,12 @@ impl Daemon {
                 }
                 selection.explain("no watched stack uses that image");
             }
+            Some(Trigger { scope: Scope::Build(reference), .. }) => {
+                let builds = |known: &&Watched| known.builds.iter().any(|row| row.name == *reference);
+                watched.iter().filter(builds).for_each(|known| selection.add(known, None));
+                selection.wish.build = ImageRef::parse(reference).ok();
+                selection.explain("no watched source builds that image");
+            }
         }
         selection
     }
@@ -155,7 +161,7 @@ fn some_stacks(
     }
     let wish = &mut selection.wish;
     let forced = wish.forced.take().map(|_| reason.to_owned());
-    *wish = Wish { selection: Stacks::Some(stacks), forced, pushed };
+    *wish = Wish { selection: Stacks::Some(stacks), forced, pushed, build: None };
 }
 
 /// The stacks with a service of this image, as their compose files name it.

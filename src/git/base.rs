@@ -13,6 +13,7 @@ use git2::{ErrorCode, Oid, Repository};
 use tempfile::TempDir;
 
 use super::fetch::{self, Fetched, Folders};
+use super::kept::InUse;
 use super::tracked::Reader;
 use super::trees::Modules;
 use super::worker::Pulse;
@@ -58,12 +59,32 @@ impl Base {
     pub fn of(worktree: &Worktree, reference: &str, limits: Limits) -> Result<Self> {
         let repository = worktree.repository().ok_or_else(|| worktree.no_repository())?;
         let commit = common(repository, reference)?;
-        let temporary = temporary()?;
+        let below = worktree.dir().strip_prefix(worktree.root().path()).unwrap_or(Path::new(""));
+        let hint =
+            "`--diff` writes out the files that it compares with: set `TMPDIR` to a folder that takes them";
+        let temporary = temporary().map_err(|error| fault(format!("{error:#}"), hint))?;
+        let objects = repository.commondir().join("objects");
+        let mut base =
+            Self::open(&objects, commit, None, temporary, limits, |at, id| inner(repository, at, id))?;
+        base.dir.push(below);
+        Ok(base)
+    }
+
+    /// Of the commit whose objects lie in `objects`; its manifest's folder is its root. `inner` is the repository of a
+    /// submodule that has its commit.
+    pub(super) fn open(
+        objects: &Path,
+        commit: Oid,
+        kept: Option<InUse>,
+        temporary: TempDir,
+        limits: Limits,
+        inner: impl Fn(&Path, Oid) -> Option<Repository>,
+    ) -> Result<Self> {
         let below = temporary.path().canonicalize()?;
         let path = below.join("files");
         std::fs::create_dir(&path)?;
         let mut modules = Modules::new(below.join("git"));
-        let fetched = lent(repository, commit, &path, &mut modules)?;
+        let fetched = lent(objects, commit, kept, &path, &mut modules)?;
         let (mut writer, budget, pulse) = (Writer::new(&path), Budget::new(limits), Pulse::default());
         {
             let objects = Objects::of(&fetched.repository, &budget, &pulse)?;
@@ -72,9 +93,9 @@ impl Base {
                 writer.admit(&at);
                 writer.bring(&objects, fetched.tree, &at)?;
                 // One that was never fetched stays an empty folder, as it is in the work tree.
-                let Some(inner) = inner(repository, &at, id) else { continue };
+                let Some(inner) = inner(&at, id) else { continue };
                 let there = path.join(&at);
-                let inner = lent(&inner, id, &there, &mut modules)?;
+                let inner = lent(&inner.commondir().join("objects"), id, None, &there, &mut modules)?;
                 let objects = Objects::of(&inner.repository, &budget, &pulse)?;
                 write::write(&objects, &inner.repository.find_tree(inner.tree)?, &there)?;
             }
@@ -82,14 +103,19 @@ impl Base {
         let open = Open { fetched, modules, writer, budget, failure: None };
         let desk = Arc::new(Desk(Mutex::new(open)));
         let supply: Arc<dyn Supply> = Arc::<Desk>::clone(&desk);
-        let dir = path.join(worktree.dir().strip_prefix(worktree.root().path()).unwrap_or(Path::new("")));
-        Ok(Self {
-            root: Root::supplied(path, supply),
-            dir,
-            commit: commit.into(),
-            desk,
-            _temporary: temporary,
-        })
+        let (root, dir) = (Root::supplied(path.clone(), supply), path);
+        Ok(Self { root, dir, commit: commit.into(), desk, _temporary: temporary })
+    }
+
+    /// With the manifest in the folder `dir`.
+    pub(super) fn in_folder(mut self, dir: &str) -> Result<Self> {
+        self.dir = self.root.resolve(self.root.path(), dir)?;
+        Ok(self)
+    }
+
+    /// git's id of a file or folder of the commit, by its absolute path with symlinks resolved; no file is read.
+    pub fn content_id(&self, path: &Path) -> Result<String> {
+        self.desk.with(|open| open.modules.id(path))
     }
 
     pub fn root(&self) -> &Root {
@@ -209,11 +235,16 @@ fn common(repository: &Repository, reference: &str) -> Result<Oid> {
 }
 
 /// The commit, with its objects where they lie.
-fn lent(repository: &Repository, commit: Oid, files: &Path, modules: &mut Modules) -> Result<Fetched> {
+fn lent(
+    objects: &Path,
+    commit: Oid,
+    kept: Option<InUse>,
+    files: &Path,
+    modules: &mut Modules,
+) -> Result<Fetched> {
     let folders = Folders { git: modules.add(files), files: files.to_path_buf() };
     fetch::bare(&folders)?;
-    let lent = fetch::lent(&repository.commondir().join("objects"), &folders)?;
-    fetch::opened(lent, commit, None)
+    fetch::opened(fetch::lent(objects, &folders)?, commit, kept)
 }
 
 /// The repository of the submodule at `path`, where it was fetched and has the commit.
@@ -223,10 +254,8 @@ fn inner(repository: &Repository, path: &Path, id: Oid) -> Option<Repository> {
     has_it.then_some(inner)
 }
 
-fn temporary() -> Result<TempDir> {
+pub(super) fn temporary() -> Result<TempDir> {
     let mut new = tempfile::Builder::new();
     let new = new.prefix("dockerops-base-");
-    new.tempdir().or_else(|_| new.tempdir_in(MEMORY)).context("cannot write to a temporary folder").map_err(|error| {
-        fault(format!("{error:#}"), "`--diff` writes out the files that it compares with: set `TMPDIR` to a folder that takes them")
-    })
+    new.tempdir().or_else(|_| new.tempdir_in(MEMORY)).context("cannot write to a temporary folder")
 }

@@ -5,15 +5,16 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Error, Result};
 use tempfile::TempDir;
 
-use super::fetch::Folders;
+use super::fetch::{Folders, Way};
 use super::files::{Files, Opened, Wanted};
 use super::kept::Kept;
 use super::trees::Modules;
-use super::{Commit, Tracked, Transfer};
+use super::{Commit, LONGEST_TRANSFER, Tracked, Transfer};
 use crate::fault::{OrHint, fault};
 use crate::lock;
 use crate::paths::{Root, Supply};
@@ -29,7 +30,19 @@ pub struct Checkout {
     commit: Commit,
     signed: Option<Signed>,
     files: Option<Arc<Files>>,
+    /// git's own folder.
+    git: PathBuf,
     temporary: Option<TempDir>,
+}
+
+/// How a commit is had.
+struct Order<'a> {
+    folder: &'a Path,
+    access: &'a GitAccess,
+    transfer: &'a Arc<Transfer>,
+    signers: Option<Arc<Signers>>,
+    way: Way,
+    longest: Duration,
 }
 
 impl Checkout {
@@ -78,6 +91,11 @@ impl Checkout {
         self.files()?.tracked(self.root.path(), path.strip_prefix(self.root.path())?)
     }
 
+    /// git's own folder: bare, with its objects or where they are, and gone with the files.
+    pub(super) fn git(&self) -> &Path {
+        &self.git
+    }
+
     fn files(&self) -> Result<&Files> {
         self.files.as_deref().context("it has no files")
     }
@@ -87,14 +105,16 @@ impl Checkout {
     pub fn of(root: &Path) -> Self {
         let files = Some(Arc::new(Files::of(root, GitAccess::of_tests())));
         let (dir, commit) = (root.to_path_buf(), Commit("0".repeat(40)));
-        Self { dir, root: Root::on_disk(root), commit, signed: None, files, temporary: None }
+        let git = root.join(".git");
+        Self { dir, root: Root::on_disk(root), commit, signed: None, files, git, temporary: None }
     }
 
     /// Of this commit, with no files.
     #[cfg(test)]
     pub fn at(commit: Commit) -> Self {
         let root = Root::on_disk(Path::new(""));
-        Self { dir: PathBuf::new(), root, commit, signed: None, files: None, temporary: None }
+        let (dir, git) = (PathBuf::new(), PathBuf::new());
+        Self { dir, root, commit, signed: None, files: None, git, temporary: None }
     }
 
     #[cfg(test)]
@@ -113,17 +133,26 @@ pub fn checkout(
     transfer: &Arc<Transfer>,
     signers: Option<Arc<Signers>>,
 ) -> Result<Checkout> {
-    make(source, commit, folder, access, transfer, signers).with_context(|| format!("source `{source}`"))
+    let order = Order { folder, access, transfer, signers, way: Way::Keep, longest: LONGEST_TRANSFER };
+    make(source, commit, order).with_context(|| format!("source `{source}`"))
 }
 
-fn make(
+/// Likewise for who changes them: nothing is kept of it, and nobody waited for who fetches for a sync.
+pub(super) fn apart(
     source: &Source,
     commit: &Commit,
     folder: &Path,
     access: &GitAccess,
-    transfer: &Arc<Transfer>,
-    signers: Option<Arc<Signers>>,
+    way: Way,
+    longest: Duration,
 ) -> Result<Checkout> {
+    let transfer = &Arc::new(Transfer::new());
+    let order = Order { folder, access, transfer, signers: None, way, longest };
+    make(source, commit, order).with_context(|| format!("source `{source}`"))
+}
+
+fn make(source: &Source, commit: &Commit, order: Order<'_>) -> Result<Checkout> {
+    let Order { folder, access, transfer, signers, way, longest } = order;
     let temporary = private_folder(folder)
         .with_context(|| format!("cannot make a folder in `{}`", folder.display()))
         .or_hint("check the permissions and the free space there")?;
@@ -132,6 +161,7 @@ fn make(
     DirBuilder::new().mode(0o700).create(&path)?;
     let mut modules = Modules::new(below.join("git"));
     let folders = Folders { git: modules.add(&path), files: path.clone() };
+    let git = folders.git.clone();
     let wanted = Wanted {
         url: source.url().to_owned(),
         name: source.reference().map(str::to_owned),
@@ -139,7 +169,9 @@ fn make(
         tag: None,
         commit: commit.oid()?,
         folders,
+        way,
         kept: access.kept.as_deref().map(|folder| Kept::of(folder, source.url())),
+        longest,
         access: access.clone(),
         transfer: Arc::clone(transfer),
     };
@@ -149,7 +181,7 @@ fn make(
     let root = Root::supplied(path.clone(), supply);
     let dir = source.dir().map_or_else(|| Ok(path), |dir| inside(&root, dir));
     let dir = dir.map_err(|error| files.take_failure().unwrap_or(error))?;
-    Ok(Checkout { root, dir, commit, signed, files: Some(files), temporary: Some(temporary) })
+    Ok(Checkout { root, dir, commit, signed, files: Some(files), git, temporary: Some(temporary) })
 }
 
 fn private_folder(folder: &Path) -> std::io::Result<TempDir> {

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use git2::cert::Cert;
 use git2::{CertificateCheckStatus, Cred, CredentialType, Error, ErrorClass, ErrorCode};
 
+use crate::fault::OrHint;
 use crate::redact::Secret;
 use crate::settings::GitAccess;
 use crate::source::{Parts, bare_path};
@@ -127,10 +128,7 @@ impl<'a> Keyring<'a> {
             });
         }
         if let Some(path) = &self.access.credentials_file {
-            let text = std::fs::read_to_string(path).with_context(|| {
-                format!("cannot read `{}`, which `DOCKEROPS_GIT_CREDENTIALS` names", path.display())
-            })?;
-            for (number, kind) in matching(&text, &asking) {
+            for (number, kind) in read(path, &asking, self.access)? {
                 let name = format!("line {number} of `{}`", path.display());
                 offers.push(Offer { name, kind });
             }
@@ -169,6 +167,24 @@ pub(super) fn takes_token(asking: &Parts<'_>, access: &GitAccess) -> bool {
     let address = asking.address();
     asking.scheme == "https"
         && (address == "github.com" || access.gh_host.as_deref() == Some(address.as_str()))
+}
+
+/// The password that the file of credentials has for `url`: what a forge takes as a token.
+pub fn password(url: &str, access: &GitAccess) -> Result<Option<Secret>> {
+    let (Some(asking), Some(path)) = (Parts::of(url), &access.credentials_file) else { return Ok(None) };
+    let kinds = read(path, &asking, access)
+        .or_hint(format!("name a readable file in `{}`, or unset it", access.variable()))?;
+    let mut passwords = kinds.into_iter().filter_map(|(_, kind)| match kind {
+        Kind::Password { password, .. } => Some(password),
+        Kind::Agent | Kind::Key(_) => None,
+    });
+    Ok(passwords.find(|password| !password.expose().is_empty()))
+}
+
+fn read(path: &Path, asking: &Parts<'_>, access: &GitAccess) -> Result<Vec<(usize, Kind)>> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read `{}`, which `{}` names", path.display(), access.variable()))?;
+    Ok(matching(&text, asking))
 }
 
 /// The lines for `asking`, those with a path first: they say more.
@@ -253,6 +269,7 @@ mod tests {
     #[test]
     fn the_token_goes_over_https_to_github_and_gh_host_alone() {
         let access = GitAccess {
+            purpose: crate::settings::Purpose::Fetch,
             github_token: Some(Secret::new("t")),
             gh_host: Some("ghe.example.org".into()),
             credentials_file: None,

@@ -10,7 +10,7 @@ use git2::{ErrorClass, ErrorCode};
 
 use super::credentials::{Keyring, takes_token};
 use crate::fault::fault;
-use crate::settings::GitAccess;
+use crate::settings::{GitAccess, Purpose};
 use crate::source::Parts;
 
 const NOT_GIT: &str = "check the address: in a browser it may open a page, git needs the repository itself \
@@ -19,7 +19,7 @@ const NOT_GIT: &str = "check the address: in a browser it may open a page, git n
 /// Explains libgit2's `error` about `url`.
 pub(super) fn failure(error: &git2::Error, url: &str, access: &GitAccess, keyring: &Keyring<'_>) -> Error {
     if let Some(trouble) = keyring.trouble() {
-        return fault(trouble, "name a readable file in `DOCKEROPS_GIT_CREDENTIALS`, or unset it");
+        return fault(trouble, format!("name a readable file in `{}`, or unset it", access.variable()));
     }
     let text = plain(error.message());
     let says = |part: &str| text.contains(part);
@@ -54,6 +54,10 @@ pub(super) fn failure(error: &git2::Error, url: &str, access: &GitAccess, keyrin
             missing(url, &text)
         }
         _ if says("not appear to be a git") || says("ot found") || says("No such") => missing(url, &text),
+        _ if access.purpose == Purpose::Push => fault(
+            format!("`{url}` did not take what was pushed: {text}"),
+            "check that the key or token may write there, and what the server's own log says",
+        ),
         _ => fault(format!("`{url}` cannot be read: {text}"), format!("`git ls-remote {url}` may tell more")),
     }
 }
@@ -88,11 +92,17 @@ fn authentication(url: &str, access: &GitAccess, keyring: &Keyring<'_>) -> Error
         format!("it refused {}", offered.join(", "))
     };
     let hint = match Parts::of(url) {
-        Some(parts) if parts.scheme == "https" && takes_token(&parts, access) => {
+        Some(parts) if takes_token(&parts, access) && access.purpose == Purpose::Fetch => {
             "set `GITHUB_TOKEN` to a token that may read this repository (or the name may be mistyped: \
              GitHub asks the same for one that does not exist)"
                 .into()
         }
+        Some(parts) if parts.scheme.starts_with("http") && access.purpose == Purpose::Push => format!(
+            "name a file in `DOCKEROPS_PUSH_CREDENTIALS` that has the line `{}://user:token@{}`, of a token that may \
+             write; what is set for fetching is never used to push",
+            parts.scheme,
+            parts.address()
+        ),
         Some(parts) if parts.scheme.starts_with("http") => {
             let unsent = if access.github_token.is_some() {
                 "; `GITHUB_TOKEN` is sent over https to github.com and `$GH_HOST` alone"
@@ -118,7 +128,11 @@ fn authentication(url: &str, access: &GitAccess, keyring: &Keyring<'_>) -> Error
             )
         }
     };
-    fault(format!("remote authentication required for `{url}`: {why}"), hint)
+    let what = match access.purpose {
+        Purpose::Fetch => "remote authentication required for",
+        Purpose::Push => "remote authentication required to push to",
+    };
+    fault(format!("{what} `{url}`: {why}"), hint)
 }
 
 fn host_key(url: &str, access: &GitAccess, keyring: &Keyring<'_>) -> Error {

@@ -42,6 +42,17 @@ pub(super) struct Work<'a> {
     pub transfer: &'a Transfer,
 }
 
+/// Where the objects of a commit come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Its server, for all that come after: they are kept.
+    Keep,
+    /// Its server, for this time alone: what is kept is read, and stays as it is.
+    Beside,
+    /// This folder, where all of them are.
+    Here(PathBuf),
+}
+
 /// A commit whose objects are here.
 pub(super) struct Fetched {
     pub repository: Repository,
@@ -58,20 +69,25 @@ pub(super) fn fetch(
     name: &str,
     wanted: Oid,
     folders: &Folders,
-    kept: Option<&Kept>,
+    (way, kept): (&Way, Option<&Kept>),
     work: Work<'_>,
 ) -> Result<Fetched> {
     work.pulse.begin(url, work.access.timeout)?;
     let repository = bare(folders)
         .with_context(|| format!("cannot write to `{}`", folders.files.display()))
         .or_hint("check the free space there")?;
+    if let Way::Here(objects) = way {
+        return opened(lent(objects, folders)?, wanted, None);
+    }
     if is_local(url) {
         let repository = lent(&local::objects(url, work.access)?, folders)?;
         return opened(repository, wanted, None);
     }
-    if let Some(fetched) =
-        kept.map(|kept| from_kept(url, name, wanted, folders, kept, work)).transpose()?.flatten()
-    {
+    let from = |kept| match way {
+        Way::Beside => beside(url, wanted, folders, kept, work),
+        _ => from_kept(url, name, wanted, folders, kept, work),
+    };
+    if let Some(fetched) = kept.map(from).transpose()?.flatten() {
         return Ok(fetched);
     }
     // What is kept may have been tried, and be damaged.
@@ -79,6 +95,29 @@ pub(super) fn fetch(
     remote::forbid_redirects(&mut repository.config()?)?;
     download(&repository, url, wanted, false, work).map_err(|(error, _)| error)?;
     opened(repository, wanted, None)
+}
+
+/// `None` where nothing is kept that helps.
+fn beside(url: &str, wanted: Oid, folders: &Folders, kept: &Kept, work: Work<'_>) -> Result<Option<Fetched>> {
+    let Some(newest) = kept.newest() else { return Ok(None) };
+    fs::write(folders.git.join("shallow"), newest.shallow())?;
+    let repository = lent(&newest.objects(), folders)?;
+    if !newest.has(wanted) {
+        remote::forbid_redirects(&mut repository.config()?)?;
+        // The server sends what none of them has.
+        for tip in newest.tips()? {
+            repository.reference(&format!("refs/dockerops/{tip}"), tip, true, "kept")?;
+        }
+        match download(&repository, url, wanted, true, work) {
+            Err((_, true)) => {
+                fs::remove_file(folders.git.join("shallow"))?;
+                fs::remove_dir_all(folders.git.join("refs/dockerops"))?;
+                return Ok(None);
+            }
+            result => result.map_err(|(error, _)| error)?,
+        }
+    }
+    opened(repository, wanted, Some(newest)).map(Some)
 }
 
 /// `None` where somebody else fetches the same for too long.
@@ -166,7 +205,7 @@ pub(super) fn is_damage(error: &anyhow::Error, kept: &Kept) -> bool {
 }
 
 /// Brings commit `wanted` of `url` into a repository; with an error comes whether that is damaged.
-fn download(
+pub(super) fn download(
     repository: &Repository,
     url: &str,
     wanted: Oid,

@@ -11,7 +11,7 @@ use anyhow::{Context, Error, Result, anyhow, ensure};
 use git2::Oid;
 
 use super::ahead::Ahead;
-use super::fetch::{self, Fetched, Folders, Work};
+use super::fetch::{self, Fetched, Folders, Way, Work};
 use super::kept::Kept;
 use super::ls::{self, Tag};
 use super::tracked::Reader;
@@ -41,7 +41,10 @@ pub(super) struct Wanted {
     pub tag: Option<Tag>,
     pub commit: Oid,
     pub folders: Folders,
+    pub way: Way,
     pub kept: Option<Kept>,
+    /// How long that may take.
+    pub longest: Duration,
     pub access: GitAccess,
     pub transfer: Arc<Transfer>,
 }
@@ -99,7 +102,7 @@ impl Files {
             notes: Mutex::default(),
             failure: Mutex::default(),
         };
-        let opened = files.worker.ask(patience, LONGEST_TRANSFER, move |desk, pulse| {
+        let opened = files.worker.ask(patience, wanted.longest, move |desk, pulse| {
             super::configure(&wanted.access)?;
             let (made, signed) = Desk::open(wanted, modules, pulse)?;
             let desk = desk.insert(made);
@@ -276,7 +279,8 @@ impl Wanted {
     fn fetch(&self, work: Work<'_>) -> Result<(Fetched, Option<Signed>)> {
         let object = self.tag.as_ref().map_or(self.commit, |tag| tag.object);
         let name = self.name.as_deref().unwrap_or("HEAD");
-        let fetched = fetch::fetch(&self.url, name, object, &self.folders, self.kept.as_ref(), work)?;
+        let fetched =
+            fetch::fetch(&self.url, name, object, &self.folders, (&self.way, self.kept.as_ref()), work)?;
         let signed = self.verify(&fetched)?;
         Ok((fetched, signed))
     }
@@ -345,7 +349,9 @@ impl Files {
                 tag: None,
                 commit,
                 folders,
+                way: Way::Keep,
                 kept: None,
+                longest: LONGEST_TRANSFER,
                 access,
                 transfer: Arc::new(Transfer::new()),
             };

@@ -62,8 +62,20 @@ impl InUse {
         Ok(Repository::open_bare(&self.folder)?)
     }
 
+    /// The ids of its commits whose parents are not here, a line each.
+    pub(super) fn shallow(&self) -> String {
+        fs::read_to_string(self.folder.join("shallow")).unwrap_or_default()
+    }
+
+    /// The commits whose files are all here.
+    pub(super) fn tips(&self) -> Result<Vec<Oid>> {
+        let repository = self.repository()?;
+        let tips = repository.references_glob("refs/dockerops/*")?;
+        Ok(tips.filter_map(|tip| tip.ok()?.target()).collect())
+    }
+
     /// Whether the files of a commit are all here.
-    fn has(&self, wanted: Oid) -> bool {
+    pub(super) fn has(&self, wanted: Oid) -> bool {
         let noted = |repository: Repository| repository.refname_to_id(&tip(wanted)).is_ok();
         self.repository().is_ok_and(noted)
     }
@@ -88,7 +100,7 @@ impl Kept {
         pulse: &Pulse,
         fetch: impl Fn(&Repository, bool) -> Result<()>,
     ) -> Result<Option<InUse>> {
-        if let Some(newest) = self.newest().filter(|newest| newest.has(wanted)) {
+        if let Some(newest) = self.holding(wanted) {
             return Ok(Some(newest));
         }
         make_folder(&self.folder)?;
@@ -125,6 +137,11 @@ impl Kept {
         Ok(Some(made))
     }
 
+    /// A repository with commit `wanted`, if there is one: nothing is fetched.
+    pub(super) fn holding(&self, wanted: Oid) -> Option<InUse> {
+        self.newest().filter(|newest| newest.has(wanted))
+    }
+
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
@@ -146,7 +163,7 @@ impl Kept {
         newest.is_some_and(|form| fs::remove_file(form).is_ok())
     }
 
-    fn newest(&self) -> Option<InUse> {
+    pub(super) fn newest(&self) -> Option<InUse> {
         let folder = self.folder.join(self.numbers().last()?.to_string());
         let form = || fs::read_to_string(folder.join("form")).ok();
         InUse::open(&folder).ok().filter(|_| form().is_some_and(|form| form == FORM))

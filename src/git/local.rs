@@ -115,7 +115,7 @@ fn found(url: &str) -> Result<(PathBuf, u32)> {
 }
 
 /// The path as libgit2 reads it: in a `file://` URL `%2e` is a dot.
-fn path_of(url: &str) -> PathBuf {
+pub(super) fn path_of(url: &str) -> PathBuf {
     let Some(encoded) = url.strip_prefix("file://") else { return url.into() };
     let (mut bytes, mut rest) = (Vec::new(), encoded.as_bytes());
     while let [first, behind @ ..] = rest {
@@ -171,6 +171,7 @@ mod tests {
     #[test]
     fn objects_of_somebody_else_are_not_borrowed() {
         let access = GitAccess {
+            purpose: crate::settings::Purpose::Fetch,
             github_token: None,
             gh_host: None,
             credentials_file: None,

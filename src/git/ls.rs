@@ -240,7 +240,7 @@ fn resolve(heads: &[Head], reference: Option<&str>) -> Result<Named> {
         })
 }
 
-fn branches(heads: &[Head]) -> String {
+pub(super) fn branches(heads: &[Head]) -> String {
     const SHOWN: usize = 5;
     let names: Vec<String> = heads
         .iter()
@@ -267,6 +267,7 @@ mod tests {
             .map(|(number, name)| Head {
                 name: (*name).to_owned(),
                 id: Oid::from_bytes(&[number; 20]).unwrap(),
+                leads_to: None,
             })
             .collect()
     }

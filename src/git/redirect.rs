@@ -8,7 +8,6 @@ use std::time::Duration;
 use anyhow::{Context, Error, Result, anyhow};
 use ureq::Agent;
 use ureq::http::header::LOCATION;
-use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 
 use crate::fault::{OrHint, fault};
 use crate::network::{self, Seen, Zone};
@@ -60,15 +59,7 @@ fn follow(url: &str, timeout: Duration, seen: &Seen) -> Result<String> {
 }
 
 fn agent(timeout: Duration, from: Option<Zone>, seen: &Seen) -> Agent {
-    let tls =
-        TlsConfig::builder().provider(TlsProvider::NativeTls).root_certs(RootCerts::PlatformVerifier).build();
-    let config = Agent::config_builder()
-        .tls_config(tls)
-        .max_redirects(0)
-        .http_status_as_error(false)
-        .timeout_connect(Some(timeout))
-        .timeout_global(Some(timeout * 2))
-        .build();
+    let config = network::config(timeout * 2, true).timeout_connect(Some(timeout)).build();
     network::agent(config, from, seen)
 }
 

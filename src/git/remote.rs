@@ -12,6 +12,8 @@ use crate::settings::GitAccess;
 pub(super) struct Head {
     pub(super) name: String,
     pub(super) id: Oid,
+    /// Of `HEAD`, the ref that it stands for, where the server tells.
+    pub(super) leads_to: Option<String>,
 }
 
 /// Lets `act` talk to `url`, and once more to where `url` redirects; errors come explained.
@@ -45,7 +47,12 @@ pub(super) fn ls(url: &str, access: &GitAccess) -> Result<Vec<Head>> {
 }
 
 pub(super) fn list(heads: &[git2::RemoteHead<'_>]) -> Vec<Head> {
-    heads.iter().map(|head| Head { name: head.name().to_owned(), id: head.oid() }).collect()
+    let head = |head: &git2::RemoteHead<'_>| Head {
+        name: head.name().to_owned(),
+        id: head.oid(),
+        leads_to: head.symref_target().map(str::to_owned),
+    };
+    heads.iter().map(head).collect()
 }
 
 pub(super) fn callbacks<'a>(keyring: &'a Keyring<'_>) -> RemoteCallbacks<'a> {

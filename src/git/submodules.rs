@@ -135,7 +135,8 @@ fn descend(
             Some(neighbours) if is_local(&url) => neighbours.admit(&url).with_context(what)?,
             _ => url.clone(),
         };
-        let inner = fetch::fetch(&asked, "", wanted, &folders, None, way.work).with_context(what)?;
+        let inner = fetch::fetch(&asked, "", wanted, &folders, (&fetch::Way::Keep, None), way.work)
+            .with_context(what)?;
         write_out(&inner, &folders, way.work).with_context(what)?;
         // All of it is written out.
         let tree = inner.repository.find_tree(inner.tree)?;

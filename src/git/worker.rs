@@ -199,7 +199,7 @@ fn in_time(begun: Instant, longest: Duration) -> Result<()> {
         return Ok(());
     }
     Err(fault(
-        format!("the fetch was given up: it was still under way after {} s", longest.as_secs()),
+        format!("git was given up: it was still under way after {} s", longest.as_secs()),
         "check the network and the server; of a repository only the files of one commit are fetched",
     ))
 }

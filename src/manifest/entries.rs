@@ -16,10 +16,21 @@ pub fn display(root: &Root, dir: &Path, name: &str) -> String {
 
 /// The document of an optional file; `None` where there is none, or it cannot be read, which is noted.
 pub fn document(root: &Root, dir: &Path, name: &str, problems: &mut Collector) -> Option<Rc<Node>> {
+    document_within(root, dir, name, MOST_BYTES, problems)
+}
+
+/// Likewise, of at most `most` bytes.
+pub fn document_within(
+    root: &Root,
+    dir: &Path,
+    name: &str,
+    most: u64,
+    problems: &mut Collector,
+) -> Option<Rc<Node>> {
     if !root.has(dir, name) {
         return None;
     }
-    let text = root.read_text(dir, name, MOST_BYTES);
+    let text = root.read_text(dir, name, most);
     let json = is_json(name);
     let parse = |text: String| if json { yaml::parse(&yaml::from_json(&text)?) } else { yaml::parse(&text) };
     match text.map(parse) {

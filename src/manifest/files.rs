@@ -6,6 +6,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::entries::string;
+use super::template::{is_one, names_one};
 use crate::paths::{LARGEST_TEXT, Root};
 use crate::problem::Collector;
 use crate::stack::{RepoFile, StackFiles};
@@ -70,6 +71,12 @@ impl Wanted {
         match root.is_folder(dir, &self.folder) {
             Err(error) => return of_folder(format!("the stack's folder: {error:#}")),
             Ok(false) => return of_folder(format!("`{}` is not a folder", self.folder)),
+            Ok(true) if is_one(root, dir, &self.folder) => {
+                return of_folder(format!(
+                    "`{}` is a template, which is never deployed itself: copy it to a folder of the stack's own",
+                    self.folder
+                ));
+            }
             Ok(true) => {}
         }
         let folder = below(root, dir, &self.folder);
@@ -88,24 +95,13 @@ impl Wanted {
         let env = self.env.as_ref().map(|list| all(".env", list));
         let mut compose = match &self.compose {
             Some(list) => all(".compose", list),
-            None => {
-                let at = root.path().join(&folder);
-                match COMPOSE_FILES.iter().find(|name| root.has(&at, name)) {
-                    None => {
-                        let what = format!("the folder holds none of `{}`", COMPOSE_FILES.join("`, `"));
-                        mistakes.push(Mistake { line: self.line, key: self.key, what });
-                        Vec::new()
-                    }
-                    Some(name) => match file(root, &folder, name) {
-                        Ok(file) => vec![file],
-                        Err(what) => {
-                            let what = format!("the compose file: {what}");
-                            mistakes.push(Mistake { line: self.line, key: self.key, what });
-                            Vec::new()
-                        }
-                    },
+            None => match the_compose_file(root, &folder) {
+                Ok(file) => vec![file],
+                Err(what) => {
+                    mistakes.push(Mistake { line: self.line, key: self.key, what });
+                    Vec::new()
                 }
-            }
+            },
         };
         for (index, file) in compose.iter().enumerate() {
             if compose[..index].iter().any(|known| known.file == file.file) {
@@ -122,13 +118,23 @@ impl Wanted {
 
     /// The compose file of a folder that nothing more is said of, where the first look finds it: it needs no other one.
     fn alone(&self, root: &Root, dir: &Path) -> Option<RepoFile> {
-        if self.compose.is_some() || self.env.is_some() {
+        let is_template = || names_one(root, dir, &self.folder);
+        if self.compose.is_some() || self.env.is_some() || is_template() {
             return None;
         }
         let path = format!("{}/{}", self.folder, COMPOSE_FILES[0]);
         let (file, size) = root.find_file(dir, &path, LARGEST_TEXT)?;
         let path = below(root, dir, &path).display().to_string();
         (size <= LARGEST_TEXT).then_some(RepoFile { file, path })
+    }
+}
+
+/// The first of the usual names in `folder`, which is given from the root.
+pub fn the_compose_file(root: &Root, folder: &Path) -> Result<RepoFile, String> {
+    let at = root.path().join(folder);
+    match COMPOSE_FILES.iter().find(|name| root.has(&at, name)) {
+        None => Err(format!("the folder holds none of `{}`", COMPOSE_FILES.join("`, `"))),
+        Some(name) => file(root, folder, name).map_err(|what| format!("the compose file: {what}")),
     }
 }
 
@@ -163,7 +169,7 @@ fn list(
 }
 
 /// The file at `path` from the stack's `folder`.
-fn file(root: &Root, folder: &Path, path: &str) -> Result<RepoFile, String> {
+pub fn file(root: &Root, folder: &Path, path: &str) -> Result<RepoFile, String> {
     let base = root.path().join(folder);
     if let Some((file, _)) =
         root.find_file(&base, path, LARGEST_TEXT).filter(|(_, size)| *size <= LARGEST_TEXT)

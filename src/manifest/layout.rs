@@ -1,12 +1,13 @@
 //! Stacks by the names of files: `docker-compose-<stack>.yml`, `stack-<stack>.json`.
 //!
 //! For small repositories, where `stacks.yaml` does not exist. The second is a compose document as JSON, with
-//! an `enabled` beside `services`.
+//! an `enabled` beside `services`. `.env` counts for all of them, and `.env-<stack>` over it for one.
 
 use std::path::Path;
 
 use super::StackEntry;
 use super::entries::{self, display, names};
+use super::files;
 use crate::budget::{Budget, Count};
 use crate::paths::Root;
 use crate::problem::{Collector, Problem};
@@ -65,11 +66,12 @@ fn entry(root: &Root, dir: &Path, file: &str, stack: &str, problems: &mut Collec
             folder: dir.strip_prefix(root.path()).unwrap_or(dir).to_path_buf(),
             compose: RepoFile { file, path: path.clone() },
             overlays: Vec::new(),
-            env: None,
+            env: env(root, dir, stack, &mut wrong),
         })
     });
     Some(StackEntry {
         line: 0,
+        template: None,
         is_forbidden: false,
         enabled: files.is_none() || !entries::is_json(file) || is_enabled(root, dir, file, &mut wrong),
         name,
@@ -79,6 +81,18 @@ fn entry(root: &Root, dir: &Path, file: &str, stack: &str, problems: &mut Collec
         compose_path: path,
         wrong: wrong.into_problems(),
     })
+}
+
+/// Where the stack has values of its own these are read after those of all.
+fn env(root: &Root, dir: &Path, stack: &str, problems: &mut Collector) -> Option<Vec<RepoFile>> {
+    let own = format!(".env-{stack}");
+    if !root.has(dir, &own) {
+        return None;
+    }
+    let folder = dir.strip_prefix(root.path()).unwrap_or(dir);
+    let both = [".env", &own].into_iter().filter(|name| root.has(dir, name));
+    let file = |name: &str| files::file(root, folder, name).map_err(|what| problems.add(0, "", what)).ok();
+    Some(both.filter_map(file).collect())
 }
 
 /// A file that cannot be read is wrong in more than this; who reads it as a compose file says so. What is no

@@ -10,6 +10,7 @@ mod images;
 mod layout;
 mod nfs;
 mod stacks;
+mod template;
 mod volumes;
 
 use std::path::Path;
@@ -20,10 +21,12 @@ use crate::paths::Root;
 use crate::problem::Problem;
 use crate::stack::{DriftPolicy, StackFiles, StackName};
 
-pub use entries::check_keys;
+pub use entries::{boolean, check_keys, document_within, string};
+pub use files::the_compose_file;
 pub use images::ImageSource;
 pub use layout::names_a_stack;
 pub use nfs::{Nfs, binding_folder};
+pub use template::{Origin, TEMPLATES, is_template_name, made};
 pub use volumes::{VolumeEntry, VolumeKind};
 
 /// The largest manifest file taken, in bytes.
@@ -71,6 +74,8 @@ pub struct StackEntry {
     pub files: Option<Box<StackFiles>>,
     /// The first compose file's path from the repository's root, as the author sees it.
     pub compose_path: String,
+    /// The template that it was made from.
+    pub template: Option<Origin>,
     /// What is wrong with it and with no other stack: its folder is missing, say. It is not deployed.
     pub wrong: Vec<Problem>,
     /// Whether a policy does not let its source have a stack of that name.

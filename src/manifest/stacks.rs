@@ -1,10 +1,11 @@
-//! `stacks.yaml`: a list of `name`, `folder`, `compose`, `env`, `enabled`, `depends_on`, `drift`.
+//! `stacks.yaml`: a list of `name`, `folder`, `compose`, `env`, `enabled`, `depends_on`, `drift`, `template`.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::entries::{boolean, check_keys, display};
 use super::files::{self, COMPOSE_FILES, Wanted};
+use super::template::Origin;
 use super::{MOST_BYTES, StackEntry};
 use crate::budget::{Budget, Count};
 use crate::paths::Root;
@@ -12,8 +13,8 @@ use crate::problem::{Collector, Problem};
 use crate::stack::{DriftPolicy, StackName};
 use crate::yaml::{self, Node};
 
-const FILE: &str = "stacks.yaml";
-const KEYS: [&str; 7] = ["name", "folder", "compose", "env", "enabled", "depends_on", "drift"];
+pub const FILE: &str = "stacks.yaml";
+const KEYS: [&str; 8] = ["name", "folder", "compose", "env", "enabled", "depends_on", "drift", "template"];
 
 /// An entry with its dependencies as written, until all names are known.
 struct Draft {
@@ -150,6 +151,7 @@ fn draft(root: &Root, dir: &Path, index: usize, item: &Node, problems: &mut Coll
     let enabled = boolean(item, title, "enabled", true, problems);
     let drift = drift(item, title, problems);
     let depends_on = depends_on(item, title, problems);
+    let template = template(item, title, problems);
     let wanted = Wanted::read(item, title, name.line, problems);
     let folder = wanted.as_ref().map_or(title, |wanted| &wanted.folder).to_owned();
     let mut wrong = Vec::new();
@@ -177,6 +179,7 @@ fn draft(root: &Root, dir: &Path, index: usize, item: &Node, problems: &mut Coll
         drift,
         files,
         compose_path,
+        template,
         wrong,
     };
     Some(Draft { entry, title: title.to_owned(), folder, line: name.line, depends_on })
@@ -190,6 +193,17 @@ fn drift(item: &Node, title: &str, problems: &mut Collector) -> DriftPolicy {
         problems.add(value.line, format!("{title}.drift"), "must be `correct`, `report` or `ignore`");
         DriftPolicy::default()
     })
+}
+
+fn template(item: &Node, title: &str, problems: &mut Collector) -> Option<Origin> {
+    let value = item.get("template")?;
+    let found = value.as_string().and_then(Origin::parse);
+    if found.is_none() {
+        let what =
+            "must be `<template>@<tree id>`: a folder of `templates`, and the 40 digits of git's id of it";
+        problems.add(value.line, format!("{title}.template"), what);
+    }
+    found
 }
 
 fn depends_on(item: &Node, title: &str, problems: &mut Collector) -> Vec<(usize, String)> {

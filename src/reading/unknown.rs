@@ -22,7 +22,7 @@ pub struct Told {
     pub unless_set: Vec<Problem>,
 }
 
-type Rendered = Result<RenderedStack, Unrenderable>;
+pub type Rendered = Result<RenderedStack, Unrenderable>;
 
 pub fn load(name: &StackName, origin: Origin<'_>, volumes: &Volumes, key: &Key, held: Held<'_>) -> Told {
     let (asked, path) = (Asked::default(), &*origin.files.compose.path);
@@ -59,7 +59,8 @@ fn always(runs: &[Rendered], path: &str) -> Vec<Problem> {
     found.fold(first, |all, more| all.into_iter().filter(|problem| more.contains(problem)).collect())
 }
 
-fn problems(rendered: &Rendered, path: &str) -> Vec<Problem> {
+/// The mistakes of a compose file at `path` that cannot be rendered.
+pub fn problems(rendered: &Rendered, path: &str) -> Vec<Problem> {
     match rendered {
         Ok(_) | Err(Unrenderable::Unmerged(_)) => Vec::new(),
         Err(Unrenderable::Invalid(problems)) => problems.clone(),

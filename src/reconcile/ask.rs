@@ -94,7 +94,7 @@ impl Reconciler {
         let Some(source) = self.sources.iter().find(|known| known.id == *source) else { return Ok(()) };
         // What is still to be deployed by force stays so; what was is not once more.
         let target = Target::new(source.source.clone(), source.row.clone());
-        let wish = Wish { forced: None, ..source.wish.clone() };
+        let wish = Wish { forced: None, build: None, ..source.wish.clone() };
         let heads = session.door.heads(std::slice::from_ref(&target.source));
         let swarm = self.observe_anew(session)?;
         self.ask_anew(session, vec![target], &wish, heads, swarm)
@@ -226,6 +226,8 @@ impl Wish {
             _ => Selection::All,
         };
         let forced = other.forced.clone().or_else(|| self.forced.clone());
-        Self { selection, forced, pushed: other.pushed.clone().or_else(|| self.pushed.clone()) }
+        let [pushed, build] = [(&other.pushed, &self.pushed), (&other.build, &self.build)]
+            .map(|(later, earlier)| later.clone().or_else(|| earlier.clone()));
+        Self { selection, forced, pushed, build }
     }
 }

@@ -107,7 +107,7 @@ impl Reconciler {
         self.builds.is_locked_out = false;
         let run = self.run();
         for source in &mut self.sources {
-            let (concerned, forced) = (source.concerned(), source.wish.forced.is_some());
+            let (concerned, wish) = (source.concerned(), source.wish.clone());
             let Some(row) = source.row.clone() else { continue };
             let Reading::Read(read) = &mut source.reading else { continue };
             let commit = read.checkout.commit().clone();
@@ -134,7 +134,8 @@ impl Reconciler {
             let name = image.source.name.to_string();
             let rows = session.state.builds()?;
             let known = rows.iter().find(|known| known.repository_id == row.id && known.name == name);
-            if !forced
+            if wish.forced.is_none()
+                && wish.build.as_ref() != Some(&image.source.name)
                 && let now @ ImageState::Ready(_) = state(image, known, commit.as_str(), false)
                 && image.source.push
             {

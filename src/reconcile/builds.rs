@@ -130,7 +130,7 @@ pub fn survey(
     let mut local = None;
     for source in sources {
         let url = source.url.clone();
-        let forced = source.wish.forced.is_some();
+        let (forced, asked) = (source.wish.forced.is_some(), source.wish.build.clone());
         let Reading::Read(read) = &mut source.reading else { continue };
         let rows = watched.iter().find(|known| known.identity == source.id);
         let commit = read.checkout.commit().as_str();
@@ -144,6 +144,7 @@ pub fn survey(
             let claimed = reserved(session, &image.source.name)
                 .and_then(|()| plan::claim_image(&mut makers, &source.id, &url, &image.source.name));
             image.state = match claimed {
+                Ok(()) if asked.as_ref() == Some(&image.source.name) => ImageState::ToBuild("asked for"),
                 Ok(()) => state(image, row, commit, forced),
                 Err(why) => ImageState::Refused(why),
             };

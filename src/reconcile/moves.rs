@@ -133,7 +133,8 @@ impl Reconciler {
             return Ok(false);
         }
         let owners: Vec<_> = self.sources.iter().filter(|source| waiting.contains(&source.id)).collect();
-        let wish = owners.iter().map(|owner| Wish { forced: None, pushed: None, ..owner.wish.clone() });
+        let wish =
+            owners.iter().map(|owner| Wish { forced: None, pushed: None, build: None, ..owner.wish.clone() });
         let wish = wish.reduce(|one, other| one.and(&other)).unwrap_or_default();
         let new = owners.iter().filter_map(|owner| Some((owner.id.clone(), owner.head.clone()?)));
         let is_last = self.expected().next().is_none();

@@ -150,6 +150,8 @@ pub struct Wish {
     pub forced: Option<String>,
     /// A tag that was pushed: it alone is compared with its registry, whatever the pull policy.
     pub pushed: Option<ImageRef>,
+    /// An image that is built again, whatever became of it.
+    pub build: Option<ImageRef>,
 }
 
 /// The stacks of a source that a run is for.

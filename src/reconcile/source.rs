@@ -100,6 +100,14 @@ impl WatchedSource {
         if let Reading::Read(read) = &self.reading { Some(read) } else { None }
     }
 
+    /// Builds this image once more, where it was built since it was read.
+    pub fn build_again(&mut self, image: Option<&ImageRef>) {
+        let Reading::Read(read) = &mut self.reading else { return };
+        for known in read.images.iter_mut().filter(|known| Some(&known.source.name) == image) {
+            known.is_done = false;
+        }
+    }
+
     /// What it wants of a stack; `None` where it was not read or does not list it.
     pub fn desired(&self, name: &StackName) -> Option<&DesiredStack> {
         self.read()?.desired.iter().find(|desired| desired.entry.name == *name)

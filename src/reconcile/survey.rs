@@ -134,7 +134,8 @@ impl Reconciler {
         let known = watched.iter().find(|known| known.identity == *wanted.id());
         let commit = head.as_ref().ok().cloned();
         let wish = self.wish_of(wanted);
-        let (is_forced, backing_off) = (wish.forced.is_some(), wanted.target.backing_off.as_ref());
+        let is_forced = wish.forced.is_some() || wish.build.is_some();
+        let backing_off = wanted.target.backing_off.as_ref();
         // What was read of it still serves where it names the same commit, or cannot be asked.
         let serves = |before: &WatchedSource| {
             before.id == *wanted.id()
@@ -147,7 +148,8 @@ impl Reconciler {
                 }
         };
         if let Some(at) = self.sources.iter().position(serves) {
-            let before = self.sources.remove(at);
+            let mut before = self.sources.remove(at);
+            before.build_again(wanted.wish().build.as_ref());
             let goes_on = !is_forced && backing_off.is_some() && backing_off == before.head.as_ref();
             return (WatchedSource { wish, goes_on, unreachable: head.err(), ..before }, None);
         }

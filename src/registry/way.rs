@@ -5,7 +5,6 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ureq::http::{Method, Request, Response, Uri, header};
-use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, Body};
 
 use super::Refusal;
@@ -96,19 +95,10 @@ impl Way {
     }
 }
 
-/// No redirect is followed behind our back.
 fn config(timeout: Duration, trust: Trust) -> ureq::config::Config {
-    let tls = TlsConfig::builder()
-        .provider(TlsProvider::NativeTls)
-        .root_certs(RootCerts::PlatformVerifier)
-        .disable_verification(trust == Trust::Anybody)
-        .build();
-    Agent::config_builder()
-        .tls_config(tls)
-        .https_only(trust == Trust::System)
-        .max_redirects(0)
-        .http_status_as_error(false)
-        .timeout_global(Some(timeout))
+    let is_verified = trust == Trust::System;
+    network::config(timeout, is_verified)
+        .https_only(is_verified)
         .user_agent(concat!("dockerops/", env!("CARGO_PKG_VERSION")))
         .build()
 }

@@ -32,6 +32,7 @@ pub fn guard(roots: Option<&str>, own: &OwnPaths<'_>, environment: &Environment)
     for name in environment.keys().filter_map(|name| name.to_str()) {
         let names_a_secret = name == "GITHUB_TOKEN_FILE"
             || name == "DOCKEROPS_GIT_CREDENTIALS"
+            || name == "DOCKEROPS_PUSH_CREDENTIALS"
             || name.starts_with("DOCKEROPS_") && name.ends_with("_FILE");
         if let Some(file) = text(environment, name)?.filter(|_| names_a_secret) {
             guard.keep_around(&absolute(Path::new(&file))?, &format!("where `{name}` lies"));
@@ -81,11 +82,12 @@ mod tests {
     fn what_dockerops_lives_on_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        for name in ["state", "home/.ssh", "docker", "git", "tokens", "hooks", "home/free"] {
+        for name in ["state", "home/.ssh", "docker", "git", "tokens", "hooks", "push", "home/free"] {
             fs::create_dir_all(at(name)).unwrap();
         }
         let environment: Environment = [
             ("DOCKEROPS_GIT_CREDENTIALS", "git/file"),
+            ("DOCKEROPS_PUSH_CREDENTIALS", "push/file"),
             ("GITHUB_TOKEN_FILE", "tokens/file"),
             ("DOCKEROPS_WEBHOOK_SECRET_FILE", "hooks/file"),
         ]
@@ -94,7 +96,7 @@ mod tests {
         let (database, home, docker_config) = (at("state/db"), Some(at("home")), Some(at("docker")));
         let own = OwnPaths { database: &database, home: &home, docker_config: &docker_config };
         let guard = guard(None, &own, &environment).unwrap();
-        for name in ["state", "home/.ssh", "home", "docker", "git", "tokens", "hooks"] {
+        for name in ["state", "home/.ssh", "home", "docker", "git", "push", "tokens", "hooks"] {
             assert!(guard.open(&at(name)).is_err(), "{name}");
         }
         assert!(guard.open(&at("home/free")).is_ok());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
-use super::{Environment, secret, text};
+use super::{Environment, WriteSettings, secret, text};
 use crate::fault::{OrHint, fault};
 use crate::redact::Secret;
 
@@ -38,6 +38,7 @@ pub struct RunSettings {
     pub webhook_secret: Option<Secret>,
     /// `DOCKEROPS_API_TOKEN`, never empty; there whenever `listen` is no loopback address.
     pub api_token: Option<Secret>,
+    pub write: WriteSettings,
 }
 
 impl RunSettings {
@@ -47,21 +48,22 @@ impl RunSettings {
         Self::from(&std::env::vars_os().collect())
     }
 
-    fn from(environment: &Environment) -> Result<Self> {
-        let repos = text(environment, "DOCKEROPS_REPOS")?.unwrap_or_default();
+    pub(crate) fn from(environment: &Environment) -> Result<Self> {
         let settings = Self {
-            repos: repos
-                .split([',', ';'])
-                .map(str::trim)
-                .filter(|repo| !repo.is_empty())
-                .map(Into::into)
-                .collect(),
+            repos: sources(environment, "DOCKEROPS_REPOS")?,
             interval: interval(environment)?,
             log: log(environment)?,
             listen: listen(environment)?,
             webhook_secret: strict_secret(environment, "DOCKEROPS_WEBHOOK_SECRET")?,
             api_token: strict_secret(environment, "DOCKEROPS_API_TOKEN")?,
+            write: WriteSettings::from(environment)?,
         };
+        if settings.write.token.is_some() && settings.write.token == settings.api_token {
+            return Err(fault(
+                "`DOCKEROPS_WRITE_TOKEN` and `DOCKEROPS_API_TOKEN` are the same",
+                "who may look is not who may write: give them two values (`openssl rand -hex 32`)",
+            ));
+        }
         if let Some(address) = settings.listen
             && !address.ip().is_loopback()
             && settings.api_token.is_none()
@@ -75,6 +77,13 @@ impl RunSettings {
         }
         Ok(settings)
     }
+}
+
+/// Sources, as they were written.
+pub(super) fn sources(environment: &Environment, name: &str) -> Result<Vec<String>> {
+    let value = text(environment, name)?.unwrap_or_default();
+    let sources = value.split([',', ';']).map(str::trim).filter(|source| !source.is_empty());
+    Ok(sources.map(Into::into).collect())
 }
 
 fn interval(environment: &Environment) -> Result<Duration> {
@@ -114,7 +123,7 @@ fn listen(environment: &Environment) -> Result<Option<SocketAddr>> {
 }
 
 /// Set and empty is a mistake here, not the same as unset: an empty secret would be anybody's.
-fn strict_secret(environment: &Environment, name: &str) -> Result<Option<Secret>> {
+pub(super) fn strict_secret(environment: &Environment, name: &str) -> Result<Option<Secret>> {
     let refuse_blank = || -> Result<()> {
         if environment
             .get(std::ffi::OsStr::new(name))
@@ -163,11 +172,21 @@ mod tests {
             ("DOCKEROPS_WEBHOOK_SECRET", ""),
             ("DOCKEROPS_WEBHOOK_SECRET", " \n"),
             ("DOCKEROPS_API_TOKEN", ""),
+            ("DOCKEROPS_WRITE_TOKEN", ""),
+            ("DOCKEROPS_USER_HEADER", "X-User"),
+            ("DOCKEROPS_TRUSTED_PROXY", "192.0.2.1"),
         ] {
             let error = settings(&[(name, value)]).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
             assert!(crate::fault::hint_of(&error).is_some(), "{name}");
         }
+    }
+
+    #[test]
+    fn the_token_to_write_is_another_one() {
+        let both = |write| settings(&[("DOCKEROPS_API_TOKEN", "t"), ("DOCKEROPS_WRITE_TOKEN", write)]);
+        assert!(both("u").unwrap().write.token.is_some());
+        assert!(both("t").unwrap_err().to_string().contains("are the same"));
     }
 
     #[test]

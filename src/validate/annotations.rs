@@ -55,6 +55,7 @@ mod tests {
             key: "k\n::add-mask::z".into(),
             what: "w\r\n::stop-commands::t\u{1b}[2J".into(),
             stack: None,
+            template: None,
         };
         let told = github(&Verdict { problems: vec![mistake], ..Verdict::default() });
         assert_eq!(told.lines().count(), 1, "{told}");

@@ -168,6 +168,7 @@ mod tests {
                 key: "k".repeat(200),
                 what: "w".repeat(200),
                 stack: None,
+                template: None,
             })
             .collect();
         let text = many.markdown();
@@ -184,6 +185,7 @@ mod tests {
             key: hostile.into(),
             what: hostile.into(),
             stack: None,
+            template: None,
         }];
         verdict.diff.iter_mut().for_each(|diff| diff.stacks[0].name = hostile.into());
         let text = verdict.markdown();

@@ -48,17 +48,25 @@ impl Verdict {
     /// How it stands, in a sentence.
     pub fn summary(&self) -> String {
         let stacks = counted(self.stacks.len(), "stack");
+        let templates = counted(self.templates.len(), "template");
         if self.is_right() {
-            return format!("{stacks}, all right");
+            let more = if self.templates.is_empty() { String::new() } else { format!(" and {templates}") };
+            return format!("{stacks}{more}, all right");
         }
         let mistakes = counted(self.problems.len() + self.more, "mistake");
-        let whole = self.problems.iter().any(|problem| problem.stack.is_none());
+        let whole = self.problems.iter().any(|problem| problem.stack.is_none() && problem.template.is_none());
         let wrong = self.stacks.iter().filter(|stack| !stack.right).count();
+        let unusable = self.templates.iter().filter(|template| !template.right).count();
+        let mut ends = Vec::new();
         if whole {
-            format!("{mistakes}: nothing of it would be deployed")
-        } else {
-            format!("{mistakes}: {wrong} of {stacks} would not be deployed")
+            ends.push("nothing of it would be deployed".to_owned());
+        } else if wrong > 0 || unusable == 0 {
+            ends.push(format!("{wrong} of {stacks} would not be deployed"));
         }
+        if unusable > 0 {
+            ends.push(format!("no stack can be made from {unusable} of {templates}"));
+        }
+        format!("{mistakes}: {}", ends.join(", "))
     }
 }
 

@@ -44,6 +44,8 @@ const OF_PROXIES: [&str; 26] = [
     "front-end-https",
 ];
 const SET_ONE: &str = "set `DOCKEROPS_API_TOKEN` (or `…_FILE`) and start DockerOps again";
+const SET_TO_WRITE: &str =
+    "set `DOCKEROPS_WRITE_TOKEN` (or `…_FILE`), another one than the API's, and start DockerOps again";
 const SHOW_IT: &str = "`Authorization: Bearer <token>`, or Basic with any user and the token as password";
 
 #[derive(Debug, Clone)]
@@ -52,6 +54,8 @@ pub struct Access {
     pub loopback: bool,
     /// `DOCKEROPS_API_TOKEN`.
     pub token: Option<Secret>,
+    /// `DOCKEROPS_WRITE_TOKEN`: it opens all that the other one does.
+    pub writing: Option<Secret>,
 }
 
 /// Whom a request is from.
@@ -61,24 +65,26 @@ pub enum Visitor {
     Reader,
     /// Showed the token: may act.
     Operator,
+    /// Showed the one to write with: may write to repositories too.
+    Writer,
 }
 
 impl Access {
     /// Whether there is a token that one could show.
     pub fn has_token(&self) -> bool {
-        self.token.is_some()
+        self.token.is_some() || self.writing.is_some()
     }
 
     /// Lets look, or says what is missing.
     pub fn look(&self, head: &Head) -> Result<Visitor, Response> {
-        match self.proof(head) {
-            Proof::Right => Ok(Visitor::Operator),
-            _ if self.loopback && is_direct(head) => Ok(Visitor::Reader),
-            _ if self.token.is_none() => {
+        match self.known(head) {
+            Some(visitor) => Ok(visitor),
+            None if self.loopback && is_direct(head) => Ok(Visitor::Reader),
+            None if !self.has_token() => {
                 let what = "only this machine itself may look, by its loopback address";
                 Err(Response::refusal(403, what, SET_ONE))
             }
-            _ => Err(challenge()),
+            None => Err(challenge()),
         }
     }
 
@@ -87,19 +93,48 @@ impl Access {
         if is_from_another_site(head) {
             return Err(Response::refusal(403, "another site's page asked for this", ""));
         }
-        match self.proof(head) {
-            Proof::Right => Ok(()),
-            _ if self.token.is_none() => {
+        match self.known(head) {
+            Some(_) => Ok(()),
+            None if !self.has_token() => {
                 Err(Response::refusal(403, "actions need a token, and none is set", SET_ONE))
             }
-            _ => Err(challenge()),
+            None => Err(challenge()),
         }
     }
 
-    fn proof(&self, head: &Head) -> Proof {
-        match &self.token {
-            Some(token) => sent(token, shown(head).as_deref()),
-            None => Proof::Missing,
+    /// Lets write to repositories, or says what is missing.
+    pub fn write(&self, head: &Head) -> Result<(), Response> {
+        if is_from_another_site(head) {
+            return Err(Response::refusal(403, "another site's page asked for this", ""));
+        }
+        if self.writing.is_none() {
+            return Err(Response::refusal(
+                403,
+                "nothing is written here: no token for it is set",
+                SET_TO_WRITE,
+            ));
+        }
+        match self.known(head) {
+            Some(Visitor::Writer) => Ok(()),
+            Some(_) => {
+                let what = "this token lets look and act, and not write";
+                Err(Response::refusal(403, what, "show the one of `DOCKEROPS_WRITE_TOKEN`"))
+            }
+            None => Err(challenge()),
+        }
+    }
+
+    /// Whose token was shown.
+    fn known(&self, head: &Head) -> Option<Visitor> {
+        let shown = shown(head);
+        let is_it = |token: &Option<Secret>| {
+            token.as_ref().is_some_and(|token| sent(token, shown.as_deref()) == Proof::Right)
+        };
+        // Both are tried, so that the time tells nothing.
+        match (is_it(&self.writing), is_it(&self.token)) {
+            (true, _) => Some(Visitor::Writer),
+            (_, true) => Some(Visitor::Operator),
+            _ => None,
         }
     }
 }
@@ -168,185 +203,4 @@ fn is_from_another_site(head: &Head) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TOKEN: &str = "a-long-token";
-
-    fn head(headers: &[(&str, &str)]) -> Head {
-        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Head { headers, ..Head::default() }
-    }
-
-    fn access(loopback: bool, token: bool) -> Access {
-        Access { loopback, token: token.then(|| Secret::new(TOKEN)) }
-    }
-
-    fn status<T>(result: Result<T, Response>) -> u16 {
-        result.map_or_else(|refusal| refusal.status, |_| 200)
-    }
-
-    #[test]
-    fn loopback_is_open_to_look_for_this_machine_alone() {
-        for host in ["127.0.0.1:8080", "localhost:8080", "LocalHost", "[::1]:8080", "127.9.9.9"] {
-            assert_eq!(status(access(true, false).look(&head(&[("host", host)]))), 200, "{host}");
-        }
-        for headers in [
-            &[("host", "evil.example:8080")][..],
-            &[("host", "localhost.evil.example")],
-            &[("host", "")],
-            &[],
-            &[("host", "127.0.0.1"), ("x-forwarded-for", "192.0.2.1")],
-            &[("host", "127.0.0.1"), ("via", "1.1 proxy")],
-        ] {
-            assert_eq!(status(access(true, false).look(&head(headers))), 403, "{headers:?}");
-            assert_eq!(status(access(true, true).look(&head(headers))), 401, "{headers:?}");
-        }
-        let old = Head { is_old: true, ..head(&[("host", "127.0.0.1")]) };
-        assert_eq!(status(access(true, true).look(&old)), 401);
-    }
-
-    #[test]
-    fn what_only_begins_like_a_loopback_address_is_none() {
-        for host in [
-            "[::1].evil.example",
-            "[::1]evil.example:80",
-            "[::1",
-            "[127.0.0.1]",
-            "[::1%lo]",
-            "[::ffff:192.0.2.1]",
-            "::1",
-            "127.0.0.1:evil",
-            "127.0.0.1:",
-            "127.0.0.1:80:80",
-            "127.0.0.1:65536",
-            "127.0.0.1:+80",
-            "localhost:80evil",
-            "localhost.evil.example",
-            "localhost.",
-            "127.0.0.1.evil.example",
-            "127.0.0.1.",
-            "127.1",
-            "127.0.0.01",
-            "0x7f000001",
-            "2130706433",
-            "0177.0.0.1",
-            "0.0.0.0",
-            "user@127.0.0.1",
-            "evil.example@localhost",
-            "localhost/evil.example",
-            "localhost\\evil.example",
-            "localhost evil.example",
-            "localhost,evil.example",
-            "127.0.0.1, evil.example",
-            "http://127.0.0.1",
-            "128.0.0.1",
-            "[::2]",
-            ":80",
-            "",
-        ] {
-            assert_eq!(status(access(true, true).look(&head(&[("host", host)]))), 401, "{host}");
-        }
-    }
-
-    #[test]
-    fn whatever_a_proxy_adds_tells_that_it_was_there() {
-        for name in [
-            "forwarded",
-            "x-forwarded",
-            "x-forwarded-for",
-            "x-forwarded-host",
-            "x-forwarded-proto",
-            "x-forwarded-port",
-            "x-forwarded-server",
-            "x-forwarded-prefix",
-            "x-forwarded-tls-client-cert",
-            "x_forwarded_for",
-            "x-forward-for",
-            "x-original-forwarded-for",
-            "x-original-host",
-            "forwarded-for",
-            "via",
-            "x-via",
-            "x-real-ip",
-            "true-client-ip",
-            "client-ip",
-            "x-client-ip",
-            "x-cluster-client-ip",
-            "fastly-client-ip",
-            "cf-connecting-ip",
-            "cf-ray",
-            "cdn-loop",
-            "x-envoy-external-address",
-            "x-appengine-user-ip",
-            "x-azure-clientip",
-            "x-arr-ssl",
-            "x-amzn-trace-id",
-            "x-amz-cf-id",
-            "x-varnish",
-            "x-remote-addr",
-            "x-proxyuser-ip",
-            "x-nginx-proxy",
-            "front-end-https",
-            "x-scheme",
-            "proxy-connection",
-            "wl-proxy-client-ip",
-            "proxy-authorization",
-        ] {
-            let direct = [("host", "127.0.0.1"), ("accept", "*/*"), ("x-request-id", "1")];
-            assert_eq!(status(access(true, true).look(&head(&direct))), 200);
-            let through = [("host", "127.0.0.1"), (name, "")];
-            assert_eq!(status(access(true, true).look(&head(&through))), 401, "{name}");
-        }
-        let old = Head { is_old: true, ..head(&[("host", "127.0.0.1")]) };
-        assert_eq!(status(access(true, true).look(&old)), 401);
-    }
-
-    #[test]
-    fn elsewhere_looking_needs_the_token_in_either_form() {
-        let access = access(false, true);
-        let basic = |text: &str| format!("Basic {}", BASE64_STANDARD.encode(text));
-        let with = |value: &str| access.look(&head(&[("host", "127.0.0.1"), ("authorization", value)]));
-        for right in [
-            "Bearer a-long-token",
-            "bearer  a-long-token",
-            &basic("any:a-long-token"),
-            &basic(":a-long-token"),
-        ] {
-            assert_eq!(with(right).ok(), Some(Visitor::Operator), "{right}");
-        }
-        for wrong in [
-            "Bearer another",
-            "Bearer ",
-            "Bearer",
-            "",
-            "Basic !",
-            &basic("a-long-token"),
-            &basic("a-long-token:"),
-        ] {
-            assert_eq!(status(with(wrong)), 401, "{wrong}");
-        }
-        assert_eq!(status(access.look(&head(&[("host", "127.0.0.1")]))), 401);
-    }
-
-    #[test]
-    fn acting_needs_the_token_everywhere_and_no_other_site() {
-        let right = ("authorization", "Bearer a-long-token");
-        let act = |headers: &[(&str, &str)]| status(access(true, true).act(&head(headers)));
-        assert_eq!(act(&[right, ("host", "h")]), 200);
-        assert_eq!(act(&[("host", "127.0.0.1")]), 401);
-        assert_eq!(status(access(true, false).act(&head(&[("host", "127.0.0.1")]))), 403);
-        assert_eq!(
-            act(&[right, ("sec-fetch-site", "same-origin"), ("origin", "https://h"), ("host", "x")]),
-            200
-        );
-        assert_eq!(act(&[right, ("sec-fetch-site", "none"), ("host", "x")]), 200);
-        for site in ["cross-site", "same-site", ""] {
-            assert_eq!(act(&[right, ("host", "h"), ("sec-fetch-site", site)]), 403, "{site}");
-        }
-        assert_eq!(act(&[right, ("host", "h:1"), ("origin", "http://h:1")]), 200);
-        for origin in ["http://h", "http://evil.example", "null", ""] {
-            assert_eq!(act(&[right, ("host", "h:1"), ("origin", origin)]), 403, "{origin}");
-        }
-    }
-}
+mod tests;

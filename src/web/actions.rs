@@ -23,9 +23,31 @@ struct Wish {
 /// `POST /api/v1/reconcile`: 202 with the job.
 pub fn from_program(web: &Web, head: &Head, body: &mut Body<'_>) -> Response {
     match in_json(web, head, body).and_then(|wish| trigger(web, wish, "API")) {
-        Ok(job) => Response::json(202, &json!({ "job": job, "url": format!("/api/v1/jobs/{job}") })),
+        Ok(job) => accepted(job),
         Err(refusal) => refusal,
     }
+}
+
+/// `POST /api/v1/images/<name>/build`: 202 with the job that builds it again.
+pub fn build(web: &Web, head: &Head, image: &str) -> Response {
+    let queued = web.access.act(head).and_then(|()| {
+        let watched = web.view.watched().map_err(|error| unreadable(&error))?;
+        let mut builds = watched.iter().flat_map(|known| &known.builds);
+        let known = builds.find(|row| row.name == image).ok_or_else(|| {
+            Response::refusal(
+                404,
+                "no watched source builds such an image",
+                "`/api/v1/builds` lists those that are",
+            )
+        })?;
+        let scope = Scope::Build(known.name.clone());
+        Ok(web.handle.trigger(Trigger { scope, force: false, cause: "API".to_owned() }))
+    });
+    queued.map_or_else(|refusal| refusal, accepted)
+}
+
+fn accepted(job: JobId) -> Response {
+    Response::json(202, &json!({ "job": job, "url": format!("/api/v1/jobs/{job}") }))
 }
 
 /// `POST /reconcile`: back to the page, which shows the job.

@@ -7,10 +7,10 @@ use anyhow::{Error, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Web;
 use super::request::Head;
 use super::response::Response;
 use super::view::Snapshot;
+use super::{Web, templates, writes};
 use crate::daemon::JobId;
 use crate::docker::state::TaskState;
 use crate::docker::task::Task;
@@ -49,7 +49,13 @@ pub fn answer(web: &Web, what: &str, head: &Head) -> Response {
         ("images", "") => live(web, |snapshot| json!({ "images": snapshot.status.images })),
         ("under_way", "") => live(web, |snapshot| json!({ "under_way": snapshot.status.under_way })),
         ("builds", "") => live(web, |snapshot| json!({ "builds": snapshot.status.builds })),
+        ("stacks", name) if name.ends_with("/options") => {
+            return writes::options(web, name.trim_end_matches("/options"), head);
+        }
         ("stacks", name) => stack(web, name, head.parameter("repository")),
+        ("stackDefinitions", name) => {
+            return templates::answer(web, name, head).unwrap_or_else(|error| trouble(&error));
+        }
         ("events", "") => return events(web, head),
         ("jobs", id) => return job(web, id),
         _ => Ok(None),
@@ -107,6 +113,9 @@ fn in_full(web: &Web, snapshot: &Snapshot, stack: &Stack) -> Result<Value> {
         images.into_iter().map(|(name, digest)| json!({ "name": name, "digest": digest })).collect();
     let events = web.view.ask(|state| state.events_of(&stack.name, LAST))?;
     value["events"] = json!(events.into_iter().map(harmless_event).collect::<Vec<_>>());
+    let watched = web.view.watched()?;
+    let source = watched.iter().find(|known| known.row.url == stack.source);
+    value["template"] = json!(source.and_then(|source| web.templates.origin(source, &stack.name)));
     let texts = web.view.ask(|state| state.texts(&stack.source))?;
     let texts = texts.get(&StackName::known(&stack.name)).cloned().unwrap_or_default();
     value["compose"] = json!(texts.attempted.or(texts.applied).as_deref().map(without_credentials));

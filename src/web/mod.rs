@@ -15,7 +15,9 @@ mod request;
 mod response;
 mod route;
 mod server;
+mod templates;
 mod view;
+mod writes;
 
 use std::net::SocketAddr;
 
@@ -28,13 +30,17 @@ use access::Access;
 use counts::Counts;
 use hooks::{Callbacks, Deliveries};
 use server::Limits;
+use templates::Templates;
 use view::View;
+use writes::Writes;
 
 /// All that an answer may need.
 #[derive(Debug)]
 struct Web {
     handle: Handle,
     view: View,
+    templates: Templates,
+    writes: Option<Writes>,
     access: Access,
     /// Of webhooks.
     secret: Option<Secret>,
@@ -51,7 +57,13 @@ pub fn serve(settings: &Settings, run: &RunSettings, handle: Handle) -> Result<O
     let address = listener.local_addr()?;
     let web = Web {
         view: View::new(settings, handle.clone()),
-        access: Access { loopback: address.ip().is_loopback(), token: run.api_token.clone() },
+        templates: Templates::new(settings.git.clone()),
+        writes: Writes::new(settings, run)?,
+        access: Access {
+            loopback: address.ip().is_loopback(),
+            token: run.api_token.clone(),
+            writing: run.write.token.clone(),
+        },
         secret: run.webhook_secret.clone(),
         deliveries: Deliveries::default(),
         callbacks: Callbacks::start(handle.clone()),

@@ -3,7 +3,7 @@
 //! Every wait has a deadline for the whole of it, so a client that sends a byte now and then gains nothing.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::response::Response;
@@ -28,6 +28,8 @@ pub struct Head {
     pub headers: Vec<(String, String)>,
     /// Bytes of the body that is announced.
     pub length: usize,
+    /// Who sent it: the other end of the connection.
+    pub peer: Option<IpAddr>,
     /// Whether it is HTTP/1.0, which hardly anybody speaks but proxies.
     pub is_old: bool,
 }
@@ -71,6 +73,7 @@ impl Head {
                 })
                 .collect(),
             length: 0,
+            peer: None,
             is_old: request.version == Some(0),
         };
         head.checked().map(|head| Some((head, end)))
@@ -136,8 +139,9 @@ impl Wire {
             }
             // Only a line's end can end a head; so bytes that drip in do not cost a parse each.
             let may_end = before == 0 || self.pending[before..].contains(&b'\n');
-            if may_end && let Some((head, end)) = Head::parse(&self.pending)? {
+            if may_end && let Some((mut head, end)) = Head::parse(&self.pending)? {
                 self.pending.drain(..end);
+                head.peer = self.stream.peer_addr().ok().map(|peer| peer.ip());
                 return Ok(Some(head));
             }
             if self.pending.len() >= LONGEST_HEAD {

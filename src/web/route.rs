@@ -4,7 +4,7 @@ use super::access::Visitor;
 use super::hooks::{self, Hook};
 use super::request::{Body, Head};
 use super::response::Response;
-use super::{Web, access, actions, api, metrics, page};
+use super::{Web, access, actions, api, metrics, page, writes};
 use crate::plain;
 
 pub fn answer(web: &Web, head: &Head, body: &mut Body<'_>) -> Response {
@@ -13,10 +13,21 @@ pub fn answer(web: &Web, head: &Head, body: &mut Body<'_>) -> Response {
         if let Some(hook) = Hook::at(path) {
             return hooks::answer(web, hook, head, body);
         }
+        let image = path.strip_prefix("/api/v1/images/").and_then(|rest| rest.strip_suffix("/build"));
+        if let Some(image) = image {
+            return actions::build(web, head, image);
+        }
         return match path {
             "/api/v1/reconcile" => actions::from_program(web, head, body),
+            "/api/v1/stacks" => writes::make(web, head, body),
             "/reconcile" => actions::from_page(web, head, body),
             _ => elsewhere(path, "GET"),
+        };
+    }
+    if let ("PUT" | "DELETE", Some(name)) = (head.method.as_str(), path.strip_prefix("/api/v1/stacks/")) {
+        return match head.method.as_str() {
+            "PUT" => writes::change(web, name, head, body),
+            _ => writes::remove(web, name, head),
         };
     }
     if !head.only_looks() {
@@ -51,7 +62,9 @@ fn look(web: &Web, head: &Head, visitor: Visitor) -> Response {
 /// A browser that was asked for the password once shows it from then on, here and below.
 fn sign_in(web: &Web, head: &Head) -> Response {
     match web.access.look(head) {
-        Ok(Visitor::Operator) => Response::new(303, "text/plain", "signed in\n").with("location", "./"),
+        Ok(Visitor::Operator | Visitor::Writer) => {
+            Response::new(303, "text/plain", "signed in\n").with("location", "./")
+        }
         Ok(Visitor::Reader) if web.access.has_token() => access::challenge(),
         Ok(Visitor::Reader) => web.access.act(head).err().unwrap_or_else(|| nothing("/sign-in")),
         Err(refusal) => refusal,

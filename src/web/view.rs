@@ -106,6 +106,11 @@ impl View {
         Ok(rows.watched.iter().filter_map(|known| known.row.url.parse().ok()).collect())
     }
 
+    /// The watched sources, as the database knows them.
+    pub fn watched(&self) -> Result<Arc<Vec<Watched>>> {
+        Ok(Arc::clone(&self.rows()?.watched))
+    }
+
     /// The images of all services of watched stacks, as their compose files name them.
     pub fn images_in_use(&self) -> Result<Vec<String>> {
         let rows = self.rows()?;

@@ -7,6 +7,7 @@ With both --user and --redirect-to, the password is asked before the redirect is
 
 import argparse
 import base64
+import json
 import os
 import socket
 import ssl
@@ -26,6 +27,7 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     options = None
     answered = 0
+    pulls = []
 
     def log_message(self, *_):
         pass
@@ -73,6 +75,8 @@ class Handler(BaseHTTPRequestHandler):
             while True:
                 time.sleep(60)
         time.sleep(options.delay)
+        if options.forge and self.path.startswith("/api/"):
+            return self.forge(body)
         if options.user is not None:
             wanted = base64.b64encode(f"{options.user}:{options.password}".encode()).decode()
             if authorization != f"Basic {wanted}":
@@ -85,7 +89,44 @@ class Handler(BaseHTTPRequestHandler):
         if options.shallow and self.command == "POST":
             lines = b"".join(b"0034shallow %040x" % number for number in range(options.shallow))
             return self.answer(200, [("Content-Type", "application/x-git-upload-pack-result")], lines + b"0000")
+        if options.push == "cut-before" and self.is_pushed_to():
+            return self.cut()
         return self.backend(body)
+
+    def forge(self, body):
+        """As Gitea answers: its version, and pull requests that are opened once."""
+        path, _, _ = self.path.partition("?")
+        if not path.startswith("/api/v1/"):
+            return self.tell(404, {"message": "not found"})
+        if self.headers.get("Authorization") != f"token {self.options.password}":
+            return self.tell(401, {"message": "token is required"})
+        if path == "/api/v1/version":
+            return self.tell(200, {"version": "1.22.0"})
+        if not path.endswith("/pulls"):
+            return self.tell(404, {"message": "not found"})
+        if self.command == "GET":
+            return self.tell(200, Handler.pulls)
+        wanted = json.loads(body)
+        if any(pull["head"]["ref"] == wanted["head"] for pull in Handler.pulls):
+            return self.tell(409, {"message": "pull request already exists for these targets"})
+        number, repository = len(Handler.pulls) + 1, {"id": 1, "full_name": path.split("/repos/")[1][: -len("/pulls")]}
+        pull = {"number": number, "state": "open", "title": wanted["title"], "body": wanted["body"]}
+        pull["html_url"] = f"http://{self.headers.get('Host')}/pulls/{number}"
+        for side in ("head", "base"):
+            pull[side] = {"ref": wanted[side], "repo": repository, "repo_id": 1}
+        Handler.pulls.append(pull)
+        return self.tell(201, pull)
+
+    def tell(self, status, value):
+        return self.answer(status, [("Content-Type", "application/json")], json.dumps(value).encode())
+
+    def is_pushed_to(self):
+        return self.command == "POST" and self.path.endswith("/git-receive-pack")
+
+    def cut(self):
+        """Dies before it says what became of it."""
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
 
     def read_body(self):
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
@@ -103,11 +144,13 @@ class Handler(BaseHTTPRequestHandler):
             "PATH": os.environ["PATH"],
             "GIT_PROJECT_ROOT": os.path.abspath(self.options.root),
             "GIT_HTTP_EXPORT_ALL": "1",
-            "GIT_CONFIG_COUNT": "2",
+            "GIT_CONFIG_COUNT": "3",
             "GIT_CONFIG_KEY_0": "safe.directory",
             "GIT_CONFIG_VALUE_0": "*",
             "GIT_CONFIG_KEY_1": "uploadpack.allowAnySHA1InWant",
             "GIT_CONFIG_VALUE_1": "false" if self.options.tips_only else "true",
+            "GIT_CONFIG_KEY_2": "http.receivepack",
+            "GIT_CONFIG_VALUE_2": "true" if self.options.push else "false",
             "PATH_INFO": path,
             "QUERY_STRING": query,
             "REQUEST_METHOD": self.command,
@@ -128,6 +171,8 @@ class Handler(BaseHTTPRequestHandler):
                 status = int(value.split()[0])
             elif name:
                 headers.append((name, value.strip()))
+        if self.options.push == "cut-after" and self.is_pushed_to():
+            return self.cut()
         return self.answer(status if head else 500, headers, content)
 
     def answer(self, status, headers, content):
@@ -194,6 +239,14 @@ def main():
     parser.add_argument("--hang-after", type=int, metavar="N", help="never answers after N answers")
     parser.add_argument("--shallow", type=int, metavar="N", help="answers every fetch with N commits without parents")
     parser.add_argument("--drip", metavar="FILE", help="packs come byte by byte while this file exists")
+    parser.add_argument(
+        "--push",
+        nargs="?",
+        const="taken",
+        choices=["taken", "cut-before", "cut-after"],
+        help="takes what is pushed, or dies before or after it did; without it: read-only",
+    )
+    parser.add_argument("--forge", action="store_true", help="has Gitea's API for pull requests, with the password as token")
     parser.add_argument("--tips-only", action="store_true", help="refuses commits that no ref points at")
     Handler.options = parser.parse_args()
 

@@ -44,6 +44,7 @@ impl Lab {
 
     pub(super) fn access(&self) -> GitAccess {
         GitAccess {
+            purpose: crate::settings::Purpose::Fetch,
             github_token: None,
             gh_host: None,
             credentials_file: None,

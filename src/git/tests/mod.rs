@@ -12,6 +12,7 @@ mod kept;
 mod lab;
 mod local;
 mod looks;
+mod push;
 mod signed;
 mod ssh;
 mod submodules;
@@ -31,6 +32,7 @@ impl GitAccess {
     /// Without credentials.
     pub fn of_tests() -> Self {
         Self {
+            purpose: crate::settings::Purpose::Fetch,
             github_token: None,
             gh_host: None,
             credentials_file: None,
@@ -52,6 +54,7 @@ fn probe() {
     };
     let path = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let access = GitAccess {
+        purpose: crate::settings::Purpose::Fetch,
         github_token: std::env::var("PROBE_TOKEN").ok().map(crate::redact::Secret::new),
         gh_host: std::env::var("PROBE_GH_HOST").ok(),
         credentials_file: path("PROBE_CREDENTIALS"),

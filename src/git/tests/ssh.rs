@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::Lab;
 
-struct Sshd {
+pub(super) struct Sshd {
     child: Child,
-    port: u16,
+    pub(super) port: u16,
 }
 
 impl Drop for Sshd {
@@ -32,7 +32,7 @@ fn keygen(path: &Path, passphrase: &str) {
 }
 
 /// Starts sshd with its own host key; the user's public key is that of `~/.ssh/id_ed25519`.
-fn sshd(lab: &Lab) -> Sshd {
+pub(super) fn sshd(lab: &Lab) -> Sshd {
     let ssh = lab.path("home/.ssh");
     fs::create_dir(&ssh).unwrap();
     keygen(&lab.path("host_key"), "");
@@ -67,7 +67,7 @@ fn sshd(lab: &Lab) -> Sshd {
     Sshd { child, port }
 }
 
-fn trust(lab: &Lab, port: u16, key: &Path) {
+pub(super) fn trust(lab: &Lab, port: u16, key: &Path) {
     let key = fs::read_to_string(key).unwrap();
     let mut words = key.split_whitespace();
     let (kind, key) = (words.next().unwrap(), words.next().unwrap());
@@ -75,7 +75,7 @@ fn trust(lab: &Lab, port: u16, key: &Path) {
     fs::write(lab.path("home/.ssh/known_hosts"), line).unwrap();
 }
 
-fn me() -> String {
+pub(super) fn me() -> String {
     run("id", &["-un"]).trim().to_owned()
 }
 

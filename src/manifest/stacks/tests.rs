@@ -223,3 +223,46 @@ fn what_is_no_list_of_files_is_a_mistake_of_the_list() {
     }
     assert_eq!(found.len(), expected.len(), "{found:#?}");
 }
+
+#[test]
+fn a_stack_says_what_it_was_made_from_and_a_template_is_none() {
+    let id = "0123456789abcdef0123456789abcdef01234567";
+    let dir = checkout(&format!("- {{name: web, template: blog-2.x@{id}}}\n- name: db\n"), &["web", "db"]);
+    let stacks = read(dir.path()).unwrap();
+    assert_eq!(stacks[0].template.as_ref().unwrap().to_string(), format!("blog-2.x@{id}"));
+    assert_eq!(stacks[1].template, None);
+    for wrong in [
+        "blog".to_owned(),
+        format!("'@{id}'"),
+        format!("a/b@{id}"),
+        format!("../b@{id}"),
+        format!("blog@{}", &id[1..]),
+        format!("blog@{}", id.to_uppercase()),
+        format!("[blog@{id}]"),
+        String::new(),
+    ] {
+        assert_eq!(
+            mistakes(&format!("- {{name: web, template: {wrong}}}\n"), &["web"]),
+            [
+                "stacks.yaml:1: `web.template`: must be `<template>@<tree id>`: a folder of `templates`, and the 40 digits of \
+                 git's id of it"
+            ],
+            "{wrong}"
+        );
+    }
+    // By its letters, and by where it leads to.
+    let text = "- {name: a, folder: ./templates/blog}\n- {name: b, folder: link}\n- name: templates\n- {name: c, folder: in/blog}\n";
+    let dir = checkout(text, &["templates", "templates/blog"]);
+    std::os::unix::fs::symlink("templates/blog", dir.path().join("link")).unwrap();
+    std::os::unix::fs::symlink("templates", dir.path().join("in")).unwrap();
+    let what = "is a template, which is never deployed itself: copy it to a folder of the stack's own";
+    let told: Vec<_> = read(dir.path()).unwrap_err().iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            format!("stacks.yaml:1: `a.folder`: `./templates/blog` {what}"),
+            format!("stacks.yaml:2: `b.folder`: `link` {what}"),
+            format!("stacks.yaml:4: `c.folder`: `in/blog` {what}"),
+        ]
+    );
+}

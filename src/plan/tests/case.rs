@@ -61,6 +61,7 @@ impl Case {
             drift: DriftPolicy::Correct,
             files: None,
             compose_path: "web/compose.yml".into(),
+            template: None,
             wrong: Vec::new(),
         };
         let desired = DesiredStack { entry, rendered: Some(Ok(rendered("h1"))), images: Images::Ready };

@@ -33,6 +33,7 @@ pub fn desired(entry: &Entry) -> DesiredStack {
         drift: entry.drift,
         files: None,
         compose_path: format!("{}/compose.yml", entry.name),
+        template: None,
         wrong: Vec::new(),
     };
     DesiredStack { entry: known, rendered, images: Images::Ready }

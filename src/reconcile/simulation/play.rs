@@ -40,6 +40,7 @@ pub struct Stage {
 impl Stage {
     pub fn new() -> Self {
         let git = GitAccess {
+            purpose: crate::settings::Purpose::Fetch,
             github_token: None,
             gh_host: None,
             credentials_file: None,

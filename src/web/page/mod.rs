@@ -246,7 +246,7 @@ impl Page<'_> {
     fn actions(&self) -> Markup {
         html! {
             @match (self.visitor, self.web.access.has_token()) {
-                (Visitor::Operator, _) => (self.button("Reconcile now", None, false)),
+                (Visitor::Operator | Visitor::Writer, _) => (self.button("Reconcile now", None, false)),
                 (Visitor::Reader, true) => { a.button.quiet href="sign-in" { "Sign in" } },
                 (Visitor::Reader, false) => { span.muted { "Read only: no API token is set" } },
             }
@@ -257,7 +257,7 @@ impl Page<'_> {
     fn button(&self, label: &str, stack: Option<&str>, force: bool) -> Markup {
         let id = format!("do-{}-{}", stack.unwrap_or("all"), if force { "force" } else { "sync" });
         html! {
-            @if self.visitor == Visitor::Operator {
+            @if self.visitor != Visitor::Reader {
                 form method="post" action="reconcile" {
                     @if let Some(stack) = stack { input type="hidden" name="stack" value=(stack); }
                     @if force { input type="hidden" name="force" value="1"; }

@@ -1,0 +1,296 @@
+//! Stacks that are written into the repositories that are watched.
+//!
+//! In: what somebody asks of a stack. Out: a commit in the source, or why there is none; what deploys it is the sync.
+//! Of a commit that would be made all is judged as the sync would before anybody has it.
+
+mod edit;
+pub mod entries;
+mod side;
+mod stop;
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::fault::OrHint;
+use crate::forge::{Forge, Proposal, Request};
+use crate::git::push::{self, Made, Message, Outcome, Target, Tip};
+use crate::git::{Commit, look_into};
+use crate::hash::Key;
+use crate::plain;
+use crate::policy::{self, Policy, Trust};
+use crate::settings::{GitAccess, RunSettings, Settings, WriteSettings, beside};
+use crate::source::{Source, SourceId};
+use crate::stack::StackName;
+use crate::validate::Mistake;
+use crate::validate::change::Manager;
+use crate::validate::diff::Diff;
+use edit::Edited;
+use side::Side;
+
+pub use edit::Current;
+pub use side::FileChange;
+pub use stop::Stop;
+
+/// What becomes of a stack.
+#[derive(Debug, Clone)]
+pub enum Wish {
+    /// It is made from a template.
+    Make {
+        template: String,
+        options: Map<String, Value>,
+    },
+    /// It has these options from now on, and no others; of another template, where one is named.
+    Change {
+        template: Option<String>,
+        options: Map<String, Value>,
+        overwrite: bool,
+    },
+    Remove,
+}
+
+/// Who wants what.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    pub source: &'a Source,
+    pub stack: &'a StackName,
+    pub wish: &'a Wish,
+    /// The commit that was looked at: what matters here must be as it was there.
+    pub seen: Option<&'a Commit>,
+    pub requested_by: Option<&'a str>,
+    /// Whether to say what would come of it, and leave it at that.
+    pub dry_run: bool,
+}
+
+/// What a commit would do. Its fields do not change their names.
+#[derive(Debug, Serialize)]
+pub struct Plan {
+    /// The commit it would come after.
+    pub base: String,
+    pub subject: String,
+    pub files: Vec<FileChange>,
+    /// What the sync would make of it.
+    pub changes: Diff,
+    /// What a removal leaves: volumes, secrets, a folder that others use.
+    pub stays: Vec<String>,
+    /// What is wrong already, of other stacks.
+    pub problems: Vec<Mistake>,
+    pub not_checked: Vec<String>,
+}
+
+/// What came of an order, and what was planned last.
+#[derive(Debug)]
+pub struct Answer {
+    pub outcome: Outcome<Stop>,
+    pub plan: Option<Plan>,
+    /// The pull or merge request, where a branch of its own was pushed to a forge.
+    pub request: Option<Result<Request>>,
+}
+
+/// What is written with.
+#[derive(Debug)]
+pub struct Desk {
+    settings: Settings,
+    write: WriteSettings,
+    pushing: GitAccess,
+    folder: PathBuf,
+    key: Key,
+    /// The sources that may be written to; any without one.
+    sources: Vec<SourceId>,
+}
+
+impl Desk {
+    /// What an earlier daemon left goes. The caller is the only daemon of the database.
+    pub fn new(settings: &Settings, run: &RunSettings) -> Result<Self> {
+        let folder = beside(&settings.database, ".writes");
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                let what = format!("cannot clean `{}`", folder.display());
+                return Err(error).context(what).or_hint("check the permissions there");
+            }
+            _ => {}
+        }
+        let named = run.write.repos.iter().map(|name| Source::parse(name).map(|source| source.id().clone()));
+        let sources = named.collect::<Result<_>>();
+        let sources = sources
+            .context("`DOCKEROPS_WRITE_REPOS` names what is no source")
+            .or_hint("write sources as they are watched, split on `,`")?;
+        let (write, pushing) = (run.write.clone(), settings.git.to_push(&run.write));
+        let key = Key::new().context("cannot make a key")?;
+        Ok(Self { settings: settings.clone(), write, pushing, folder, key, sources })
+    }
+
+    /// Whether `source` may be written to.
+    pub fn may_write(&self, source: &Source) -> bool {
+        self.sources.is_empty() || self.sources.contains(source.id())
+    }
+
+    /// Makes the commit that is asked for, and pushes it.
+    pub fn carry_out(&self, order: Order<'_>) -> Result<Answer> {
+        let policy = self.policy()?;
+        let (plan, first) = (RefCell::new(None), RefCell::new(None));
+        let branch = self.write.branch(order.stack.as_str());
+        let target = Target {
+            source: order.source,
+            branch: branch.as_deref(),
+            author: &self.write.author,
+            reading: &self.settings.git,
+            pushing: &self.pushing,
+            folder: &self.folder,
+        };
+        // Without a token for the forge nothing is to be pushed.
+        let forge = branch.as_ref().filter(|_| !order.dry_run);
+        let forge = forge.map(|_| Forge::of(order.source, &self.pushing)).transpose()?.flatten();
+        let outcome = push::change(target, |tip| {
+            let attempt = Attempt { desk: self, order, policy: policy.as_deref(), tip };
+            let made = attempt.make(&mut first.borrow_mut(), &mut plan.borrow_mut())?;
+            tip.checkout().take_failure().map_or(Ok(made), Err)
+        })?;
+        let plan: Option<Plan> = plan.into_inner();
+        let request = match (&outcome, forge) {
+            (Outcome::Pushed { branch, base, .. }, Some(forge)) => {
+                let title = plan.as_ref().map_or("", |plan| plan.subject.as_str());
+                let body = plan.as_ref().map(|plan| plan.told(order.requested_by)).unwrap_or_default();
+                Some(forge.propose(&Proposal { head: branch, base, title, body: &body }))
+            }
+            _ => None,
+        };
+        Ok(Answer { outcome, plan, request })
+    }
+
+    /// The options of a stack as they are in `commit`, and the template that it was made from.
+    pub fn options_of(&self, source: &Source, commit: &Commit, stack: &StackName) -> Result<Current> {
+        look_into(source, commit, &self.settings.git, |base| Ok(edit::current(base, stack)))
+    }
+
+    fn policy(&self) -> Result<Option<Arc<Policy>>> {
+        let read = |path: &PathBuf| policy::read(path, Trust::Root, &self.settings.programs());
+        self.settings.policy.as_ref().map(read).transpose()
+    }
+}
+
+impl Plan {
+    /// For who reads the request to merge it, as markdown.
+    fn told(&self, requested_by: Option<&str>) -> String {
+        let mut lines: Vec<_> = self.changes.lines().into_iter().skip(1).collect();
+        lines.extend(self.stays.iter().map(|what| format!("  stays: {}", plain::line(what))));
+        let by = requested_by.map(|name| format!(", asked for by {}", plain::name(name))).unwrap_or_default();
+        // Four blanks make it text that is shown as it is.
+        let lines: Vec<_> = lines.iter().map(|line| format!("    {line}\n")).collect();
+        format!("Made by DockerOps{by}. A merge would:\n\n{}", lines.concat())
+    }
+}
+
+/// One look at the newest commit.
+struct Attempt<'a> {
+    desk: &'a Desk,
+    order: Order<'a>,
+    policy: Option<&'a Policy>,
+    tip: &'a Tip<'a>,
+}
+
+impl Attempt<'_> {
+    /// `first` is what mattered when it was looked at the first time.
+    fn make(&self, first: &mut Option<Side>, plan: &mut Option<Plan>) -> Result<Made<Stop>> {
+        let Order { source, stack, requested_by, dry_run, .. } = self.order;
+        let rules = match self.policy.map(|policy| policy.rules_for(source)) {
+            Some(None) => return Ok(Made::Stop(Stop::ruled_out(source))),
+            Some(Some(rules)) if rules.signed().is_some() => return Ok(Made::Stop(Stop::unsigned())),
+            rules => rules.flatten(),
+        };
+        let desk = &self.desk.settings;
+        let manager = Manager {
+            guard: &desk.guard,
+            limits: desk.git.limits,
+            environment: &desk.docker_environment,
+            key: &self.desk.key,
+            rules,
+            folder: &self.tip.checkout().beside(),
+        };
+        let files = self.tip.checkout();
+        let before = manager.read(files)?;
+        let templates = match self.order.wish {
+            Wish::Remove => Vec::new(),
+            _ => manager.templates(files, &before)?,
+        };
+        let now = Side::of(files, before.layout, self.order)?;
+        if let Some(stop) = self.moved(first, &now, plan.as_ref()) {
+            return Ok(Made::Stop(stop));
+        }
+        let edited = match edit::edit(self.tip, self.order, &before, &templates) {
+            Ok(edited) => edited,
+            Err(stop) => return Ok(Made::Stop(stop?)),
+        };
+        let Edited { edit, subject, stays } = edited;
+        let draft = match self.tip.draft(&edit, &Message::new(&subject, requested_by)) {
+            Ok(draft) => draft,
+            // What an edit refuses is told in its words; what a disk or a server does is not.
+            Err(error)
+                if error.chain().any(|cause| cause.is::<git2::Error>() || cause.is::<std::io::Error>()) =>
+            {
+                return Err(error);
+            }
+            Err(error) => return Ok(Made::Stop(Stop::refused(&error))),
+        };
+        let base = self.tip.commit().as_str();
+        let judged = manager.judge(base, (files, &before), draft.checkout(), stack.as_str())?;
+        draft.checkout().take_failure().map_or(Ok(()), Err)?;
+        let after = Side::of(draft.checkout(), judged.after.layout, self.order)?;
+        let bindings = before.bindings.keys().filter(|id| !judged.after.bindings.contains_key(*id));
+        let gone: Vec<_> = bindings.cloned().collect();
+        let is_removal = matches!(self.order.wish, Wish::Remove);
+        *plan = Some(Plan {
+            base: base.to_owned(),
+            subject,
+            files: now.differences(&after),
+            changes: judged.diff,
+            stays,
+            problems: judged.old,
+            not_checked: judged.not_checked,
+        });
+        if !judged.wrong.is_empty() {
+            return Ok(Made::Stop(Stop::Wrong { problems: judged.wrong, is_removal }));
+        }
+        if !gone.is_empty() {
+            return Ok(Made::Stop(Stop::binds(stack, &gone)));
+        }
+        *first = Some(now);
+        Ok(if dry_run { Made::Stop(Stop::Planned) } else { Made::Push(draft) })
+    }
+
+    /// Why what was planned for another commit is not to be made of this one.
+    fn moved(&self, first: &mut Option<Side>, now: &Side, plan: Option<&Plan>) -> Option<Stop> {
+        let tip = self.tip.commit();
+        if first.is_none()
+            && let Some(seen) = self.order.seen.filter(|seen| *seen != tip)
+        {
+            let Order { source, .. } = self.order;
+            let then = look_into(source, seen, &self.desk.settings.git, |base| Side::at(base, self.order));
+            match then {
+                Ok(then) => *first = Some(then),
+                Err(_) => return Some(Stop::forgotten(seen, tip)),
+            }
+        }
+        let then = first.as_ref().filter(|then| !then.is_same(now))?;
+        let ours = plan.map(|plan| plan.files.clone()).unwrap_or_default();
+        Some(Stop::Changed { tip: tip.clone(), ours, theirs: then.differences(now) })
+    }
+}
+
+/// The path of a file of the source from the repository's root.
+fn path(source: &Source, file: &str) -> String {
+    source.dir().map_or_else(|| file.to_owned(), |dir| format!("{dir}/{file}"))
+}
+
+/// `path`, given from the repository's root, as git has it.
+fn from_root(root: &Path, path: &Path) -> String {
+    path.strip_prefix(root).unwrap_or(path).display().to_string()
+}
