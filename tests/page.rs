@@ -1,5 +1,8 @@
 //! The status page in a real browser: what it shows, how it is used, and what it never does.
 
+mod forms;
+mod requests;
+
 use serde_json::{Value, json};
 
 use crate::support::browser::Browser;
@@ -205,6 +208,7 @@ fn the_page_works_without_javascript_and_tells_when_the_daemon_is_gone() {
     browser.click(&format!("#stack-{}", shop.well));
     browser.click(".panel .tasklist li");
     browser.click("#do-all-sync");
+    browser.until_there("p.job");
     browser.click("p.job");
     browser.picture("without-javascript");
     browser.chromium("Emulation.setScriptExecutionDisabled", &json!({"value": false}));

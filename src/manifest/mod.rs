@@ -26,7 +26,7 @@ pub use files::the_compose_file;
 pub use images::ImageSource;
 pub use layout::names_a_stack;
 pub use nfs::{Nfs, binding_folder};
-pub use template::{Origin, TEMPLATES, is_template_name, made};
+pub use template::{Origin, TEMPLATES, is_template_name};
 pub use volumes::{VolumeEntry, VolumeKind};
 
 /// The largest manifest file taken, in bytes.

@@ -13,7 +13,7 @@ use crate::problem::{Collector, Problem};
 use crate::stack::{DriftPolicy, StackName};
 use crate::yaml::{self, Node};
 
-pub const FILE: &str = "stacks.yaml";
+const FILE: &str = "stacks.yaml";
 const KEYS: [&str; 8] = ["name", "folder", "compose", "env", "enabled", "depends_on", "drift", "template"];
 
 /// An entry with its dependencies as written, until all names are known.

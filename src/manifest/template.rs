@@ -3,12 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
-use super::MOST_BYTES;
 use super::files::below;
-use super::stacks::FILE as LIST;
 use crate::paths::Root;
-use crate::stack::StackName;
-use crate::yaml;
 
 /// The folder beside `stacks.yaml` that holds them, each in a folder of its own.
 pub const TEMPLATES: &str = "templates";
@@ -36,17 +32,6 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}@{}", self.name, self.tree)
     }
-}
-
-/// The stacks of `stacks.yaml` that were made from templates, as far as it can be read.
-pub fn made(root: &Root, dir: &Path) -> Vec<(StackName, Origin)> {
-    let text = root.read_text(dir, LIST, MOST_BYTES).unwrap_or_default();
-    let Ok(Some(list)) = yaml::parse(&text) else { return Vec::new() };
-    let one = |item: &std::rc::Rc<yaml::Node>| {
-        let name = StackName::from_folder(item.get("name")?.as_string()?).ok()?;
-        Some((name, Origin::parse(item.get("template")?.as_string()?)?))
-    };
-    list.items().unwrap_or_default().iter().filter_map(one).collect()
 }
 
 /// Whether a folder may be a template by its name: it stands in addresses as it is.

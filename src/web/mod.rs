@@ -29,6 +29,7 @@ use crate::settings::{RunSettings, Settings};
 use access::Access;
 use counts::Counts;
 use hooks::{Callbacks, Deliveries};
+use page::Visits;
 use server::Limits;
 use templates::Templates;
 use view::View;
@@ -41,6 +42,7 @@ struct Web {
     view: View,
     templates: Templates,
     writes: Option<Writes>,
+    visits: Visits,
     access: Access,
     /// Of webhooks.
     secret: Option<Secret>,
@@ -59,6 +61,7 @@ pub fn serve(settings: &Settings, run: &RunSettings, handle: Handle) -> Result<O
         view: View::new(settings, handle.clone()),
         templates: Templates::new(settings.git.clone()),
         writes: Writes::new(settings, run)?,
+        visits: Visits::new()?,
         access: Access {
             loopback: address.ip().is_loopback(),
             token: run.api_token.clone(),

@@ -12,6 +12,8 @@ const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'";
 #[derive(Debug, Clone)]
 pub struct Response {
     pub status: u16,
+    /// What a refusal says, and the way out, for who shows it as a page.
+    pub refused: Option<(String, String)>,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
 }
@@ -24,7 +26,7 @@ impl Response {
             ("cache-control", "no-store".to_owned()),
             ("content-security-policy", NOTHING.to_owned()),
         ];
-        Self { status, headers, body: body.into() }
+        Self { status, refused: None, headers, body: body.into() }
     }
 
     pub fn json(status: u16, value: &impl Serialize) -> Self {
@@ -40,7 +42,15 @@ impl Response {
         if !hint.is_empty() {
             value["hint"] = plain::text(hint).into();
         }
-        Self::json(status, &value)
+        let response = Self::json(status, &value);
+        Self { refused: Some((what.to_owned(), hint.to_owned())), ..response }
+    }
+
+    /// The same answer, shown as `page` is.
+    pub fn with_body_of(self, page: Self) -> Self {
+        let kind = page.headers.into_iter().find(|(name, _)| *name == "content-type");
+        let kind = kind.map_or_else(String::new, |(_, kind)| kind);
+        Self { body: page.body, ..self }.with("content-type", kind)
     }
 
     /// Adds a header, or puts it in the place of the one of that name.

@@ -2,6 +2,7 @@
 
 use super::access::Visitor;
 use super::hooks::{self, Hook};
+use super::page::Subject;
 use super::request::{Body, Head};
 use super::response::Response;
 use super::{Web, access, actions, api, metrics, page, writes};
@@ -9,6 +10,9 @@ use crate::plain;
 
 pub fn answer(web: &Web, head: &Head, body: &mut Body<'_>) -> Response {
     let path = head.path.as_str();
+    if let Some(subject) = Subject::at(path).filter(|_| head.only_looks() || head.method == "POST") {
+        return page::form(web, &subject, head, body);
+    }
     if head.method == "POST" {
         if let Some(hook) = Hook::at(path) {
             return hooks::answer(web, hook, head, body);
@@ -59,9 +63,13 @@ fn look(web: &Web, head: &Head, visitor: Visitor) -> Response {
     }
 }
 
-/// A browser that was asked for the password once shows it from then on, here and below.
+/// A browser that was asked for the password once shows it from then on, here and below; it is asked again where what
+/// it shows does not let write, and `?write` wants that.
 fn sign_in(web: &Web, head: &Head) -> Response {
     match web.access.look(head) {
+        Ok(Visitor::Operator) if head.parameter("write").is_some() && web.access.writing.is_some() => {
+            access::challenge()
+        }
         Ok(Visitor::Operator | Visitor::Writer) => {
             Response::new(303, "text/plain", "signed in\n").with("location", "./")
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Web;
@@ -13,13 +14,14 @@ use super::response::Response;
 use crate::budget::Budget;
 use crate::fault::{OrHint, fault};
 use crate::git::{Base, Commit, look_into};
-use crate::manifest::{Origin, TEMPLATES, made};
+use crate::manifest::{Origin, TEMPLATES};
+use crate::problem::Problem;
 use crate::report::harmless;
 use crate::settings::GitAccess;
 use crate::source::SourceUrl;
-use crate::stack::StackName;
-use crate::template::{self, Template};
+use crate::template::{self, Parameter, Template};
 use crate::watched::Watched;
+use crate::write::origins;
 
 /// What is told of them, by source.
 #[derive(Debug)]
@@ -28,14 +30,37 @@ pub struct Templates {
     known: Mutex<BTreeMap<SourceUrl, Known>>,
 }
 
+/// Those of one source.
 #[derive(Debug, Clone)]
-struct Known {
-    commit: String,
+pub struct Known {
+    pub commit: String,
     /// git's id of the folder that they lie in; none where there is no such folder.
     folder: Option<String>,
-    templates: Arc<Vec<Value>>,
-    /// The stacks that were made from them.
-    made: Arc<Vec<(StackName, Origin)>>,
+    pub templates: Arc<Vec<TemplateView>>,
+    /// What its stacks were made from, by stack; none where stacks do not say so.
+    pub origins: Option<Arc<BTreeMap<String, Origin>>>,
+}
+
+/// A template, as it is told.
+#[derive(Debug, Serialize)]
+pub struct TemplateView {
+    pub name: String,
+    /// git's id of its folder; none where that leads elsewhere.
+    pub tree: Option<String>,
+    pub title: Option<String>,
+    pub description: Option<String>,
+    pub parameters: Vec<Parameter>,
+    schema: Value,
+    pub problems: Vec<ProblemView>,
+}
+
+/// What is wrong with one.
+#[derive(Debug, Serialize)]
+pub struct ProblemView {
+    pub file: String,
+    pub line: Option<usize>,
+    pub key: String,
+    pub what: String,
 }
 
 /// All templates, or the one that is called `name`.
@@ -47,7 +72,22 @@ pub fn answer(web: &Web, name: &str, head: &Head) -> Result<Response> {
     if sources.is_empty() && wanted.is_some() {
         return Ok(Response::refusal(404, "no such source is watched", "`/api/v1/repositories` lists them"));
     }
-    let mut all = web.templates.of(&sources)?;
+    let mut all = Vec::new();
+    for source in sources {
+        let known = web.templates.of(source)?;
+        all.extend(known.templates.iter().map(|template| {
+            let mut told = json!(template);
+            (told["repository"], told["commit"]) = (json!(source.row.url.shown()), json!(known.commit));
+            let made = known.origins.iter().flat_map(|origins| origins.iter());
+            let made = made.filter(|(_, origin)| origin.name == template.name);
+            told["stacks"] = made
+                .map(|(name, origin)| {
+                    json!({ "name": name, "tree": origin.tree, "newest": known.is_newest(origin) })
+                })
+                .collect();
+            told
+        }));
+    }
     if name.is_empty() {
         return Ok(Response::json(200, &json!({ "stackDefinitions": all })));
     }
@@ -68,52 +108,32 @@ impl Templates {
         Self { access, known: Mutex::default() }
     }
 
-    /// Those of these sources; an error where one cannot be read, for a list without its templates would be a lie.
-    fn of(&self, sources: &[&Watched]) -> Result<Vec<Value>> {
+    /// Those of this source; an error where it cannot be read, for a list without its templates would be a lie.
+    pub fn of(&self, source: &Watched) -> Result<Known> {
         // Held meanwhile, so that many askers are one.
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all = Vec::new();
-        for source in sources {
-            let (url, commit) = (&source.row.url, source.row.commit.as_deref());
-            let shown = url.shown();
-            let commit = commit.ok_or_else(|| {
-                let why = source.row.error.as_deref().map(|error| format!(": {}", harmless(error)));
-                let hint =
-                    "it can be asked for when the first sync of it is done; `?repository=` names another one";
-                fault(format!("source `{shown}` was not read yet{}", why.unwrap_or_default()), hint)
-            })?;
-            let found = match known.get(url).filter(|known| known.commit == commit) {
-                Some(found) => found.clone(),
-                None => {
-                    let read = self.read(url, commit, known.get(url));
-                    read.or_hint("`?repository=` names another source")?
-                }
-            };
-            for template in &*found.templates {
-                let mut template = template.clone();
-                (template["repository"], template["commit"]) = (json!(shown), json!(commit));
-                let of_it = found.made.iter().filter(|(_, origin)| template["name"] == origin.name);
-                let of_it = of_it.map(|(name, origin)| {
-                    json!({ "name": name, "tree": origin.tree, "newest": template["tree"] == origin.tree })
-                });
-                template["stacks"] = of_it.collect();
-                all.push(template);
-            }
-            known.insert(url.clone(), found);
+        let (url, commit) = (&source.row.url, source.row.commit.as_deref());
+        let commit = commit.ok_or_else(|| {
+            let why = source.row.error.as_deref().map(|error| format!(": {}", harmless(error)));
+            let hint =
+                "it can be asked for when the first sync of it is done; `?repository=` names another one";
+            fault(format!("source `{}` was not read yet{}", url.shown(), why.unwrap_or_default()), hint)
+        })?;
+        if let Some(found) = known.get(url).filter(|known| known.commit == commit) {
+            return Ok(found.clone());
         }
-        Ok(all)
+        let read = self.read(url, commit, known.get(url));
+        let found = read.or_hint("`?repository=` names another source")?;
+        known.insert(url.clone(), found.clone());
+        Ok(found)
     }
 
     /// What a stack was made from, and whether that is what its template is now; `None` where it was made by hand, or
     /// nobody can tell.
     pub fn origin(&self, source: &Watched, stack: &str) -> Option<Value> {
-        let all = self.of(&[source]).ok()?;
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, origin) =
-            known.get(&source.row.url)?.made.iter().find(|(name, _)| name.as_str() == stack)?.clone();
-        let newest = all.iter().find(|template| template["name"] == origin.name);
-        let newest = newest.is_some_and(|template| template["tree"] == origin.tree);
-        Some(json!({ "name": origin.name, "tree": origin.tree, "newest": newest }))
+        let known = self.of(source).ok()?;
+        let origin = known.origins.as_ref()?.get(stack)?;
+        Some(json!({ "name": origin.name, "tree": origin.tree, "newest": known.is_newest(origin) }))
     }
 
     fn read(&self, url: &SourceUrl, commit: &str, before: Option<&Known>) -> Result<Known> {
@@ -126,9 +146,16 @@ impl Templates {
                 None if folder.is_none() => Arc::default(),
                 None => Arc::new(told(base, &Budget::new(self.access.limits))?),
             };
-            let made = Arc::new(made(base.root(), base.dir()));
-            Ok(Known { commit: commit.to_owned(), folder, templates, made })
+            let origins = origins(base).map(Arc::new);
+            Ok(Known { commit: commit.to_owned(), folder, templates, origins })
         })
+    }
+}
+
+impl Known {
+    /// Whether its template is still what a stack was made from.
+    pub fn is_newest(&self, origin: &Origin) -> bool {
+        self.templates.iter().any(|it| it.name == origin.name && it.tree.as_ref() == Some(&origin.tree))
     }
 }
 
@@ -148,25 +175,24 @@ fn folder(base: &Base) -> Result<Option<String>> {
     base.content_id(&path).map(Some)
 }
 
-fn told(base: &Base, budget: &Budget) -> Result<Vec<Value>> {
-    let all = template::read(base.root(), base.dir(), budget);
-    all.iter().map(|template| one(base, template)).collect()
+fn told(base: &Base, budget: &Budget) -> Result<Vec<TemplateView>> {
+    template::read(base.root(), base.dir(), budget).into_iter().map(|template| one(base, template)).collect()
 }
 
-fn one(base: &Base, template: &Template) -> Result<Value> {
+fn one(base: &Base, template: Template) -> Result<TemplateView> {
     // One that leads elsewhere has none, and says why.
     let path = base.root().resolve(base.root().path(), &template.folder.display().to_string()).ok();
-    let problems = template.problems.iter();
-    let problems: Vec<_> = problems
-        .map(|it| json!({ "file": it.file, "line": it.line, "key": it.key, "what": harmless(&it.what) }))
-        .collect();
-    Ok(json!({
-        "name": template.name,
-        "tree": path.map(|path| base.content_id(&path)).transpose()?,
-        "title": template.title,
-        "description": template.description,
-        "parameters": template.parameters,
-        "schema": template::schema(template),
-        "problems": problems,
-    }))
+    let tree = path.map(|path| base.content_id(&path)).transpose()?;
+    Ok(TemplateView::of(template, tree))
+}
+
+impl TemplateView {
+    pub fn of(template: Template, tree: Option<String>) -> Self {
+        let schema = template::schema(&template);
+        let Template { name, title, description, parameters, problems, .. } = template;
+        let view =
+            |it: Problem| ProblemView { what: harmless(&it.what), file: it.file, line: it.line, key: it.key };
+        let problems = problems.into_iter().map(view).collect();
+        Self { name, tree, title, description, parameters, schema, problems }
+    }
 }

@@ -23,7 +23,7 @@ use crate::write::{Answer, Current, Desk, Order, Stop, Wish};
 /// What writes; there where a token for it is set.
 #[derive(Debug)]
 pub struct Writes {
-    desk: Desk,
+    pub desk: Desk,
     settings: WriteSettings,
 }
 
@@ -128,7 +128,7 @@ fn in_json<T: DeserializeOwned>(body: &mut Body<'_>, form: &str) -> Result<T, Re
 }
 
 /// A name that is the stack's and its folder's alike.
-fn stack_name(name: &str) -> Result<StackName, Response> {
+pub fn stack_name(name: &str) -> Result<StackName, Response> {
     let shown = || crate::plain::name(&name.chars().take(100).collect::<String>());
     let hint = "letters, digits, `-` and `_`, at most 61, the first and the last one a letter or a digit";
     match StackName::from_folder(name) {
@@ -142,17 +142,22 @@ fn stack_name(name: &str) -> Result<StackName, Response> {
 }
 
 /// A request that may write.
-struct Asked<'a> {
-    web: &'a Web,
-    writes: &'a Writes,
-    requested_by: Option<String>,
-    seen: Option<Commit>,
-    dry_run: bool,
+pub struct Asked<'a> {
+    pub web: &'a Web,
+    pub writes: &'a Writes,
+    pub requested_by: Option<String>,
+    pub seen: Option<Commit>,
+    pub dry_run: bool,
 }
 
 impl<'a> Asked<'a> {
-    fn by(web: &'a Web, head: &Head) -> Result<Self, Response> {
+    pub fn by(web: &'a Web, head: &Head) -> Result<Self, Response> {
         web.access.write(head)?;
+        Self::of(web, head)
+    }
+
+    /// Of somebody who was let in.
+    pub fn of(web: &'a Web, head: &Head) -> Result<Self, Response> {
         // Whoever may write has shown the token, so there is one.
         let writes =
             web.writes.as_ref().ok_or_else(|| Response::refusal(503, "nothing is written here", ""))?;
@@ -172,7 +177,7 @@ impl<'a> Asked<'a> {
     }
 
     /// The source that is named, or has the stack, or is the only one that may be written to.
-    fn source(&self, named: Option<&str>, stack: Option<&StackName>) -> Result<Source, Response> {
+    pub fn source(&self, named: Option<&str>, stack: Option<&StackName>) -> Result<Source, Response> {
         let watched = self.web.view.watched().map_err(|error| unreadable(&error))?;
         let sources: Vec<(Source, bool)> = watched
             .iter()
@@ -220,12 +225,12 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn may_write(&self, source: &Source) -> bool {
+    pub fn may_write(&self, source: &Source) -> bool {
         self.writes.desk.may_write(source)
     }
 
     /// Whether nobody else has a stack of that name: another source, or somebody in the Swarm.
-    fn is_free(&self, stack: &StackName, source: &Source) -> Result<(), Response> {
+    pub fn is_free(&self, stack: &StackName, source: &Source) -> Result<(), Response> {
         let watched = self.web.view.watched().map_err(|error| unreadable(&error))?;
         let has_it =
             |known: &crate::watched::Watched| known.stacks.iter().any(|it| it.name.collides_with(stack));
@@ -266,7 +271,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn told(&self, order: &Order<'_>, Answer { outcome, plan, request }: Answer) -> Response {
+    pub fn told(&self, order: &Order<'_>, Answer { outcome, plan, request }: Answer) -> Response {
         let refused = |status, what: String, hint: &str| Response::refusal(status, &harmless(&what), hint);
         match outcome {
             Outcome::Pushed { commit, branch, base } => {
@@ -324,7 +329,7 @@ impl<'a> Asked<'a> {
     }
 
     /// As a webhook for the commit would.
-    fn sync(&self, source: &Source, commit: &Commit) -> JobId {
+    pub fn sync(&self, source: &Source, commit: &Commit) -> JobId {
         let by = self.requested_by.as_deref().map(|name| format!(" for {}", crate::plain::name(name)));
         let cause = format!("commit {}{}", commit.short(), by.unwrap_or_default());
         self.web.handle.trigger(Trigger { scope: Scope::Source(source.id().clone()), force: false, cause })
@@ -368,6 +373,6 @@ fn user(settings: &WriteSettings, head: &Head) -> Result<Option<String>, Respons
     Ok(Some(value.clone()).filter(|value| !value.is_empty()))
 }
 
-fn unreadable(error: &anyhow::Error) -> Response {
+pub fn unreadable(error: &anyhow::Error) -> Response {
     Response::refusal(503, &harmless(&format!("{error:#}")), hint_of(error).unwrap_or_default())
 }

@@ -89,7 +89,7 @@ impl Work<'_> {
             if self.is_so(template, &values, entry).map_err(Err)? {
                 return Err(Ok(Stop::Same));
             }
-            let hint = "choose another name, or change that one with `PUT`";
+            let hint = "choose another name, or change that one";
             let at = if entry.line > 0 { format!(", line {}", entry.line) } else { String::new() };
             let place = if entry.line > 0 { LIST } else { &entry.compose_path };
             return Err(Ok(Stop::conflict(

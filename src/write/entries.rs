@@ -7,6 +7,7 @@ mod outline;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
 
@@ -104,6 +105,16 @@ pub fn text(text: &str, name: &StackName) -> Option<String> {
 pub fn origin(text: &str, name: &StackName) -> Option<Origin> {
     let file = File::read(text).ok()?;
     Origin::parse(file.nodes[file.only(name).ok()?].get("template")?.as_string()?)
+}
+
+/// The template of every stack that names one; nothing of a list that cannot be read.
+pub fn origins(text: &str) -> BTreeMap<String, Origin> {
+    let one = |node: &Rc<Node>| {
+        let stack = StackName::from_folder(node.get("name")?.as_string()?).ok()?;
+        Some((stack.to_string(), Origin::parse(node.get("template")?.as_string()?)?))
+    };
+    let nodes = File::read(text).map(|file| file.nodes).unwrap_or_default();
+    nodes.iter().filter_map(one).collect()
 }
 
 /// The keys of a stack's entry.

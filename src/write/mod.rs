@@ -37,7 +37,7 @@ use edit::Edited;
 use side::Side;
 
 pub use edit::Current;
-pub use side::FileChange;
+pub use side::{Becomes, FileChange, origins};
 pub use stop::Stop;
 
 /// What becomes of a stack.

@@ -10,7 +10,7 @@ use similar::TextDiff;
 use super::{Order, Wish, entries, from_root};
 use crate::compose::line_without_secrets;
 use crate::git::{Tracked, TrackedKind};
-use crate::manifest::{Layout, TEMPLATES};
+use crate::manifest::{Layout, Origin, TEMPLATES};
 use crate::reading::Files;
 
 /// The list of stacks.
@@ -129,6 +129,14 @@ impl Side {
 /// The files of a stack without a folder: the compose file, and its variables.
 pub fn file_names(stack: &str) -> [String; 2] {
     [format!("docker-compose-{stack}.yml"), format!(".env-{stack}")]
+}
+
+/// The templates that the stacks of a source were made from, by stack; `None` where stacks are files at the root, which
+/// do not say so.
+pub fn origins(files: &dyn Files) -> Option<BTreeMap<String, Origin>> {
+    let (root, dir) = (files.root(), files.dir());
+    let text = || root.read_text(dir, LIST, MOST_BYTES).unwrap_or_default();
+    root.has(dir, LIST).then(|| entries::origins(&text()))
 }
 
 fn contents(files: &dyn Files, path: &Path) -> Result<Vec<(String, Content)>> {

@@ -111,6 +111,23 @@ impl Browser {
         self.call("POST", &format!("/element/{id}/click"), &json!({}));
     }
 
+    /// Waits until there is such an element; works where the page may run no script.
+    #[track_caller]
+    pub fn until_there(&self, selector: &str) {
+        let wanted = json!({ "using": "css selector", "value": selector });
+        let is_there =
+            || self.call("POST", "/elements", &wanted).as_array().is_some_and(|all| !all.is_empty());
+        wait_for(selector, 60, is_there);
+    }
+
+    /// Puts `text` into a field, in the place of what is there.
+    pub fn fill(&self, selector: &str, text: &str) {
+        let found = self.call("POST", "/element", &json!({ "using": "css selector", "value": selector }));
+        let id = found.as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned();
+        self.call("POST", &format!("/element/{id}/clear"), &json!({}));
+        self.call("POST", &format!("/element/{id}/value"), &json!({ "text": text }));
+    }
+
     /// Types on the keyboard, wherever the focus is. `\u{E004}` is Tab, `\u{E007}` Enter.
     pub fn keys(&self, keys: &str) {
         let actions: Vec<_> = keys

@@ -4,9 +4,11 @@
 //! is escaped by `maud`, and loses what drives terminals and turns the reading direction before that.
 
 mod events;
+mod forms;
 mod parts;
 mod sides;
 mod stacks;
+mod templates;
 mod wrongs;
 
 use anyhow::Result;
@@ -23,6 +25,8 @@ use crate::health::Health;
 use crate::report::UnderWay;
 use crate::state::{EventRow, Level};
 use parts::{sentence, text};
+
+pub use forms::{Subject, Visits, answer as form};
 
 /// Nothing from elsewhere, nothing inline, in nobody's frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -98,7 +102,8 @@ pub fn answer(web: &Web, head: &Head, visitor: Visitor) -> Response {
                 h1 { "The state cannot be read" }
                 p.why { (text(&what)) }
             };
-            Response::new(503, HTML, document("Trouble · DockerOps", &html! {}, &sorry).into_string())
+            let frame = Frame { title: "Trouble · DockerOps", ..Frame::default() };
+            Response::new(503, HTML, document(&frame, &html! {}, &sorry).into_string())
         }
     }
     .with("content-security-policy", POLICY)
@@ -114,7 +119,25 @@ pub fn asset(head: &Head) -> Response {
     Response::new(200, kind, text).with("cache-control", "no-cache")
 }
 
-fn document(title: &str, actions: &Markup, main: &Markup) -> Markup {
+/// What stands around the main part.
+struct Frame<'a> {
+    title: &'a str,
+    /// The way to the state from there.
+    up: &'static str,
+    /// Whether the script keeps it up to date.
+    is_live: bool,
+    /// Whether who has no script sees it again in a moment.
+    again: bool,
+}
+
+impl Default for Frame<'_> {
+    fn default() -> Self {
+        Self { title: "DockerOps", up: "./", is_live: true, again: false }
+    }
+}
+
+fn document(frame: &Frame<'_>, actions: &Markup, main: &Markup) -> Markup {
+    let Frame { title, up, is_live, again } = frame;
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -123,20 +146,21 @@ fn document(title: &str, actions: &Markup, main: &Markup) -> Markup {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { (title) }
-                link rel="icon" href="icon.svg" type="image/svg+xml";
-                link rel="stylesheet" href="app.css";
-                script src="app.js" defer {}
+                link rel="icon" href={ (up) "icon.svg" } type="image/svg+xml";
+                link rel="stylesheet" href={ (up) "app.css" };
+                @if *is_live { script src={ (up) "app.js" } defer {} }
+                @if *again { noscript { meta http-equiv="refresh" content="3"; } }
             }
             body {
-                a.skip href="#main" { "To the state" }
+                a.skip href="#main" { @if *is_live { "To the state" } @else { "To the form" } }
                 header {
-                    a.brand href="./" { img src="icon.svg" alt="" width="28" height="28"; "DockerOps" }
+                    a.brand href=(up) { img src={ (up) "icon.svg" } alt="" width="28" height="28"; "DockerOps" }
                     div.actions { (actions) }
                 }
                 main id="main" tabindex="-1" { (main) }
                 footer {
-                    p { "DockerOps " (env!("CARGO_PKG_VERSION")) " · " a href="api/v1/stacks" { "API" } " · " a href="metrics" { "Metrics" } }
-                    p #live { "Reload for the newest state" }
+                    p { "DockerOps " (env!("CARGO_PKG_VERSION")) " · " a href={ (up) "api/v1/stacks" } { "API" } " · " a href={ (up) "metrics" } { "Metrics" } }
+                    @if *is_live { p #live { "Reload for the newest state" } }
                 }
                 p #say .say role="status" {}
             }
@@ -160,13 +184,15 @@ impl Page<'_> {
             }
             (wrongs::section(&wrongs))
             div.columns {
-                div { (stacks::section(self)?) (events::section(self)?) }
+                div { (stacks::section(self)?) (templates::section(self)?) (events::section(self)?) }
                 aside aria-label="Repositories and images" {
                     (sides::repositories(self.snapshot)) (sides::images(self.snapshot))
                 }
             }
         };
-        Ok(document(&title, &self.actions(), &main))
+        let is_busy = |job: &JobView| matches!(job.state, JobState::Queued | JobState::Running);
+        let again = self.job.as_ref().is_some_and(is_busy);
+        Ok(document(&Frame { title: &title, again, ..Frame::default() }, &self.actions(), &main))
     }
 
     /// The sources that could not be watched so far, and the newest error of each.
@@ -245,6 +271,9 @@ impl Page<'_> {
 
     fn actions(&self) -> Markup {
         html! {
+            @if self.visitor == Visitor::Operator && self.web.access.writing.is_some() {
+                a.button.quiet href="sign-in?write" { "Sign in to write" }
+            }
             @match (self.visitor, self.web.access.has_token()) {
                 (Visitor::Operator | Visitor::Writer, _) => (self.button("Reconcile now", None, false)),
                 (Visitor::Reader, true) => { a.button.quiet href="sign-in" { "Sign in" } },

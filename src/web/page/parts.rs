@@ -117,6 +117,12 @@ pub fn sentence(words: &str) -> Markup {
     }
 }
 
+/// Messages begin small, sentences do not.
+pub fn capital(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 
 use super::Page;
 use super::parts::{badge, count, moment, sentence, short, state, text, why};
+use super::templates::Made;
 use crate::docker::task::Task;
 use crate::report::status::{LiveService, Stack};
 use crate::web::api::{LAST, TaskView, harmless_event, image_of, tasks_of};
@@ -65,6 +66,7 @@ fn in_full(page: &Page<'_>, stack: &Stack) -> Result<Markup> {
         Some(_) => std::sync::Arc::default(),
     };
     let events = page.web.view.ask(|state| state.events_of(&stack.name, LAST / 2))?;
+    let origin = page.origin(stack)?;
     Ok(html! {
         @if let Some(error) = &stack.error { (why(error)) }
         dl.facts {
@@ -73,6 +75,9 @@ fn in_full(page: &Page<'_>, stack: &Stack) -> Result<Markup> {
             @if let Some(commit) = &stack.commit { dt { "Commit" } dd { code { (text(commit)) } } }
             @if !stack.hash.is_empty() { dt { "Fingerprint" } dd { code { (text(&stack.hash)) } } }
             dt { "On drift" } dd { (stack.drift_policy.as_str()) }
+            @if let Made::From { template, has_moved_on } = &origin {
+                dt { "Template" } dd { (text(template)) @if *has_moved_on { ", which was changed since" } }
+            }
         }
         @if stack.services.is_empty() && page.snapshot.trouble.is_none() { p.empty { "No service of it runs." } }
         @for service in &stack.services { (service_in_full(page, stack, service, &tasks)) }
@@ -83,6 +88,7 @@ fn in_full(page: &Page<'_>, stack: &Stack) -> Result<Markup> {
         div.buttons {
             (page.button("Reconcile this stack", Some(&stack.name), false))
             (page.button("Deploy it again", Some(&stack.name), true))
+            (page.write_links(stack, &origin))
         }
     })
 }
