@@ -81,18 +81,24 @@ fn a_server_that_keeps_a_thread_busy_gets_no_second_one_and_the_first_one_ends()
     let commit = heads(std::slice::from_ref(&source), &access).wait().unwrap().remove(0).unwrap();
     let fetch = || refusal(checkout(&source, &commit, &lab.path("checkouts"), &access)).0;
     let transfers = || server.log().iter().filter(|line| line.contains("POST")).count();
-    let error = fetch();
-    assert!(error.contains("timed out"), "{error}");
-    let (asked, begun) = (server.log().len(), Instant::now());
-    assert_eq!(fetch(), error);
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
-    let (head, _) = refusal(heads(std::slice::from_ref(&source), &access).wait().unwrap().remove(0));
-    assert_eq!(head, error);
-    assert_eq!(server.log().len(), asked);
+    // On a busy machine the first one may end before a second one is asked for: then once more.
+    let found = (0..3).find_map(|_| {
+        let error = fetch();
+        assert!(error.contains("timed out"), "{error}");
+        let (asked, begun) = (server.log().len(), Instant::now());
+        let (again, took) = (fetch(), begun.elapsed());
+        let head = heads(std::slice::from_ref(&source), &access).wait().unwrap().remove(0);
+        let head = head.err().filter(|_| server.log().len() == asked)?;
+        Some((error, again, refusal::<()>(Err(head)).0, took, begun))
+    });
+    let (error, again, head, took, begun) = found.expect("a second one is begun beside the first one");
+    assert_eq!([again, head], [error.clone(), error]);
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    let before = transfers();
     // Another source of this machine is served meanwhile.
     let other = lab.server(&[]);
     lab.fetch(&other.url("r"), &access).unwrap();
-    while transfers() < 2 {
+    while transfers() == before {
         assert!(begun.elapsed() < Duration::from_secs(120), "it goes on burning");
         std::thread::sleep(Duration::from_millis(500));
         fetch();
