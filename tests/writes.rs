@@ -81,6 +81,15 @@ fn idle(url: &str) -> (DockerOps, FakeDocker) {
     (ops.env("DOCKEROPS_WRITE_TOKEN", WRITE), fake)
 }
 
+/// Likewise of what a git server has, which takes pushes.
+fn served(origin: &Origin) -> (GitServer, DockerOps, FakeDocker) {
+    let server = GitServer::start(origin.folder.path(), &["--push"]);
+    let (ops, fake) = idle(&server.url("r"));
+    let credentials = ops.home().join("credentials");
+    fs::write(&credentials, format!("http://u:p@127.0.0.1:{}\n", server.port())).unwrap();
+    (server, ops.env("DOCKEROPS_PUSH_CREDENTIALS", &credentials), fake)
+}
+
 fn ask(site: &Site, method: &str, path: &str, body: &Value, headers: &[&str]) -> Answer {
     let token = format!("Authorization: Bearer {WRITE}");
     let headers: Vec<_> = headers.iter().copied().chain([&*token]).collect();
@@ -212,12 +221,7 @@ fn writing_takes_its_own_token_and_no_other_site_and_no_forged_name() {
 #[test]
 fn thirty_at_once_beside_a_push_lose_nothing() {
     let origin = Origin::new("app");
-    let server = GitServer::start(origin.folder.path(), &["--push"]);
-    let url = server.url("r");
-    let (ops, _fake) = idle(&url);
-    let credentials = ops.home().join("credentials");
-    fs::write(&credentials, format!("http://u:p@127.0.0.1:{}\n", server.port())).unwrap();
-    let ops = ops.env("DOCKEROPS_PUSH_CREDENTIALS", &credentials);
+    let (_server, ops, _fake) = served(&origin);
     let site = ops.site();
     thread::scope(|scope| {
         let site = &site;
@@ -259,12 +263,7 @@ fn thirty_at_once_beside_a_push_lose_nothing() {
 #[test]
 fn what_a_server_refuses_is_told_and_nothing_is_half_done() {
     let origin = Origin::new("app");
-    let server = GitServer::start(origin.folder.path(), &["--push"]);
-    let url = server.url("r");
-    let (ops, _fake) = idle(&url);
-    let credentials = ops.home().join("credentials");
-    fs::write(&credentials, format!("http://u:p@127.0.0.1:{}\n", server.port())).unwrap();
-    let ops = ops.env("DOCKEROPS_PUSH_CREDENTIALS", &credentials);
+    let (server, ops, _fake) = served(&origin);
     let site = ops.site();
     let wish = blog("blog", &json!({"VALUE": "x", "COPIES": 0}));
     origin.hook("echo no stacks on fridays; exit 1");

@@ -22,7 +22,7 @@ use crate::problem::Problem;
 use crate::stack::{DriftPolicy, StackFiles, StackName};
 
 pub use entries::{boolean, check_keys, document_within, string};
-pub use files::the_compose_file;
+pub use files::{below, the_compose_file};
 pub use images::ImageSource;
 pub use layout::names_a_stack;
 pub use nfs::{Nfs, binding_folder};

@@ -101,6 +101,13 @@ pub fn text(text: &str, name: &StackName) -> Option<String> {
     }
 }
 
+/// The folder that a stack's entry names, as it stands there.
+pub fn folder(text: &str, name: &StackName) -> Option<String> {
+    let file = File::read(text).ok()?;
+    let node = &file.nodes[file.only(name).ok()?];
+    Some(node.get("folder").or_else(|| node.get("name"))?.as_string()?.to_owned())
+}
+
 /// The template that a stack's entry names.
 pub fn origin(text: &str, name: &StackName) -> Option<Origin> {
     let file = File::read(text).ok()?;

@@ -221,7 +221,7 @@ impl Attempt<'_> {
             Wish::Remove => Vec::new(),
             _ => manager.templates(files, &before)?,
         };
-        let now = Side::of(files, before.layout, self.order)?;
+        let now = Side::of(files, before.layout, self.order, None)?;
         if let Some(stop) = self.moved(first, &now, plan.as_ref()) {
             return Ok(Made::Stop(stop));
         }
@@ -243,7 +243,7 @@ impl Attempt<'_> {
         let base = self.tip.commit().as_str();
         let judged = manager.judge(base, (files, &before), draft.checkout(), stack.as_str())?;
         draft.checkout().take_failure().map_or(Ok(()), Err)?;
-        let after = Side::of(draft.checkout(), judged.after.layout, self.order)?;
+        let after = Side::of(draft.checkout(), judged.after.layout, self.order, Some(&now))?;
         let bindings = before.bindings.keys().filter(|id| !judged.after.bindings.contains_key(*id));
         let gone: Vec<_> = bindings.cloned().collect();
         let is_removal = matches!(self.order.wish, Wish::Remove);

@@ -10,7 +10,7 @@ use similar::TextDiff;
 use super::{Order, Wish, entries, from_root};
 use crate::compose::line_without_secrets;
 use crate::git::{Tracked, TrackedKind};
-use crate::manifest::{Layout, Origin, TEMPLATES};
+use crate::manifest::{Layout, Origin, TEMPLATES, below};
 use crate::reading::Files;
 
 /// The list of stacks.
@@ -50,6 +50,8 @@ pub struct Side {
     list: Option<(String, Content)>,
     entry: Option<String>,
     template: Vec<(String, String)>,
+    /// The folder or files of the stack, from that of the list.
+    own: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,21 +61,24 @@ struct Content {
 }
 
 impl Side {
-    /// With the layout that the files were seen to have.
-    pub fn of(files: &dyn Files, layout: Layout, order: Order<'_>) -> Result<Self> {
+    /// With the layout that the files were seen to have; of what comes `before` it, its files count.
+    pub fn of(files: &dyn Files, layout: Layout, order: Order<'_>, before: Option<&Self>) -> Result<Self> {
         let (root, dir, stack) = (files.root(), files.dir(), order.stack.as_str());
         let mut side = Self::default();
-        let own = match layout {
-            Layout::Files => file_names(stack).to_vec(),
-            Layout::List | Layout::Nothing => vec![stack.to_owned()],
-        };
-        for name in own {
-            side.files.extend(contents(files, &dir.join(name))?);
-        }
         if layout != Layout::Files && root.has(dir, LIST) {
             side.list = contents(files, &dir.join(LIST))?.pop();
-            let text = side.list.as_ref().and_then(|(_, content)| content.text.as_deref());
-            side.entry = text.and_then(|text| entries::text(text, order.stack));
+        }
+        let list = side.list.as_ref().and_then(|(_, content)| content.text.as_deref());
+        side.entry = list.and_then(|list| entries::text(list, order.stack));
+        side.own = match (before, layout) {
+            (Some(before), _) => before.own.clone(),
+            (None, Layout::Files) => file_names(stack).to_vec(),
+            (None, Layout::List | Layout::Nothing) => {
+                vec![list.and_then(|list| entries::folder(list, order.stack)).unwrap_or_else(|| stack.into())]
+            }
+        };
+        for name in &side.own {
+            side.files.extend(contents(files, &root.path().join(below(root, dir, name)))?);
         }
         let template = match order.wish {
             Wish::Make { template, .. } => Some(template.as_str()),
@@ -95,7 +100,7 @@ impl Side {
     /// Of files that nobody has read so far.
     pub fn at(files: &dyn Files, order: Order<'_>) -> Result<Self> {
         let layout = if files.root().has(files.dir(), LIST) { Layout::List } else { Layout::Files };
-        Self::of(files, layout, order)
+        Self::of(files, layout, order, None)
     }
 
     /// Whether nothing differs that a write depends on.

@@ -17,6 +17,7 @@ fn what_others_need_is_not_removed() {
     scene.commit(&[("stacks.yaml", &theirs)]);
     let plan = pushed(scene.ask("blog", Wish::Remove));
     assert_eq!(plan.stays, ["the folder `blog`: `other` needs it"]);
+    assert_eq!(plan.files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["stacks.yaml"]);
     assert!(scene.file("blog/compose.yml").is_some());
     // So does the last entry.
     pushed(scene.ask("other", Wish::Remove));
@@ -39,6 +40,16 @@ fn a_folder_that_is_not_the_stack_s_own_is_left() {
     ]);
     let told = stopped(scene.ask("my-blog", with(json!({"HOST": "a"}), true)), 409);
     assert!(told.contains("is not `my-blog`"), "{told}");
+    // What a removal takes is shown, wherever it lies.
+    let at = list.replace("- name: gone\n", "- name: deep\n  folder: a/../far\n- name: gone\n");
+    scene.commit(&[("stacks.yaml", &at), ("far/compose.yml", compose)]);
+    let seen = scene.tip();
+    let gone =
+        |answer: Answer| -> Vec<_> { answer.plan.unwrap().files.into_iter().map(|file| file.path).collect() };
+    assert_eq!(gone(scene.order("deep", &Wish::Remove, None, true)), ["far/compose.yml", "stacks.yaml"]);
+    scene.commit(&[("far/compose.yml", "services: {app: {image: theirs}}\n")]);
+    stopped(scene.order("deep", &Wish::Remove, Some(&seen), false), 409);
+    assert_eq!(gone(scene.ask("deep", Wish::Remove)), ["far/compose.yml", "stacks.yaml"]);
     let plan = pushed(scene.ask("gone", Wish::Remove));
     assert!(plan.stays[0].contains("names files that are not there"), "{plan:?}");
     let plan = pushed(scene.ask("web", Wish::Remove));
