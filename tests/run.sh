@@ -63,8 +63,8 @@ main() {
     wait "$units" || units=failed
     # Each of thousands that passed is no news.
     grep --invert-match --extended-regexp '^test .* \.\.\. ok$' "$said/units" || true
-    [[ $failed == 0 ]] || once_more || return "$failed"
-    [[ $units != failed ]]
+    [[ $failed == 0 ]] || once_more swarm --test dockerops || return "$failed"
+    [[ $units != failed ]] || once_more units --bins
 }
 
 on_the_swarm() {
@@ -73,12 +73,14 @@ on_the_swarm() {
 
 # A deadline that was missed beside three others and the unit tests may be the machine's fault: a few that failed get a
 # second chance, alone. What fails again has failed.
+#
+# $1: the file under "$said" with the first results; the rest: cargo's words for which tests these are.
 once_more() {
     local again
-    mapfile -t again < <(sed -nE 's/^test (.*) \.\.\. FAILED$/\1/p' "$said/swarm")
+    mapfile -t again < <(sed -nE 's/^test (.*) \.\.\. FAILED$/\1/p' "$said/$1")
     ((${#again[@]} > 0 && ${#again[@]} <= SECOND_CHANCES)) || return 1
     say "again, alone: ${again[*]}"
-    RUST_TEST_THREADS=1 timed cargo test --locked --test dockerops -- --exact "${again[@]}" </dev/null || return 1
+    RUST_TEST_THREADS=1 timed cargo test --locked "${@:2}" -- --exact "${again[@]}" </dev/null || return 1
     say "passed alone, and failed beside others: ${again[*]}"
 }
 
