@@ -54,6 +54,17 @@ pub enum Command {
     #[command(after_help = "It reads while another run works. For scripts:\n  \
         sudo dockerops status --json | jq '.stacks[] | select(.status == \"error\")'")]
     Status(StatusArgs),
+    /// Show the versions of a stack that converged; changes nothing.
+    #[command(
+        after_help = "What ran when, why it came, and what it changed; counted from the newest, 1:\n  \
+        sudo dockerops history web\n  \
+        sudo dockerops history web --diff\n  \
+        sudo dockerops history web --diff 3\n  \
+        sudo dockerops history web --json | jq -r '.versions[].commit'\n\n\
+        IMAGES are those that a version brought, by the first digits of their digests. It asks the database alone, and \
+        works while another run does."
+    )]
+    History(HistoryArgs),
     /// Remove every stack and image that DockerOps manages, and empty its database.
     #[command(after_help = "It asks first on a terminal; elsewhere:\n  \
         sudo dockerops stop --yes\n\n\
@@ -137,6 +148,19 @@ pub struct StatusArgs {
     /// Show, of stacks that failed, how the file differs from the one applied last.
     #[arg(long)]
     pub diff: bool,
+}
+
+/// `history`.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// The stack.
+    pub stack: String,
+    /// Show how a version differs from the one before; the newest is 1.
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1")]
+    pub diff: Option<u16>,
+    /// Print JSON with stable field names.
+    #[arg(long, conflicts_with = "diff")]
+    pub json: bool,
 }
 
 /// `validate`.

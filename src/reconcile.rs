@@ -49,6 +49,7 @@ mod simulation;
 mod source;
 mod survey;
 mod tell;
+mod versions;
 mod waits;
 mod words;
 

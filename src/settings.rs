@@ -41,6 +41,10 @@ pub struct Settings {
     pub pull_policy: PullPolicy,
     /// `DOCKEROPS_PRUNE_NODES`: unused images go from every node; by a job of this image.
     pub prune_nodes: Option<String>,
+    /// `DOCKEROPS_HISTORY`: so many versions of each stack are noted.
+    pub history: usize,
+    /// `DOCKEROPS_KEEP_VERSIONS`: of so many of them the images, configs and secrets stay.
+    pub keep_versions: usize,
     /// `DOCKEROPS_POLICY`: the file that says what sources may do.
     pub policy: Option<PathBuf>,
     /// Where bindings may lie: in `DOCKEROPS_BINDING_ROOTS`, and never where DockerOps lives.
@@ -127,6 +131,8 @@ impl Settings {
             },
             pull_policy: pull_policy(environment)?,
             prune_nodes: prune_nodes(environment)?,
+            history: count(environment, "DOCKEROPS_HISTORY", 10, 1)?,
+            keep_versions: count(environment, "DOCKEROPS_KEEP_VERSIONS", 2, 0)?,
             policy: policy(environment)?,
             guard,
             docker_environment,
@@ -199,6 +205,18 @@ fn seconds(environment: &Environment, name: &str, default: u64) -> Result<Durati
             format!("the default is {default}: unset `{name}` to use it"),
         )),
     }
+}
+
+/// A number of versions, `least` or more.
+fn count(environment: &Environment, name: &str, default: usize, least: usize) -> Result<usize> {
+    let Some(value) = text(environment, name)? else { return Ok(default) };
+    let number = value.trim().parse::<usize>().ok();
+    number.filter(|number| (least..=100).contains(number)).ok_or_else(|| {
+        fault(
+            format!("`{name}` is `{value}`, not a number of versions from {least} to 100"),
+            format!("the default is {default}: unset `{name}` to use it"),
+        )
+    })
 }
 
 /// A file that bears the database's name and something behind it.
@@ -291,6 +309,7 @@ mod tests {
         assert_eq!(settings.database, PathBuf::from("/root/.dockerops/dockerops.db"));
         assert_eq!(settings.deploy_timeout, Duration::from_secs(300));
         assert_eq!(settings.git.github_token, None);
+        assert_eq!((settings.history, settings.keep_versions), (10, 2));
     }
 
     #[test]
@@ -331,6 +350,9 @@ mod tests {
             ("DOCKEROPS_IMAGE_PULL_POLICY", "never"),
             ("DOCKEROPS_REGISTRY_TIMEOUT", "-1"),
             ("DOCKEROPS_PRUNE_NODES", "yes"),
+            ("DOCKEROPS_HISTORY", "0"),
+            ("DOCKEROPS_HISTORY", "101"),
+            ("DOCKEROPS_KEEP_VERSIONS", "-1"),
             ("DOCKEROPS_MAX_FILES", "0"),
             ("DOCKEROPS_MAX_BYTES", "4GB"),
             ("DOCKEROPS_MAX_STACKS", "MK"),

@@ -32,6 +32,7 @@ mod fetching;
 mod fidelity;
 mod foreign_text;
 mod health;
+mod history;
 mod hooks;
 mod hostile;
 mod images;

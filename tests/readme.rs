@@ -75,6 +75,7 @@ fn every_kind_of_block_has_a_test_here() {
         "sh curl",
         "sh write",
         "json stack",
+        "json history",
         "json template",
         "sh validate",
         "text validate",
@@ -396,7 +397,7 @@ fn the_daemon_listens_and_answers_as_documented() {
         site.get(&path.replace("<name>", &stack).replace("<id>", &job)).is(200);
         count += 1;
     }
-    assert_eq!(count, 12);
+    assert_eq!(count, 13);
 
     let told = site.get(&format!("/api/v1/stacks/{stack}")).json();
     let documented: serde_json::Value = serde_json::from_str(&block("json stack")).unwrap();
@@ -415,6 +416,13 @@ fn the_daemon_listens_and_answers_as_documented() {
         fields(&serde_json::from_str::<serde_json::Value>(&block("json status")).unwrap()["stacks"][0]);
     let all: BTreeSet<_> = known.into_iter().chain(fields(&documented)).collect();
     assert_eq!(all, fields(&told));
+
+    let history: serde_json::Value = serde_json::from_str(&block("json history")).unwrap();
+    let told = site.get(&format!("/api/v1/stacks/{stack}/history")).json();
+    for place in ["", "/versions/0"] {
+        let both = [&history, &told].map(|value| fields(value.pointer(place).unwrap()));
+        assert_eq!(both[0], both[1], "{place}: {told}");
+    }
 
     let template: serde_json::Value = serde_json::from_str(&block("json template")).unwrap();
     let told = site.get(&format!("/api/v1/stackDefinitions/{stack}")).json();

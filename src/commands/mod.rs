@@ -1,6 +1,7 @@
 //! One file a subcommand; each says in order what it does. Here: what they have in common.
 
 mod debug_cache;
+mod history;
 mod reconcile;
 mod run;
 mod status;
@@ -76,6 +77,7 @@ pub fn run(command: Command) -> Result<Ending> {
         Command::Reconcile(arguments) => reconcile::run(&settings, &arguments),
         Command::Unwatch(arguments) => unwatch::run(&settings, &arguments),
         Command::Status(arguments) => status::run(&settings, &arguments),
+        Command::History(arguments) => history::run(&settings, &arguments),
         Command::Stop(arguments) => stop::run(&settings, &arguments),
         Command::Run => run::run(&settings),
         Command::DebugCache => debug_cache::run(&settings),
@@ -103,7 +105,8 @@ fn require_root(command: &Command) -> Result<()> {
         Command::Stop(_) => ("stop", "it removes stacks and images"),
         Command::Run => ("run", "it deploys to the Swarm and keeps a database of its own"),
         Command::DebugCache => ("debug-cache", "it reads root's database"),
-        Command::Validate(_) | Command::Version => return Ok(()),
+        // Who may read the database may look.
+        Command::History(_) | Command::Validate(_) | Command::Version => return Ok(()),
     };
     Err(fault(
         format!("DockerOps must be run with root privileges: {purpose}"),

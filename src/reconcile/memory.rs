@@ -18,6 +18,7 @@ use crate::plan::{Decision, Tried};
 use crate::report::Tally;
 use crate::source::SourceId;
 use crate::stack::StackName;
+use crate::state::{Needed, Versions};
 
 /// One stack of one source: another source may list the same name, in vain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,7 +145,9 @@ pub struct Removing {
 pub struct Converged {
     pub key: Key,
     /// The configs and secrets it has now.
-    pub versions: crate::state::Versions,
+    pub versions: Versions,
+    /// What the versions of it need that are kept.
+    pub kept: Vec<Needed>,
 }
 
 impl Memory {

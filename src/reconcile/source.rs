@@ -205,6 +205,7 @@ impl WatchedSource {
             held: false,
             services: None,
             given: None,
+            ran: None,
         })
     }
 

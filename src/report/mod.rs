@@ -7,6 +7,7 @@
 mod example;
 #[cfg(test)]
 mod heard;
+pub mod history;
 mod journal;
 mod live;
 mod pulse;

@@ -69,6 +69,8 @@ impl Stage {
             git: &self.git,
             pull_policy,
             prune_nodes: None,
+            history: 10,
+            keep_versions: 2,
             deploy_timeout: DEADLINE,
             installation: "simulated",
             build_timeout: DEADLINE,

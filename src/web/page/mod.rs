@@ -5,6 +5,7 @@
 
 mod events;
 mod forms;
+mod history;
 mod parts;
 mod sides;
 mod stacks;
