@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(lines[0], "#  AGE   COMMIT        TOOK  IMAGES                WHY");
         assert_eq!(
             lines[1],
-            "1  30 s  333333333333  4 s   same                  3 times: drifted: `web_s0` scale…"
+            "1  30 s  333333333333  4 s   same                  3 times: drifted: `web_s0` s…"
         );
         assert_eq!(lines[2], "2  1 h   222222222222  4 s   same                  changed");
         assert_eq!(lines[3], "3  2 h   111111111111  4 s   aaaaaaaa bbbbbbbb +2  changed");
