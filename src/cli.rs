@@ -54,6 +54,15 @@ pub enum Command {
     #[command(after_help = "It reads while another run works. For scripts:\n  \
         sudo dockerops status --json | jq '.stacks[] | select(.status == \"error\")'")]
     Status(StatusArgs),
+    /// Show what the services of a stack print.
+    #[command(after_help = "All services of a stack, or one of them:\n  \
+        dockerops logs web\n  \
+        dockerops logs web app --since 10m\n  \
+        dockerops logs web app --tail 5 --follow\n\n\
+        Each line says whose it is: `web_app.1@node1 | line`. It needs no root, only a docker that lets you in; root's \
+        database is asked where the labels of the services do not tell whose the stack is.\n\
+        --follow ends with Ctrl-C (exit 130), and when the stack is removed.")]
+    Logs(LogsArgs),
     /// Remove every stack and image that DockerOps manages, and empty its database.
     #[command(after_help = "It asks first on a terminal; elsewhere:\n  \
         sudo dockerops stop --yes\n\n\
@@ -137,6 +146,27 @@ pub struct StatusArgs {
     /// Show, of stacks that failed, how the file differs from the one applied last.
     #[arg(long)]
     pub diff: bool,
+}
+
+/// `logs`.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// The stack.
+    pub stack: String,
+    /// A service of it, with or without the stack's name; all without it.
+    pub service: Option<String>,
+    /// The last lines of each service: a number, or `all`; 100, and with `--since` all.
+    #[arg(long, value_name = "LINES")]
+    pub tail: Option<String>,
+    /// Lines from then on: `10m` ago, or a time like `2026-11-23T07:00:00Z`.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Go on with what is printed from now on.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Print a JSON object a line, with stable field names.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `validate`.

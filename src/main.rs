@@ -20,6 +20,7 @@ mod hash;
 mod health;
 mod image;
 mod lock;
+mod logs;
 mod manifest;
 mod network;
 mod paths;
@@ -63,7 +64,9 @@ fn main() -> ExitCode {
     match ending {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::Wrong) => ExitCode::FAILURE,
+        Ok(Ending::Usage) => ExitCode::from(2),
         Ok(Ending::Partly) => ExitCode::from(3),
+        Ok(Ending::EndedBy(interrupted)) => ExitCode::from(exit_code(&interrupted.into())),
         Err(error) => {
             report::print_error(&error);
             ExitCode::from(exit_code(&error))

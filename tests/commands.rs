@@ -10,8 +10,8 @@ use crate::support::fake_docker::FakeDocker;
 use crate::support::repo::Repo;
 use crate::support::{command, stdout_of};
 
-const COMMANDS: [&str; 9] =
-    ["watch", "reconcile", "unwatch", "status", "stop", "run", "validate", "debug-cache", "version"];
+const COMMANDS: [&str; 10] =
+    ["watch", "reconcile", "unwatch", "status", "logs", "stop", "run", "validate", "debug-cache", "version"];
 
 fn idle() -> (DockerOps, FakeDocker) {
     let fake = FakeDocker::of_an_empty_swarm();
@@ -45,7 +45,7 @@ fn help_teaches_every_command_with_an_example() {
 #[test]
 fn what_is_no_command_line_exits_2_and_shows_the_usage() {
     let (ops, _) = idle();
-    let wrong: [&[&str]; 8] = [
+    let wrong: [&[&str]; 10] = [
         &[],
         &["deploy"],
         &["watch"],
@@ -53,6 +53,8 @@ fn what_is_no_command_line_exits_2_and_shows_the_usage() {
         &["unwatch"],
         &["reconcile", "--hard"],
         &["status", "extra"],
+        &["logs"],
+        &["logs", "web", "app", "more"],
         &["version", "--json"],
     ];
     for arguments in wrong {
@@ -89,7 +91,7 @@ fn version_needs_neither_root_nor_docker_nor_a_database_nor_a_home() {
 #[test]
 fn without_root_every_other_command_says_so_whatever_the_user_variable_claims() {
     let (_folder, nobody) = as_nobody(DockerOps::without_docker().env("USER", "root").env("SUDO_USER", "x"));
-    for name in COMMANDS.into_iter().filter(|name| !["validate", "version"].contains(name)) {
+    for name in COMMANDS.into_iter().filter(|name| !["logs", "validate", "version"].contains(name)) {
         let arguments: &[&str] = if name.ends_with("watch") { &[name, "/repo"] } else { &[name] };
         let outcome = nobody.run(arguments);
         outcome.failure(1).error_has("DockerOps must be run with root privileges");

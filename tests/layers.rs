@@ -16,7 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["write", "writer"],
     &["cli", "reconcile", "validate"],
     &["report"],
-    &["plan"],
+    &["logs", "plan"],
     &["convergence", "drift", "health", "reading", "watched"],
     &["forge", "policy", "template"],
     &["bindings", "compose", "docker", "git", "manifest", "registry", "state"],

@@ -46,6 +46,7 @@ mod last_words;
 mod layers;
 mod layout;
 mod lock;
+mod logs;
 mod moves;
 mod nodes;
 mod objects;

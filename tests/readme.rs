@@ -12,7 +12,8 @@ use crate::support::http::TOKEN;
 use crate::support::lab::lab;
 use crate::support::machine::{Machine, SCRIPT, finish};
 use crate::support::repo::Repo;
-use crate::support::{command, path_with, try_stdout_of};
+use crate::support::scene::{Scene, compose};
+use crate::support::{command, path_with, try_stdout_of, wait_for};
 
 const README: &str = include_str!("../README.md");
 const SETTINGS: [&str; 3] = [
@@ -70,6 +71,8 @@ fn every_kind_of_block_has_a_test_here() {
         "yaml images.yaml",
         "json status",
         "json log",
+        "text logs",
+        "json logs",
         "sh listen",
         "yaml registry",
         "sh curl",
@@ -343,6 +346,39 @@ fn the_json_has_the_documented_fields() {
 }
 
 #[test]
+fn lines_of_logs_look_as_documented() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = scene.ops.unique("web");
+    let says = |text: &str| scene.on().shell(&format!("echo {text}; exec sleep 900"));
+    let agent = says("collected 14 metrics").deploy("mode: global");
+    scene.repo.stack(&stack, &compose([("agent", &agent), ("db", &says("checkpoint complete"))]));
+    scene.watch().success();
+    let run =
+        |option: &str| scene.ops.run(["logs", &stack, "--tail", "all", option]).success().stdout.clone();
+    wait_for("all lines", 60, || run("--since=1h").lines().count() == 3);
+    let said = run("--since=1h");
+    for line in block("text logs").lines().filter(|line| !line.starts_with("web_app")) {
+        // Where Swarm placed it is Swarm's.
+        let line = line.replacen("web_", &format!("{stack}_"), 1);
+        let (mark, message) = line.split_once(" | ").unwrap();
+        let start = mark.trim_end_matches(['1', '2']);
+        let is_it = |told: &str| told.starts_with(start) && told.ends_with(&format!(" | {message}"));
+        assert!(said.lines().any(is_it), "{line}: {said}");
+    }
+    let fields = |line: &str| -> BTreeSet<String> {
+        serde_json::from_str::<serde_json::Value>(line)
+            .unwrap()
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect()
+    };
+    let documented = fields(&block("json logs"));
+    assert!(run("--json").lines().all(|line| fields(line) == documented));
+}
+
+#[test]
 fn the_log_has_the_documented_fields_and_events() {
     let fake = FakeDocker::of_an_empty_swarm().fails("stack deploy", 1, "no");
     let (ops, repo) = (DockerOps::without_docker().with_fake(&fake), Repo::new());
@@ -382,6 +418,7 @@ fn the_daemon_listens_and_answers_as_documented() {
     let address = site.address.to_string();
     let script = format!("{}{}", block("sh listen"), block("sh curl"));
     let script = script.replace("127.0.0.1:8080", &address).replace("\"web\"", &format!("\"{stack}\""));
+    let script = script.replace("/stacks/web/", &format!("/stacks/{stack}/"));
     // The daemon of this test has its token already.
     let script = script
         .replace("DOCKEROPS_API_TOKEN=$(openssl rand -hex 32)", &format!("DOCKEROPS_API_TOKEN={TOKEN}"));
@@ -392,7 +429,7 @@ fn the_daemon_listens_and_answers_as_documented() {
     let job = site.post("/api/v1/reconcile", "{}").is(202).json()["job"].to_string();
     let mut count = 0;
     // What takes the token to write has its own tests.
-    for path in paths.filter(|path| !path.ends_with("/options")) {
+    for path in paths.filter(|path| !path.ends_with("/options") && !path.ends_with("/logs")) {
         site.get(&path.replace("<name>", &stack).replace("<id>", &job)).is(200);
         count += 1;
     }

@@ -1,6 +1,7 @@
 //! One file a subcommand; each says in order what it does. Here: what they have in common.
 
 mod debug_cache;
+mod logs;
 mod reconcile;
 mod run;
 mod status;
@@ -50,8 +51,12 @@ pub enum Ending {
     Done,
     /// Exit 1, and all is told.
     Wrong,
+    /// Exit 2, and all is told: it was asked for in a way that is none.
+    Usage,
     /// Exit 3: some stacks failed or are degraded, the others are fine.
     Partly,
+    /// Exit 128+n: a signal is how it is to end.
+    EndedBy(Interrupted),
 }
 
 impl From<Tally> for Ending {
@@ -76,6 +81,7 @@ pub fn run(command: Command) -> Result<Ending> {
         Command::Reconcile(arguments) => reconcile::run(&settings, &arguments),
         Command::Unwatch(arguments) => unwatch::run(&settings, &arguments),
         Command::Status(arguments) => status::run(&settings, &arguments),
+        Command::Logs(arguments) => logs::run(&settings, &arguments),
         Command::Stop(arguments) => stop::run(&settings, &arguments),
         Command::Run => run::run(&settings),
         Command::DebugCache => debug_cache::run(&settings),
@@ -103,7 +109,7 @@ fn require_root(command: &Command) -> Result<()> {
         Command::Stop(_) => ("stop", "it removes stacks and images"),
         Command::Run => ("run", "it deploys to the Swarm and keeps a database of its own"),
         Command::DebugCache => ("debug-cache", "it reads root's database"),
-        Command::Validate(_) | Command::Version => return Ok(()),
+        Command::Logs(_) | Command::Validate(_) | Command::Version => return Ok(()),
     };
     Err(fault(
         format!("DockerOps must be run with root privileges: {purpose}"),

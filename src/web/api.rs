@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::request::Head;
 use super::response::Response;
 use super::view::Snapshot;
-use super::{Web, templates, writes};
+use super::{Web, logs, templates, writes};
 use crate::daemon::JobId;
 use crate::docker::state::TaskState;
 use crate::docker::task::Task;
@@ -51,6 +51,9 @@ pub fn answer(web: &Web, what: &str, head: &Head) -> Response {
         ("builds", "") => live(web, |snapshot| json!({ "builds": snapshot.status.builds })),
         ("stacks", name) if name.ends_with("/options") => {
             return writes::options(web, name.trim_end_matches("/options"), head);
+        }
+        ("stacks", name) if name.ends_with("/logs") => {
+            return logs::answer(web, name.trim_end_matches("/logs"), head);
         }
         ("stacks", name) => stack(web, name, head.parameter("repository")),
         ("stackDefinitions", name) => {

@@ -5,6 +5,7 @@
 
 mod events;
 mod forms;
+mod logs;
 mod parts;
 mod sides;
 mod stacks;
@@ -24,6 +25,7 @@ use crate::daemon::{self, JobId, JobState, JobView};
 use crate::health::Health;
 use crate::report::UnderWay;
 use crate::state::{EventRow, Level};
+use logs::MOST_LOGS;
 use parts::{sentence, text};
 
 pub use forms::{Subject, Visits, answer as form};
@@ -39,22 +41,31 @@ const MOST_OPEN: usize = 10;
 #[derive(Debug, Default)]
 struct Asked {
     open: Vec<String>,
+    /// The services whose logs are shown.
+    logs: Vec<String>,
     before: Option<i64>,
     job: Option<JobId>,
+    /// The script asks by itself, and keeps the logs that it shows.
+    still: bool,
 }
 
 impl Asked {
     fn of(head: &Head) -> Self {
-        let mut open = Vec::new();
-        for (_, name) in head.query.iter().filter(|(key, _)| key == "stack") {
-            if open.len() < MOST_OPEN && !open.contains(name) {
-                open.push(name.clone());
+        let named = |key: &str, most: usize| {
+            let mut names: Vec<String> = Vec::new();
+            for (_, name) in head.query.iter().filter(|(known, _)| known == key) {
+                if names.len() < most && !names.contains(name) {
+                    names.push(name.clone());
+                }
             }
-        }
+            names
+        };
         Self {
-            open,
+            open: named("stack", MOST_OPEN),
+            logs: named("log", MOST_LOGS),
             before: head.parameter("before").and_then(|before| before.parse().ok()),
             job: head.parameter("job").and_then(JobId::parse),
+            still: head.parameter("still").is_some(),
         }
     }
 
@@ -64,16 +75,35 @@ impl Asked {
 
     /// The address with that stack opened, or closed.
     fn toggled(&self, stack: &str) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        let (open, close) = (self.open.iter().filter(|name| *name != stack), self.is_open(stack));
-        for name in open.map(String::as_str).chain((!close).then_some(stack)) {
-            query.append_pair("stack", name);
+        let mut open: Vec<_> = self.open.iter().map(String::as_str).filter(|name| *name != stack).collect();
+        if !self.is_open(stack) {
+            open.push(stack);
         }
-        if let Some(before) = self.before {
-            query.append_pair("before", &before.to_string());
-        }
-        format!("./?{}", query.finish())
+        address(&open, &self.logs, self.before)
     }
+
+    /// The address with the log of that service, or without it; one more than are shown takes the place of the first.
+    fn with_log(&self, service: &str, is_shown: bool) -> String {
+        let mut logs: Vec<_> = self.logs.iter().filter(|name| *name != service).cloned().collect();
+        if is_shown {
+            logs.push(service.to_owned());
+        }
+        let surplus = logs.len().saturating_sub(MOST_LOGS);
+        address(&self.open, &logs[surplus..], self.before)
+    }
+
+    /// The address with the events before that one.
+    fn with_events(&self, before: Option<i64>) -> String {
+        address(&self.open, &self.logs, before) + "#events"
+    }
+}
+
+fn address(open: &[impl AsRef<str>], logs: &[String], before: Option<i64>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(open.iter().map(|name| ("stack", name.as_ref())));
+    query.extend_pairs(logs.iter().map(|name| ("log", name)));
+    query.extend_pairs(before.map(|before| ("before", before.to_string())));
+    format!("./?{}", query.finish())
 }
 
 struct Page<'a> {
@@ -328,5 +358,16 @@ mod tests {
         assert_eq!((asked.open.len(), asked.before, asked.job), (2, Some(7), None));
         assert_eq!(asked.toggled("a"), "./?stack=b&before=7");
         assert_eq!(asked.toggled("c&d"), "./?stack=a&stack=b&stack=c%26d&before=7");
+        assert_eq!(asked.with_events(None), "./?stack=a&stack=b#events");
+    }
+
+    #[test]
+    fn the_address_says_whose_logs_are_shown_and_no_more_than_are() {
+        let query = ["a_1", "a_2", "a_3", "a_4"].map(|name| ("log".to_owned(), name.to_owned())).to_vec();
+        let asked = Asked::of(&Head { query, ..Head::default() });
+        assert_eq!(asked.logs, ["a_1", "a_2", "a_3"]);
+        assert_eq!(asked.with_log("a_2", false), "./?log=a_1&log=a_3");
+        assert_eq!(asked.with_log("a_9", true), "./?log=a_2&log=a_3&log=a_9");
+        assert_eq!(asked.toggled("a"), "./?stack=a&log=a_1&log=a_2&log=a_3");
     }
 }

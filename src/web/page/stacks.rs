@@ -113,6 +113,7 @@ fn service_in_full(page: &Page<'_>, stack: &Stack, service: &LiveService, tasks:
             @for drift in drift { p.why { "Drifted: " (sentence(&drift.what)) } }
             @if let Some(error) = &service.error { (why(error)) }
             @if !tasks.is_empty() { (task_list(&tasks)) }
+            (super::logs::panel(page, stack, service))
         }
     }
 }
