@@ -114,6 +114,7 @@ pub fn asset(head: &Head) -> Response {
     let (kind, text) = match head.path.as_str() {
         "/app.css" => ("text/css; charset=utf-8", include_str!("app.css")),
         "/app.js" => ("text/javascript; charset=utf-8", include_str!("app.js")),
+        "/form.js" => ("text/javascript; charset=utf-8", include_str!("form.js")),
         _ => ("image/svg+xml", include_str!("icon.svg")),
     };
     Response::new(200, kind, text).with("cache-control", "no-cache")
@@ -148,7 +149,7 @@ fn document(frame: &Frame<'_>, actions: &Markup, main: &Markup) -> Markup {
                 title { (title) }
                 link rel="icon" href={ (up) "icon.svg" } type="image/svg+xml";
                 link rel="stylesheet" href={ (up) "app.css" };
-                @if *is_live { script src={ (up) "app.js" } defer {} }
+                script src={ (up) (if *is_live { "app.js" } else { "form.js" }) } defer {}
                 @if *again { noscript { meta http-equiv="refresh" content="3"; } }
             }
             body {
@@ -186,7 +187,7 @@ impl Page<'_> {
             div.columns {
                 div { (stacks::section(self)?) (templates::section(self)?) (events::section(self)?) }
                 aside aria-label="Repositories and images" {
-                    (sides::repositories(self.snapshot)) (sides::images(self.snapshot))
+                    (sides::repositories(self.snapshot)) (sides::images(self.snapshot, |name| self.build_button(name)))
                 }
             }
         };
@@ -278,6 +279,20 @@ impl Page<'_> {
                 (Visitor::Operator | Visitor::Writer, _) => (self.button("Reconcile now", None, false)),
                 (Visitor::Reader, true) => { a.button.quiet href="sign-in" { "Sign in" } },
                 (Visitor::Reader, false) => { span.muted { "Read only: no API token is set" } },
+            }
+        }
+    }
+
+    /// Builds an image of a watched source again; nothing for who may not.
+    fn build_button(&self, image: &str) -> Markup {
+        html! {
+            @if self.visitor != Visitor::Reader {
+                form method="post" action="reconcile" {
+                    input type="hidden" name="image" value=(image);
+                    button.button.quiet id={ "build-" (text(image)) } type="submit" {
+                        "Build" span.hidden { " " (text(image)) } " again"
+                    }
+                }
             }
         }
     }
