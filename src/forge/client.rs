@@ -66,6 +66,11 @@ impl<'a> Client<'a> {
         self.follow(&Method::POST, url, forge, Some(&body.to_string()))
     }
 
+    /// Changes what is at this address.
+    pub fn edit(&self, method: &Method, url: &str, forge: &dyn Dialect, body: &Value) -> Result<Answer> {
+        self.follow(method, url, forge, Some(&body.to_string()))
+    }
+
     /// The answer at this address itself, wherever it leads.
     pub fn probe(&self, url: &str, forge: &dyn Dialect) -> Result<Answer> {
         self.ask(&Method::GET, url, forge, None)

@@ -340,8 +340,10 @@ impl<'a> Asked<'a> {
 fn proposed(mut value: Value, request: Option<Result<Request>>) -> Response {
     match request {
         None => Response::json(202, &value),
-        Some(Ok(Request { url, number, opened })) => {
-            value["request"] = json!({ "url": url, "number": number, "opened": opened });
+        Some(Ok(Request { url, number, opened, outdated })) => {
+            let outdated = outdated.as_deref().map(harmless);
+            value["request"] =
+                json!({ "url": url, "number": number, "opened": opened, "outdated": outdated });
             Response::json(202, &value).with("location", url)
         }
         Some(Err(error)) => {
