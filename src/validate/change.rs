@@ -83,9 +83,11 @@ impl Manager<'_> {
         let new = self.read(after)?;
         let (was, mut verdict) = (verdict(old), verdict(&new));
         let mut texts = verdict.texts(&new)?;
-        texts.retain(|given| given.stack.entry.name.as_str() == stack);
+        texts.retain(|given| given.name == stack);
         docker::ask(self.environment, &texts, &mut verdict)?;
         drop(texts);
+        let own = new.stacks.iter().filter(|it| it.entry.name.as_str() == stack);
+        verdict.say_what_only_the_swarm_knows(own);
         let diff = Sides { before: (before, old), after: (after, &new) }.compare("", base, &verdict)?;
         let is_whole = new.unclear.is_empty();
         let is_old = |mistake: &Mistake| {
