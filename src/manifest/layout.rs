@@ -49,6 +49,18 @@ pub fn names_a_stack(path: &str) -> bool {
     FORMS.iter().any(|(begin, end)| file.starts_with(begin) && file.ends_with(end))
 }
 
+/// The names of the files in `dir` that are of this stack alone: what names it, and its variables.
+pub fn files_of(root: &Root, dir: &Path, stack: &StackName) -> Vec<String> {
+    let is_it = |named: &str| StackName::from_folder(named).is_ok_and(|named| named.collides_with(stack));
+    let named = names(root, dir, &FORMS).into_iter().filter(|(_, named)| is_it(named));
+    named.flat_map(|(file, named)| [file, variables_of(&named)]).collect()
+}
+
+/// The file of variables that are a stack's alone, by its name as its compose file has it.
+fn variables_of(stack: &str) -> String {
+    format!(".env-{stack}")
+}
+
 fn entry(root: &Root, dir: &Path, file: &str, stack: &str, problems: &mut Collector) -> Option<StackEntry> {
     let name = StackName::from_folder(stack)
         .map_err(|error| {
@@ -85,7 +97,7 @@ fn entry(root: &Root, dir: &Path, file: &str, stack: &str, problems: &mut Collec
 
 /// Where the stack has values of its own these are read after those of all.
 fn env(root: &Root, dir: &Path, stack: &str, problems: &mut Collector) -> Option<Vec<RepoFile>> {
-    let own = format!(".env-{stack}");
+    let own = variables_of(stack);
     if !root.has(dir, &own) {
         return None;
     }

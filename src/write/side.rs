@@ -10,7 +10,7 @@ use similar::TextDiff;
 use super::{Order, Wish, entries, from_root};
 use crate::compose::line_without_secrets;
 use crate::git::{Tracked, TrackedKind};
-use crate::manifest::{Layout, Origin, TEMPLATES, below};
+use crate::manifest::{Layout, Origin, TEMPLATES, below, files_of};
 use crate::reading::Files;
 
 /// The list of stacks.
@@ -49,7 +49,7 @@ pub struct Side {
     files: BTreeMap<String, Content>,
     list: Option<(String, Content)>,
     entry: Option<String>,
-    template: Vec<(String, String)>,
+    template: BTreeMap<String, Content>,
     /// The folder or files of the stack, from that of the list.
     own: Vec<String>,
 }
@@ -72,7 +72,11 @@ impl Side {
         side.entry = list.and_then(|list| entries::text(list, order.stack));
         side.own = match (before, layout) {
             (Some(before), _) => before.own.clone(),
-            (None, Layout::Files) => file_names(stack).to_vec(),
+            (None, Layout::Files) => {
+                let (known, new) = (files_of(root, dir, order.stack), file_names(stack));
+                let new = new.into_iter().filter(|name| !known.contains(name));
+                known.iter().cloned().chain(new).collect()
+            }
             (None, Layout::List | Layout::Nothing) => {
                 vec![list.and_then(|list| entries::folder(list, order.stack)).unwrap_or_else(|| stack.into())]
             }
@@ -91,8 +95,7 @@ impl Side {
         });
         if let Some(name) = template.filter(|_| !matches!(order.wish, Wish::Remove)) {
             let folder = dir.join(TEMPLATES).join(name);
-            side.template =
-                contents(files, &folder)?.into_iter().map(|(path, content)| (path, content.id)).collect();
+            side.template = contents(files, &folder)?.into_iter().collect();
         }
         Ok(side)
     }
@@ -106,15 +109,17 @@ impl Side {
     /// Whether nothing differs that a write depends on.
     pub fn is_same(&self, other: &Self) -> bool {
         let ids = |side: &Self| -> Vec<_> {
-            side.files.iter().map(|(path, content)| (path.clone(), content.id.clone())).collect()
+            let all = side.files.iter().chain(&side.template);
+            all.map(|(path, content)| (path.clone(), content.id.clone())).collect()
         };
-        self.entry == other.entry && self.template == other.template && ids(self) == ids(other)
+        self.entry == other.entry && ids(self) == ids(other)
     }
 
-    /// The files that differ, the list among them.
+    /// The files that differ, the list and those of the template among them.
     pub fn differences(&self, after: &Self) -> Vec<FileChange> {
         let all = |side: &Self| -> BTreeMap<String, Content> {
-            side.files.clone().into_iter().chain(side.list.clone()).collect()
+            let own = side.files.clone().into_iter().chain(side.list.clone());
+            own.chain(side.template.clone()).collect()
         };
         let (old, new) = (all(self), all(after));
         let paths: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();

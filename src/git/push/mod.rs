@@ -133,7 +133,7 @@ pub fn change<S>(
             Made::Push(draft) => draft,
             Made::Stop(why) => return Ok(Outcome::Stopped(why)),
         };
-        if draft.tree == tip.tree()? {
+        if tip.is_as(&draft)? {
             return Ok(Outcome::Same(tip.commit().clone()));
         }
         let base = tip.oid()?;
@@ -221,6 +221,11 @@ impl Tip<'_> {
         Ok(Draft { commit, tree, checkout: Box::new(checkout) })
     }
 
+    /// Whether the draft has the same files.
+    pub fn is_as(&self, draft: &Draft) -> Result<bool> {
+        Ok(draft.tree == self.tree()?)
+    }
+
     fn oid(&self) -> Result<Oid> {
         self.commit().oid()
     }
@@ -240,6 +245,11 @@ impl Tip<'_> {
 }
 
 impl<'a> Tip<'a> {
+    /// As if this commit were the newest.
+    pub fn at(&self, commit: &Commit) -> Result<Self> {
+        Self::fetch(self.target, self.until, self.branch.clone(), commit.oid()?)
+    }
+
     fn fetch(target: Target<'a>, until: Instant, branch: String, commit: Oid) -> Result<Self> {
         let Target { source, folder, reading, .. } = target;
         let left = until.saturating_duration_since(Instant::now());

@@ -22,8 +22,7 @@ pub(super) struct Turn(String);
 
 /// Waits for so long until nobody else changes the repository of `source`.
 pub(super) fn take(source: &Source, longest: Duration) -> Result<Turn> {
-    let id = source.id().as_str();
-    let repository = id.split('#').next().unwrap_or(id).to_owned();
+    let repository = source.repository().to_owned();
     let until = Instant::now() + longest;
     let mut at_work = AT_WORK.lock().unwrap_or_else(PoisonError::into_inner);
     while at_work.contains(&repository) {
