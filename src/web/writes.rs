@@ -374,5 +374,7 @@ fn user(settings: &WriteSettings, head: &Head) -> Result<Option<String>, Respons
 }
 
 pub fn unreadable(error: &anyhow::Error) -> Response {
-    Response::refusal(503, &harmless(&format!("{error:#}")), hint_of(error).unwrap_or_default())
+    let response =
+        Response::refusal(503, &harmless(&format!("{error:#}")), hint_of(error).unwrap_or_default());
+    response.with("retry-after", "10")
 }
