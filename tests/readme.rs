@@ -520,9 +520,11 @@ fn every_row_of_who_is_trusted_names_tests_that_are_there() {
         assert!(!names.is_empty(), "nothing shows: {cannot}");
         for name in names {
             let (module, test) = name.rsplit_once("::").unwrap_or((name, ""));
-            let (folder, module) = match module.strip_prefix("compose::") {
-                Some(module) => ("src/compose", module),
-                None => ("tests", module),
+            let of_unit = |prefix: &str| module.strip_prefix(prefix);
+            let (folder, module) = match (of_unit("compose::"), of_unit("git::")) {
+                (Some(module), _) => ("src/compose", module),
+                (_, Some(module)) => ("src/git", module),
+                _ => ("tests", module),
             };
             let code = fs::read_to_string(root.join(folder).join(format!("{module}.rs")));
             let code = code.unwrap_or_else(|error| panic!("`{name}`: {error}"));
