@@ -49,6 +49,28 @@ pub fn names_a_stack(path: &str) -> bool {
     FORMS.iter().any(|(begin, end)| file.starts_with(begin) && file.ends_with(end))
 }
 
+/// The names of all files that are those of a stack, were they there.
+pub fn files_of(root: &Root, dir: &Path, stack: &StackName) -> Vec<String> {
+    let with = |stem: &str| {
+        FORMS
+            .iter()
+            .map(|(begin, end)| format!("{begin}{stem}{end}"))
+            .chain([format!(".env-{stem}")])
+            .collect()
+    };
+    let mut files: Vec<String> = with(stack.as_str());
+    // Another spelling may be the same stack.
+    for (_, stem) in names(root, dir, &FORMS) {
+        if stem != stack.as_str() && StackName::from_folder(&stem).is_ok_and(|name| name.collides_with(stack))
+        {
+            files.extend::<Vec<_>>(with(&stem));
+        }
+    }
+    files.sort_unstable();
+    files.dedup();
+    files
+}
+
 fn entry(root: &Root, dir: &Path, file: &str, stack: &str, problems: &mut Collector) -> Option<StackEntry> {
     let name = StackName::from_folder(stack)
         .map_err(|error| {

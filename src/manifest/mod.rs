@@ -24,7 +24,7 @@ use crate::stack::{DriftPolicy, StackFiles, StackName};
 pub use entries::{boolean, check_keys, document_within, string};
 pub use files::{below, the_compose_file};
 pub use images::ImageSource;
-pub use layout::names_a_stack;
+pub use layout::{files_of, names_a_stack};
 pub use nfs::{Nfs, binding_folder};
 pub use template::{Origin, TEMPLATES, is_template_name};
 pub use volumes::{VolumeEntry, VolumeKind};

@@ -15,6 +15,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -39,6 +40,12 @@ use side::Side;
 pub use edit::Current;
 pub use side::{Becomes, FileChange, origins};
 pub use stop::Stop;
+
+/// How long files are compared with one another, before it is said that they differ.
+const COMPARING: Duration = Duration::from_secs(10);
+
+/// Letters of who asks that a request to merge tells.
+const LONGEST_NAME: usize = 100;
 
 /// What becomes of a stack.
 #[derive(Debug, Clone)]
@@ -108,16 +115,8 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// What an earlier daemon left goes. The caller is the only daemon of the database.
     pub fn new(settings: &Settings, run: &RunSettings) -> Result<Self> {
-        let folder = beside(&settings.database, ".writes");
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                let what = format!("cannot clean `{}`", folder.display());
-                return Err(error).context(what).or_hint("check the permissions there");
-            }
-            _ => {}
-        }
+        let folder = folder(settings);
         let named = run.write.repos.iter().map(|name| Source::parse(name).map(|source| source.id().clone()));
         let sources = named.collect::<Result<_>>();
         let sources = sources
@@ -177,15 +176,35 @@ impl Desk {
     }
 }
 
+/// What an earlier daemon left goes. The caller is the only daemon of the database.
+pub fn sweep(settings: &Settings) -> Result<()> {
+    let folder = folder(settings);
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            let what = format!("cannot clean `{}`", folder.display());
+            Err(error).context(what).or_hint("check the permissions there")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where what is temporary lies.
+fn folder(settings: &Settings) -> PathBuf {
+    beside(&settings.database, ".writes")
+}
+
 impl Plan {
     /// For who reads the request to merge it, as markdown.
     fn told(&self, requested_by: Option<&str>) -> String {
         let mut lines: Vec<_> = self.changes.lines().into_iter().skip(1).collect();
         lines.extend(self.stays.iter().map(|what| format!("  stays: {}", plain::line(what))));
-        let by = requested_by.map(|name| format!(", asked for by {}", plain::name(name))).unwrap_or_default();
+        if let Some(name) = requested_by {
+            let name: String = name.chars().take(LONGEST_NAME).collect();
+            lines.push(format!("  asked for by {}", plain::name(&name)));
+        }
         // Four blanks make it text that is shown as it is.
         let lines: Vec<_> = lines.iter().map(|line| format!("    {line}\n")).collect();
-        format!("Made by DockerOps{by}. A merge would:\n\n{}", lines.concat())
+        format!("Made by DockerOps. A merge would:\n\n{}", lines.concat())
     }
 }
 
@@ -234,7 +253,10 @@ impl Attempt<'_> {
             Ok(draft) => draft,
             // What an edit refuses is told in its words; what a disk or a server does is not.
             Err(error)
-                if error.chain().any(|cause| cause.is::<git2::Error>() || cause.is::<std::io::Error>()) =>
+                if push::is_full(&error)
+                    || error
+                        .chain()
+                        .any(|cause| cause.is::<git2::Error>() || cause.is::<std::io::Error>()) =>
             {
                 return Err(error);
             }
@@ -250,7 +272,7 @@ impl Attempt<'_> {
         *plan = Some(Plan {
             base: base.to_owned(),
             subject,
-            files: now.differences(&after),
+            files: now.differences(Some(files), (&after, draft.checkout()), false, COMPARING),
             changes: judged.diff,
             stays,
             problems: judged.old,
@@ -262,7 +284,7 @@ impl Attempt<'_> {
         if !gone.is_empty() {
             return Ok(Made::Stop(Stop::binds(stack, &gone)));
         }
-        *first = Some(now);
+        *first = Some(now.remembered(files));
         Ok(if dry_run { Made::Stop(Stop::Planned) } else { Made::Push(draft) })
     }
 
@@ -273,7 +295,9 @@ impl Attempt<'_> {
             && let Some(seen) = self.order.seen.filter(|seen| *seen != tip)
         {
             let Order { source, .. } = self.order;
-            let then = look_into(source, seen, &self.desk.settings.git, |base| Side::at(base, self.order));
+            let then = look_into(source, seen, &self.desk.settings.git, |base| {
+                Ok(Side::at(base, self.order)?.remembered(base))
+            });
             match then {
                 Ok(then) => *first = Some(then),
                 Err(_) => return Some(Stop::forgotten(seen, tip)),
@@ -281,7 +305,8 @@ impl Attempt<'_> {
         }
         let then = first.as_ref().filter(|then| !then.is_same(now))?;
         let ours = plan.map(|plan| plan.files.clone()).unwrap_or_default();
-        Some(Stop::Changed { tip: tip.clone(), ours, theirs: then.differences(now) })
+        let theirs = then.differences(None, (now, self.tip.checkout()), true, COMPARING);
+        Some(Stop::Changed { tip: tip.clone(), ours, theirs })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Stacks that are made, changed and removed in a repository on disk, where no docker is.
 
+mod hostile;
 mod removal;
 
 use std::collections::BTreeMap;
