@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::span::{Span, span};
+
 /// Makes a Docker Swarm be what a Git repository says, and tells the truth about it.
 #[derive(Debug, Parser)]
 #[command(
@@ -50,10 +52,43 @@ pub enum Command {
     #[command(after_help = "Volumes stay, always. To hand the stacks over and leave them running:\n  \
         sudo dockerops unwatch --keep-stacks https://github.com/org/repo")]
     Unwatch(UnwatchArgs),
+    /// Keep a stack, or all stacks of a repository, as they are.
+    #[command(after_help = "Until the fix is there, and everybody sees why:\n  \
+        sudo dockerops hold web --reason 'the new version loses orders'\n  \
+        sudo dockerops hold web --for 2h\n  \
+        sudo dockerops hold https://github.com/org/repo --for ever --reason 'moving house'\n\n\
+        Nothing of it is deployed, rolled, put back or removed; what runs is watched as ever, and drift is only \
+        reported. It ends by itself after 24 hours unless `--for` says otherwise.")]
+    Hold(HoldArgs),
+    /// End a hold.
+    #[command(after_help = "What it kept back is done by the next sync:\n  \
+        sudo dockerops release web\n  \
+        sudo dockerops reconcile")]
+    Release(ReleaseArgs),
     /// Show what is watched, deployed, drifted and failed, and why; changes nothing.
     #[command(after_help = "It reads while another run works. For scripts:\n  \
         sudo dockerops status --json | jq '.stacks[] | select(.status == \"error\")'")]
     Status(StatusArgs),
+    /// Show the versions of a stack that converged; changes nothing.
+    #[command(
+        after_help = "What ran when, why it came, and what it changed; counted from the newest, 1:\n  \
+        sudo dockerops history web\n  \
+        sudo dockerops history web --diff\n  \
+        sudo dockerops history web --diff 3\n  \
+        sudo dockerops history web --json | jq -r '.versions[].commit'\n\n\
+        IMAGES are those that a version brought, by the first digits of their digests. It asks the database alone, and \
+        works while another run does."
+    )]
+    History(HistoryArgs),
+    /// Show what the services of a stack print.
+    #[command(after_help = "All services of a stack, or one of them:\n  \
+        dockerops logs web\n  \
+        dockerops logs web app --since 10m\n  \
+        dockerops logs web app --tail 5 --follow\n\n\
+        Each line says whose it is: `web_app.1@node1 | line`. It needs no root, only a docker that lets you in; root's \
+        database is asked where the labels of the services do not tell whose the stack is.\n\
+        --follow ends with Ctrl-C (exit 130), and when the stack is removed.")]
+    Logs(LogsArgs),
     /// Remove every stack and image that DockerOps manages, and empty its database.
     #[command(after_help = "It asks first on a terminal; elsewhere:\n  \
         sudo dockerops stop --yes\n\n\
@@ -125,6 +160,28 @@ pub struct UnwatchArgs {
     pub keep_stacks: bool,
 }
 
+/// `hold`.
+#[derive(Debug, Args)]
+pub struct HoldArgs {
+    /// The stack, or the repository as it was watched.
+    #[arg(value_name = "STACK|SOURCE")]
+    pub subject: String,
+    /// For how long: `30m`, `2h`, `1d 12h`, or `ever`.
+    #[arg(long = "for", value_name = "TIME", value_parser = span, default_value = "24h")]
+    pub length: Span,
+    /// Why, for whoever comes to it.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// `release`.
+#[derive(Debug, Args)]
+pub struct ReleaseArgs {
+    /// The stack, or the repository as it was watched.
+    #[arg(value_name = "STACK|SOURCE")]
+    pub subject: String,
+}
+
 /// `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
@@ -137,6 +194,40 @@ pub struct StatusArgs {
     /// Show, of stacks that failed, how the file differs from the one applied last.
     #[arg(long)]
     pub diff: bool,
+}
+
+/// `history`.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// The stack.
+    pub stack: String,
+    /// Show how a version differs from the one before; the newest is 1.
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "1")]
+    pub diff: Option<u16>,
+    /// Print JSON with stable field names.
+    #[arg(long, conflicts_with = "diff")]
+    pub json: bool,
+}
+
+/// `logs`.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// The stack.
+    pub stack: String,
+    /// A service of it, with or without the stack's name; all without it.
+    pub service: Option<String>,
+    /// The last lines of each service: a number, or `all`; 100, and with `--since` all.
+    #[arg(long, value_name = "LINES")]
+    pub tail: Option<String>,
+    /// Lines from then on: `10m` ago, or a time like `2026-11-23T07:00:00Z`.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Go on with what is printed from now on.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Print a JSON object a line, with stable field names.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `validate`.

@@ -18,8 +18,10 @@ mod git;
 mod guard;
 mod hash;
 mod health;
+mod hold;
 mod image;
 mod lock;
+mod logs;
 mod manifest;
 mod network;
 mod paths;
@@ -40,6 +42,7 @@ mod settings;
 mod signal;
 mod signature;
 mod source;
+mod span;
 mod stack;
 mod state;
 mod template;
@@ -63,7 +66,9 @@ fn main() -> ExitCode {
     match ending {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::Wrong) => ExitCode::FAILURE,
+        Ok(Ending::Usage) => ExitCode::from(2),
         Ok(Ending::Partly) => ExitCode::from(3),
+        Ok(Ending::EndedBy(interrupted)) => ExitCode::from(exit_code(&interrupted.into())),
         Err(error) => {
             report::print_error(&error);
             ExitCode::from(exit_code(&error))

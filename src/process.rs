@@ -3,6 +3,7 @@
 //! A group of its own keeps Ctrl-C on the terminal from cutting a docker call in half: a run that was
 //! asked to end lets the call finish, and ends it only after `GRACE`.
 
+mod listen;
 mod orphans;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::signal;
 
+pub use listen::{Pipe, listen};
 pub use orphans::reap;
 
 use orphans::Ours;

@@ -30,7 +30,7 @@ pub use bindings::tree;
 pub use bindings::{Binding, Bindings};
 pub use merging::ByDocker;
 use policy::Held;
-pub use templates::templates;
+pub use templates::{example, templates};
 
 /// Where the files of a source lie.
 pub trait Files {

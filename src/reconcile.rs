@@ -12,12 +12,14 @@ mod builds;
 mod clean;
 mod command;
 mod contain;
+mod dependencies;
 mod door;
 mod fetch;
 mod fetching;
 mod first;
 mod giving;
 mod health;
+mod holds;
 mod images;
 mod key;
 mod look;
@@ -49,6 +51,7 @@ mod simulation;
 mod source;
 mod survey;
 mod tell;
+mod versions;
 mod waits;
 mod words;
 
@@ -77,6 +80,7 @@ pub use bindings::remove_bindings;
 pub use builds::{LOCAL_TAG, lasting_tag};
 pub use clean::{clean_after_removal, note_digests};
 pub use door::World;
+pub use holds::{forget_all_in_swarm, forget_in_swarm, keep_in_swarm};
 pub use remove::{remove_all, wait_for_others};
 pub use session::{Options, Outcome, Paths, Selection, Session, Target, Wish};
 
@@ -150,6 +154,7 @@ impl Reconciler {
         self.memory.turn_begun = Some(session.door.now().instant);
         self.collect_answers(session)?;
         self.reload(session)?;
+        self.end_holds(session)?;
         self.collect(session)?;
         self.stirred |= self.memory.given_elsewhere || !self.memory.synced_elsewhere.is_empty();
         self.judge(session)?;
@@ -190,6 +195,7 @@ impl Reconciler {
             return self.describe(session, key, decision, swarm);
         }
         self.memory.decided(key, decision.clone());
+        self.note_on_hold(session, key, &decision)?;
         let done = match &decision {
             Decision::InSync { drifts } => self.keep(session, key, drifts),
             Decision::InMotion => Ok(()),

@@ -41,10 +41,16 @@ pub struct Settings {
     pub pull_policy: PullPolicy,
     /// `DOCKEROPS_PRUNE_NODES`: unused images go from every node; by a job of this image.
     pub prune_nodes: Option<String>,
+    /// `DOCKEROPS_HISTORY`: so many versions of each stack are noted.
+    pub history: usize,
+    /// `DOCKEROPS_KEEP_VERSIONS`: of so many of them the images, configs and secrets stay.
+    pub keep_versions: usize,
     /// `DOCKEROPS_POLICY`: the file that says what sources may do.
     pub policy: Option<PathBuf>,
     /// Where bindings may lie: in `DOCKEROPS_BINDING_ROOTS`, and never where DockerOps lives.
     pub guard: Guard,
+    /// Who runs this, for others to read: `SUDO_USER`, else `USER`.
+    pub person: String,
     /// What docker inherits: the environment less DockerOps' own variables and tokens.
     pub docker_environment: BTreeMap<OsString, OsString>,
 }
@@ -127,11 +133,22 @@ impl Settings {
             },
             pull_policy: pull_policy(environment)?,
             prune_nodes: prune_nodes(environment)?,
+            history: count(environment, "DOCKEROPS_HISTORY", 10, 1)?,
+            keep_versions: count(environment, "DOCKEROPS_KEEP_VERSIONS", 2, 0)?,
             policy: policy(environment)?,
             guard,
+            person: person(environment),
             docker_environment,
         })
     }
+}
+
+/// Whom `sudo` was asked by; whoever is there otherwise.
+fn person(environment: &Environment) -> String {
+    let named =
+        ["SUDO_USER", "USER", "LOGNAME"].into_iter().filter_map(|name| environment.get(OsStr::new(name)));
+    let person = named.map(|name| name.to_string_lossy()).find(|name| !name.trim().is_empty());
+    person.map_or_else(|| "root".to_owned(), |name| crate::plain::name(name.trim()).clone())
 }
 
 fn policy(environment: &Environment) -> Result<Option<PathBuf>> {
@@ -199,6 +216,18 @@ fn seconds(environment: &Environment, name: &str, default: u64) -> Result<Durati
             format!("the default is {default}: unset `{name}` to use it"),
         )),
     }
+}
+
+/// A number of versions, `least` or more.
+fn count(environment: &Environment, name: &str, default: usize, least: usize) -> Result<usize> {
+    let Some(value) = text(environment, name)? else { return Ok(default) };
+    let number = value.trim().parse::<usize>().ok();
+    number.filter(|number| (least..=100).contains(number)).ok_or_else(|| {
+        fault(
+            format!("`{name}` is `{value}`, not a number of versions from {least} to 100"),
+            format!("the default is {default}: unset `{name}` to use it"),
+        )
+    })
 }
 
 /// A file that bears the database's name and something behind it.
@@ -291,6 +320,7 @@ mod tests {
         assert_eq!(settings.database, PathBuf::from("/root/.dockerops/dockerops.db"));
         assert_eq!(settings.deploy_timeout, Duration::from_secs(300));
         assert_eq!(settings.git.github_token, None);
+        assert_eq!((settings.history, settings.keep_versions), (10, 2));
     }
 
     #[test]
@@ -331,6 +361,9 @@ mod tests {
             ("DOCKEROPS_IMAGE_PULL_POLICY", "never"),
             ("DOCKEROPS_REGISTRY_TIMEOUT", "-1"),
             ("DOCKEROPS_PRUNE_NODES", "yes"),
+            ("DOCKEROPS_HISTORY", "0"),
+            ("DOCKEROPS_HISTORY", "101"),
+            ("DOCKEROPS_KEEP_VERSIONS", "-1"),
             ("DOCKEROPS_MAX_FILES", "0"),
             ("DOCKEROPS_MAX_BYTES", "4GB"),
             ("DOCKEROPS_MAX_STACKS", "MK"),

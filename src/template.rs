@@ -21,12 +21,15 @@ use crate::yaml;
 
 pub use options::{Values, check};
 pub use parameter::{Kind, Parameter};
+pub use pattern::{Pattern, Work};
 pub use schema::schema;
 
 /// What may be said of a template beside its compose file.
 pub const FILE: &str = "template.yaml";
 /// So many are read of one source.
 const MOST: usize = 200;
+/// What is told of all templates of one source, in bytes: everybody who asks is told all of it.
+const MOST_TOLD: usize = 1 << 20;
 
 /// A template.
 #[derive(Debug)]
@@ -54,8 +57,11 @@ pub fn read(root: &Root, dir: &Path, budget: &Budget) -> Vec<Template> {
     names.retain(|name| is_folder(root, &folder, name));
     let more = names.len().saturating_sub(MOST);
     names.truncate(MOST);
-    let mut all: Vec<_> =
-        names.into_iter().map(|name| Template::read(root, &folder, name, &budget)).collect();
+    let (work, mut told) = (Work::new(), 0);
+    let mut all: Vec<_> = names
+        .into_iter()
+        .map(|name| Template::read(root, &folder, name, &budget, &work).within(&mut told))
+        .collect();
     if let Some(last) = all.last_mut().filter(|_| more > 0) {
         let what = format!("and {more} templates behind it are not read: {MOST} are");
         last.problems.push(Collector::new(last.folder.display().to_string()).problem(0, "", what));
@@ -69,7 +75,7 @@ fn is_folder(root: &Root, folder: &Path, name: &str) -> bool {
 }
 
 impl Template {
-    fn read(root: &Root, above: &Path, name: String, budget: &Budget) -> Self {
+    fn read(root: &Root, above: &Path, name: String, budget: &Budget, work: &Work) -> Self {
         let path = above.join(&name);
         let folder = path.strip_prefix(root.path()).unwrap_or(&path).to_path_buf();
         let shown = folder.display().to_string();
@@ -90,7 +96,7 @@ impl Template {
             let found = wanted(root, file, &template.stack(), budget, &mut wrong);
             template.parameters = parameter::of(found, &mut wrong);
             template.problems = wrong.into_problems();
-            template.describe(root, &path, budget);
+            template.describe(root, &path, budget, work);
         }
         template
     }
@@ -134,10 +140,29 @@ impl Template {
         }
     }
 
-    fn describe(&mut self, root: &Root, path: &Path, budget: &Budget) {
+    /// Itself, or where more was told already no more than why.
+    fn within(mut self, told: &mut usize) -> Self {
+        let texts = [&self.title, &self.description].map(|text| text.as_ref().map_or(0, String::len));
+        let all = texts.into_iter().chain(self.parameters.iter().map(Parameter::weight));
+        let weight: usize = all.sum();
+        if *told + weight <= MOST_TOLD {
+            *told += weight;
+            return self;
+        }
+        let what = format!(
+            "is left out: the parameters, defaults and choices of all templates of a source are at most {} MiB",
+            MOST_TOLD >> 20
+        );
+        let problem = Collector::new(self.folder.display().to_string()).problem(0, "", what);
+        (self.title, self.description, self.parameters) = (None, None, Vec::new());
+        self.problems.push(problem);
+        self
+    }
+
+    fn describe(&mut self, root: &Root, path: &Path, budget: &Budget, work: &Work) {
         let mut wrong = Collector::new(self.folder.join(FILE).display().to_string());
         if let Some(document) = described::document(root, path, budget, &mut wrong) {
-            described::read(self, &document, &mut wrong);
+            described::read(self, &document, work, &mut wrong);
         }
         self.problems.extend(wrong.into_problems());
     }

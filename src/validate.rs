@@ -37,6 +37,7 @@ use crate::settings::CheckSettings;
 use crate::signal;
 use crate::source::Source;
 use crate::template::Template;
+use templates::Example;
 
 /// Who a stack belongs to that nobody deploys.
 const NOBODY: &str = "/validated";
@@ -143,14 +144,15 @@ pub fn validate(settings: &CheckSettings, path: &Path, options: Options<'_>) -> 
     let found = read(settings, &worktree, &budget, &key, rules, true);
     // Files that were too many were taken for wrong ones.
     worktree.exceeded().map_or(Ok(()), |exceeded| Err(Error::from(exceeded)))?;
-    let (contents, templates) = found?;
+    let (contents, templates, examples) = found?;
     let mut verdict = Verdict::default();
     verdict.add_stacks(&contents);
     verdict.add_ignored(&worktree);
     verdict.add_problems(&contents);
     verdict.add_templates(templates);
     verdict.add_variables(&contents, options.strict);
-    let texts = verdict.texts(&contents)?;
+    let mut texts = verdict.texts(&contents)?;
+    texts.extend(verdict.examples(&examples, &ownership()?));
     docker::ask(&settings.docker_environment, &texts, &mut verdict)?;
     verdict.say_what_only_a_manager_knows(&contents, &worktree);
     if let Some(rules) = rules {
@@ -163,7 +165,7 @@ pub fn validate(settings: &CheckSettings, path: &Path, options: Options<'_>) -> 
     if let Some(reference) = options.reference {
         let base = Base::of(&worktree, reference, settings.git.limits)?;
         let spent = Budget::new(settings.git.limits);
-        let (before, _) = read(settings, &base, &spent, &key, None, false)?;
+        let (before, ..) = read(settings, &base, &spent, &key, None, false)?;
         if let Some(failure) = base.take_failure() {
             return Err(failure.context(format!("commit `{}`", base.commit().short())));
         }
@@ -200,7 +202,7 @@ fn read(
     key: &Key,
     rules: Option<&Rules>,
     with_templates: bool,
-) -> Result<(Contents, Vec<Template>)> {
+) -> Result<(Contents, Vec<Template>, Vec<Example>)> {
     let docker = Docker::new(&settings.docker_environment, docker::LIMIT);
     let merger = ByDocker { docker: &docker, folder: &tempfile::env::temp_dir() };
     let reader = Reader {
@@ -216,7 +218,17 @@ fn read(
     budget.exceeded().map_or(Ok(()), |exceeded| Err(Error::from(exceeded)))?;
     let templates = if with_templates { reading::templates(files, &reader, &contents)? } else { Vec::new() };
     signal::check()?;
-    Ok((contents, templates))
+    let example = |template: &Template| {
+        let rendered = reading::example(files, &reader, &contents, template)?;
+        Ok(Example { name: template.name.clone(), rendered })
+    };
+    let examples =
+        templates.iter().filter(|it| it.problems.is_empty()).map(example).collect::<Result<_>>()?;
+    Ok((contents, templates, examples))
+}
+
+fn ownership() -> Result<Ownership> {
+    Ok(Ownership { repository: Source::parse(NOBODY)?.id().clone(), commit: "0".repeat(40) })
 }
 
 impl Verdict {
@@ -293,12 +305,17 @@ impl Verdict {
 
     /// What docker would be given, of each stack that is right.
     fn texts<'a>(&mut self, contents: &'a Contents) -> Result<Vec<docker::Given<'a>>> {
-        let ownership = Ownership { repository: Source::parse(NOBODY)?.id().clone(), commit: "0".repeat(40) };
+        let ownership = ownership()?;
         let mut texts = Vec::new();
         for stack in &contents.stacks {
             let Some(Ok(rendered)) = &stack.rendered else { continue };
             match rendered.text(&ownership) {
-                Ok(text) => texts.push(docker::Given { stack, rendered, text }),
+                Ok(text) => texts.push(docker::Given {
+                    name: stack.entry.name.as_str(),
+                    of: docker::Of::Stack,
+                    rendered,
+                    text,
+                }),
                 Err(error) => {
                     let problem = as_problem(&error, &stack.entry.compose_path);
                     self.add(&problem, Some(stack.entry.name.as_str()));
@@ -313,7 +330,11 @@ impl Verdict {
             self.not_checked
                 .push("`nfs.path`: whether it is mounted on every node, and can be written to".into());
         }
-        let rendered = contents.stacks.iter().filter_map(|stack| stack.rendered.as_ref()?.as_ref().ok());
+        self.say_what_only_the_swarm_knows(contents.stacks.iter());
+    }
+
+    fn say_what_only_the_swarm_knows<'a>(&mut self, stacks: impl Iterator<Item = &'a Stack>) {
+        let rendered = stacks.filter_map(|stack| stack.rendered.as_ref()?.as_ref().ok());
         let taken: std::collections::BTreeSet<_> = rendered
             .flat_map(|rendered| {
                 let own: Vec<_> = rendered.scripts().iter().map(|script| script.name.clone()).collect();

@@ -1,11 +1,13 @@
 //! A watched source with its stacks, as the database knows them.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use anyhow::Result;
 
 use crate::source::SourceId;
-use crate::state::{BuildRow, Edition, Motion, SourceRow, StackRow, State};
+use crate::stack::StackName;
+use crate::state::{BuildRow, Edition, HoldRow, Motion, OnHold, SourceRow, StackRow, State};
 
 /// A watched source with its stacks.
 #[derive(Debug, Clone)]
@@ -18,6 +20,24 @@ pub struct Watched {
     pub builds: Vec<BuildRow>,
     /// What docker was given for it, and nobody has seen the end of.
     pub motions: Vec<Motion>,
+    /// The holds by hand on it and its stacks.
+    pub holds: Vec<HoldRow>,
+    /// The stacks of it that a hold keeps as they are.
+    pub on_hold: Vec<OnHold>,
+}
+
+impl Watched {
+    /// All its stacks that the database knows of.
+    pub fn names(&self) -> BTreeSet<&StackName> {
+        let rows = self.stacks.iter().map(|row| &row.name);
+        let moving = self.motions.iter().map(|motion| &motion.name);
+        rows.chain(moving).chain(self.on_hold.iter().map(|stack| &stack.name)).collect()
+    }
+
+    /// Whether the database knows of that stack.
+    pub fn knows(&self, name: &StackName) -> bool {
+        self.names().contains(name)
+    }
 }
 
 /// All watched sources with their stacks.
@@ -28,13 +48,16 @@ pub fn watched(state: &State) -> Result<Vec<Watched>> {
 /// Likewise, where these were read before.
 fn watched_since(state: &State, before: &[Watched]) -> Result<Vec<Watched>> {
     let (mut stacks, mut builds, mut motions) = (state.stacks()?, state.builds()?, state.motions()?);
+    let (mut holds, mut on_hold) = (state.holds()?, state.on_hold()?);
     let with_stacks = |row: SourceRow| {
         let known = before.iter().find(|known| known.row.url == row.url);
         let identity = known.map_or_else(|| row.url.id(), |known| known.identity.clone());
         let stacks = stacks.extract_if(.., |stack| stack.repository_url == row.url).collect();
         let builds = builds.extract_if(.., |build| build.repository_id == row.id).collect();
         let motions = motions.extract_if(.., |motion| motion.repository_id == row.id).collect();
-        Watched { row, identity, stacks, builds, motions }
+        let holds = holds.extract_if(.., |hold| hold.repository_id == row.id).collect();
+        let on_hold = on_hold.extract_if(.., |stack| stack.repository_id == row.id).collect();
+        Watched { row, identity, stacks, builds, motions, holds, on_hold }
     };
     Ok(state.sources()?.into_iter().map(with_stacks).collect())
 }

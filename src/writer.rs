@@ -95,6 +95,8 @@ impl Writer {
             git: &self.settings.git,
             pull_policy: self.settings.pull_policy,
             prune_nodes: self.settings.prune_nodes.as_deref(),
+            history: self.settings.history,
+            keep_versions: self.settings.keep_versions,
             installation: &self.installation,
             deploy_timeout: self.settings.deploy_timeout,
             build_timeout: self.settings.build_timeout,

@@ -10,8 +10,21 @@ use crate::support::fake_docker::FakeDocker;
 use crate::support::repo::Repo;
 use crate::support::{command, stdout_of};
 
-const COMMANDS: [&str; 9] =
-    ["watch", "reconcile", "unwatch", "status", "stop", "run", "validate", "debug-cache", "version"];
+const COMMANDS: [&str; 13] = [
+    "watch",
+    "reconcile",
+    "unwatch",
+    "hold",
+    "release",
+    "status",
+    "history",
+    "logs",
+    "stop",
+    "run",
+    "validate",
+    "debug-cache",
+    "version",
+];
 
 fn idle() -> (DockerOps, FakeDocker) {
     let fake = FakeDocker::of_an_empty_swarm();
@@ -45,7 +58,7 @@ fn help_teaches_every_command_with_an_example() {
 #[test]
 fn what_is_no_command_line_exits_2_and_shows_the_usage() {
     let (ops, _) = idle();
-    let wrong: [&[&str]; 8] = [
+    let wrong: [&[&str]; 13] = [
         &[],
         &["deploy"],
         &["watch"],
@@ -53,6 +66,11 @@ fn what_is_no_command_line_exits_2_and_shows_the_usage() {
         &["unwatch"],
         &["reconcile", "--hard"],
         &["status", "extra"],
+        &["history"],
+        &["logs"],
+        &["logs", "web", "app", "more"],
+        &["hold"],
+        &["release"],
         &["version", "--json"],
     ];
     for arguments in wrong {
@@ -89,13 +107,28 @@ fn version_needs_neither_root_nor_docker_nor_a_database_nor_a_home() {
 #[test]
 fn without_root_every_other_command_says_so_whatever_the_user_variable_claims() {
     let (_folder, nobody) = as_nobody(DockerOps::without_docker().env("USER", "root").env("SUDO_USER", "x"));
-    for name in COMMANDS.into_iter().filter(|name| !["validate", "version"].contains(name)) {
-        let arguments: &[&str] = if name.ends_with("watch") { &[name, "/repo"] } else { &[name] };
+    let for_all = ["history", "logs", "validate", "version"];
+    for name in COMMANDS.into_iter().filter(|name| !for_all.contains(name)) {
+        let arguments: &[&str] = match name {
+            "watch" | "unwatch" => &[name, "/repo"],
+            "hold" | "release" => &[name, "web"],
+            _ => &[name],
+        };
         let outcome = nobody.run(arguments);
         outcome.failure(1).error_has("DockerOps must be run with root privileges");
         outcome.stderr_has(&format!("`sudo dockerops {name}"));
     }
     nobody.run(["--help"]).success();
+    // Who may read the database may look.
+    let open = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(open.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let database = open.path().join("root.db");
+    let nobody = nobody.env("DOCKEROPS_DB_PATH", &database);
+    nobody.run(["history", "web"]).failure(1).error_has("No repositories found in cache");
+    std::fs::write(&database, "").unwrap();
+    std::fs::set_permissions(&database, PermissionsExt::from_mode(0o600)).unwrap();
+    let refused = nobody.run(["history", "web"]);
+    refused.failure(1).error_has("ermission denied").stderr_has("`sudo dockerops history web`");
 }
 
 #[test]
@@ -124,11 +157,16 @@ fn a_source_is_watched_once_however_it_is_spelled() {
 fn where_nothing_is_watched_that_is_a_failure_that_names_the_database_but_stop_has_what_it_wants() {
     let (ops, fake) = idle();
     let database = format!("`{}`", ops.database().display());
-    let there_is_none: &[&[&str]] =
-        &[&["status"], &["status", "--json"], &["debug-cache"], &["reconcile", "--dry-run"]];
+    let there_is_none: &[&[&str]] = &[
+        &["status"],
+        &["status", "--json"],
+        &["history", "web"],
+        &["debug-cache"],
+        &["reconcile", "--dry-run"],
+    ];
     // `reconcile` makes one before it looks.
     let it_is_empty: &[&[&str]] =
-        &[&["reconcile"], &["reconcile", "--dry-run"], &["status"], &["debug-cache"]];
+        &[&["reconcile"], &["reconcile", "--dry-run"], &["status"], &["history", "web"], &["debug-cache"]];
     let of_none = there_is_none.iter().map(|command| (command, "there is no database"));
     for (command, what) in of_none.chain(it_is_empty.iter().map(|it| (it, "is watched in the database"))) {
         let outcome = ops.run(*command);
@@ -147,6 +185,7 @@ fn looking_makes_no_database() {
     let (ops, _) = idle();
     ops.run(["status"]).failure(1);
     ops.run(["status", "--json"]).failure(1).json();
+    ops.run(["history", "web"]).failure(1);
     ops.run(["debug-cache"]).failure(1);
     assert!(!ops.database().parent().unwrap().exists());
 }

@@ -99,7 +99,7 @@ fn a_dry_run_leaves_an_older_database_for_the_older_release_and_makes_none() {
     let version =
         || scene.ops.db().pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap();
     let now = version();
-    let back = "DROP TABLE stack_health; DROP TABLE work; ALTER TABLE attempts DROP COLUMN since; ALTER TABLE attempts DROP COLUMN given;
+    let back = "DROP TABLE history; DROP TABLE holds; DROP TABLE on_hold; DROP TABLE stack_health; DROP TABLE work; ALTER TABLE attempts DROP COLUMN since; ALTER TABLE attempts DROP COLUMN given;
         ALTER TABLE source_states DROP COLUMN asked; ALTER TABLE source_states DROP COLUMN begun; ALTER TABLE source_states DROP COLUMN policy;
         ALTER TABLE stack_states DROP COLUMN depends_on; ALTER TABLE stack_states DROP COLUMN given;
         ALTER TABLE stack_states DROP COLUMN stays; PRAGMA user_version = 10";

@@ -16,7 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["write", "writer"],
     &["cli", "reconcile", "validate"],
     &["report"],
-    &["plan"],
+    &["logs", "plan"],
     &["convergence", "drift", "health", "reading", "watched"],
     &["forge", "policy", "template"],
     &["bindings", "compose", "docker", "git", "manifest", "registry", "state"],
@@ -24,8 +24,8 @@ const LAYERS: &[&[&str]] = &[
     &["lock", "process", "settings", "source"],
     &["budget"],
     &[
-        "clock", "fault", "guard", "hash", "image", "network", "paths", "patterns", "problem", "redact",
-        "rng", "signal", "stack", "yaml",
+        "clock", "fault", "guard", "hash", "hold", "image", "network", "paths", "patterns", "problem",
+        "redact", "rng", "signal", "span", "stack", "yaml",
     ],
     &["plain"],
 ];

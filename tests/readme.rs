@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use chrono::{TimeDelta, Utc};
 use rustix::process::Signal;
 
 use crate::support::dockerops::DockerOps;
@@ -12,7 +13,8 @@ use crate::support::http::TOKEN;
 use crate::support::lab::lab;
 use crate::support::machine::{Machine, SCRIPT, finish};
 use crate::support::repo::Repo;
-use crate::support::{command, path_with, try_stdout_of};
+use crate::support::scene::{Scene, compose};
+use crate::support::{command, path_with, try_stdout_of, wait_for};
 
 const README: &str = include_str!("../README.md");
 const SETTINGS: [&str; 3] = [
@@ -70,11 +72,14 @@ fn every_kind_of_block_has_a_test_here() {
         "yaml images.yaml",
         "json status",
         "json log",
+        "text logs",
+        "json logs",
         "sh listen",
         "yaml registry",
         "sh curl",
         "sh write",
         "json stack",
+        "json history",
         "json template",
         "sh validate",
         "text validate",
@@ -132,6 +137,12 @@ fn commands_outside_the_tour_exist() {
             [repos, "dockerops", "run"] => {
                 let source = repos.strip_prefix("DOCKEROPS_REPOS=").unwrap().trim_matches('\'');
                 DockerOps::without_docker().run(["unwatch", source]).stderr_has("is not being watched");
+            }
+            ["dockerops", "hold" | "release", ..] => {
+                let (plain, reason) = line.split_once('\'').unwrap_or((line, ""));
+                let words = plain.split_whitespace().skip(2).chain(reason.strip_suffix('\''));
+                let said = DockerOps::without_docker().run(words);
+                said.failure(1).error_has("No repositories found in cache");
             }
             [script] => assert!(root.join(script).is_file(), "{script}"),
             other => panic!("nothing runs `{}`", other.join(" ")),
@@ -207,8 +218,12 @@ fn the_manifest_and_the_compose_file_are_taken() {
     let Some(lab) = lab() else { return };
     let (ops, repo) = (DockerOps::new(lab), Repo::new());
     let compose = block("yaml compose");
-    repo.write("stacks.yaml", block("yaml stacks.yaml"));
-    for folder in ["db", "web", "Metrics and Logs"] {
+    // Its window is closed whenever this runs.
+    let closed = Utc::now() + TimeDelta::hours(2);
+    let closed = format!("{}-{}", closed.format("%H:%M"), (closed + TimeDelta::hours(1)).format("%H:%M"));
+    let stacks = block("yaml stacks.yaml").replace("Mon-Thu 22:00-06:00 Europe/Zurich", &closed);
+    repo.write("stacks.yaml", &stacks);
+    for folder in ["db", "web", "Metrics and Logs", "shop", "payments"] {
         repo.write(&format!("{folder}/compose.yml"), &compose).write(&format!("{folder}/app.env"), "A=1\n");
     }
     repo.write("web/secrets.yaml", block("yaml secrets.yaml"));
@@ -218,12 +233,11 @@ fn the_manifest_and_the_compose_file_are_taken() {
     }
     repo.write("shared/site.conf", "x").commit("As the README has it");
     // Watched once with everything disabled, then only looked at: these names are not this test's alone.
-    let enabled = block("yaml stacks.yaml");
     repo.write("stacks.yaml", "- {name: db, enabled: false}\n")
         .write("images.yaml", "[]")
         .commit("Nothing runs");
     ops.run(["watch", &repo.url()]).success();
-    repo.write("stacks.yaml", enabled)
+    repo.write("stacks.yaml", stacks)
         .write("images.yaml", block("yaml images.yaml"))
         .commit("Everything runs");
     let plan = ops.run(["reconcile", "--dry-run"]);
@@ -232,7 +246,9 @@ fn the_manifest_and_the_compose_file_are_taken() {
     }
     // The secrets of the README are none of the lab's.
     plan.stdout_has("web  not deployed: `secrets.yaml` names secrets that do not exist")
-        .stdout_has("3 to build, 2 to deploy");
+        .stdout_has("held by `hold` in `stacks.yaml`: until the bank has moved")
+        .stdout_has("3 to build, 2 to deploy")
+        .stdout_has("2 on hold");
 }
 
 #[test]
@@ -343,6 +359,39 @@ fn the_json_has_the_documented_fields() {
 }
 
 #[test]
+fn lines_of_logs_look_as_documented() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = scene.ops.unique("web");
+    let says = |text: &str| scene.on().shell(&format!("echo {text}; exec sleep 900"));
+    let agent = says("collected 14 metrics").deploy("mode: global");
+    scene.repo.stack(&stack, &compose([("agent", &agent), ("db", &says("checkpoint complete"))]));
+    scene.watch().success();
+    let run =
+        |option: &str| scene.ops.run(["logs", &stack, "--tail", "all", option]).success().stdout.clone();
+    wait_for("all lines", 60, || run("--since=1h").lines().count() == 3);
+    let said = run("--since=1h");
+    for line in block("text logs").lines().filter(|line| !line.starts_with("web_app")) {
+        // Where Swarm placed it is Swarm's.
+        let line = line.replacen("web_", &format!("{stack}_"), 1);
+        let (mark, message) = line.split_once(" | ").unwrap();
+        let start = mark.trim_end_matches(['1', '2']);
+        let is_it = |told: &str| told.starts_with(start) && told.ends_with(&format!(" | {message}"));
+        assert!(said.lines().any(is_it), "{line}: {said}");
+    }
+    let fields = |line: &str| -> BTreeSet<String> {
+        serde_json::from_str::<serde_json::Value>(line)
+            .unwrap()
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect()
+    };
+    let documented = fields(&block("json logs"));
+    assert!(run("--json").lines().all(|line| fields(line) == documented));
+}
+
+#[test]
 fn the_log_has_the_documented_fields_and_events() {
     let fake = FakeDocker::of_an_empty_swarm().fails("stack deploy", 1, "no");
     let (ops, repo) = (DockerOps::without_docker().with_fake(&fake), Repo::new());
@@ -382,6 +431,7 @@ fn the_daemon_listens_and_answers_as_documented() {
     let address = site.address.to_string();
     let script = format!("{}{}", block("sh listen"), block("sh curl"));
     let script = script.replace("127.0.0.1:8080", &address).replace("\"web\"", &format!("\"{stack}\""));
+    let script = script.replace("/stacks/web/", &format!("/stacks/{stack}/"));
     // The daemon of this test has its token already.
     let script = script
         .replace("DOCKEROPS_API_TOKEN=$(openssl rand -hex 32)", &format!("DOCKEROPS_API_TOKEN={TOKEN}"));
@@ -392,11 +442,11 @@ fn the_daemon_listens_and_answers_as_documented() {
     let job = site.post("/api/v1/reconcile", "{}").is(202).json()["job"].to_string();
     let mut count = 0;
     // What takes the token to write has its own tests.
-    for path in paths.filter(|path| !path.ends_with("/options")) {
+    for path in paths.filter(|path| !path.ends_with("/options") && !path.ends_with("/logs")) {
         site.get(&path.replace("<name>", &stack).replace("<id>", &job)).is(200);
         count += 1;
     }
-    assert_eq!(count, 12);
+    assert_eq!(count, 13);
 
     let told = site.get(&format!("/api/v1/stacks/{stack}")).json();
     let documented: serde_json::Value = serde_json::from_str(&block("json stack")).unwrap();
@@ -415,6 +465,13 @@ fn the_daemon_listens_and_answers_as_documented() {
         fields(&serde_json::from_str::<serde_json::Value>(&block("json status")).unwrap()["stacks"][0]);
     let all: BTreeSet<_> = known.into_iter().chain(fields(&documented)).collect();
     assert_eq!(all, fields(&told));
+
+    let history: serde_json::Value = serde_json::from_str(&block("json history")).unwrap();
+    let told = site.get(&format!("/api/v1/stacks/{stack}/history")).json();
+    for place in ["", "/versions/0"] {
+        let both = [&history, &told].map(|value| fields(value.pointer(place).unwrap()));
+        assert_eq!(both[0], both[1], "{place}: {told}");
+    }
 
     let template: serde_json::Value = serde_json::from_str(&block("json template")).unwrap();
     let told = site.get(&format!("/api/v1/stackDefinitions/{stack}")).json();
@@ -520,9 +577,11 @@ fn every_row_of_who_is_trusted_names_tests_that_are_there() {
         assert!(!names.is_empty(), "nothing shows: {cannot}");
         for name in names {
             let (module, test) = name.rsplit_once("::").unwrap_or((name, ""));
-            let (folder, module) = match module.strip_prefix("compose::") {
-                Some(module) => ("src/compose", module),
-                None => ("tests", module),
+            let of_unit = |prefix: &str| module.strip_prefix(prefix);
+            let (folder, module) = match (of_unit("compose::"), of_unit("git::")) {
+                (Some(module), _) => ("src/compose", module),
+                (_, Some(module)) => ("src/git", module),
+                _ => ("tests", module),
             };
             let code = fs::read_to_string(root.join(folder).join(format!("{module}.rs")));
             let code = code.unwrap_or_else(|error| panic!("`{name}`: {error}"));

@@ -13,12 +13,13 @@ use crate::support::http::{SECRET, TOKEN};
 use crate::support::scene::{App, Scene, compose};
 use crate::support::{command, stdout_of, wait_for};
 
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 12] = [
     "/",
     "/metrics",
     "/api/v1/repositories",
     "/api/v1/stacks",
     "/api/v1/stacks/web",
+    "/api/v1/stacks/web/history",
     "/api/v1/images",
     "/api/v1/builds",
     "/api/v1/stackDefinitions",
@@ -302,11 +303,17 @@ fn no_answer_holds_a_secret_a_token_or_a_password() {
     let build =
         "INSERT INTO builds VALUES (1, 'app', '', '', NULL, 'RUN pip install --index-url ' || ?1 || ' x')";
     ops.db().execute(build, [url]).unwrap();
+    let version = "INSERT INTO history (stack_id, time, times, commit_id, hash, how, reason, seconds, services, versions, text)
+        VALUES (1, 'then', 1, ?2, '', 'deploy', 'of ' || ?1, 1, '{}', '{}', ?2 || ': ' || ?1)";
+    for commit in ["one", "two"] {
+        ops.db().execute(version, [url, commit]).unwrap();
+    }
     site.job(&site.post("/api/v1/reconcile", "{}"));
     let answers: Vec<_> =
         PATHS.into_iter().chain(["/?stack=web", "/healthz"]).map(|path| site.get(path)).collect();
     let all = format!("{answers:?}");
     assert!(all.contains("https://…@git.example.org/org/repo"), "{all}");
+    assert!(all.contains("+two: https://…@"), "{all}");
     for secret in ["hunter2", TOKEN, SECRET] {
         assert!(!all.contains(secret), "{secret}: {all}");
         assert!(!site.run.stdout().contains(secret), "{}", site.run.stdout());

@@ -383,15 +383,44 @@ fn the_readme_s_calls_make_a_stack_and_remove_it() {
         let mut bash = command("bash");
         bash.args(["-e", "-u", "-c", &format!("curl -fsS {call}")]).env("DOCKEROPS_WRITE_TOKEN", WRITE);
         said += &stdout_of(&mut bash);
-        // What was made is known once it was synced.
-        let is_made = origin.commits() == 3;
-        wait_for("the sync", 60, || !is_made || site.get("/api/v1/stacks/shop").status == 200);
     }
     for what in ["\"plan\": {", "\"job\": ", "\"HOST\": \"shop.example.org\"", "\"stays\": []"] {
         assert!(said.contains(what), "no {what}: {said}");
     }
     let subjects = origin.git(&["log", "--format=%s", "main"]);
     assert_eq!(subjects, "Remove shop\nDeploy shop from blog\nsecond\nfirst");
+}
+
+#[test]
+fn a_list_that_slipped_away_is_not_replaced_and_a_misspelled_dry_run_is_no_commit() {
+    let origin = Origin::new("app");
+    origin.author.write("web/compose.yml", "services: {app: {image: app}}\n");
+    origin.author.write("stacks.yaml", "- name: web\n").commit("second");
+    origin.author.publish(origin.folder.path(), "r");
+    let url = origin.bare().display().to_string();
+    let (ops, _fake) = idle(&url);
+    let ops = ops.env("DOCKEROPS_DEPLOY_TIMEOUT", "1");
+    let site = ops.site();
+    wait_for("the first sync", 60, || site.get("/api/v1/stacks/web").status == 200);
+    let wish = blog("blog", &json!({"VALUE": "x", "COPIES": 0}));
+    let commits = origin.commits();
+    for query in ["dry-run=true", "dryrun=true", "dry_run=1", "dry_run=true&dry_run=false", "force"] {
+        ask(&site, "POST", &format!("stacks?{query}"), &wish, &[]).is(400).has("dry_run=true");
+        ask(&site, "DELETE", &format!("stacks/web?{query}"), &Value::Null, &[]).is(400);
+    }
+    assert_eq!(origin.commits(), commits);
+    ask(&site, "DELETE", "stacks/WEB", &Value::Null, &[]).is(404).has("but `web`");
+    origin.author.write("stacks.yaml", "").commit("a slip");
+    origin.author.git(["push", "--quiet", &url, "HEAD:main"]);
+    for path in ["stacks", "stacks?dry_run=true"] {
+        ask(&site, "POST", path, &wish, &[]).is(409).has("`web`").has("unwatch");
+    }
+    assert_eq!(origin.commits(), commits + 1);
+    drop(site);
+    // Which one may be written to is told, where none may.
+    let ops = ops.env("DOCKEROPS_WRITE_REPOS", format!("{url}#main"));
+    let site = ops.site();
+    ask(&site, "POST", "stacks", &wish, &[]).is(409).has("DOCKEROPS_WRITE_REPOS").has(&url);
 }
 
 #[test]

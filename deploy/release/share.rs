@@ -5,6 +5,8 @@
 
 #[path = "../../src/cli.rs"]
 mod cli;
+#[path = "../../src/span.rs"]
+mod span;
 
 use std::error::Error;
 use std::fs;

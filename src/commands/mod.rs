@@ -1,6 +1,9 @@
 //! One file a subcommand; each says in order what it does. Here: what they have in common.
 
 mod debug_cache;
+mod history;
+mod hold;
+mod logs;
 mod reconcile;
 mod run;
 mod status;
@@ -50,8 +53,12 @@ pub enum Ending {
     Done,
     /// Exit 1, and all is told.
     Wrong,
+    /// Exit 2, and all is told: it was asked for in a way that is none.
+    Usage,
     /// Exit 3: some stacks failed or are degraded, the others are fine.
     Partly,
+    /// Exit 128+n: a signal is how it is to end.
+    EndedBy(Interrupted),
 }
 
 impl From<Tally> for Ending {
@@ -75,7 +82,11 @@ pub fn run(command: Command) -> Result<Ending> {
         Command::Watch(arguments) => watch::run(&settings, &arguments),
         Command::Reconcile(arguments) => reconcile::run(&settings, &arguments),
         Command::Unwatch(arguments) => unwatch::run(&settings, &arguments),
+        Command::Hold(arguments) => hold::hold(&settings, &arguments),
+        Command::Release(arguments) => hold::release(&settings, &arguments),
         Command::Status(arguments) => status::run(&settings, &arguments),
+        Command::History(arguments) => history::run(&settings, &arguments),
+        Command::Logs(arguments) => logs::run(&settings, &arguments),
         Command::Stop(arguments) => stop::run(&settings, &arguments),
         Command::Run => run::run(&settings),
         Command::DebugCache => debug_cache::run(&settings),
@@ -99,11 +110,14 @@ fn require_root(command: &Command) -> Result<()> {
         }
         Command::Reconcile(_) => ("reconcile", "it deploys to the Swarm"),
         Command::Unwatch(_) => ("unwatch <repository>", "it removes stacks from the Swarm"),
+        Command::Hold(_) => ("hold <stack>", "it decides what is deployed"),
+        Command::Release(_) => ("release <stack>", "it decides what is deployed"),
         Command::Status(_) => ("status", "it reads root's database and asks docker"),
         Command::Stop(_) => ("stop", "it removes stacks and images"),
         Command::Run => ("run", "it deploys to the Swarm and keeps a database of its own"),
         Command::DebugCache => ("debug-cache", "it reads root's database"),
-        Command::Validate(_) | Command::Version => return Ok(()),
+        // Who may read the database, or docker lets in, may look.
+        Command::History(_) | Command::Logs(_) | Command::Validate(_) | Command::Version => return Ok(()),
     };
     Err(fault(
         format!("DockerOps must be run with root privileges: {purpose}"),

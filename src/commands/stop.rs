@@ -8,6 +8,7 @@ use anyhow::Result;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
+use super::hold::end_holds;
 use super::{Ending, Writer, all_removed, no_repositories};
 use crate::cli::StopArgs;
 use crate::docker::service::Service;
@@ -58,6 +59,7 @@ pub fn run(settings: &Settings, arguments: &StopArgs) -> Result<Ending> {
     {
         writer.report.note("dockerops-key", &format!("the config with the key stays: {error:#}"));
     }
+    end_holds(&writer, watched.iter());
     writer.state.clear()?;
     writer.sweep_kept()?;
     writer.report.say("everything DockerOps managed is removed; volumes stay");

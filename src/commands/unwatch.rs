@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::hold::end_holds;
 use super::{Ending, Writer, all_removed};
 use crate::cli::UnwatchArgs;
 use crate::fault::fault;
@@ -39,6 +40,7 @@ pub fn run(settings: &Settings, arguments: &UnwatchArgs) -> Result<Ending> {
             remove_bindings(&session, &row.url)?;
         }
     }
+    end_holds(&writer, watched(&writer.state)?.iter().filter(|known| known.row.id == row.id));
     writer.state.forget(&row)?;
     writer.state.recount_images()?;
     if !arguments.keep_stacks {

@@ -372,14 +372,22 @@ fn outcome(job: &Job, result: &Result<Done>) -> Result<String, String> {
         let mut builds = done.watched.iter().flat_map(|known| &known.builds).filter(|row| row.name == *name);
         return builds.find_map(|row| row.error.clone()).map_or(Ok(words), Err);
     }
-    let Scope::Source(identity) = &job.trigger.scope else {
+    let Some(identity) = job.trigger.scope.source() else {
         return if done.tally.failed > 0 { Err(words) } else { Ok(words) };
     };
     // Several sources may have been done together: what counts is this one.
     let Some(known) = done.watched.iter().find(|known| known.identity == *identity) else {
         return Ok("nothing to do: that source is not watched".into());
     };
-    let error =
-        known.row.error.as_ref().or_else(|| known.stacks.iter().find_map(|stack| stack.error.as_ref()));
-    error.map_or(Ok(words), |error| Err(error.clone()))
+    let of_stacks = || known.stacks.iter().filter_map(|stack| Some((&stack.name, stack.error.as_ref()?)));
+    match (&known.row.error, &job.trigger.scope) {
+        (Some(error), _) => Err(error.clone()),
+        (None, Scope::Change { stack, .. }) => {
+            // Who changed one stack is not told that another one is in trouble as if it were theirs.
+            let own = of_stacks().find(|(name, _)| *name == stack);
+            let others = listed("failing", of_stacks().map(|(name, _)| name.as_str()));
+            own.map_or(Ok(words + &others), |(_, error)| Err(error.clone()))
+        }
+        (None, _) => of_stacks().next().map_or(Ok(words), |(_, error)| Err(error.clone())),
+    }
 }

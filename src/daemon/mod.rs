@@ -217,7 +217,16 @@ impl Daemon {
 
     /// A line of the daemon's log, about itself.
     pub fn log(&self, kind: &str, message: &str) {
-        let event = Event { level: Level::Info, kind, repository: None, stack: None, commit: None, message };
+        self.say(Level::Info, kind, message);
+    }
+
+    /// Likewise, of what somebody should look at.
+    pub fn warn(&self, message: &str) {
+        self.say(Level::Warn, "settings", message);
+    }
+
+    fn say(&self, level: Level, kind: &str, message: &str) {
+        let event = Event { level, kind, repository: None, stack: None, commit: None, message };
         self.report.log(&event, false);
     }
 }

@@ -8,6 +8,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::source::SourceId;
+use crate::stack::StackName;
 use crate::state::now;
 
 /// So many jobs may wait; a trigger beyond them fails at once.
@@ -24,6 +25,8 @@ pub enum Scope {
     All,
     /// One source, by its identity.
     Source(SourceId),
+    /// One source, for a commit that changed this stack.
+    Change { source: SourceId, stack: StackName },
     /// One stack of the source that has it, by name.
     Stack(String),
     /// The services that use this image, `name:tag`, whatever the pull policy.
@@ -32,11 +35,22 @@ pub enum Scope {
     Build(String),
 }
 
+impl Scope {
+    /// The source that is synced, where it is one, and as a whole.
+    pub fn source(&self) -> Option<&SourceId> {
+        match self {
+            Self::Source(source) | Self::Change { source, .. } => Some(source),
+            Self::All | Self::Stack(_) | Self::Image(_) | Self::Build(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::All => f.write_str("all sources"),
             Self::Source(identity) => write!(f, "source `{identity}`"),
+            Self::Change { source, stack } => write!(f, "stack `{stack}` of source `{source}`"),
             Self::Stack(name) => write!(f, "stack `{name}`"),
             Self::Build(reference) => write!(f, "build of `{reference}`"),
             Self::Image(reference) => write!(f, "image `{reference}`"),
@@ -207,7 +221,7 @@ impl Queue {
 }
 
 fn joins(job: &Job) -> bool {
-    matches!(job.trigger.scope, Scope::Source(_)) && !job.trigger.force
+    job.trigger.scope.source().is_some() && !job.trigger.force
 }
 
 fn add_cause(causes: &mut String, cause: &str) {

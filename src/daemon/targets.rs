@@ -60,7 +60,9 @@ impl Daemon {
         match jobs.first().map(|job| &job.trigger) {
             None => self.all(watched, false, &mut selection),
             Some(Trigger { scope: Scope::All, .. }) => self.all(watched, true, &mut selection),
-            Some(Trigger { scope: Scope::Source(_), .. }) => sources(jobs, watched, &mut selection),
+            Some(Trigger { scope: Scope::Source(_) | Scope::Change { .. }, .. }) => {
+                sources(jobs, watched, &mut selection);
+            }
             Some(Trigger { scope: Scope::Stack(name), cause, .. }) => {
                 let stacks = BTreeSet::from([StackName::known(name.as_str())]);
                 some_stacks(stacks, cause, None, watched, &mut selection);
@@ -138,10 +140,7 @@ impl Selection {
 }
 
 fn sources(jobs: &[Job], watched: &[Watched], selection: &mut Selection) {
-    let named = |known: &Watched| {
-        jobs.iter()
-            .any(|job| matches!(&job.trigger.scope, Scope::Source(identity) if *identity == known.identity))
-    };
+    let named = |known: &Watched| jobs.iter().any(|job| job.trigger.scope.source() == Some(&known.identity));
     for known in watched.iter().filter(|known| named(known)) {
         selection.add(known, None);
     }

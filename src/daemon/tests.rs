@@ -13,6 +13,7 @@ use super::queue::{JobState, JobView, Scope, Trigger};
 use super::{Daemon, Handle, with_jitter};
 use crate::process::{Call, run};
 use crate::settings::{LogFormat, RunSettings, Settings};
+use crate::stack::StackName;
 use crate::state::State;
 use crate::watched::watched;
 
@@ -298,4 +299,23 @@ fn a_check_before_a_removal_leaves_alone_what_waits_for_its_turn() {
     assert_eq!(deploys, ["changed db"]);
     let stays = names(&scene).remove("web").flatten().unwrap();
     assert!(stays.contains("other` cannot be read, and may list it now"), "{stays}");
+}
+
+#[test]
+fn a_job_for_one_stack_is_not_failed_by_another() {
+    let mut scene = Scene::new();
+    scene.trigger(Scope::All, false);
+    // Nothing runs on this docker; what was taken off is off all the same.
+    scene.write("stacks.yaml", "- name: db\n- {name: web, depends_on: [db]}\n");
+    scene.commit();
+    let source = watched(&scene.state()).unwrap().remove(0).identity;
+    let of = |stack: &str| Scope::Change { source: source.clone(), stack: StackName::known(stack) };
+    let (_, job) = scene.trigger(of("job"), false);
+    assert_eq!(job.state, JobState::Done, "{job:?}");
+    assert!(job.outcome.unwrap().contains("failing: `db`"));
+    assert!(job.target.contains("stack `job`"), "{}", job.target);
+    for scope in [of("db"), Scope::Source(source.clone())] {
+        let (_, job) = scene.trigger(scope, false);
+        assert_eq!(job.state, JobState::Failed, "{job:?}");
+    }
 }

@@ -31,6 +31,11 @@ fn with(words_: &[&str], more: &[&str]) -> Vec<String> {
     words(&[words_, more].concat())
 }
 
+/// The services of one stack, a JSON object a line.
+pub fn service_ls_of(name: &StackName) -> Vec<String> {
+    words(&["service", "ls", "--filter", &format!("label={NAMESPACE}={name}"), "--format", "{{json .}}"])
+}
+
 /// All services of all stacks, a JSON object a line.
 pub fn service_ls() -> Vec<String> {
     words(&["service", "ls", "--filter", &format!("label={NAMESPACE}"), "--format", "{{json .}}"])
@@ -104,9 +109,19 @@ pub fn version() -> Vec<String> {
     words(&["--version"])
 }
 
-/// The end of a task's own log.
-pub fn task_logs(task: &str) -> Vec<String> {
-    words(&["service", "logs", "--raw", "--tail", "10", task])
+/// The log of a service or a task, with what docker knows of each line. Not by docker's own marks: it asks for the task of
+/// each line, and ends where one is gone meanwhile.
+pub fn service_logs(id: &str, tail: &str, since: Option<&str>, follow: bool) -> Vec<String> {
+    let mut call = words(&["service", "logs", "--raw", "--details", "--timestamps", "--tail", tail]);
+    call.extend(since.iter().flat_map(|since| words(&["--since", since])));
+    call.extend(follow.then(|| "--follow".to_owned()));
+    call.push(id.to_owned());
+    call
+}
+
+/// The names of tasks and of their nodes.
+pub fn service_ps_names(ids: &[&str]) -> Vec<String> {
+    with(&["service", "ps", "--no-trunc", "--format", "{{.ID}}\t{{.Name}}\t{{.Node}}"], ids)
 }
 
 /// What a container's health checks said, as JSON.
@@ -246,6 +261,12 @@ pub fn service_ids() -> Vec<String> {
 pub fn stored_ls(kind: StoredKind, mark: &str) -> Vec<String> {
     let filter = format!("label={NAMESPACE}");
     words(&[kind.word(), "ls", "--filter", &filter, "--format", &stored::format(mark)])
+}
+
+/// The configs that have the label `mark`, of a stack or not, likewise.
+pub fn marked_configs(mark: &str) -> Vec<String> {
+    let filter = format!("label={mark}");
+    words(&[StoredKind::Config.word(), "ls", "--filter", &filter, "--format", &stored::format(mark)])
 }
 
 /// All configs, secrets or networks of the Swarm, those of no stack included, a JSON array a line. Networks of one

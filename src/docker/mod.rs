@@ -8,8 +8,9 @@ pub mod command;
 pub mod config;
 mod image;
 mod key;
+mod last_words;
 pub mod lines;
-mod logs;
+pub mod logs;
 mod node;
 pub mod objects;
 mod own;
@@ -112,6 +113,11 @@ impl Docker {
     /// All services that carry a stack's label: two calls, one where there are none.
     pub fn observe(&self) -> Result<Swarm> {
         self.services(&command::service_ls())
+    }
+
+    /// The services of one stack alone: two calls, one where there are none.
+    pub fn observe_stack(&self, name: &StackName) -> Result<Swarm> {
+        self.services(&command::service_ls_of(name))
     }
 
     /// The services of these names alone, and their tasks: two calls, and a third where a task is not as `seen`

@@ -28,15 +28,24 @@ impl Docker {
     pub fn stored(&self, mark: &str) -> Result<Vec<Stored>> {
         let mut all = Vec::new();
         for kind in StoredKind::ALL {
-            let call = command::stored_ls(kind, mark);
-            let output = self.ask(&call)?;
-            for line in output.stdout.lines() {
-                let read = parse_line::<[String; 4]>(line).with_context(|| garbage(&call, &output.stdout));
-                let [id, name, stack, mark] = read.or_hint(ANOTHER)?;
-                all.push(Stored { kind, id, name, stack: StackName::known(stack), mark });
-            }
+            all.extend(self.listed(kind, &command::stored_ls(kind, mark))?);
         }
         Ok(all)
+    }
+
+    /// The configs that have the label `mark`, of a stack or not: one call.
+    pub fn marked_configs(&self, mark: &str) -> Result<Vec<Stored>> {
+        self.listed(StoredKind::Config, &command::marked_configs(mark))
+    }
+
+    fn listed(&self, kind: StoredKind, call: &[String]) -> Result<Vec<Stored>> {
+        let output = self.ask(call)?;
+        let read = |line| {
+            let read = parse_line::<[String; 4]>(line).with_context(|| garbage(call, &output.stdout));
+            let [id, name, stack, mark] = read.or_hint(ANOTHER)?;
+            Ok(Stored { kind, id, name, stack: StackName::known(stack), mark })
+        };
+        output.stdout.lines().map(read).collect()
     }
 
     /// Those of `ids` that a service uses, of a stack or not, or would after `docker service rollback`: two

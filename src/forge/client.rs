@@ -66,6 +66,11 @@ impl<'a> Client<'a> {
         self.follow(&Method::POST, url, forge, Some(&body.to_string()))
     }
 
+    /// Changes what is at this address.
+    pub fn edit(&self, method: &Method, url: &str, forge: &dyn Dialect, body: &Value) -> Result<Answer> {
+        self.follow(method, url, forge, Some(&body.to_string()))
+    }
+
     /// The answer at this address itself, wherever it leads.
     pub fn probe(&self, url: &str, forge: &dyn Dialect) -> Result<Answer> {
         self.ask(&Method::GET, url, forge, None)
@@ -113,7 +118,9 @@ impl<'a> Client<'a> {
         let request = self.agent.configure_request(request.body(body)?);
         let request = request.timeout_global(Some(left.min(self.patience.call))).build();
         let mut answer = self.agent.run(request)?;
-        let text = answer.body_mut().with_config().limit(MOST_BYTES).lossy_utf8(true).read_to_string()?;
+        // Not as a text: one that is none would look like a connection that broke.
+        let bytes = answer.body_mut().with_config().limit(MOST_BYTES).read_to_vec()?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
         let retry_after = header("retry-after").and_then(|wait| wait.parse().ok());
         Ok(Answer {

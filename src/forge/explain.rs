@@ -47,6 +47,16 @@ pub(super) fn refused(repository: &Repository<'_>, answer: &Answer) -> Error {
     }
 }
 
+/// What was opened for another change says so still.
+pub(super) fn not_changed(repository: &Repository<'_>, answer: &Answer) -> Error {
+    let Repository { client, forge, .. } = repository;
+    let said = words(&answer.text).map(|words| format!(": {}", client.shown(&words))).unwrap_or_default();
+    fault(
+        format!("{} answers {} to the change of them{said}", forge.name(), answer.status.as_u16()),
+        format!("change them by hand; {}", forge.permission()),
+    )
+}
+
 fn again(answer: &Answer) -> String {
     let wait = answer.retry_after.map_or("later".to_owned(), |wait| format!("in {wait} s"));
     format!("what was pushed stays: try again {wait}")

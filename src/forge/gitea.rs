@@ -1,6 +1,7 @@
 //! Gitea, and Forgejo, which answers alike.
 
 use serde_json::{Value, json};
+use ureq::http::Method;
 
 use super::client::Answer;
 use super::github::{is_between, read};
@@ -69,6 +70,10 @@ impl Dialect for Gitea {
 
     fn is_for(&self, request: &Value, proposal: &Proposal<'_>) -> bool {
         is_between(request, proposal)
+    }
+
+    fn edits(&self) -> (Method, &'static str) {
+        (Method::PATCH, "body")
     }
 
     fn read<'v>(&self, request: &'v Value) -> Option<(u64, &'v str)> {

@@ -1,6 +1,7 @@
 //! GitHub, and GitHub Enterprise.
 
 use serde_json::{Value, json};
+use ureq::http::Method;
 
 use super::place::{Place, owner_and_name};
 use super::{Dialect, Proposal};
@@ -62,6 +63,10 @@ impl Dialect for GitHub {
 
     fn is_for(&self, request: &Value, proposal: &Proposal<'_>) -> bool {
         is_between(request, proposal)
+    }
+
+    fn edits(&self) -> (Method, &'static str) {
+        (Method::PATCH, "body")
     }
 
     fn read<'v>(&self, request: &'v Value) -> Option<(u64, &'v str)> {

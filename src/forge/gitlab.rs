@@ -1,6 +1,7 @@
 //! GitLab, wherever it runs.
 
 use serde_json::{Value, json};
+use ureq::http::Method;
 
 use super::client::Answer;
 use super::place::{Place, encoded};
@@ -68,6 +69,10 @@ impl Dialect for GitLab {
             && request["target_branch"] == proposal.base
             && request["target_project_id"].is_u64()
             && request["source_project_id"] == request["target_project_id"]
+    }
+
+    fn edits(&self) -> (Method, &'static str) {
+        (Method::PUT, "description")
     }
 
     fn read<'v>(&self, request: &'v Value) -> Option<(u64, &'v str)> {

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
+use ureq::http::Method;
 
 use crate::fault::fault;
 use crate::git;
@@ -63,8 +64,10 @@ pub struct Request {
     /// Where people see it: http or https, on the host of the repository.
     pub url: String,
     pub number: u64,
-    /// By this call. One that was open before is as it was.
+    /// By this call.
     pub opened: bool,
+    /// Why one that was open before still has the title and the text of an earlier change.
+    pub outdated: Option<String>,
 }
 
 /// What differs from forge to forge.
@@ -85,6 +88,8 @@ trait Dialect: Debug + Sync {
     fn query(&self, repository: &str, proposal: &Proposal<'_>, page: usize) -> Option<Vec<(&str, String)>>;
     /// Whether this one is open, and between these branches of the repository itself, not of a fork.
     fn is_for(&self, request: &Value, proposal: &Proposal<'_>) -> bool;
+    /// How its title and text are changed at its number, and what the text is called.
+    fn edits(&self) -> (Method, &'static str);
     /// Its number and address.
     fn read<'v>(&self, request: &'v Value) -> Option<(u64, &'v str)>;
 }
@@ -108,7 +113,7 @@ impl Forge {
         Ok(Some(Self { place, token, named, patience: PATIENCE }))
     }
 
-    /// Opens a request for a branch that was pushed, or finds the one that is open.
+    /// Opens a request for a branch that was pushed, or has the one that is open say what the branch is now.
     pub fn propose(&self, proposal: &Proposal<'_>) -> Result<Request> {
         let (title, body) = (shortened(proposal.title, MOST_TITLE), shortened(proposal.body, MOST_BODY));
         let Proposal { head, base, .. } = *proposal;

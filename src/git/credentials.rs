@@ -7,6 +7,8 @@ use std::cell::RefCell;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
 use git2::cert::Cert;
 use git2::{CertificateCheckStatus, Cred, CredentialType, Error, ErrorClass, ErrorCode};
 
@@ -32,6 +34,7 @@ struct Story {
     locked: Vec<String>,
     trouble: Option<String>,
     host_key: Option<[u8; 32]>,
+    secrets: Vec<Secret>,
 }
 
 /// A name that may be printed, and what it stands for.
@@ -76,6 +79,11 @@ impl<'a> Keyring<'a> {
         self.story.borrow().host_key
     }
 
+    /// The passwords that were offered, also as HTTP sends them: nobody is to read them in what the server says.
+    pub(super) fn secrets(&self) -> Vec<Secret> {
+        self.story.borrow().secrets.clone()
+    }
+
     /// Remembers an ssh host key for the error message; libgit2's verdict (`known_hosts`, CA store) holds.
     pub(super) fn look_at(&self, certificate: &Cert<'_>) -> CertificateCheckStatus {
         let key = certificate.as_hostkey().and_then(|key| key.hash_sha256());
@@ -110,7 +118,14 @@ impl<'a> Keyring<'a> {
         story.offered.push(offer.name);
         let user = user.unwrap_or("git");
         match offer.kind {
-            Kind::Password { user, password } => Cred::userpass_plaintext(&user, password.expose()),
+            Kind::Password { user, password } => {
+                let cred = Cred::userpass_plaintext(&user, password.expose());
+                // Without what pads them: so they are found with it as well.
+                let encoded = |text: &str| Secret::new(BASE64_STANDARD_NO_PAD.encode(text));
+                let basic = encoded(&format!("{user}:{}", password.expose()));
+                story.secrets.extend([basic, encoded(password.expose()), password]);
+                cred
+            }
             Kind::Agent => Cred::ssh_key_from_agent(user),
             Kind::Key(path) => Cred::ssh_key(user, None, Path::new(&path), None),
         }
@@ -134,6 +149,20 @@ impl<'a> Keyring<'a> {
             }
         }
         Ok(offers)
+    }
+
+    /// What HTTP would be sent for `url`, as `authorization`.
+    pub(super) fn basic(&self, url: &str) -> Vec<Secret> {
+        // Why it cannot be read is told by whoever needs it.
+        let offers = self.passwords(url).unwrap_or_default().into_iter();
+        let one = |offer: Offer| match offer.kind {
+            Kind::Password { user, password } => {
+                let both = format!("{user}:{}", password.expose());
+                Some(Secret::new(format!("Basic {}", BASE64_STANDARD.encode(both))))
+            }
+            Kind::Agent | Kind::Key(_) => None,
+        };
+        offers.filter_map(one).collect()
     }
 
     fn keys(&self) -> Vec<Offer> {

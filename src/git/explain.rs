@@ -10,6 +10,7 @@ use git2::{ErrorClass, ErrorCode};
 
 use super::credentials::{Keyring, takes_token};
 use crate::fault::fault;
+use crate::redact::without_secrets;
 use crate::settings::{GitAccess, Purpose};
 use crate::source::Parts;
 
@@ -21,7 +22,7 @@ pub(super) fn failure(error: &git2::Error, url: &str, access: &GitAccess, keyrin
     if let Some(trouble) = keyring.trouble() {
         return fault(trouble, format!("name a readable file in `{}`, or unset it", access.variable()));
     }
-    let text = plain(error.message());
+    let text = plain(&without_secrets(error.message(), &keyring.secrets()));
     let says = |part: &str| text.contains(part);
     let status = text.strip_prefix("unexpected http status code: ");
     match (error.code(), error.class()) {
@@ -55,7 +56,7 @@ pub(super) fn failure(error: &git2::Error, url: &str, access: &GitAccess, keyrin
         }
         _ if says("not appear to be a git") || says("ot found") || says("No such") => missing(url, &text),
         _ if access.purpose == Purpose::Push => fault(
-            format!("`{url}` did not take what was pushed: {text}"),
+            format!("pushing to `{url}` failed: {text}"),
             "check that the key or token may write there, and what the server's own log says",
         ),
         _ => fault(format!("`{url}` cannot be read: {text}"), format!("`git ls-remote {url}` may tell more")),

@@ -1,25 +1,81 @@
 //! Where a repository has moved to, asked without credentials.
 //!
 //! In: a URL that answers with a redirect to another host. Out: the URL that answers. Whoever talks to it
-//! then chooses credentials for that host.
+//! then chooses credentials for that host. Who writes follows nowhere, and is only told.
 
+use std::iter;
 use std::time::Duration;
 
 use anyhow::{Context, Error, Result, anyhow};
 use ureq::Agent;
-use ureq::http::header::LOCATION;
+use ureq::http::StatusCode;
+use ureq::http::header::{AUTHORIZATION, LOCATION};
 
+use super::credentials::Keyring;
+use super::explain;
 use crate::fault::{OrHint, fault};
 use crate::network::{self, Seen, Zone};
+use crate::plain;
+use crate::redact::without_credentials;
+use crate::settings::{GitAccess, Purpose};
 use crate::source::{Parts, Source};
 
 const HOPS: usize = 5;
+/// Of an address that is shown.
+const LONGEST: usize = 200;
 /// What git's smart HTTP asks first (gitprotocol-http(5)).
 const SERVICE: &str = "/info/refs?service=git-upload-pack";
 
 /// Whether libgit2 stopped at a redirect to another host.
 pub(super) fn was_refused(error: &git2::Error) -> bool {
     error.message().starts_with("cannot redirect from")
+}
+
+/// Refuses a repository that has moved: what is written lands where it is watched, or nowhere. libgit2 would follow to
+/// another port or path of the same host, whatever it was told. Who must be known before that is told is known by what is
+/// sent to this very address anyway.
+pub(super) fn refuse(url: &str, access: &GitAccess) -> Result<()> {
+    if !Parts::of(url).is_some_and(|parts| parts.scheme.starts_with("http")) {
+        return Ok(());
+    }
+    let service = match access.purpose {
+        Purpose::Fetch => SERVICE,
+        Purpose::Push => "/info/refs?service=git-receive-pack",
+    };
+    let asked = format!("{}{service}", url.trim_end_matches('/'));
+    let agent = network::agent(network::config(access.timeout, true).build(), None, &Seen::default());
+    let basic = Keyring::new(access).basic(url);
+    for known in iter::once(None).chain(basic.iter().map(Some)) {
+        let asking = agent.get(&asked);
+        let response =
+            match known.into_iter().fold(asking, |it, basic| it.header(AUTHORIZATION, basic.expose())).call()
+            {
+                Ok(response) => response,
+                Err(ureq::Error::Timeout(_)) => return Err(explain::silent(url, access.timeout)),
+                // Whoever talks to it says what is wrong with it.
+                Err(_) => return Ok(()),
+            };
+        if response.status().is_redirection() {
+            let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+            return Err(moved(url, location.and_then(|location| join(&asked, location)).as_deref()));
+        }
+        if response.status() != StatusCode::UNAUTHORIZED {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// What is said of a repository that is only read where it is watched.
+pub(super) fn moved(url: &str, asked: Option<&str>) -> Error {
+    let to = asked.map(|asked| {
+        let end = asked.find("/info/refs").or_else(|| asked.find('?')).unwrap_or(asked.len());
+        let to: String = asked[..end].chars().take(LONGEST).collect();
+        format!("`{}`", plain::name(&without_credentials(&to)))
+    });
+    let to = to.unwrap_or_else(|| "an address that it does not say".into());
+    let hint = "watch that address: nothing is written where a redirect leads";
+    fault(format!("`{url}` has moved to {to}"), hint)
 }
 
 /// Follows the redirects of `url`; at most `HOPS`, never from https to http, nor from the internet to what lies

@@ -1,11 +1,11 @@
-//! One conversation with a remote: callbacks, proxy, and a redirect followed without credentials.
+//! One conversation with a remote: callbacks, proxy, and a redirect followed without credentials, but by no push.
 
 use anyhow::Result;
 use git2::{Config, ConfigLevel, Direction, Odb, Oid, ProxyOptions, RemoteCallbacks, Repository};
 
 use super::credentials::Keyring;
 use super::{explain, redirect};
-use crate::settings::GitAccess;
+use crate::settings::{GitAccess, Purpose};
 
 /// What a remote advertises: a name, and what it points at.
 #[derive(Debug, Clone)]
@@ -16,7 +16,7 @@ pub(super) struct Head {
     pub(super) leads_to: Option<String>,
 }
 
-/// Lets `act` talk to `url`, and once more to where `url` redirects; errors come explained.
+/// Lets `act` talk to `url`, and once more to where `url` redirects, unless it pushes; errors come explained.
 ///
 /// libgit2 would carry the first host's credentials along, so it is never let redirect by itself.
 pub(super) fn talk<T>(
@@ -26,6 +26,9 @@ pub(super) fn talk<T>(
 ) -> Result<T> {
     let keyring = Keyring::new(access);
     match act(url, &keyring) {
+        Err(error) if redirect::was_refused(&error) && access.purpose == Purpose::Push => {
+            Err(redirect::moved(url, None))
+        }
         Err(error) if redirect::was_refused(&error) => {
             let target = redirect::resolve(url, access.timeout)?;
             let keyring = Keyring::new(access);

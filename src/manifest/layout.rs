@@ -5,9 +5,9 @@
 
 use std::path::Path;
 
-use super::StackEntry;
 use super::entries::{self, display, names};
 use super::files;
+use super::{HoldEntry, StackEntry};
 use crate::budget::{Budget, Count};
 use crate::paths::Root;
 use crate::problem::{Collector, Problem};
@@ -49,6 +49,28 @@ pub fn names_a_stack(path: &str) -> bool {
     FORMS.iter().any(|(begin, end)| file.starts_with(begin) && file.ends_with(end))
 }
 
+/// The names of all files that are those of a stack, were they there.
+pub fn files_of(root: &Root, dir: &Path, stack: &StackName) -> Vec<String> {
+    let with = |stem: &str| {
+        FORMS
+            .iter()
+            .map(|(begin, end)| format!("{begin}{stem}{end}"))
+            .chain([format!(".env-{stem}")])
+            .collect()
+    };
+    let mut files: Vec<String> = with(stack.as_str());
+    // Another spelling may be the same stack.
+    for (_, stem) in names(root, dir, &FORMS) {
+        if stem != stack.as_str() && StackName::from_folder(&stem).is_ok_and(|name| name.collides_with(stack))
+        {
+            files.extend::<Vec<_>>(with(&stem));
+        }
+    }
+    files.sort_unstable();
+    files.dedup();
+    files
+}
+
 fn entry(root: &Root, dir: &Path, file: &str, stack: &str, problems: &mut Collector) -> Option<StackEntry> {
     let name = StackName::from_folder(stack)
         .map_err(|error| {
@@ -72,6 +94,7 @@ fn entry(root: &Root, dir: &Path, file: &str, stack: &str, problems: &mut Collec
     Some(StackEntry {
         line: 0,
         template: None,
+        hold: HoldEntry::default(),
         is_forbidden: false,
         enabled: files.is_none() || !entries::is_json(file) || is_enabled(root, dir, file, &mut wrong),
         name,

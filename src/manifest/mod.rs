@@ -6,6 +6,7 @@
 
 mod entries;
 mod files;
+mod hold;
 mod images;
 mod layout;
 mod nfs;
@@ -17,6 +18,7 @@ use std::path::Path;
 
 use crate::budget::Budget;
 use crate::guard::Guard;
+use crate::hold::Window;
 use crate::paths::Root;
 use crate::problem::Problem;
 use crate::stack::{DriftPolicy, StackFiles, StackName};
@@ -24,7 +26,7 @@ use crate::stack::{DriftPolicy, StackFiles, StackName};
 pub use entries::{boolean, check_keys, document_within, string};
 pub use files::{below, the_compose_file};
 pub use images::ImageSource;
-pub use layout::names_a_stack;
+pub use layout::{files_of, names_a_stack};
 pub use nfs::{Nfs, binding_folder};
 pub use template::{Origin, TEMPLATES, is_template_name};
 pub use volumes::{VolumeEntry, VolumeKind};
@@ -76,10 +78,22 @@ pub struct StackEntry {
     pub compose_path: String,
     /// The template that it was made from.
     pub template: Option<Origin>,
+    /// When it stays as it is.
+    pub hold: HoldEntry,
     /// What is wrong with it and with no other stack: its folder is missing, say. It is not deployed.
     pub wrong: Vec<Problem>,
     /// Whether a policy does not let its source have a stack of that name.
     pub is_forbidden: bool,
+}
+
+/// What `stacks.yaml` says of when a stack stays as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HoldEntry {
+    /// `hold`: `true`, or why.
+    pub hold: bool,
+    pub reason: Option<String>,
+    /// `windows`: changes are applied while one of them is open; at any time where there is none.
+    pub windows: Vec<Window>,
 }
 
 /// Where what is read is to run.

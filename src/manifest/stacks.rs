@@ -1,4 +1,4 @@
-//! `stacks.yaml`: a list of `name`, `folder`, `compose`, `env`, `enabled`, `depends_on`, `drift`, `template`.
+//! `stacks.yaml`: a list of `name`, `folder`, `compose`, `env`, `enabled`, `depends_on`, `drift`, `template`, `hold`, `windows`.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::entries::{boolean, check_keys, display};
 use super::files::{self, COMPOSE_FILES, Wanted};
 use super::template::Origin;
-use super::{MOST_BYTES, StackEntry};
+use super::{MOST_BYTES, StackEntry, hold};
 use crate::budget::{Budget, Count};
 use crate::paths::Root;
 use crate::problem::{Collector, Problem};
@@ -14,7 +14,8 @@ use crate::stack::{DriftPolicy, StackName};
 use crate::yaml::{self, Node};
 
 const FILE: &str = "stacks.yaml";
-const KEYS: [&str; 8] = ["name", "folder", "compose", "env", "enabled", "depends_on", "drift", "template"];
+const KEYS: [&str; 10] =
+    ["name", "folder", "compose", "env", "enabled", "depends_on", "drift", "template", "hold", "windows"];
 
 /// An entry with its dependencies as written, until all names are known.
 struct Draft {
@@ -152,6 +153,7 @@ fn draft(root: &Root, dir: &Path, index: usize, item: &Node, problems: &mut Coll
     let drift = drift(item, title, problems);
     let depends_on = depends_on(item, title, problems);
     let template = template(item, title, problems);
+    let hold = hold::read(item, title, problems);
     let wanted = Wanted::read(item, title, name.line, problems);
     let folder = wanted.as_ref().map_or(title, |wanted| &wanted.folder).to_owned();
     let mut wrong = Vec::new();
@@ -180,6 +182,7 @@ fn draft(root: &Root, dir: &Path, index: usize, item: &Node, problems: &mut Coll
         files,
         compose_path,
         template,
+        hold,
         wrong,
     };
     Some(Draft { entry, title: title.to_owned(), folder, line: name.line, depends_on })

@@ -1,25 +1,17 @@
 //! The decision about a stack: pure, and the order of its lines is the precedence.
 
-use std::collections::BTreeSet;
-
-use super::decision::{Apply, Blocked, Decision, How, Remove, Until};
+use super::decision::{Apply, Blocked, Decision, How, OnHold, Remove, Until};
+use super::difference::difference;
 use super::facts::{Dependency, Elsewhere, Facts, Handover, Tried};
-use super::live::{edited, image_edited, is_labelled, is_right_again, removed_by_hand};
-use super::owners::{is_of, owner, somebody_elses, taken, taken_by};
+use super::owners::{is_of, somebody_elses, taken, taken_by};
 use super::task::{Desired, DesiredStack, Images, Task};
-use crate::compose::{self, RenderedStack};
-use crate::docker::Roll;
-use crate::docker::command::ResolveImage;
-use crate::docker::service::Service;
+use crate::compose::RenderedStack;
 use crate::drift;
 use crate::fault::{fault, with_hint};
-use crate::image::ImageRef;
+use crate::hold::Hold;
 use crate::manifest::{Layout, names_a_stack};
 use crate::stack::{DriftPolicy, StackName};
 use crate::state::StackStatus;
-
-/// Of a stack that Swarm went back from while DockerOps was not there to see it.
-const UNSEEN: &str = "an earlier run deployed it, and nobody saw what came of it";
 
 /// What is to be done about `task` now.
 pub fn decide(task: &Task<'_>, facts: &Facts<'_>) -> Decision {
@@ -30,7 +22,7 @@ pub fn decide(task: &Task<'_>, facts: &Facts<'_>) -> Decision {
     if facts.is_being_given {
         return Decision::blocked("docker is being given it", Until::Given);
     }
-    match task.desired {
+    let decision = match task.desired {
         Desired::Unread => unread(task, facts),
         Desired::Unlisted(layout) => unlisted(task, facts, layout),
         Desired::Disabled => disabled(task, facts),
@@ -41,9 +33,29 @@ pub fn decide(task: &Task<'_>, facts: &Facts<'_>) -> Decision {
             format!("the stack `{}` belongs to `{owner}`, which is watched as well", task.name),
             "list it in one of both only, or under two names; with `enabled: false` a source keeps the name, too",
         ))),
-        Desired::Wrong(error) => Decision::refused(with_hint(error)),
+        Desired::Wrong(error) => match facts.hold {
+            Some(hold) => on_hold(task, hold, format!("cannot be deployed: {}", with_hint(error))),
+            None => Decision::refused(with_hint(error)),
+        },
         Desired::Rendered(rendered, desired) => rendered_stack(task, facts, rendered, desired),
+    };
+    match (decision, facts.hold) {
+        (Decision::Remove(Remove::FromSwarm { reason, .. }), Some(hold)) => {
+            on_hold(task, hold, format!("would be removed: {reason}"))
+        }
+        (decision, _) => decision,
     }
+}
+
+/// It stays as it is, whatever would be done to it.
+fn on_hold(task: &Task<'_>, hold: &Hold, change: String) -> Decision {
+    let how = match task.applied().map(|row| row.status) {
+        Some(StackStatus::Error) => OnHold::Failed,
+        Some(_) => OnHold::Well,
+        None => OnHold::Absent,
+    };
+    let (why, until) = (hold.sentence(), Until::Released(how));
+    Decision::Blocked(Blocked { why, detail: Some(change), until })
 }
 
 /// What can be said of a stack whose source was not read.
@@ -56,6 +68,14 @@ fn unread(task: &Task<'_>, facts: &Facts<'_>) -> Decision {
         return Decision::InMotion;
     }
     let drifts = drift::compare(row, &task.live);
+    if let Some(hold) = facts.hold {
+        let drifted = || format!("would be deployed: drifted: {}", drift::sentence(&drifts));
+        let to_correct = row.drift == DriftPolicy::Correct && !drifts.is_empty();
+        let change = facts.kept_back.map(str::to_owned).or_else(|| to_correct.then(drifted));
+        if let Some(change) = change {
+            return on_hold(task, hold, change);
+        }
+    }
     match &row.error {
         Some(error) if row.held => Decision::blocked(error, Until::SourceChanges),
         _ if row.status == StackStatus::Error => {
@@ -138,6 +158,11 @@ fn rendered_stack(
     rendered: &RenderedStack,
     desired: &DesiredStack,
 ) -> Decision {
+    if let Some(hold) = facts.hold
+        && let Some(change) = change(task, facts, rendered, desired)
+    {
+        return on_hold(task, hold, change);
+    }
     match &desired.images {
         Images::Ready => {}
         Images::ToBuild(names) => {
@@ -178,6 +203,27 @@ fn rendered_stack(
     }
 }
 
+/// What docker would be given of a stack that is on hold.
+fn change(
+    task: &Task<'_>,
+    facts: &Facts<'_>,
+    rendered: &RenderedStack,
+    desired: &DesiredStack,
+) -> Option<String> {
+    if desired.images != Images::Ready {
+        return Some("an image of it would be built, and it be deployed".to_owned());
+    }
+    if somebody_elses(rendered, task.recorded, &task.live).is_some() {
+        return None;
+    }
+    match difference(task, facts, rendered, desired) {
+        Decision::Apply(Apply { how: How::Deploy { .. } | How::Roll(_), reason, .. }) => {
+            Some(format!("would be deployed: {reason}"))
+        }
+        _ => None,
+    }
+}
+
 /// What came of it in this run is its last word in it.
 fn failed_before(tried: Option<&Tried>) -> Option<Decision> {
     Some(match tried? {
@@ -185,115 +231,6 @@ fn failed_before(tried: Option<&Tried>) -> Option<Decision> {
         Tried::Failed { why, held: false } => Decision::refused(why),
         Tried::Unseen { why } => Decision::blocked(why, Until::Seen),
         Tried::Kept => Decision::in_sync(),
-    })
-}
-
-/// How far it is from what Git says.
-fn difference(
-    task: &Task<'_>,
-    facts: &Facts<'_>,
-    rendered: &RenderedStack,
-    desired: &DesiredStack,
-) -> Decision {
-    let other_images = || {
-        let edited = task.live.iter().filter(|service| image_edited(service));
-        edited.map(|service| service.name.clone()).collect()
-    };
-    let deploy = |reason: String| {
-        // docker asks for all images anyway.
-        let edited = if facts.resolve == ResolveImage::Always { Vec::new() } else { other_images() };
-        let how = How::Deploy { resolve: facts.resolve, edited };
-        Decision::Apply(Apply { how, reason, drifts: Vec::new() })
-    };
-    let without_docker =
-        |how: How, reason: &str| Decision::Apply(Apply { how, reason: reason.into(), drifts: Vec::new() });
-    let adopt_or = |reason: String| {
-        // What Swarm went back to is this version again, but as the last word on another one.
-        let goes_back = task.live.iter().any(|service| service.goes_back());
-        if goes_back || !is_labelled(rendered, &task.live, task.source) {
-            return deploy(reason);
-        }
-        match edited(rendered, &task.live) {
-            None => without_docker(
-                How::Adopt,
-                "adopted: images, replicas, environment and mounts are as the source says",
-            ),
-            Some(what) if desired.entry.drift == DriftPolicy::Correct => {
-                deploy(format!("drifted while nobody looked: {what}"))
-            }
-            Some(what) => {
-                let text = format!("adopted; drifted while nobody looked, left as it is: {what}");
-                without_docker(How::Adopt, &text)
-            }
-        }
-    };
-    let roll = |drifts| {
-        let (rolls, reason) = (facts.rolls.clone(), sentence(&facts.rolls));
-        Decision::Apply(Apply { how: How::Roll(rolls), reason, drifts })
-    };
-    if let Some(reason) = facts.forced {
-        return deploy(reason.to_owned());
-    }
-    match task.motion {
-        Some(motion) if motion.hash != rendered.fingerprint => {
-            // A run that was cut off may have given it to docker already.
-            return adopt_or(if task.recorded.is_some() { "changed" } else { "new" }.into());
-        }
-        Some(motion) if motion.given.is_some() => return Decision::InMotion,
-        // An earlier release did not note enough to judge it.
-        Some(_) if task.live.iter().any(|service| service.goes_back()) => {
-            return without_docker(How::Judge, UNSEEN);
-        }
-        Some(_) | None => {}
-    }
-    let Some(row) = task.applied() else { return adopt_or(first_reason(&task.live)) };
-    if row.status == StackStatus::Error {
-        return match &row.error {
-            Some(_) if row.held && removed_by_hand(rendered, task).is_some() => {
-                let service = removed_by_hand(rendered, task).unwrap_or_default();
-                deploy(format!("the last attempt failed, and `{service}` was removed by hand"))
-            }
-            Some(error) if row.held && row.commit.as_deref() == Some(facts.commit) => {
-                if row.hash == rendered.fingerprint && !facts.rolls.is_empty() {
-                    roll(Vec::new())
-                } else if is_labelled(rendered, &task.live, task.source)
-                    && is_right_again(row, &task.live, facts.tags)
-                {
-                    deploy("the last attempt failed, and by now all runs as the source says".into())
-                } else {
-                    Decision::blocked(error, Until::SourceChanges)
-                }
-            }
-            _ => deploy("the last attempt failed".into()),
-        };
-    }
-    if row.hash != rendered.fingerprint {
-        return adopt_or("changed".into());
-    }
-    if let Some(other) = facts.predecessor.filter(|other| task.live.iter().any(|live| is_of(live, other))) {
-        return deploy(format!("it comes back from `{other}`"));
-    }
-    if has_another_version(rendered, task) {
-        return deploy("another version of it was given to docker meanwhile".into());
-    }
-    let drifts = match desired.entry.drift {
-        DriftPolicy::Ignore => Vec::new(),
-        DriftPolicy::Report | DriftPolicy::Correct => drift::compare(row, &task.live),
-    };
-    if !drifts.is_empty() && desired.entry.drift == DriftPolicy::Correct {
-        return deploy(format!("drifted: {}", drift::sentence(&drifts)));
-    }
-    if facts.rolls.is_empty() { Decision::InSync { drifts } } else { roll(drifts) }
-}
-
-/// Whether docker has another version of it than the one that the database tells of: a run was cut off, or overtaken,
-/// before it could note that. What Swarm went back to by itself or at an operator's word is none.
-fn has_another_version(rendered: &RenderedStack, task: &Task<'_>) -> bool {
-    task.live.iter().any(|service| {
-        let version = service.labels.get(compose::FINGERPRINT);
-        is_of(service, task.source)
-            && !service.goes_back()
-            && version.is_some_and(|version| *version != rendered.fingerprint)
     })
 }
 
@@ -307,11 +244,16 @@ fn ready(facts: &Facts<'_>, apply: Apply) -> Decision {
     }
     let failed = facts.dependencies.iter().find_map(|(name, state)| match state {
         Dependency::Failed { held } => Some((name, *held)),
-        Dependency::Moving | Dependency::Building => None,
+        Dependency::Moving | Dependency::Building | Dependency::OnHold => None,
     });
     if let Some((name, held)) = failed {
         let until = if held { Until::DependencyHeld } else { Until::NextRun };
         return Decision::blocked(format!("not deployed: it depends on `{name}`, which failed"), until);
+    }
+    let is_on_hold = |(_, state): &&(&StackName, Dependency)| *state == Dependency::OnHold;
+    if let Some((name, _)) = facts.dependencies.iter().find(is_on_hold) {
+        let why = format!("it depends on `{name}`, which is on hold and does not run");
+        return Decision::blocked(why, Until::Released(OnHold::Absent));
     }
     match facts.dependencies.first() {
         Some((name, Dependency::Building)) => {
@@ -340,28 +282,8 @@ fn ready(facts: &Facts<'_>, apply: Apply) -> Decision {
     }
 }
 
-fn first_reason(live: &[&Service]) -> String {
-    match live.first().map(|service| owner(service)) {
-        None => "new".into(),
-        Some(None) => "adopted: it was deployed by hand before".into(),
-        Some(Some(_)) => "changed".into(),
-    }
-}
-
 /// That another DockerOps deploys the stack.
 fn another_controller(task: &Task<'_>, facts: &Facts<'_>) -> Option<String> {
     let other = taken_by(task.recorded, task.source, &task.live, facts.predecessor)?;
     Some(taken(task.name, other))
-}
-
-/// A roll in words.
-pub fn sentence(rolls: &[Roll]) -> String {
-    let images: BTreeSet<_> = rolls.iter().map(|roll| &roll.image).collect();
-    let line = |image: &&ImageRef| {
-        let services =
-            rolls.iter().filter(|roll| roll.image == **image).map(|roll| format!("`{}`", roll.service));
-        let digest: String = image.digest().unwrap_or_default().chars().take("sha256:".len() + 12).collect();
-        format!("`{}` is `{digest}` now, for {}", image.unpinned(), services.collect::<Vec<_>>().join(", "))
-    };
-    images.iter().map(line).collect::<Vec<_>>().join("; ")
 }

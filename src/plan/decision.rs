@@ -107,6 +107,19 @@ pub enum Until {
     NewOwner,
     /// A run that can read every source which may list it now.
     Clear,
+    /// The end of a hold.
+    Released(OnHold),
+}
+
+/// How a stack is that stays as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnHold {
+    /// It converged.
+    Well,
+    /// The last attempt failed.
+    Failed,
+    /// It was not deployed so far.
+    Absent,
 }
 
 impl Until {
@@ -126,7 +139,14 @@ impl Until {
 
     /// Whether the stack has failed until then.
     pub fn is_failure(self) -> bool {
-        matches!(self, Self::NextRun | Self::SourceChanges | Self::DependencyHeld | Self::Seen)
+        matches!(
+            self,
+            Self::NextRun
+                | Self::SourceChanges
+                | Self::DependencyHeld
+                | Self::Seen
+                | Self::Released(OnHold::Failed)
+        )
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::docker::Roll;
 use crate::docker::command::ResolveImage;
+use crate::hold::Hold;
 use crate::source::SourceId;
 use crate::stack::StackName;
 
@@ -14,6 +15,10 @@ pub struct Facts<'a> {
     pub is_selected: bool,
     /// Why it is deployed whether or not anything changed.
     pub forced: Option<&'a str>,
+    /// What keeps it as it is.
+    pub hold: Option<&'a Hold>,
+    /// What an earlier run would have done to it but for that, where its source was not read by this one.
+    pub kept_back: Option<&'a str>,
     /// Whether it is being given to docker just now.
     pub is_being_given: bool,
     /// Another watched source that has its name.
@@ -96,6 +101,8 @@ pub enum Dependency {
     Moving,
     /// An image of it is to be built.
     Building,
+    /// It is on hold, and does not run.
+    OnHold,
     /// It failed; whether it is not tried again until the source changes.
     Failed {
         /// See `Until::SourceChanges`.
@@ -123,6 +130,8 @@ impl Default for Facts<'_> {
             commit: "",
             is_selected: true,
             forced: None,
+            hold: None,
+            kept_back: None,
             is_being_given: false,
             owner: None,
             owner_is_expected: false,

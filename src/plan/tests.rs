@@ -2,6 +2,7 @@
 
 mod case;
 mod held;
+mod on_hold;
 
 use anyhow::anyhow;
 use serde_json::{Value, json};

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::policy::Held;
 use super::{Contents, Files, Reader, unknown};
 use crate::budget::Budget;
-use crate::compose::{self, Origin, Unrenderable};
+use crate::compose::{self, Origin, RenderedStack, Unrenderable};
 use crate::template::{self, Kind, Parameter, Template};
 
 /// All of them, with what is wrong whatever values are given. An error is one of the key.
@@ -42,10 +42,44 @@ pub fn templates(files: &dyn Files, reader: &Reader<'_>, contents: &Contents) ->
     Ok(all)
 }
 
+/// A template as a stack of its own defaults, and of values that its parameters take, and whether some of these are made
+/// up; `None` where none are known that fit.
+pub fn example(
+    files: &dyn Files,
+    reader: &Reader<'_>,
+    contents: &Contents,
+    template: &Template,
+) -> Result<Option<(RenderedStack, bool)>> {
+    let Some(its_files) = template.files() else { return Ok(None) };
+    let budget = Budget::new(reader.budget.limits());
+    let (key, name) = ((reader.key)()?, template.stack());
+    let origin = Origin {
+        root: files.root(),
+        files: &its_files,
+        budget: &budget,
+        merger: reader.merger,
+        readable: None,
+    };
+    let with = |known: &Values| compose::load(&name, origin, known, &contents.volumes, key);
+    let known = fitting(&template.parameters, |known| is_whole(&with(known)));
+    let is_made_up = template.parameters.iter().any(|parameter| said(parameter).is_none());
+    Ok(with(&known).ok().map(|rendered| (rendered, is_made_up)))
+}
+
 type Values = BTreeMap<OsString, OsString>;
 
 /// So many parameters are tried one by one.
 const MOST: usize = 50;
+
+/// The value that a parameter itself names.
+fn said(parameter: &Parameter) -> Option<String> {
+    let said = parameter.default.clone().or_else(|| parameter.choices.first().cloned());
+    said.or_else(|| match parameter.kind {
+        Some(Kind::Integer) => Some(parameter.min.or(parameter.max).unwrap_or(1).to_string()),
+        Some(Kind::Boolean) => Some("true".to_owned()),
+        _ => parameter.secret.then(|| "secret".to_owned()),
+    })
+}
 
 fn is_whole(rendered: &unknown::Rendered) -> bool {
     !matches!(rendered, Err(Unrenderable::Stack(_)))
@@ -53,14 +87,6 @@ fn is_whole(rendered: &unknown::Rendered) -> bool {
 
 /// Values that the parameters take, as far as they say; else a path, where `fits` does not want something else.
 fn fitting(parameters: &[Parameter], fits: impl Fn(&Values) -> bool) -> Values {
-    let said = |parameter: &Parameter| {
-        let said = parameter.default.clone().or_else(|| parameter.choices.first().cloned());
-        said.or_else(|| match parameter.kind {
-            Some(Kind::Integer) => Some(parameter.min.or(parameter.max).unwrap_or(1).to_string()),
-            Some(Kind::Boolean) => Some("true".to_owned()),
-            _ => parameter.secret.then(|| "secret".to_owned()),
-        })
-    };
     let value = |it: &Parameter| (it.name.clone().into(), said(it).unwrap_or_else(|| "1".to_owned()).into());
     let mut known: Values = parameters.iter().map(value).collect();
     for parameter in parameters.iter().filter(|parameter| said(parameter).is_none()).take(MOST) {

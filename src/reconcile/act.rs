@@ -264,6 +264,12 @@ impl Reconciler {
         decision: Decision,
     ) -> Result<()> {
         self.memory.decided(key, decision);
+        if let Until::Released(_) = blocked.until {
+            let change = blocked.detail.as_ref().map(|change| format!("; {change}"));
+            let text = format!("{}{}", blocked.why, change.unwrap_or_default());
+            session.report.on_hold(self.source(key)?.subject(&key.stack), &text);
+            return Ok(());
+        }
         if blocked.until == Until::Clear {
             self.note_stays(session, key, &blocked.why)?;
         }

@@ -1,7 +1,8 @@
 //! Images that no stack uses any more go: from this node, and from all where that is wanted.
 //!
 //! Gone is only what DockerOps tracked and what was not here before it; never by force. What a container uses,
-//! what a service runs, or would go back to, stays, keeps its row, and is looked at again in the next run.
+//! what a service runs, or would go back to, and what a kept version of a stack ran, stays, keeps its row, and is looked
+//! at again in the next run.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use md5::{Digest, Md5};
 
-use super::Session;
+use super::{Session, versions};
 use crate::docker::{ImageRemoval, Swarm};
 use crate::hash::hex;
 use crate::image::ImageRef;
@@ -51,6 +52,11 @@ pub fn note_digests(session: &Session<'_>, watched: &[Watched], swarm: &Swarm) -
 /// go. Without anything to remove it makes no docker call; one, where all is as when nothing could be removed.
 fn clean(session: &Session<'_>, swarm: &Swarm, patience: Duration) -> Result<()> {
     let mut used = used(swarm);
+    if unused(session, &used)?.is_empty() {
+        return Ok(());
+    }
+    // Read only where that decides.
+    used.extend(versions::images(session)?);
     let unused = unused(session, &used)?;
     if unused.is_empty() {
         return Ok(());
@@ -117,11 +123,7 @@ fn used(swarm: &Swarm) -> BTreeSet<String> {
     let images =
         swarm.services.iter().flat_map(|service| [Some(service.image()), service.previous_image.as_deref()]);
     let images = images.flatten().filter_map(|image| ImageRef::parse(image).ok());
-    images
-        .flat_map(|image| [Some(image.unpinned()), image.pulled()])
-        .flatten()
-        .map(|image| image.to_string())
-        .collect()
+    images.flat_map(|image| versions::names(&image)).collect()
 }
 
 /// Removes what can go; whether no other node is left to look at.

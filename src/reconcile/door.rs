@@ -143,6 +143,8 @@ pub trait Door: fmt::Debug {
     fn users_of_networks(&self, stack: &StackName) -> Result<Vec<String>>;
     /// The configs and secrets of all stacks, with the value of the label `mark`.
     fn stored(&self, mark: &str) -> Result<Vec<Stored>>;
+    /// The configs that have the label `mark`, of a stack or not.
+    fn marked_configs(&self, mark: &str) -> Result<Vec<Stored>>;
     /// Those of `ids` that a service uses, or would after a rollback.
     fn in_use<'a>(&self, ids: &BTreeSet<&'a str>) -> Result<BTreeSet<&'a str>>;
     /// What an image runs by itself.
@@ -281,6 +283,10 @@ impl Door for World {
 
     fn stored(&self, mark: &str) -> Result<Vec<Stored>> {
         self.docker.stored(mark)
+    }
+
+    fn marked_configs(&self, mark: &str) -> Result<Vec<Stored>> {
+        self.docker.marked_configs(mark)
     }
 
     fn in_use<'a>(&self, ids: &BTreeSet<&'a str>) -> Result<BTreeSet<&'a str>> {

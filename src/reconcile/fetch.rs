@@ -318,11 +318,9 @@ mod tests {
         let hang = Arc::new(Mutex::new(()));
         let (held, theirs) = (hang.lock().unwrap(), Arc::clone(&hang));
         let mut fetcher = of(move |name| {
-            // The others are waited for as long as the first of them took.
-            if name == "slow0" {
-                drop(theirs.lock());
-            } else {
-                std::thread::sleep(Duration::from_secs(1));
+            match name {
+                "slow0" => drop(theirs.lock()),
+                _ => std::thread::sleep(Duration::from_secs(1)),
             }
             Ok(())
         });

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Result;
 
 use super::door::News;
+use super::holds::kept_back;
 use super::memory::Ended;
 use super::moves::Moves;
 use super::order::{dependents, in_order};
@@ -14,9 +15,7 @@ use super::source::WatchedSource;
 use super::{Key, Reconciler, Session, rolls};
 use crate::docker::Swarm;
 use crate::git::Workplace;
-use crate::plan::{
-    self, Decision, Dependency, DesiredStack, Elsewhere, Facts, How, Objections, Tried, Until, decide,
-};
+use crate::plan::{self, Decision, DesiredStack, Elsewhere, Facts, How, Objections, Tried, Until, decide};
 use crate::report::with_held;
 use crate::signal;
 use crate::source::SourceId;
@@ -248,10 +247,13 @@ impl Reconciler {
                     self.note_tags(session, &key, swarm, &mut tags)?;
                 }
                 let source = &self.sources[at];
+                let hold = self.hold_of(session, source, &name);
                 let predecessor =
                     gathered.moves.iter().find(|(old, heir)| old.stack == name && **heir == key.source);
                 let facts = Facts {
                     predecessor: predecessor.map(|(old, _)| &old.source),
+                    hold: hold.as_ref(),
+                    kept_back: kept_back(source, &name),
                     rolls: tags.rolls,
                     tags: tags.tags,
                     resolve: tags.resolve,
@@ -307,38 +309,6 @@ impl Reconciler {
                 .map(String::as_str),
             ..Facts::default()
         }
-    }
-
-    /// The stacks that `name` depends on and that are not as they should be.
-    fn dependencies<'a>(
-        &self,
-        source: &'a WatchedSource,
-        name: &StackName,
-        states: &BTreeMap<StackName, Decision>,
-    ) -> Vec<(&'a StackName, Dependency)> {
-        let desired = source.desired(name);
-        let on = desired.into_iter().flat_map(|desired| &desired.entry.depends_on);
-        let state = |decision: &Decision| match decision {
-            Decision::InSync { .. } | Decision::Remove(_) => None,
-            // A preview takes it that what would be deployed converges.
-            Decision::Apply(_) | Decision::InMotion => (!self.options.dry_run).then_some(Dependency::Moving),
-            Decision::Blocked(blocked) => match blocked.until {
-                Until::Build => Some(Dependency::Building),
-                Until::Dependency if self.options.dry_run => Some(Dependency::Building),
-                Until::NextRun | Until::Seen | Until::Selected { well: false } => {
-                    Some(Dependency::Failed { held: false })
-                }
-                Until::SourceChanges | Until::DependencyHeld => Some(Dependency::Failed { held: true }),
-                Until::Selected { well: true } | Until::NewOwner | Until::Clear => None,
-                Until::Given
-                | Until::Pull
-                | Until::Dependency
-                | Until::Others
-                | Until::Handover
-                | Until::Asked => Some(Dependency::Moving),
-            },
-        };
-        on.filter_map(|on| Some((on, state(states.get(on)?)?))).collect()
     }
 
     /// Puts the stack that this program runs in last, with what depends on it.

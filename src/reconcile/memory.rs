@@ -14,10 +14,11 @@ use crate::convergence::Watch;
 use crate::docker::{NodeImages, SeenTasks};
 use crate::git::Commit;
 use crate::image::ImageCommand;
-use crate::plan::{Decision, Tried};
+use crate::plan::{Blocked, Decision, Tried, Until};
 use crate::report::Tally;
 use crate::source::SourceId;
 use crate::stack::StackName;
+use crate::state::{Needed, Versions};
 
 /// One stack of one source: another source may list the same name, in vain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,7 +145,9 @@ pub struct Removing {
 pub struct Converged {
     pub key: Key,
     /// The configs and secrets it has now.
-    pub versions: crate::state::Versions,
+    pub versions: Versions,
+    /// What the versions of it need that are kept.
+    pub kept: Vec<Needed>,
 }
 
 impl Memory {
@@ -201,6 +204,7 @@ impl Memory {
             tally.degraded += usize::from(is_degraded);
             match (self.ended.get(key), decision) {
                 (_, Decision::Blocked(blocked)) if blocked.until.is_failure() => tally.failed += 1,
+                (_, Decision::Blocked(Blocked { until: Until::Released(_), .. })) => tally.on_hold += 1,
                 (Some(Ended::Deployed), _) => tally.deployed += 1,
                 (Some(Ended::Removed), _) => tally.removed += 1,
                 (Some(Ended::NotOurs), _) => tally.unchanged += 1,

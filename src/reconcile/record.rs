@@ -11,7 +11,7 @@ use super::memory::{Converged, Ended};
 use super::motion::{due_of, judge_stack, lost};
 use super::source::WatchedSource;
 use super::words::with_last_words;
-use super::{Key, Reconciler, Session};
+use super::{Key, Reconciler, Session, versions};
 use crate::convergence::{Progress, notes};
 use crate::docker::service::Service;
 use crate::docker::task::Task;
@@ -206,10 +206,11 @@ impl Reconciler {
             return Ok(());
         };
         source.motions.retain(|known| known.name != key.stack);
-        let took = match given.how {
-            GivenHow::Adopt => String::new(),
+        let (took, told) = match given.how {
+            GivenHow::Adopt => (Duration::ZERO, String::new()),
             GivenHow::Deploy | GivenHow::Roll => {
-                format!("; converged in {} s", session.door.now().age(motion.since).as_secs())
+                let took = session.door.now().age(motion.since);
+                (took, format!("; converged in {} s", took.as_secs()))
             }
         };
         let subject = crate::report::Subject { commit: Some(&given.commit), ..source.subject(&key.stack) };
@@ -217,7 +218,7 @@ impl Reconciler {
         if edited {
             session.report.note(subject, EDITED);
         } else {
-            session.report.deployed(subject, &format!("{}{took}", given.reason));
+            session.report.deployed(subject, &format!("{}{told}", given.reason));
         }
         for service in live {
             let own: Vec<_> = tasks.iter().filter(|task| task.service == service.id).collect();
@@ -237,10 +238,13 @@ impl Reconciler {
             }
             GivenHow::Adopt => applied(given, live),
         };
+        // What a hand had edited by then nobody goes back to.
+        let ran = (!is_edited(given, live)).then(|| versions::ran(session, given, &motion.hash, took, live));
         let record = Record {
             status: StackStatus::Deployed,
             hash: Some(&motion.hash),
             services: Some(services),
+            ran,
             ..record(source, key, given)
         };
         session.state.record(&record)?;
@@ -248,7 +252,9 @@ impl Reconciler {
         if given.how == GivenHow::Adopt {
             session.state.forget_convergence(&key.stack, &source.url)?;
         }
-        self.memory.converged.push(Converged { key: key.clone(), versions: given.versions.clone() });
+        let kept = session.state.needed_by_versions(&key.stack, &source.url, session.keep_versions)?;
+        self.memory.converged.retain(|earlier| earlier.key != *key);
+        self.memory.converged.push(Converged { key: key.clone(), versions: given.versions.clone(), kept });
         if !edited {
             self.memory.ended.insert(key.clone(), Ended::Deployed);
             self.memory.happened.deployed += 1;
@@ -322,6 +328,7 @@ fn record<'a>(source: &'a WatchedSource, key: &'a Key, given: &'a Given) -> Reco
         held: false,
         services: None,
         given: Some(&given.specs),
+        ran: None,
     }
 }
 

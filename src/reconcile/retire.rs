@@ -1,8 +1,8 @@
 //! Earlier versions of configs and secrets go, once no service needs them.
 //!
 //! In: the stacks that converged. Gone afterwards: what DockerOps itself put there for one of them, and its
-//! file no longer names. A version that a service would need to roll back stays until the next deploy, as
-//! does what cannot be removed; that is a note and no failure.
+//! file no longer names. One that a service would need to roll back stays until the next deploy, as does what cannot be
+//! removed; that is a note and no failure. So does one of a version of the stack that is kept.
 
 use std::collections::BTreeSet;
 
@@ -11,6 +11,7 @@ use anyhow::Result;
 use super::Session;
 use super::contain::Contain;
 use super::memory::Converged;
+use super::versions;
 use crate::compose::REPOSITORY;
 use crate::docker::stored::Stored;
 use crate::signal;
@@ -55,13 +56,13 @@ fn remove(session: &Session<'_>, converged: &[Converged]) -> Result<()> {
 /// mark proves it; without one, a release that did not rotate yet made it if `docker stack deploy` did, under
 /// the very name that an entry would have without its hash.
 fn is_earlier(stored: &Stored, of: &Converged) -> bool {
-    let versions = match stored.kind {
+    let own = match stored.kind {
         StoredKind::Config => &of.versions.configs,
         StoredKind::Secret => &of.versions.secrets,
     };
     stored.stack == of.key.stack
-        && !of.versions.scripts.contains(&stored.name)
-        && !versions.iter().any(|(name, _)| *name == stored.name)
+        && !versions::holds(&of.versions, stored)
+        && !versions::are_in_need(&of.kept, stored)
         && (of.key.source == *stored.mark
-            || (stored.mark.is_empty() && versions.iter().any(|(_, plain)| *plain == stored.name)))
+            || (stored.mark.is_empty() && own.iter().any(|(_, plain)| *plain == stored.name)))
 }

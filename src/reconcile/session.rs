@@ -40,6 +40,9 @@ pub struct Session<'a> {
     pub pull_policy: PullPolicy,
     /// By a job of which image unused images go from the other nodes; `None` where they stay.
     pub prune_nodes: Option<&'a str>,
+    /// So many versions of each stack are noted, and of the newest so many the images, configs and secrets stay.
+    pub history: usize,
+    pub keep_versions: usize,
     /// How long a stack may take to converge.
     pub deploy_timeout: Duration,
     /// What tells this installation from others on the same Swarm.

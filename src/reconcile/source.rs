@@ -14,7 +14,7 @@ use crate::reading::Bindings;
 use crate::report::Subject;
 use crate::source::{Source, SourceId, SourceUrl};
 use crate::stack::StackName;
-use crate::state::{BuildRow, Motion, Record, SourceRow, StackRow, StackStatus};
+use crate::state::{BuildRow, HoldRow, Motion, OnHold, Record, SourceRow, StackRow, StackStatus};
 use crate::watched::Watched;
 
 /// A source that is looked after.
@@ -33,6 +33,9 @@ pub struct WatchedSource {
     /// What the database knows of the images it builds.
     pub builds: Vec<BuildRow>,
     pub motions: Vec<Motion>,
+    /// The holds by hand on it and its stacks, and which of these were on hold when they were looked at last.
+    pub holds: Vec<HoldRow>,
+    pub on_hold: Vec<OnHold>,
     /// The commit it names; `None` where it could not be asked.
     pub head: Option<Commit>,
     /// What was read of it.
@@ -140,6 +143,8 @@ impl WatchedSource {
         self.row = Some(known.row.clone());
         self.stacks.clone_from(&known.stacks);
         self.builds.clone_from(&known.builds);
+        self.holds.clone_from(&known.holds);
+        self.on_hold.clone_from(&known.on_hold);
         if self.is_overtaken {
             // What the other run sets in motion from now on is its own to wait for.
             let was =
@@ -205,6 +210,7 @@ impl WatchedSource {
             held: false,
             services: None,
             given: None,
+            ran: None,
         })
     }
 

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Error, Result};
+use chrono::{DateTime, Utc};
 
 use super::ask::{Answer, Wanted};
+use super::holds::{is_on_hold, is_released, restore_holds};
 use super::session::{Selection, Session, Wish};
 use super::source::{Reading, WatchedSource};
 use super::{Key, Reconciler, builds};
@@ -47,7 +49,7 @@ impl Reconciler {
             answer.wanted = still;
             match self.fetching.join(answer) {
                 Some(Answer { wanted: one, head }) => {
-                    asked.push(self.survey(&one, head, &watched, session.policy_id(), swarm));
+                    asked.push(self.survey(session, &one, head, &watched, swarm));
                     wanted.push(one);
                 }
                 None => session.report.waiting(id.as_str(), "is being fetched"),
@@ -88,7 +90,12 @@ impl Reconciler {
                     Reading::Failed(error) if !self.options.go_on => return Err(error),
                     Reading::Failed(_) => {}
                     _ if self.options.dry_run => {}
-                    _ => source.row = Some(session.state.remember(&source.url)?),
+                    _ => {
+                        source.row = Some(session.state.remember(&source.url)?);
+                        if swarm.services.iter().any(|service| plan::is_of(service, &source.id)) {
+                            restore_holds(session, &mut source)?;
+                        }
+                    }
                 }
             }
             if let Some(before) = self.sources.iter().find(|it| it.id == source.id && !it.is_settled) {
@@ -125,15 +132,16 @@ impl Reconciler {
     /// whatever comes of that.
     fn survey(
         &mut self,
+        session: &Session<'_>,
         wanted: &Wanted,
         head: Result<Commit>,
         watched: &[Watched],
-        policy: &str,
         swarm: &Swarm,
     ) -> (WatchedSource, Option<Commit>) {
         let known = watched.iter().find(|known| known.identity == *wanted.id());
         let commit = head.as_ref().ok().cloned();
         let wish = self.wish_of(wanted);
+        let (policy, now) = (session.policy_id(), session.door.now().wall);
         let is_forced = wish.forced.is_some() || wish.build.is_some();
         let backing_off = wanted.target.backing_off.as_ref();
         // What was read of it still serves where it names the same commit, or cannot be asked.
@@ -157,9 +165,9 @@ impl Reconciler {
             Err(error) => (Reading::Failed(error), None),
             Ok(head) => match known {
                 Some(known) if !is_forced && backing_off == Some(&head) => {
-                    (Reading::BackingOff, is_off(known, swarm).then_some(head))
+                    (Reading::BackingOff, is_off(known, swarm, now).then_some(head))
                 }
-                Some(known) if !is_forced && !has_work(known, &head, policy, swarm) => {
+                Some(known) if !is_forced && !has_work(known, &head, policy, swarm, now) => {
                     (Reading::Unchanged, None)
                 }
                 _ => (Reading::Unchanged, Some(head)),
@@ -186,6 +194,8 @@ impl Reconciler {
             stacks: Vec::new(),
             builds: Vec::new(),
             motions: Vec::new(),
+            holds: Vec::new(),
+            on_hold: Vec::new(),
             head,
             reading: Reading::Unchanged,
             wish: self.wish_of(wanted),
@@ -254,22 +264,28 @@ pub fn still_wanted(session: &Session<'_>, mut wanted: Wanted, watched: &[Watche
     Some(wanted)
 }
 
-fn has_work(known: &Watched, head: &Commit, policy: &str, swarm: &Swarm) -> bool {
+fn has_work(known: &Watched, head: &Commit, policy: &str, swarm: &Swarm, now: DateTime<Utc>) -> bool {
     let moved = known.row.commit.as_deref() != Some(head.as_str());
-    let to_retry = |stack: &StackRow| stack.status == StackStatus::Error && !stack.held;
+    let to_retry = |stack: &StackRow| {
+        stack.status == StackStatus::Error && !stack.held && !is_on_hold(known, &stack.name, now)
+    };
     moved
         || known.row.is_begun
         || known.row.policy != policy
         || known.builds.iter().any(|build| build.was_refused() || build.was_cut_off())
         || known.stacks.iter().any(to_retry)
         || !known.motions.is_empty()
-        || is_off(known, swarm)
+        || known.on_hold.iter().any(|stack| is_released(stack, &known.holds, now))
+        || is_off(known, swarm, now)
 }
 
 /// Whether the Swarm is not what was last applied of it.
-fn is_off(known: &Watched, swarm: &Swarm) -> bool {
-    let to_correct =
-        |stack: &StackRow| stack.drift == DriftPolicy::Correct && !drift::find(stack, swarm).is_empty();
+fn is_off(known: &Watched, swarm: &Swarm, now: DateTime<Utc>) -> bool {
+    let to_correct = |stack: &StackRow| {
+        stack.drift == DriftPolicy::Correct
+            && !is_on_hold(known, &stack.name, now)
+            && !drift::find(stack, swarm).is_empty()
+    };
     let expected = |name: &StackName| {
         known.stacks.iter().any(|stack| stack.name == *name && stack.status != StackStatus::Stopped)
             || known.motions.iter().any(|motion| motion.name == *name)

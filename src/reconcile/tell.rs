@@ -94,6 +94,14 @@ impl Reconciler {
                 let text = "wait: docker was given it, and nobody has seen it converge";
                 session.report.would(name, text, &mut count.deployed);
             }
+            Decision::Blocked(Blocked { why, detail, until: Until::Released(_) }) => {
+                let change = detail.as_ref().map(|change| format!("; {change}")).unwrap_or_default();
+                let source = self.sources.iter().find(|source| source.id == key.source);
+                if let Some(source) = source {
+                    session.report.on_hold(source.subject(&key.stack), &format!("{why}{change}"));
+                }
+                self.memory.decided(key, decision.clone());
+            }
             Decision::InSync { drifts } => {
                 would_not = Some(drifts.clone());
             }

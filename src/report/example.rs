@@ -21,6 +21,7 @@ impl Stack {
             why: None,
             degraded_since: None,
             held: false,
+            hold: None,
             drift_policy: DriftPolicy::Correct,
             updating: false,
             drift: Vec::new(),

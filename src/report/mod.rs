@@ -7,6 +7,8 @@
 mod example;
 #[cfg(test)]
 mod heard;
+pub mod history;
+pub mod holds;
 mod journal;
 mod live;
 mod pulse;

@@ -41,19 +41,28 @@ impl Report {
                 self.note(stack, what);
             }
             (Show::Difference, Some(applied)) => {
-                let diff = TextDiff::from_lines(applied, text);
                 let names = [format!("{stack} as applied last"), stack.to_owned()];
-                let unified = diff.unified_diff().context_radius(3).header(&names[0], &names[1]).to_string();
-                for line in unified.lines() {
-                    let style = match line.as_bytes().first() {
-                        Some(b'+') => GOOD,
-                        Some(b'-') => BAD,
-                        Some(b'@') => DIM,
-                        _ => anstyle::Style::new(),
-                    };
-                    self.stdout(&format!("{style}{}{style:#}", plain::line(line)));
-                }
+                self.difference(&unified([applied, text], &names));
             }
         }
     }
+
+    /// Shows how two texts differ.
+    pub fn difference(&self, unified: &str) {
+        for line in unified.lines() {
+            let style = match line.as_bytes().first() {
+                Some(b'+') => GOOD,
+                Some(b'-') => BAD,
+                Some(b'@') => DIM,
+                _ => anstyle::Style::new(),
+            };
+            self.stdout(&format!("{style}{}{style:#}", plain::line(line)));
+        }
+    }
+}
+
+/// How two texts differ, by their names; empty where they do not.
+pub fn unified([before, after]: [&str; 2], names: &[String; 2]) -> String {
+    let diff = TextDiff::from_lines(before, after);
+    diff.unified_diff().context_radius(3).header(&names[0], &names[1]).to_string()
 }

@@ -3,10 +3,12 @@
 use anyhow::Result;
 use serde::Serialize;
 
+use super::holds::{self, StackHold};
 use super::services;
 pub use super::services::LiveService;
 use super::under_way::{UnderWay, under_way};
 use super::{harmless, tables};
+use crate::clock;
 use crate::compose::FINGERPRINT;
 use crate::docker::service::Service;
 use crate::docker::{Docker, Swarm};
@@ -101,6 +103,8 @@ pub struct Stack {
     pub degraded_since: Option<String>,
     /// Whether it is not tried again until the source changes.
     pub held: bool,
+    /// What keeps it as it is.
+    pub hold: Option<StackHold>,
     pub drift_policy: DriftPolicy,
     /// Whether live services are newer than what converged: a deploy is under way, or was cut off.
     pub updating: bool,
@@ -193,7 +197,8 @@ pub fn gather(watched: &[Watched], images: &[ImageRow], work: &[Work], swarm: &S
             .flat_map(|known| {
                 let rows = known.stacks.iter().map(|row| stack(watched, known, row, work, swarm, look));
                 let is_first = |motion: &&Motion| !known.stacks.iter().any(|row| row.name == motion.name);
-                rows.chain(known.motions.iter().filter(is_first).map(|motion| first(known, motion, swarm)))
+                let first = known.motions.iter().filter(is_first).map(|motion| first(known, motion, swarm));
+                rows.chain(first).chain(holds::never_deployed(watched, known, clock::wall()))
             })
             .collect(),
         images: images
@@ -279,6 +284,7 @@ fn stack(
             .map(harmless),
         degraded_since: row.degraded.clone().filter(|_| verdict.is_degraded()),
         held: row.held && !moves,
+        hold: holds::of_stack(watched, known, &row.name, clock::wall()),
         drift_policy: row.drift,
         updating: row.status == StackStatus::Deployed && services.iter().any(|service| newer(&service.name)),
         drift: drift::find(row, swarm)
@@ -329,6 +335,7 @@ fn first(known: &Watched, motion: &Motion, swarm: &Swarm) -> Stack {
         why: None,
         degraded_since: None,
         held: false,
+        hold: None,
         drift_policy: given.map(|given| given.drift).unwrap_or_default(),
         updating: true,
         drift: Vec::new(),
@@ -345,7 +352,9 @@ impl Stack {
 
     /// Whether it is not as Git says, nor as the manifest lets it be.
     fn is_wrong(&self) -> bool {
-        let to_correct = self.drift_policy == DriftPolicy::Correct && !self.drift.is_empty();
+        // What is on hold is left as somebody wanted it.
+        let to_correct =
+            self.drift_policy == DriftPolicy::Correct && !self.drift.is_empty() && self.hold.is_none();
         self.error.is_some()
             || self.stays.is_some()
             || self.is_degraded()

@@ -101,6 +101,9 @@ fn wrongs(status: &Status) -> String {
         if let Some(why) = &stack.stays {
             let _ = write!(out, "\n{}: {}", plain::name(&stack.name), plain::text(why));
         }
+        if let Some(hold) = &stack.hold {
+            let _ = write!(out, "\n{}: {}", plain::name(&stack.name), plain::text(&hold.sentence));
+        }
         if let Some(error) = &stack.error {
             let error = if stack.held { with_held(error) } else { error.clone() };
             let _ = write!(out, "\n{}: {}", plain::name(&stack.name), plain::text(&error));
@@ -157,6 +160,9 @@ fn in_words(stack: &Stack) -> String {
     let mut words = stack.status.as_str().to_owned();
     if stack.held {
         words += ", held";
+    }
+    if stack.hold.is_some() {
+        words += ", on hold";
     }
     if stack.stays.is_some() {
         words += ", unlisted";

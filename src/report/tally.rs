@@ -10,6 +10,8 @@ pub struct Tally {
     /// Left as they were.
     pub unchanged: usize,
     pub removed: usize,
+    /// Kept as they are by a hold, from what Git says.
+    pub on_hold: usize,
     /// Drifted, and only reported.
     pub drifted: usize,
     /// Run less than Git says, or do not keep running, though nothing failed in this run.
@@ -27,6 +29,7 @@ impl Tally {
             (self.deployed, if dry_run { "to deploy" } else { "deployed" }),
             (self.removed, if dry_run { "to remove" } else { "removed" }),
             (self.unchanged, "unchanged"),
+            (self.on_hold, "on hold"),
             (self.drifted, "drifted"),
             (self.degraded, "degraded"),
             (self.failed, "failed"),

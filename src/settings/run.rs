@@ -64,6 +64,12 @@ impl RunSettings {
                 "who may look is not who may write: give them two values (`openssl rand -hex 32`)",
             ));
         }
+        if settings.write.token.is_some() && settings.write.token == settings.webhook_secret {
+            return Err(fault(
+                "`DOCKEROPS_WRITE_TOKEN` and `DOCKEROPS_WEBHOOK_SECRET` are the same",
+                "who may tell of a push is not who may write: give them two values (`openssl rand -hex 32`)",
+            ));
+        }
         if let Some(address) = settings.listen
             && !address.ip().is_loopback()
             && settings.api_token.is_none()
@@ -76,6 +82,20 @@ impl RunSettings {
             ));
         }
         Ok(settings)
+    }
+
+    /// What is set and comes to nothing.
+    pub fn idle(&self) -> Vec<&'static str> {
+        let (write, mut idle) = (&self.write, Vec::new());
+        if write.token.is_some() && self.listen.is_none() {
+            idle.push("`DOCKEROPS_WRITE_TOKEN` is set, and nobody can show it: `DOCKEROPS_LISTEN` is not");
+        }
+        if !write.repos.is_empty() && write.token.is_none() {
+            idle.push(
+                "`DOCKEROPS_WRITE_REPOS` is set, and nothing is written: `DOCKEROPS_WRITE_TOKEN` is not",
+            );
+        }
+        idle
     }
 }
 
@@ -187,6 +207,22 @@ mod tests {
         let both = |write| settings(&[("DOCKEROPS_API_TOKEN", "t"), ("DOCKEROPS_WRITE_TOKEN", write)]);
         assert!(both("u").unwrap().write.token.is_some());
         assert!(both("t").unwrap_err().to_string().contains("are the same"));
+        let hook = [("DOCKEROPS_WEBHOOK_SECRET", "t"), ("DOCKEROPS_WRITE_TOKEN", "t")];
+        assert!(settings(&hook).unwrap_err().to_string().contains("DOCKEROPS_WEBHOOK_SECRET"));
+    }
+
+    #[test]
+    fn what_comes_to_nothing_is_told() {
+        let idle = |pairs: &[(&str, &str)]| settings(pairs).unwrap().idle().join("; ");
+        assert_eq!(idle(&[]), "");
+        assert!(idle(&[("DOCKEROPS_WRITE_TOKEN", "t")]).contains("`DOCKEROPS_LISTEN` is not"));
+        assert!(idle(&[("DOCKEROPS_WRITE_REPOS", "/r")]).contains("`DOCKEROPS_WRITE_TOKEN` is not"));
+        let whole = [
+            ("DOCKEROPS_WRITE_TOKEN", "t"),
+            ("DOCKEROPS_LISTEN", "127.0.0.1:1"),
+            ("DOCKEROPS_WRITE_REPOS", "/r"),
+        ];
+        assert_eq!(idle(&whole), "");
     }
 
     #[test]

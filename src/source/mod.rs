@@ -63,6 +63,12 @@ impl Source {
         &self.id
     }
 
+    /// The same for all that is watched of one repository.
+    pub fn repository(&self) -> &str {
+        let id = self.id.as_str();
+        id.split_once('#').map_or(id, |(repository, _)| repository)
+    }
+
     /// What git is asked. `.git` stays, some servers want it.
     pub fn url(&self) -> &str {
         &self.url

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::fault::fault;
 
-const MIGRATIONS: [&str; 20] = [
+const MIGRATIONS: [&str; 22] = [
     // The older release's tables, which it made without a version.
     "CREATE TABLE IF NOT EXISTS images (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -139,6 +139,38 @@ const MIGRATIONS: [&str; 20] = [
     "ALTER TABLE work ADD COLUMN repository TEXT;
     ALTER TABLE work ADD COLUMN why TEXT;
     ALTER TABLE stack_states ADD COLUMN stays TEXT;",
+    // Holds by hand, of all stacks of a source where none is named; and which stacks a hold keeps from what. `hold` is JSON.
+    "CREATE TABLE holds (
+        repository_id INTEGER NOT NULL REFERENCES repository_cache(id) ON DELETE CASCADE,
+        stack TEXT NOT NULL,
+        hold TEXT NOT NULL,
+        PRIMARY KEY (repository_id, stack)
+    );
+    CREATE TABLE on_hold (
+        repository_id INTEGER NOT NULL REFERENCES repository_cache(id) ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        hold TEXT NOT NULL,
+        change TEXT,
+        commit_id TEXT NOT NULL,
+        behind INTEGER NOT NULL,
+        PRIMARY KEY (repository_id, name)
+    );",
+    // The versions of each stack that converged: `services` and `versions` are JSON.
+    "CREATE TABLE history (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        stack_id INTEGER NOT NULL REFERENCES stacks(id) ON DELETE CASCADE,
+        time TEXT NOT NULL,
+        times INTEGER NOT NULL,
+        commit_id TEXT NOT NULL,
+        hash TEXT NOT NULL,
+        how TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        seconds INTEGER NOT NULL,
+        services TEXT NOT NULL,
+        versions TEXT NOT NULL,
+        text TEXT NOT NULL
+    );
+    CREATE INDEX history_of_a_stack ON history (stack_id, id);",
 ];
 
 fn version(connection: &Connection) -> Result<usize> {

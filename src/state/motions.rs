@@ -66,6 +66,21 @@ pub enum GivenHow {
     Adopt,
 }
 
+impl GivenHow {
+    /// The word in the database and the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::Roll => "roll",
+            Self::Adopt => "adopt",
+        }
+    }
+
+    pub(super) fn parse(word: &str) -> Self {
+        [Self::Roll, Self::Adopt].into_iter().find(|how| how.as_str() == word).unwrap_or(Self::Deploy)
+    }
+}
+
 /// The configs and secrets of a stack that have another name with each content.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Versions {

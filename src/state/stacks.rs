@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use rusqlite::params;
 
-use super::{LastWords, State, execute, health, query_row};
+use super::{LastWords, Ran, State, execute, health, history, query_row};
 use crate::plain;
 use crate::source::SourceUrl;
 use crate::stack::{DriftPolicy, StackName};
@@ -123,6 +123,8 @@ pub struct Record<'a> {
     pub services: Option<BTreeMap<String, AppliedService>>,
     /// What docker was given; kept of a failure that is held.
     pub given: Option<&'a Specs>,
+    /// The version that converged.
+    pub ran: Option<Ran<'a>>,
 }
 
 #[cfg(test)]
@@ -168,6 +170,7 @@ impl<'a> Record<'a> {
             held: false,
             services: None,
             given: None,
+            ran: None,
         }
     }
 }
@@ -288,6 +291,12 @@ impl State {
             ],
         )?;
         health::note(&transaction, id, record.status)?;
+        if let Some(ran) = &record.ran {
+            history::note(&transaction, id, ran)?;
+        }
+        if record.status == StackStatus::Stopped {
+            history::forget(&transaction, id)?;
+        }
         if let Some(services) = &record.services {
             execute(&transaction, "DELETE FROM stack_services WHERE stack_id = ?1", params![id])?;
             for (name, service) in services {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::parameter::{Kind, integer};
-use super::pattern::Pattern;
+use super::pattern::{Pattern, Work};
 use super::{FILE, Parameter, Template, scalar};
 use crate::budget::Budget;
 use crate::manifest::{boolean, check_keys, document_within, string};
@@ -17,6 +17,8 @@ const OF_PARAMETERS: [&str; 8] = ["label", "help", "type", "choices", "pattern",
 /// The largest file taken, in bytes; and choices of one parameter.
 const MOST_BYTES: u64 = 64 << 10;
 const MOST_CHOICES: usize = 1_000;
+const TOO_SLOW: &str =
+    "takes too long on the defaults and choices of the source: write fewer counts and choices in it";
 
 pub fn document(root: &Root, path: &Path, budget: &Budget, problems: &mut Collector) -> Option<Rc<Node>> {
     let document = document_within(root, path, FILE, MOST_BYTES, problems)?;
@@ -34,7 +36,7 @@ pub fn document(root: &Root, path: &Path, budget: &Budget, problems: &mut Collec
 }
 
 /// Adds what the document says to what the compose file said.
-pub fn read(template: &mut Template, document: &Node, problems: &mut Collector) {
+pub fn read(template: &mut Template, document: &Node, work: &Work, problems: &mut Collector) {
     check_keys(document, "", &KEYS, problems);
     template.title = text(document, "", "title", problems);
     template.description = text(document, "", "description", problems);
@@ -43,11 +45,19 @@ pub fn read(template: &mut Template, document: &Node, problems: &mut Collector) 
             let what = format!("must be a mapping of `NAME: {{label, help, …}}`, not {}", all.what());
             return problems.add(all.line, "parameters", what);
         };
-        parameters(template, &all, problems);
+        parameters(template, &all, work, problems);
     }
     for parameter in &template.parameters {
         let default = parameter.default.as_deref().filter(|default| !default.is_empty());
-        if let Some(what) = default.and_then(|default| parameter.refuses(default)) {
+        if let Some(what) = default.and_then(|default| parameter.refuses(default, work)) {
+            if parameter.is_too_slow(work) {
+                problems.add(
+                    parameter.pattern_line,
+                    format!("parameters.{}.pattern", parameter.name),
+                    TOO_SLOW,
+                );
+                continue;
+            }
             let compose = template.compose.as_ref().map_or("", |file| &file.path);
             let problem = Collector::new(compose).problem(
                 parameter.default_line,
@@ -59,7 +69,7 @@ pub fn read(template: &mut Template, document: &Node, problems: &mut Collector) 
     }
 }
 
-fn parameters(template: &mut Template, all: &Node, problems: &mut Collector) {
+fn parameters(template: &mut Template, all: &Node, work: &Work, problems: &mut Collector) {
     let names: Vec<String> = template.parameters.iter().map(|known| known.name.clone()).collect();
     let known: Vec<&str> = names.iter().map(String::as_str).collect();
     if known.is_empty() {
@@ -76,17 +86,24 @@ fn parameters(template: &mut Template, all: &Node, problems: &mut Collector) {
             continue;
         }
         check_keys(&value, &place, &OF_PARAMETERS, problems);
-        parameter.describe(&value, &place, problems);
+        parameter.describe(&value, &place, work, problems);
     }
 }
 
 impl Parameter {
-    fn describe(&mut self, of: &Node, place: &str, problems: &mut Collector) {
+    /// Whether it is the pattern that ended it.
+    fn is_too_slow(&self, work: &Work) -> bool {
+        self.pattern.is_some() && work.is_spent()
+    }
+
+    fn describe(&mut self, of: &Node, place: &str, work: &Work, problems: &mut Collector) {
         self.label = text(of, place, "label", problems);
         self.help = text(of, place, "help", problems).or_else(|| self.help.take());
         self.secret = boolean(of, place, "secret", false, problems);
         self.kind = kind(of, place, problems);
-        self.pattern = pattern(of, place, problems);
+        if let Some((line, pattern)) = pattern(of, place, problems) {
+            (self.pattern_line, self.pattern) = (line, Some(pattern));
+        }
         [self.min, self.max] = ["min", "max"].map(|key| limit(of, place, key, problems));
         let is_text = matches!(self.kind, None | Some(Kind::String));
         for (is_wrong, key, what) in [
@@ -103,7 +120,11 @@ impl Parameter {
         // A choice is held to all else.
         if let Some((line, choices)) = choices(of, place, problems) {
             for choice in &choices {
-                if let Some(what) = self.refuses(choice) {
+                if let Some(what) = self.refuses(choice, work) {
+                    if self.is_too_slow(work) {
+                        problems.add(self.pattern_line, format!("{place}.pattern"), TOO_SLOW);
+                        break;
+                    }
                     problems.add(line, format!("{place}.choices"), format!("`{choice}` {what}"));
                 }
             }
@@ -126,11 +147,12 @@ fn kind(of: &Node, place: &str, problems: &mut Collector) -> Option<Kind> {
     kind
 }
 
-fn pattern(of: &Node, place: &str, problems: &mut Collector) -> Option<Pattern> {
+fn pattern(of: &Node, place: &str, problems: &mut Collector) -> Option<(usize, Pattern)> {
     of.get("pattern")?;
     let (line, text) = string(of, place, "pattern", "a regular expression", problems)?;
     Pattern::new(&text)
         .map_err(|what| problems.add(line, format!("{place}.pattern"), format!("`{text}` {what}")))
+        .map(|pattern| (line, pattern))
         .ok()
 }
 

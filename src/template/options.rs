@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::{Kind, Parameter, Template};
+use super::{Kind, Parameter, Template, Work};
 use crate::compose::dotenv_values;
 use crate::problem::{Collector, Problem};
 
@@ -19,9 +19,9 @@ pub struct Values(pub BTreeMap<String, String>);
 /// option's name.
 pub fn check(template: &Template, options: &Map<String, Value>) -> Result<Values, Vec<Problem>> {
     let mut problems = Collector::new("options");
-    let mut values = Values::default();
+    let (mut values, work) = (Values::default(), Work::new());
     for parameter in &template.parameters {
-        match options.get(&parameter.name).map(|value| parameter.take(value)) {
+        match options.get(&parameter.name).map(|value| parameter.take(value, &work)) {
             Some(Ok(value)) => drop(values.0.insert(parameter.name.clone(), value)),
             Some(Err(what)) => problems.add(0, &*parameter.name, what),
             None if parameter.required => {
@@ -42,7 +42,7 @@ pub fn check(template: &Template, options: &Map<String, Value>) -> Result<Values
 
 impl Parameter {
     /// The text that `value` is: a number and a switch are written in one way only.
-    fn take(&self, value: &Value) -> Result<String, String> {
+    fn take(&self, value: &Value, work: &Work) -> Result<String, String> {
         let is_text = self.kind != Some(Kind::String);
         let text = match value {
             Value::String(text) => text.clone(),
@@ -64,7 +64,12 @@ impl Parameter {
         if text.contains('\0') {
             return Err("holds a NUL byte, which no environment can".to_owned());
         }
-        self.refuses(&text).map_or(Ok(text), Err)
+        // What the template itself has for it may be one: its author says what is deployed.
+        let is_its_own = self.default.as_ref() == Some(&text) || self.choices.contains(&text);
+        if !is_its_own && (text.contains("{{") || text.ends_with('{')) {
+            return Err("holds `{{`, or ends in `{`: Swarm would put something else there, as for `{{.Node.Hostname}}`".to_owned());
+        }
+        self.refuses(&text, work).map_or(Ok(text), Err)
     }
 }
 

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::pattern::Pattern;
+use super::pattern::{Pattern, Work};
 use crate::compose::Wanted;
 use crate::problem::Collector;
+
+/// The longest default that is told, in bytes.
+const LONGEST_DEFAULT: usize = 16 << 10;
 
 /// A parameter. It is what people and programs are told of it: its fields do not change their names.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -32,6 +35,8 @@ pub struct Parameter {
     /// Where the compose file has its default.
     #[serde(skip)]
     pub default_line: usize,
+    #[serde(skip)]
+    pub pattern_line: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -64,6 +69,14 @@ pub fn of(wanted: BTreeMap<String, Wanted>, problems: &mut Collector) -> Vec<Par
             );
         }
         let (default, default_line) = wanted.default.map(|it| (it.text, it.line)).unzip();
+        let default = default.filter(|text| {
+            let is_short = text.len() <= LONGEST_DEFAULT;
+            if !is_short {
+                let what = format!("has a default of more than {} KiB", LONGEST_DEFAULT >> 10);
+                problems.add(default_line.unwrap_or(wanted.line), &*name, what);
+            }
+            is_short
+        });
         Parameter {
             name,
             help: wanted.why,
@@ -78,8 +91,16 @@ pub fn of(wanted: BTreeMap<String, Wanted>, problems: &mut Collector) -> Vec<Par
 }
 
 impl Parameter {
+    /// The bytes that are told of it, and about what their names take.
+    pub fn weight(&self) -> usize {
+        const NAMES: usize = 256;
+        let texts = [Some(&self.name), self.label.as_ref(), self.help.as_ref(), self.default.as_ref()];
+        let choices = self.choices.iter().map(|choice| choice.len() + 8);
+        NAMES + texts.into_iter().flatten().map(String::len).sum::<usize>() + choices.sum::<usize>()
+    }
+
     /// Why `value` cannot stand for it, if it cannot.
-    pub fn refuses(&self, value: &str) -> Option<String> {
+    pub fn refuses(&self, value: &str, work: &Work) -> Option<String> {
         // Nothing is what it is by itself.
         if value.is_empty() && !self.required && self.default.as_deref().is_none_or(str::is_empty) {
             return None;
@@ -119,8 +140,12 @@ impl Parameter {
         if !self.choices.is_empty() && !self.choices.iter().any(|choice| choice == value) {
             return Some(format!("is none of {}", listed(&self.choices)));
         }
-        let pattern = self.pattern.as_ref().filter(|pattern| !pattern.matches(value))?;
-        Some(format!("does not match `{pattern}`"))
+        let pattern = self.pattern.as_ref()?;
+        match pattern.matches(value, work) {
+            Some(true) => None,
+            Some(false) => Some(format!("does not match `{pattern}`")),
+            None => Some(format!("takes too long to compare with `{pattern}`")),
+        }
     }
 }
 

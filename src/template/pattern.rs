@@ -1,13 +1,20 @@
 //! A regular expression that holds for all of a text: what a browser's `pattern`, JSON Schema and this program read alike.
 //!
 //! No engine is linked that could be used: libgit2's follows every way through a pattern, on the stack. Here all ways are
-//! followed together, so a text costs what it is long, and what readers may differ on is refused.
+//! followed together, so a text costs at most its letters times the steps of the pattern, which is counted; and what
+//! readers may differ on is refused.
+
+mod plain;
+mod work;
 
 use std::fmt;
 use std::iter::Peekable;
 use std::str::Chars;
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
+
+pub use work::Work;
 
 /// Letters of a pattern, steps that it becomes with its counts written out, and groups in groups.
 const MOST_LETTERS: usize = 500;
@@ -23,8 +30,8 @@ pub struct Pattern {
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// A letter in one of these ranges; or in none of them.
-    Letter(Vec<(char, char)>, bool),
+    /// A letter in one of these ranges, which are sorted and apart; or in none of them.
+    Letter(Arc<[(char, char)]>, bool),
     Begin,
     End,
     Both(usize, usize),
@@ -48,24 +55,25 @@ impl Pattern {
         Ok(Self { text: text.to_owned(), steps })
     }
 
-    /// Whether it holds for all of `text`.
-    pub fn matches(&self, text: &str) -> bool {
+    /// Whether it holds for all of `text`; `None` where that costs more than is left.
+    pub fn matches(&self, text: &str, work: &Work) -> Option<bool> {
         let (mut here, mut next) = (Ways::new(self.steps.len()), Ways::new(self.steps.len()));
         self.follow(&mut here, 0, true, text.is_empty());
         let mut letters = text.chars().peekable();
         while let Some(letter) = letters.next() {
+            if !work.take(here.list.len() + 1) {
+                return None;
+            }
             let is_last = letters.peek().is_none();
             for &at in &here.list {
-                if let Step::Letter(ranges, is_not) = &self.steps[at]
-                    && ranges.iter().any(|(from, to)| (*from..=*to).contains(&letter)) != *is_not
-                {
+                if self.steps[at].takes(letter) {
                     self.follow(&mut next, at + 1, false, is_last);
                 }
             }
             std::mem::swap(&mut here, &mut next);
             next.clear();
         }
-        here.seen[self.steps.len() - 1]
+        Some(here.seen[self.steps.len() - 1])
     }
 
     /// Adds `step`, and where it leads to without a letter.
@@ -84,6 +92,26 @@ impl Pattern {
                 _ => {}
             }
         }
+    }
+}
+
+impl Step {
+    fn letter(mut ranges: Vec<(char, char)>, is_not: bool) -> Self {
+        ranges.sort_unstable();
+        let mut apart: Vec<(char, char)> = Vec::with_capacity(ranges.len());
+        for (from, to) in ranges {
+            match apart.last_mut() {
+                Some((_, end)) if from <= *end => *end = to.max(*end),
+                _ => apart.push((from, to)),
+            }
+        }
+        Self::Letter(apart.into(), is_not)
+    }
+
+    fn takes(&self, letter: char) -> bool {
+        let Self::Letter(ranges, is_not) = self else { return false };
+        let at = ranges.partition_point(|(_, to)| *to < letter);
+        ranges.get(at).is_some_and(|(from, _)| *from <= letter) != *is_not
     }
 }
 
@@ -202,7 +230,7 @@ impl Parser<'_> {
     }
 
     fn part(&mut self, letter: char) -> Result<Part, String> {
-        let one = |ranges, is_not| Ok(Part::One(Step::Letter(ranges, is_not)));
+        let one = |ranges, is_not| Ok(Part::One(Step::letter(ranges, is_not)));
         match letter {
             '.' => one(vec![('\n', '\n'), ('\r', '\r'), ('\u{2028}', '\u{2029}')], true),
             '^' => Ok(Part::One(Step::Begin)),
@@ -279,7 +307,7 @@ impl Parser<'_> {
         let (is_not, mut ranges) = (self.eats('^'), Vec::new());
         loop {
             let from = match self.rest.next().ok_or_else(open)? {
-                ']' => return Ok(Part::One(Step::Letter(ranges, is_not))),
+                ']' => return Ok(Part::One(Step::letter(ranges, is_not))),
                 letter => self.member(letter, &mut ranges)?,
             };
             let Some(from) = from else { continue };

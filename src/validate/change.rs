@@ -38,6 +38,8 @@ pub struct Judged {
     pub diff: Diff,
     /// What it would make wrong; also what is wrong with the whole, with the stack, or was all along.
     pub wrong: Vec<Mistake>,
+    /// Whether all of that was wrong before.
+    pub was_wrong: bool,
     /// What is wrong already, with other stacks.
     pub old: Vec<Mistake>,
     /// What could not be checked.
@@ -83,17 +85,24 @@ impl Manager<'_> {
         let new = self.read(after)?;
         let (was, mut verdict) = (verdict(old), verdict(&new));
         let mut texts = verdict.texts(&new)?;
-        texts.retain(|given| given.stack.entry.name.as_str() == stack);
+        texts.retain(|given| given.name == stack);
         docker::ask(self.environment, &texts, &mut verdict)?;
         drop(texts);
+        let own = new.stacks.iter().filter(|it| it.entry.name.as_str() == stack);
+        verdict.say_what_only_the_swarm_knows(own);
         let diff = Sides { before: (before, old), after: (after, &new) }.compare("", base, &verdict)?;
         let is_whole = new.unclear.is_empty();
         let is_old = |mistake: &Mistake| {
             let is_of_another = mistake.stack.as_deref().map_or(is_whole, |name| name != stack);
             is_of_another && was.problems.iter().any(|known| known.is_same(mistake))
         };
-        let (old, wrong) = verdict.problems.into_iter().partition(is_old);
-        Ok(Judged { after: new, diff, wrong, old, not_checked: verdict.not_checked })
+        let (old, wrong): (Vec<_>, Vec<_>) = verdict.problems.into_iter().partition(is_old);
+        let known = |mistake: &Mistake| was.problems.iter().find(|known| known.is_same(mistake));
+        let was_wrong = !wrong.is_empty() && wrong.iter().all(|mistake| known(mistake).is_some());
+        // Where the author finds them: in the files as they are.
+        let there = |mistake: Mistake| known(&mistake).cloned().unwrap_or(mistake);
+        let [old, wrong] = [old, wrong].map(|all| all.into_iter().map(there).collect());
+        Ok(Judged { after: new, diff, wrong, was_wrong, old, not_checked: verdict.not_checked })
     }
 }
 
@@ -105,9 +114,14 @@ fn verdict(contents: &Contents) -> Verdict {
 }
 
 impl Mistake {
-    /// Wherever in its file it stands: an edit moves lines.
+    /// Wherever in its file it stands: an edit moves lines, and entries that are called by their number.
     fn is_same(&self, other: &Self) -> bool {
-        (&self.file, &self.key, &self.what, &self.stack)
-            == (&other.file, &other.key, &other.what, &other.stack)
+        fn key(mistake: &Mistake) -> &str {
+            let numbered = mistake.key.strip_prefix("entry ");
+            numbered
+                .map_or(&*mistake.key, |rest| rest.trim_start_matches(|letter: char| letter.is_ascii_digit()))
+        }
+        (&self.file, key(self), &self.what, &self.stack)
+            == (&other.file, key(other), &other.what, &other.stack)
     }
 }

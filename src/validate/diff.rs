@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -12,6 +13,9 @@ use crate::compose::{Becomes, RenderedStack, ServiceChange};
 use crate::manifest::ImageSource;
 use crate::plain;
 use crate::reading::{Contents, Files, Stack, Wrong};
+
+/// How long two files are compared with one another.
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// What a merge would do. Its fields do not change their names.
 #[derive(Debug, Serialize)]
@@ -249,7 +253,11 @@ fn difference(name: &str, old: Option<&RenderedStack>, new: Option<&RenderedStac
         return String::new();
     }
     let name = plain::name(name);
-    let diff = TextDiff::from_lines(&old, &new);
+    let until = Instant::now() + LONGEST;
+    let diff = TextDiff::configure().deadline(until).diff_lines(&*old, &*new);
+    if Instant::now() >= until {
+        return format!("{name} differs in too much to compare\n");
+    }
     diff.unified_diff().context_radius(3).header(&format!("{name} before"), &name).to_string()
 }
 

@@ -13,7 +13,6 @@ use super::Verdict;
 use crate::compose::RenderedStack;
 use crate::problem::{Collector, Problem};
 use crate::process::{self, Call, Failure};
-use crate::reading::Stack;
 use crate::signal;
 
 /// So long docker may take for one file.
@@ -21,10 +20,23 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 
 /// A stack as docker would be given it.
 pub struct Given<'a> {
-    pub stack: &'a Stack,
+    /// Its name, or that of the template that it is an example of.
+    pub name: &'a str,
+    pub of: Of,
     pub rendered: &'a RenderedStack,
     pub text: String,
 }
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    Stack,
+    Template,
+    /// Some of its values are nobody's: what docker says may be about them.
+    MadeUpTemplate,
+}
+
+/// What docker says of a key that it does not know, whatever the values are.
+const UNKNOWN_KEY: &str = "Additional property";
 
 /// Adds what docker finds wrong, or that it could not be asked.
 pub fn ask(
@@ -42,9 +54,18 @@ pub fn ask(
     let texts: Vec<_> = stacks.iter().map(|given| given.text.as_str()).collect();
     for (given, answer) in stacks.iter().zip(answers(environment, &texts)) {
         signal::check()?;
-        let name = given.stack.entry.name.as_str();
+        let name = given.name;
         match answer {
             Ok(None) => {}
+            Ok(Some(said)) if given.of == Of::MadeUpTemplate && !said.contains(UNKNOWN_KEY) => {
+                let said = problem(given, &said).what;
+                verdict
+                    .not_checked
+                    .push(format!("the template `{name}`: of values that were made up for it {said}"));
+            }
+            Ok(Some(said)) if given.of != Of::Stack => {
+                verdict.add_to_template(problem(given, &said), name);
+            }
             Ok(Some(said)) => {
                 verdict.add(&problem(given, &said), Some(name));
                 verdict
@@ -53,7 +74,10 @@ pub fn ask(
                     .filter(|stack| stack.name == name)
                     .for_each(|stack| stack.right = false);
             }
-            Err(why) => verdict.not_checked.push(format!("`{name}`, by docker: it {why}")),
+            Err(why) => {
+                let kind = if given.of == Of::Stack { "" } else { "the template " };
+                verdict.not_checked.push(format!("{kind}`{name}`, by docker: it {why}"));
+            }
         }
     }
     Ok(())
@@ -99,6 +123,10 @@ fn answers(
                     let call = call(environment, &["stack", "config", "-c", "-"], Some((*text).to_owned()));
                     let answer = match process::run(&call) {
                         Ok(output) if output.success => Ok(None),
+                        // One that was killed says nothing, and nothing of the file.
+                        Ok(output) if output.stderr.trim().is_empty() => {
+                            Err("ended without a word".to_owned())
+                        }
                         Ok(output) => Ok(Some(output.stderr)),
                         Err(failure) => Err(failure.to_string()),
                     };

@@ -90,14 +90,21 @@ impl Access {
 
     /// Lets act, or says what is missing.
     pub fn act(&self, head: &Head) -> Result<(), Response> {
+        self.with_token(head, "actions need a token, and none is set")
+    }
+
+    /// Lets read what programs print, on whatever address, or says what is missing.
+    pub fn hear(&self, head: &Head) -> Result<(), Response> {
+        self.with_token(head, "logs need a token, and none is set")
+    }
+
+    fn with_token(&self, head: &Head, none: &str) -> Result<(), Response> {
         if is_from_another_site(head) {
             return Err(Response::refusal(403, "another site's page asked for this", ""));
         }
         match self.known(head) {
             Some(_) => Ok(()),
-            None if !self.has_token() => {
-                Err(Response::refusal(403, "actions need a token, and none is set", SET_ONE))
-            }
+            None if !self.has_token() => Err(Response::refusal(403, none, SET_ONE)),
             None => Err(challenge()),
         }
     }

@@ -18,6 +18,9 @@ struct Wish {
     stack: Option<String>,
     #[serde(default)]
     force: bool,
+    /// One to be built again; programs have an address for it.
+    #[serde(skip)]
+    image: Option<String>,
 }
 
 /// `POST /api/v1/reconcile`: 202 with the job.
@@ -31,19 +34,22 @@ pub fn from_program(web: &Web, head: &Head, body: &mut Body<'_>) -> Response {
 /// `POST /api/v1/images/<name>/build`: 202 with the job that builds it again.
 pub fn build(web: &Web, head: &Head, image: &str) -> Response {
     let queued = web.access.act(head).and_then(|()| {
-        let watched = web.view.watched().map_err(|error| unreadable(&error))?;
-        let mut builds = watched.iter().flat_map(|known| &known.builds);
-        let known = builds.find(|row| row.name == image).ok_or_else(|| {
-            Response::refusal(
-                404,
-                "no watched source builds such an image",
-                "`/api/v1/builds` lists those that are",
-            )
-        })?;
-        let scope = Scope::Build(known.name.clone());
+        let scope = Scope::Build(built(web, image)?);
         Ok(web.handle.trigger(Trigger { scope, force: false, cause: "API".to_owned() }))
     });
     queued.map_or_else(|refusal| refusal, accepted)
+}
+
+fn built(web: &Web, image: &str) -> Result<String, Response> {
+    let watched = web.view.watched().map_err(|error| unreadable(&error))?;
+    let mut builds = watched.iter().flat_map(|known| &known.builds);
+    builds.find(|row| row.name == image).map(|row| row.name.clone()).ok_or_else(|| {
+        Response::refusal(
+            404,
+            "no watched source builds such an image",
+            "`/api/v1/builds` lists those that are",
+        )
+    })
 }
 
 fn accepted(job: JobId) -> Response {
@@ -81,12 +87,14 @@ fn in_form(web: &Web, head: &Head, body: &mut Body<'_>) -> Result<Wish, Response
         let mut fields = form_urlencoded::parse(&body);
         fields.find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.into_owned())
     };
-    Ok(Wish { repository: None, stack: field("stack"), force: field("force").is_some() })
+    let (stack, image) = (field("stack"), field("image"));
+    Ok(Wish { repository: None, stack, force: field("force").is_some(), image })
 }
 
 /// The wish names what is known here, or it is refused: so its text goes no further.
 fn trigger(web: &Web, wish: Wish, cause: &str) -> Result<JobId, Response> {
     let scope = match (wish.repository, wish.stack) {
+        (None, None) if wish.image.is_some() => Scope::Build(built(web, &wish.image.unwrap_or_default())?),
         (None, None) => Scope::All,
         (Some(repository), None) => Scope::Source(watched(web, &repository)?),
         (None, Some(stack)) => Scope::Stack(known(web, &stack)?),

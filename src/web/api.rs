@@ -1,5 +1,5 @@
-//! The JSON API, version 1: what `dockerops status --json` tells, a stack in full, events and jobs. The README
-//! documents the fields.
+//! The JSON API, version 1: what `dockerops status --json` tells, a stack in full and its history, events and jobs. The
+//! README documents the fields.
 
 use std::collections::BTreeSet;
 
@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 use super::request::Head;
 use super::response::Response;
 use super::view::Snapshot;
-use super::{Web, templates, writes};
+use super::{Web, logs, templates, writes};
 use crate::daemon::JobId;
 use crate::docker::state::TaskState;
 use crate::docker::task::Task;
 use crate::fault::hint_of;
 use crate::redact::without_credentials;
+use crate::report::history::{self, History};
 use crate::report::status::{LiveService, Stack};
 use crate::stack::StackName;
 use crate::state::EventRow;
@@ -51,6 +52,17 @@ pub fn answer(web: &Web, what: &str, head: &Head) -> Response {
         ("builds", "") => live(web, |snapshot| json!({ "builds": snapshot.status.builds })),
         ("stacks", name) if name.ends_with("/options") => {
             return writes::options(web, name.trim_end_matches("/options"), head);
+        }
+        ("stacks", name) if name.ends_with("/history") => {
+            let told = history(web, name.trim_end_matches("/history"), head.parameter("repository"));
+            if let Ok(None) = told {
+                let hint = "`/api/v1/stacks` lists those that are";
+                return Response::refusal(404, "there is no such stack", hint);
+            }
+            told
+        }
+        ("stacks", name) if name.ends_with("/logs") => {
+            return logs::answer(web, name.trim_end_matches("/logs"), head);
         }
         ("stacks", name) => stack(web, name, head.parameter("repository")),
         ("stackDefinitions", name) => {
@@ -120,6 +132,14 @@ fn in_full(web: &Web, snapshot: &Snapshot, stack: &Stack) -> Result<Value> {
     let texts = texts.get(&StackName::known(&stack.name)).cloned().unwrap_or_default();
     value["compose"] = json!(texts.attempted.or(texts.applied).as_deref().map(without_credentials));
     Ok(value)
+}
+
+/// The versions of a stack that converged; docker is not asked for that.
+fn history(web: &Web, name: &str, repository: Option<&str>) -> Result<Option<Value>> {
+    let watched = web.view.watched()?;
+    let Some(row) = history::find(&watched, name, repository) else { return Ok(None) };
+    let versions = web.view.ask(|state| state.history(&row.name, &row.repository_url))?;
+    Ok(Some(json!(History::of(row, &versions))))
 }
 
 /// A service's tasks, newest first.

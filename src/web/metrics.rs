@@ -7,6 +7,7 @@ use serde_json::json;
 use super::Web;
 use super::response::Response;
 use crate::daemon::Health;
+use crate::hold::Kind;
 use crate::plain;
 use crate::report::status::{Stack, StackState};
 
@@ -82,8 +83,13 @@ fn stacks(web: &Web, text: &mut Text) {
     for status in [StackState::Deployed, StackState::Error, StackState::Stopped] {
         text.line("dockerops_stacks", &[("status", status.as_str())], count(&|stack| stack.status == status));
     }
-    text.one("dockerops_stacks_held", "gauge", "Stacks that are not tried again until their source changes.")
-        .plain(count(&|stack| stack.held));
+    let held = "dockerops_stacks_held";
+    text.one(held, "gauge", "Stacks that stay as they are: their last deploy failed, or somebody wants it.");
+    text.line(held, &[("kind", "failure")], count(&|stack| stack.held));
+    for kind in Kind::ALL {
+        let is_it = |stack: &Stack| stack.hold.as_ref().is_some_and(|hold| hold.kind == kind);
+        text.line(held, &[("kind", kind.as_str())], count(&is_it));
+    }
     if reachable {
         text.one("dockerops_stacks_drifted", "gauge", "Stacks that are not as they were applied.")
             .plain(count(&|stack| !stack.drift.is_empty()));

@@ -8,6 +8,7 @@ mod actions;
 mod api;
 mod counts;
 mod hooks;
+mod logs;
 mod metrics;
 mod page;
 mod permits;

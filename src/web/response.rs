@@ -1,5 +1,7 @@
 //! An answer, and the headers that every answer has.
 
+use std::sync::Arc;
+
 use chrono::Utc;
 use serde::Serialize;
 use serde_json::json;
@@ -15,7 +17,8 @@ pub struct Response {
     /// What a refusal says, and the way out, for who shows it as a page.
     pub refused: Option<(String, String)>,
     headers: Vec<(&'static str, String)>,
-    body: Vec<u8>,
+    /// Many may be sent the same one.
+    body: Arc<[u8]>,
 }
 
 impl Response {
@@ -26,7 +29,17 @@ impl Response {
             ("cache-control", "no-store".to_owned()),
             ("content-security-policy", NOTHING.to_owned()),
         ];
-        Self { status, refused: None, headers, body: body.into() }
+        Self { status, refused: None, headers, body: body.into().into() }
+    }
+
+    /// An answer that others have been given as well.
+    pub fn again(body: Arc<[u8]>) -> Self {
+        Self { body, ..Self::new(200, "application/json", "") }
+    }
+
+    /// What it holds, to be given to others.
+    pub fn body(&self) -> Arc<[u8]> {
+        Arc::clone(&self.body)
     }
 
     pub fn json(status: u16, value: &impl Serialize) -> Self {
@@ -60,8 +73,8 @@ impl Response {
         self
     }
 
-    /// What goes over the wire; without the body where only the head was asked for.
-    pub fn bytes(&self, with_body: bool) -> Vec<u8> {
+    /// What goes over the wire before the body.
+    pub fn head(&self) -> Vec<u8> {
         let reason = http_reason(self.status);
         let date = Utc::now().format("%a, %d %b %Y %H:%M:%S GMT");
         let mut head = format!("HTTP/1.1 {} {reason}\r\ndate: {date}\r\n", self.status);
@@ -71,11 +84,13 @@ impl Response {
         // `same-origin`, as `no-referrer` would make browsers hide the origin of the page's own form.
         head += "x-content-type-options: nosniff\r\nreferrer-policy: same-origin\r\nconnection: close\r\n";
         head += &format!("content-length: {}\r\n\r\n", self.body.len());
-        let mut bytes = head.into_bytes();
-        if with_body {
-            bytes.extend_from_slice(&self.body);
-        }
-        bytes
+        head.into_bytes()
+    }
+
+    /// All that goes over the wire; for tests.
+    #[cfg(test)]
+    pub fn bytes(&self, with_body: bool) -> Vec<u8> {
+        if with_body { [&self.head(), &*self.body].concat() } else { self.head() }
     }
 
     /// The body as text; for tests.

@@ -40,7 +40,7 @@ pub fn answer(web: &Web, head: &Head, body: &mut Body<'_>) -> Response {
     match path {
         // Nothing to be read in these: no repository, no stack.
         "/healthz" => metrics::health(&web.handle.health()),
-        "/app.css" | "/app.js" | "/icon.svg" => page::asset(head),
+        "/app.css" | "/app.js" | "/form.js" | "/icon.svg" => page::asset(head),
         "/sign-in" => sign_in(web, head),
         path if path.starts_with("/hooks/") || path == "/api/v1/reconcile" || path == "/reconcile" => {
             Response::refusal(405, "this is for POST", "").with("allow", "POST")

@@ -102,7 +102,8 @@ fn busy() -> Response {
 /// Costs the accepting thread one write that cannot block.
 fn turn_away(stream: &TcpStream) {
     if stream.set_nonblocking(true).is_ok() {
-        let _ = io::Write::write(&mut &*stream, &busy().bytes(true));
+        let busy = busy();
+        let _ = io::Write::write(&mut &*stream, &[&busy.head(), &*busy.body()].concat());
     }
 }
 
@@ -124,7 +125,10 @@ where
         Ok(None) => return Ok(()),
         Err(refusal) => (refusal, true),
     };
-    wire.write(&response.bytes(with_body), limits.body)?;
+    wire.write(&response.head(), limits.body)?;
+    if with_body {
+        wire.write(&response.body(), limits.body)?;
+    }
     // Given back before the client can see that it was answered, so that its next connection finds it.
     let lingering = permit.linger(&limits);
     wire.stream().shutdown(Shutdown::Write)?;

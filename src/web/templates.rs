@@ -2,7 +2,8 @@
 //! of it, and remembered as long as their folder is the same.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -23,11 +24,45 @@ use crate::template::{self, Parameter, Template};
 use crate::watched::Watched;
 use crate::write::origins;
 
+/// How long is waited for somebody else who reads the same.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// What is told of them, by source.
 #[derive(Debug)]
 pub struct Templates {
     access: GitAccess,
-    known: Mutex<BTreeMap<SourceUrl, Known>>,
+    known: Mutex<BTreeMap<SourceUrl, Arc<Place>>>,
+    /// The last answer that told of all.
+    told: Mutex<Option<Told>>,
+}
+
+/// The source and its commit.
+type Key = (SourceUrl, String);
+
+/// What it was made of, and the answer.
+type Told = (Vec<Key>, Arc<[u8]>);
+
+/// Where those of one source are, or come to be: of many askers one reads, and the others wait for it.
+#[derive(Debug, Default)]
+struct Place {
+    state: Mutex<Reading>,
+    is_over: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Reading {
+    known: Option<Known>,
+    is_under_way: bool,
+}
+
+/// Ends a reading, whatever comes of it.
+struct End<'a>(&'a Place);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.state).is_under_way = false;
+        self.0.is_over.notify_all();
+    }
 }
 
 /// Those of one source.
@@ -72,9 +107,17 @@ pub fn answer(web: &Web, name: &str, head: &Head) -> Result<Response> {
     if sources.is_empty() && wanted.is_some() {
         return Ok(Response::refusal(404, "no such source is watched", "`/api/v1/repositories` lists them"));
     }
+    let known = sources.into_iter().map(|source| Ok((source, web.templates.of(source)?)));
+    let known = known.collect::<Result<Vec<_>>>()?;
+    let key = |(source, known): &(&Watched, Known)| (source.row.url.clone(), known.commit.clone());
+    let keys: Vec<Key> = known.iter().map(key).collect();
+    // Held meanwhile: such an answer may be large, and is made by one at a time.
+    let mut last = lock(&web.templates.told);
+    if let Some((_, told)) = last.as_ref().filter(|(of, _)| name.is_empty() && *of == keys) {
+        return Ok(Response::again(Arc::clone(told)));
+    }
     let mut all = Vec::new();
-    for source in sources {
-        let known = web.templates.of(source)?;
+    for (source, known) in known {
         all.extend(known.templates.iter().map(|template| {
             let mut told = json!(template);
             (told["repository"], told["commit"]) = (json!(source.row.url.shown()), json!(known.commit));
@@ -89,7 +132,9 @@ pub fn answer(web: &Web, name: &str, head: &Head) -> Result<Response> {
         }));
     }
     if name.is_empty() {
-        return Ok(Response::json(200, &json!({ "stackDefinitions": all })));
+        let response = Response::json(200, &json!({ "stackDefinitions": all }));
+        *last = Some((keys, response.body()));
+        return Ok(response);
     }
     all.retain(|template| template["name"] == name);
     Ok(match &all[..] {
@@ -105,13 +150,11 @@ pub fn answer(web: &Web, name: &str, head: &Head) -> Result<Response> {
 
 impl Templates {
     pub fn new(access: GitAccess) -> Self {
-        Self { access, known: Mutex::default() }
+        Self { access, known: Mutex::default(), told: Mutex::default() }
     }
 
     /// Those of this source; an error where it cannot be read, for a list without its templates would be a lie.
     pub fn of(&self, source: &Watched) -> Result<Known> {
-        // Held meanwhile, so that many askers are one.
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let (url, commit) = (&source.row.url, source.row.commit.as_deref());
         let commit = commit.ok_or_else(|| {
             let why = source.row.error.as_deref().map(|error| format!(": {}", harmless(error)));
@@ -119,12 +162,19 @@ impl Templates {
                 "it can be asked for when the first sync of it is done; `?repository=` names another one";
             fault(format!("source `{}` was not read yet{}", url.shown(), why.unwrap_or_default()), hint)
         })?;
-        if let Some(found) = known.get(url).filter(|known| known.commit == commit) {
-            return Ok(found.clone());
-        }
-        let read = self.read(url, commit, known.get(url));
-        let found = read.or_hint("`?repository=` names another source")?;
-        known.insert(url.clone(), found.clone());
+        let place = Arc::clone(lock(&self.known).entry(url.clone()).or_default());
+        let before = match place.take(commit, PATIENCE) {
+            Some(Turn::Known(known)) => return Ok(known),
+            Some(Turn::Read(before)) => before,
+            None => {
+                let what = format!("the templates of source `{}` are being read", url.shown());
+                return Err(fault(what, "ask again in a moment; `?repository=` names another source"));
+            }
+        };
+        let end = End(&place);
+        let found = self.read(url, commit, before.as_ref()).or_hint("`?repository=` names another source")?;
+        lock(&place.state).known = Some(found.clone());
+        drop(end);
         Ok(found)
     }
 
@@ -150,6 +200,36 @@ impl Templates {
             Ok(Known { commit: commit.to_owned(), folder, templates, origins })
         })
     }
+}
+
+/// What who asks is to do.
+enum Turn {
+    Known(Known),
+    /// To read them, from what was known before on; and to end that.
+    Read(Option<Known>),
+}
+
+impl Place {
+    /// `None` where somebody reads for too long.
+    fn take(&self, commit: &str, patience: Duration) -> Option<Turn> {
+        let until = Instant::now() + patience;
+        let mut state = lock(&self.state);
+        loop {
+            if let Some(known) = state.known.as_ref().filter(|known| known.commit == commit) {
+                return Some(Turn::Known(known.clone()));
+            }
+            if !state.is_under_way {
+                state.is_under_way = true;
+                return Some(Turn::Read(state.known.clone()));
+            }
+            let left = until.checked_duration_since(Instant::now())?;
+            state = self.is_over.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Known {
@@ -194,5 +274,34 @@ impl TemplateView {
             |it: Problem| ProblemView { what: harmless(&it.what), file: it.file, line: it.line, key: it.key };
         let problems = problems.into_iter().map(view).collect();
         Self { name, tree, title, description, parameters, schema, problems }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known(commit: &str) -> Known {
+        Known { commit: commit.into(), folder: None, templates: Arc::default(), origins: None }
+    }
+
+    #[test]
+    fn one_reads_and_nobody_waits_for_ever() {
+        let place = Place::default();
+        assert!(matches!(place.take("a", PATIENCE), Some(Turn::Read(None))));
+        let end = End(&place);
+        let begun = Instant::now();
+        assert!(place.take("a", Duration::from_millis(50)).is_none());
+        assert!(begun.elapsed() < PATIENCE);
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| place.take("a", PATIENCE));
+            lock(&place.state).known = Some(known("a"));
+            drop(end);
+            assert!(matches!(waiter.join().unwrap(), Some(Turn::Known(_))));
+        });
+        // What failed is read again by the next.
+        assert!(matches!(place.take("b", PATIENCE), Some(Turn::Read(Some(_)))));
+        drop(End(&place));
+        assert!(matches!(place.take("b", PATIENCE), Some(Turn::Read(Some(_)))));
     }
 }

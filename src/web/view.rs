@@ -14,7 +14,8 @@ use crate::daemon::Handle;
 use crate::docker::Docker;
 use crate::docker::service::Service;
 use crate::docker::task::Task;
-use crate::fault::hint_of;
+use crate::fault::{fault, hint_of};
+use crate::logs::{self, Bounds, Told, Wish};
 use crate::policy::{self, Trust};
 use crate::report::harmless;
 use crate::report::status::{self, Status};
@@ -30,6 +31,9 @@ const STALE: Duration = Duration::from_secs(30);
 /// A question of the page is not worth waiting longer for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// So many logs are read at once.
+const MOST_READERS: usize = 8;
+
 /// What is shown.
 #[derive(Debug)]
 pub struct View {
@@ -41,6 +45,8 @@ pub struct View {
     rows: Mutex<Rows>,
     known: Mutex<Option<Arc<Snapshot>>>,
     asking: Mutex<()>,
+    /// How many logs are just being read.
+    readers: Mutex<usize>,
     tasks: Mutex<BTreeMap<String, TasksAt>>,
 }
 
@@ -86,6 +92,15 @@ impl Trouble {
     }
 }
 
+/// One who reads a log, until dropped.
+struct Reader<'a>(&'a Mutex<usize>);
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        *lock(self.0) -= 1;
+    }
+}
+
 impl View {
     pub fn new(settings: &Settings, handle: Handle) -> Self {
         Self {
@@ -96,6 +111,7 @@ impl View {
             rows: Mutex::default(),
             known: Mutex::default(),
             asking: Mutex::default(),
+            readers: Mutex::default(),
             tasks: Mutex::default(),
         }
     }
@@ -198,6 +214,18 @@ impl View {
         let found = Arc::new(self.docker.tasks(&services)?);
         tasks.insert(stack.to_owned(), (Instant::now(), Arc::clone(&found)));
         Ok(found)
+    }
+
+    /// What these services print; an error while too many others are being told that, for each is a docker process.
+    pub fn log(&self, services: &[&Service], wish: &Wish, bounds: Bounds, fewer: &str) -> Result<Told> {
+        let mut readers = lock(&self.readers);
+        if *readers >= MOST_READERS {
+            return Err(fault("too many logs are being read", "try again in a moment"));
+        }
+        *readers += 1;
+        drop(readers);
+        let _reader = Reader(&self.readers);
+        logs::read(&self.docker, services, wish, bounds, fewer)
     }
 
     fn rows(&self) -> Result<MutexGuard<'_, Rows>> {

@@ -11,8 +11,10 @@ use serde_json::{Map, Value as Json};
 use super::entries::{self, Value};
 use super::side::{LIST, MOST_BYTES, file_names};
 use super::{Order, Stop, Wish, path};
+use crate::budget::Limits;
 use crate::git::push::{self, Tip};
-use crate::manifest::{Layout, Origin, StackEntry, TEMPLATES};
+use crate::guard::Guard;
+use crate::manifest::{Layout, Origin, StackEntry, TEMPLATES, files_of};
 use crate::reading::{Contents, Files};
 use crate::stack::StackName;
 use crate::template::{self, Template, Values};
@@ -32,6 +34,9 @@ pub struct Edited {
 /// What a stack was made with, as it can be read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Current {
+    pub is_there: bool,
+    /// Whether it is a file at the root, which does not say what it was made from.
+    pub is_file: bool,
     pub template: Option<Origin>,
     pub options: BTreeMap<String, String>,
 }
@@ -39,19 +44,27 @@ pub struct Current {
 /// Why there is no edit; or an error of who was asked.
 type Refused = Result<Stop>;
 
+/// What is held to on this manager.
+#[derive(Clone, Copy)]
+pub struct Here<'a> {
+    pub guard: &'a Guard,
+    pub limits: Limits,
+}
+
 /// The edit that an order asks for.
 pub fn edit(
     tip: &Tip<'_>,
     order: Order<'_>,
+    here: Here<'_>,
     before: &Contents,
     templates: &[Template],
 ) -> Result<Edited, Refused> {
-    let work = Work { tip, order, before, templates };
+    let work = Work { tip, order, here, before, templates };
+    if work.has_slipped() {
+        return Err(Ok(Stop::slipped(&order.beside.deployed)));
+    }
     if order.stack.as_str() == TEMPLATES {
-        return Err(Ok(Stop::conflict(
-            format!("`{TEMPLATES}` is where templates lie"),
-            "choose another name",
-        )));
+        return Err(Ok(Stop::taken(format!("`{TEMPLATES}` is where templates lie"), "choose another name")));
     }
     match order.wish {
         Wish::Make { template, options } => work.make(template, options),
@@ -68,14 +81,19 @@ pub fn current(files: &dyn Files, stack: &StackName) -> Current {
     let list = root.read_text(dir, LIST, MOST_BYTES).ok();
     let template = list.as_deref().and_then(|list| entries::origin(list, stack));
     let [_, own] = file_names(stack.as_str());
-    let file = if list.is_some() { format!("{stack}/{OPTIONS}") } else { own };
+    let is_file = list.is_none() && !root.has(dir, LIST);
+    let file = if is_file { own } else { format!("{stack}/{OPTIONS}") };
     let text = root.read_text(dir, &file, MOST_BYTES * 4).unwrap_or_default();
-    Current { template, options: Values::parse(&text).0 }
+    let is_listed = || list.as_deref().is_some_and(|list| entries::text(list, stack).is_some());
+    let is_named = |file: &String| !file.starts_with(".env-") && root.has(dir, file);
+    let is_there = if is_file { files_of(root, dir, stack).iter().any(is_named) } else { is_listed() };
+    Current { is_there, is_file, template, options: Values::parse(&text).0 }
 }
 
 struct Work<'a> {
     tip: &'a Tip<'a>,
     order: Order<'a>,
+    here: Here<'a>,
     before: &'a Contents,
     templates: &'a [Template],
 }
@@ -86,13 +104,13 @@ impl Work<'_> {
         let template = self.template(template)?;
         let values = values(template, options)?;
         if let Some(entry) = self.entry() {
-            if self.is_so(template, &values, entry).map_err(Err)? {
+            if entry.name == *stack && self.is_so(template, &values, entry).map_err(Err)? {
                 return Err(Ok(Stop::Same));
             }
             let hint = "choose another name, or change that one";
             let at = if entry.line > 0 { format!(", line {}", entry.line) } else { String::new() };
             let place = if entry.line > 0 { LIST } else { &entry.compose_path };
-            return Err(Ok(Stop::conflict(
+            return Err(Ok(Stop::taken(
                 format!("there is a stack `{}` already: `{place}`{at}", entry.name),
                 hint,
             )));
@@ -102,7 +120,7 @@ impl Work<'_> {
             if self.is_flat() { file_names(stack.as_str()).to_vec() } else { vec![stack.to_string()] };
         if let Some(name) = in_the_way.iter().find(|name| files.root().has(files.dir(), name)) {
             let hint = "choose another name, or remove with git what is in the way";
-            return Err(Ok(Stop::conflict(
+            return Err(Ok(Stop::taken(
                 format!("`{}` is there already, and of no stack", self.path(name)),
                 hint,
             )));
@@ -126,9 +144,9 @@ impl Work<'_> {
         overwrite: bool,
     ) -> Result<Edited, Refused> {
         let stack = self.order.stack;
-        let entry = self.entry().ok_or_else(|| Ok(self.no_stack()))?;
+        let entry = self.own_entry()?;
         let by_hand = |what: String| {
-            Err(Ok(Stop::conflict(
+            Err(Ok(Stop::by_hand(
                 what,
                 "change it with git; or `\"overwrite\": true` puts the template's files in their place",
             )))
@@ -139,8 +157,14 @@ impl Work<'_> {
             (None, None) => None,
         };
         let Some((name, origin)) = origin else {
+            if self.is_flat() {
+                let what = format!("`{}` does not say which template it was made from", entry.compose_path);
+                let hint =
+                    "name it: `\"stackDefinition\"`; a file that is not the template's is not overwritten";
+                return Err(Ok(Stop::conflict(what, hint)));
+            }
             let hint = "change it with git; or name a `stackDefinition`, and `\"overwrite\": true`";
-            return Err(Ok(Stop::conflict(format!("`{stack}` was not made from a template"), hint)));
+            return Err(Ok(Stop::by_hand(format!("`{stack}` was not made from a template"), hint)));
         };
         let template = self.template(name)?;
         let values = values(template, options)?;
@@ -157,6 +181,11 @@ impl Work<'_> {
             let what =
                 format!("the folder of `{stack}` is not `{}`, or is not there", self.path(stack.as_str()));
             return Err(Ok(Stop::conflict(what, "change it with git")));
+        }
+        if self.is_flat() && Path::new(&entry.compose_path).extension() == Some("json".as_ref()) {
+            let what = format!("`{}` is JSON, and the template's compose file is not", entry.compose_path);
+            let [name, _] = file_names(stack.as_str());
+            return Err(Ok(Stop::conflict(what, format!("make it `{name}` with git first"))));
         }
         if !overwrite {
             match origin {
@@ -282,6 +311,16 @@ impl Work<'_> {
         self.before.stacks.iter().map(|stack| &stack.entry).find(|it| it.name.collides_with(self.order.stack))
     }
 
+    fn own_entry(&self) -> Result<&StackEntry, Refused> {
+        let entry = self.entry().ok_or_else(|| Ok(self.no_stack()))?;
+        if entry.name == *self.order.stack {
+            return Ok(entry);
+        }
+        let what =
+            format!("`{}` has no stack `{}`, but `{}`", self.order.source, self.order.stack, entry.name);
+        Err(Ok(Stop::missing(what, "write the name as it is listed")))
+    }
+
     fn no_stack(&self) -> Stop {
         let hint = "`/api/v1/stacks` lists the stacks; `POST` there makes one from a template";
         Stop::missing(format!("`{}` has no stack `{}`", self.order.source, self.order.stack), hint)
@@ -289,6 +328,14 @@ impl Work<'_> {
 
     fn is_flat(&self) -> bool {
         self.before.layout == Layout::Files
+    }
+
+    /// Whether the list is gone or empty while stacks of it run: a sync takes that for a slip, and keeps them.
+    fn has_slipped(&self) -> bool {
+        let is_empty = |list: String| entries::is_empty(&list);
+        !self.order.beside.deployed.is_empty()
+            && self.before.stacks.is_empty()
+            && self.list().is_ok_and(is_empty)
     }
 
     /// Empty where there is none.

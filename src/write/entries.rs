@@ -86,6 +86,11 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
+/// Whether it is read, and lists nothing.
+pub fn is_empty(text: &str) -> bool {
+    File::read(text).is_ok_and(|file| file.nodes.is_empty())
+}
+
 /// The lines of a stack's entry.
 pub fn text(text: &str, name: &StackName) -> Option<String> {
     let file = File::read(text).ok()?;

@@ -3,6 +3,8 @@
 //! In: what somebody asks of a stack. Out: a commit in the source, or why there is none; what deploys it is the sync.
 //! Of a commit that would be made all is judged as the sync would before anybody has it.
 
+mod attempt;
+mod beside;
 mod edit;
 pub mod entries;
 mod side;
@@ -15,6 +17,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
@@ -22,7 +25,7 @@ use serde_json::{Map, Value};
 
 use crate::fault::OrHint;
 use crate::forge::{Forge, Proposal, Request};
-use crate::git::push::{self, Made, Message, Outcome, Target, Tip};
+use crate::git::push::{self, Made, Outcome, Target};
 use crate::git::{Commit, look_into};
 use crate::hash::Key;
 use crate::plain;
@@ -31,14 +34,19 @@ use crate::settings::{GitAccess, RunSettings, Settings, WriteSettings, beside};
 use crate::source::{Source, SourceId};
 use crate::stack::StackName;
 use crate::validate::Mistake;
-use crate::validate::change::Manager;
 use crate::validate::diff::Diff;
-use edit::Edited;
-use side::Side;
+use attempt::Attempt;
 
+pub use beside::Beside;
 pub use edit::Current;
 pub use side::{Becomes, FileChange, origins};
-pub use stop::Stop;
+pub use stop::{About, Stop};
+
+/// How long files are compared with one another, before it is said that they differ.
+const COMPARING: Duration = Duration::from_secs(10);
+
+/// Letters of who asks that a request to merge tells.
+const LONGEST_NAME: usize = 100;
 
 /// What becomes of a stack.
 #[derive(Debug, Clone)]
@@ -66,6 +74,8 @@ pub struct Order<'a> {
     /// The commit that was looked at: what matters here must be as it was there.
     pub seen: Option<&'a Commit>,
     pub requested_by: Option<&'a str>,
+    /// What is known beside the files.
+    pub beside: &'a Beside,
     /// Whether to say what would come of it, and leave it at that.
     pub dry_run: bool,
 }
@@ -108,16 +118,8 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// What an earlier daemon left goes. The caller is the only daemon of the database.
     pub fn new(settings: &Settings, run: &RunSettings) -> Result<Self> {
-        let folder = beside(&settings.database, ".writes");
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                let what = format!("cannot clean `{}`", folder.display());
-                return Err(error).context(what).or_hint("check the permissions there");
-            }
-            _ => {}
-        }
+        let folder = folder(settings);
         let named = run.write.repos.iter().map(|name| Source::parse(name).map(|source| source.id().clone()));
         let sources = named.collect::<Result<_>>();
         let sources = sources
@@ -138,14 +140,11 @@ impl Desk {
         let policy = self.policy()?;
         let (plan, first) = (RefCell::new(None), RefCell::new(None));
         let branch = self.write.branch(order.stack.as_str());
-        let target = Target {
-            source: order.source,
-            branch: branch.as_deref(),
-            author: &self.write.author,
-            reading: &self.settings.git,
-            pushing: &self.pushing,
-            folder: &self.folder,
-        };
+        if branch.is_some() && branch.as_deref() == order.source.reference() {
+            let outcome = Outcome::Stopped(Stop::is_watched(order.stack));
+            return Ok(Answer { outcome, plan: None, request: None });
+        }
+        let target = self.target(order.source, branch.as_deref());
         // Without a token for the forge nothing is to be pushed.
         let forge = branch.as_ref().filter(|_| !order.dry_run);
         let forge = forge.map(|_| Forge::of(order.source, &self.pushing)).transpose()?.flatten();
@@ -171,10 +170,52 @@ impl Desk {
         look_into(source, commit, &self.settings.git, |base| Ok(edit::current(base, stack)))
     }
 
+    /// Likewise in the newest commit, which no sync may have seen; `None` where there is no branch, or its server cannot
+    /// be asked.
+    pub fn newest_options(&self, source: &Source, stack: &StackName) -> Result<Option<(Commit, Current)>> {
+        let target = self.target(source, None);
+        let found = RefCell::new(None);
+        push::change(target, |tip| {
+            let current = edit::current(tip.checkout(), stack);
+            tip.checkout().take_failure().map_or(Ok(()), Err)?;
+            *found.borrow_mut() = Some((tip.commit().clone(), current));
+            Ok(Made::Stop(()))
+        })?;
+        Ok(found.into_inner())
+    }
+
+    fn target<'a>(&'a self, source: &'a Source, branch: Option<&'a str>) -> Target<'a> {
+        Target {
+            source,
+            branch,
+            author: &self.write.author,
+            reading: &self.settings.git,
+            pushing: &self.pushing,
+            folder: &self.folder,
+        }
+    }
+
     fn policy(&self) -> Result<Option<Arc<Policy>>> {
         let read = |path: &PathBuf| policy::read(path, Trust::Root, &self.settings.programs());
         self.settings.policy.as_ref().map(read).transpose()
     }
+}
+
+/// What an earlier daemon left goes. The caller is the only daemon of the database.
+pub fn sweep(settings: &Settings) -> Result<()> {
+    let folder = folder(settings);
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            let what = format!("cannot clean `{}`", folder.display());
+            Err(error).context(what).or_hint("check the permissions there")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where what is temporary lies.
+fn folder(settings: &Settings) -> PathBuf {
+    beside(&settings.database, ".writes")
 }
 
 impl Plan {
@@ -182,106 +223,13 @@ impl Plan {
     fn told(&self, requested_by: Option<&str>) -> String {
         let mut lines: Vec<_> = self.changes.lines().into_iter().skip(1).collect();
         lines.extend(self.stays.iter().map(|what| format!("  stays: {}", plain::line(what))));
-        let by = requested_by.map(|name| format!(", asked for by {}", plain::name(name))).unwrap_or_default();
+        if let Some(name) = requested_by {
+            let name: String = name.chars().take(LONGEST_NAME).collect();
+            lines.push(format!("  asked for by {}", plain::name(&name)));
+        }
         // Four blanks make it text that is shown as it is.
         let lines: Vec<_> = lines.iter().map(|line| format!("    {line}\n")).collect();
-        format!("Made by DockerOps{by}. A merge would:\n\n{}", lines.concat())
-    }
-}
-
-/// One look at the newest commit.
-struct Attempt<'a> {
-    desk: &'a Desk,
-    order: Order<'a>,
-    policy: Option<&'a Policy>,
-    tip: &'a Tip<'a>,
-}
-
-impl Attempt<'_> {
-    /// `first` is what mattered when it was looked at the first time.
-    fn make(&self, first: &mut Option<Side>, plan: &mut Option<Plan>) -> Result<Made<Stop>> {
-        let Order { source, stack, requested_by, dry_run, .. } = self.order;
-        let rules = match self.policy.map(|policy| policy.rules_for(source)) {
-            Some(None) => return Ok(Made::Stop(Stop::ruled_out(source))),
-            Some(Some(rules)) if rules.signed().is_some() => return Ok(Made::Stop(Stop::unsigned())),
-            rules => rules.flatten(),
-        };
-        let desk = &self.desk.settings;
-        let manager = Manager {
-            guard: &desk.guard,
-            limits: desk.git.limits,
-            environment: &desk.docker_environment,
-            key: &self.desk.key,
-            rules,
-            folder: &self.tip.checkout().beside(),
-        };
-        let files = self.tip.checkout();
-        let before = manager.read(files)?;
-        let templates = match self.order.wish {
-            Wish::Remove => Vec::new(),
-            _ => manager.templates(files, &before)?,
-        };
-        let now = Side::of(files, before.layout, self.order, None)?;
-        if let Some(stop) = self.moved(first, &now, plan.as_ref()) {
-            return Ok(Made::Stop(stop));
-        }
-        let edited = match edit::edit(self.tip, self.order, &before, &templates) {
-            Ok(edited) => edited,
-            Err(stop) => return Ok(Made::Stop(stop?)),
-        };
-        let Edited { edit, subject, stays } = edited;
-        let draft = match self.tip.draft(&edit, &Message::new(&subject, requested_by)) {
-            Ok(draft) => draft,
-            // What an edit refuses is told in its words; what a disk or a server does is not.
-            Err(error)
-                if error.chain().any(|cause| cause.is::<git2::Error>() || cause.is::<std::io::Error>()) =>
-            {
-                return Err(error);
-            }
-            Err(error) => return Ok(Made::Stop(Stop::refused(&error))),
-        };
-        let base = self.tip.commit().as_str();
-        let judged = manager.judge(base, (files, &before), draft.checkout(), stack.as_str())?;
-        draft.checkout().take_failure().map_or(Ok(()), Err)?;
-        let after = Side::of(draft.checkout(), judged.after.layout, self.order, Some(&now))?;
-        let bindings = before.bindings.keys().filter(|id| !judged.after.bindings.contains_key(*id));
-        let gone: Vec<_> = bindings.cloned().collect();
-        let is_removal = matches!(self.order.wish, Wish::Remove);
-        *plan = Some(Plan {
-            base: base.to_owned(),
-            subject,
-            files: now.differences(&after),
-            changes: judged.diff,
-            stays,
-            problems: judged.old,
-            not_checked: judged.not_checked,
-        });
-        if !judged.wrong.is_empty() {
-            return Ok(Made::Stop(Stop::Wrong { problems: judged.wrong, is_removal }));
-        }
-        if !gone.is_empty() {
-            return Ok(Made::Stop(Stop::binds(stack, &gone)));
-        }
-        *first = Some(now);
-        Ok(if dry_run { Made::Stop(Stop::Planned) } else { Made::Push(draft) })
-    }
-
-    /// Why what was planned for another commit is not to be made of this one.
-    fn moved(&self, first: &mut Option<Side>, now: &Side, plan: Option<&Plan>) -> Option<Stop> {
-        let tip = self.tip.commit();
-        if first.is_none()
-            && let Some(seen) = self.order.seen.filter(|seen| *seen != tip)
-        {
-            let Order { source, .. } = self.order;
-            let then = look_into(source, seen, &self.desk.settings.git, |base| Side::at(base, self.order));
-            match then {
-                Ok(then) => *first = Some(then),
-                Err(_) => return Some(Stop::forgotten(seen, tip)),
-            }
-        }
-        let then = first.as_ref().filter(|then| !then.is_same(now))?;
-        let ours = plan.map(|plan| plan.files.clone()).unwrap_or_default();
-        Some(Stop::Changed { tip: tip.clone(), ours, theirs: then.differences(now) })
+        format!("Made by DockerOps. A merge would:\n\n{}", lines.concat())
     }
 }
 

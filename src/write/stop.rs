@@ -21,13 +21,28 @@ pub enum Stop {
     /// What is asked for is not there.
     Missing { what: String, hint: String },
     /// It does not go together with what is there.
-    Conflict { what: String, hint: String },
+    Conflict { what: String, hint: String, about: About },
     /// What it was made for is not so any more.
     Changed { tip: Commit, ours: Vec<FileChange>, theirs: Vec<FileChange> },
     /// The options are wrong.
     Options(Vec<Problem>),
     /// Files would be.
-    Wrong { problems: Vec<Mistake>, is_removal: bool },
+    Wrong {
+        problems: Vec<Mistake>,
+        is_removal: bool,
+        /// Whether they were so before.
+        was_wrong: bool,
+    },
+}
+
+/// What another answer to a conflict would be about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// The stack's name is taken.
+    Name,
+    /// Files were edited by hand: `overwrite` is the word for that.
+    Overwrite,
+    Other,
 }
 
 impl Stop {
@@ -36,7 +51,34 @@ impl Stop {
     }
 
     pub fn conflict(what: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Conflict { what: what.into(), hint: hint.into() }
+        Self::Conflict { what: what.into(), hint: hint.into(), about: About::Other }
+    }
+
+    pub(super) fn taken(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Conflict { what: what.into(), hint: hint.into(), about: About::Name }
+    }
+
+    pub(super) fn by_hand(what: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Conflict { what: what.into(), hint: hint.into(), about: About::Overwrite }
+    }
+
+    pub(super) fn is_watched(stack: &StackName) -> Self {
+        Self::taken(
+            format!("`DOCKEROPS_WRITE_BRANCH` makes the branch of `{stack}` the one that is watched"),
+            "choose another name, or let the variable say more, as in `dockerops/{stack}`",
+        )
+    }
+
+    pub(super) fn slipped(deployed: &[StackName]) -> Self {
+        let names: Vec<_> = deployed.iter().take(10).map(|name| format!("`{name}`")).collect();
+        let (names, more) = (names.join(", "), deployed.len().saturating_sub(10));
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        Self::conflict(
+            format!(
+                "no stack is listed there any more, while some are deployed: {names}{more}; the next list would remove them"
+            ),
+            "bring the list back with git; where they are to go, `dockerops unwatch` the source first",
+        )
     }
 
     pub(super) fn ruled_out(source: &Source) -> Self {
@@ -53,8 +95,9 @@ impl Stop {
 
     /// What an edit of the tree says about a path.
     pub(super) fn refused(error: &anyhow::Error) -> Self {
-        let hint = hint_of(error).unwrap_or("choose another name, or move with git what is in the way");
-        Self::conflict(format!("{error:#}"), hint)
+        let other = "choose another name, or move with git what is in the way";
+        let told = format!("{error:#}");
+        hint_of(error).map_or_else(|| Self::taken(&*told, other), |hint| Self::conflict(&*told, hint))
     }
 
     pub(super) fn forgotten(seen: &Commit, tip: &Commit) -> Self {
@@ -87,7 +130,7 @@ impl Stop {
     pub fn json(&self) -> Value {
         match self {
             Self::Same | Self::Planned => json!({}),
-            Self::Missing { what, hint } | Self::Conflict { what, hint } => {
+            Self::Missing { what, hint } | Self::Conflict { what, hint, .. } => {
                 json!({ "error": what, "hint": hint })
             }
             Self::Changed { tip, ours, theirs } => json!({
@@ -106,14 +149,19 @@ impl Stop {
                     "problems": problems,
                 })
             }
-            Self::Wrong { problems, is_removal: true } => json!({
+            Self::Wrong { problems, was_wrong: true, .. } => json!({
+                "error": "the repository is wrong already, and nothing is deployed from it as it is",
+                "hint": "mend with git what the problems name, then ask again",
+                "problems": problems,
+            }),
+            Self::Wrong { problems, is_removal: true, .. } => json!({
                 "error": "something would be wrong without it",
                 "hint": "change with git what needs it, then remove it",
                 "problems": problems,
             }),
             Self::Wrong { problems, .. } => json!({
                 "error": "the repository would be wrong with it",
-                "hint": "nothing was committed; `dockerops validate` says the same of a clone",
+                "hint": "nothing was committed: choose other options, or mend with git what the problems name",
                 "problems": problems,
             }),
         }
@@ -125,6 +173,7 @@ impl From<Refusal> for Stop {
         let (what, hint) = (refusal.to_string(), refusal.hint());
         match refusal {
             Refusal::Missing => Self::missing(what, hint),
+            Refusal::Taken { .. } => Self::taken(what, hint),
             _ => Self::conflict(what, hint),
         }
     }

@@ -1,6 +1,11 @@
 //! Stacks that are made, changed and removed in a repository on disk, where no docker is.
 
+mod beside;
+mod files;
+mod hostile;
+mod meanwhile;
 mod removal;
+mod words;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +23,7 @@ struct Scene {
     there: Repository,
     desk: Desk,
     source: Source,
+    beside: Beside,
 }
 
 impl Scene {
@@ -44,7 +50,8 @@ impl Scene {
         let settings = Settings::from(&environment).unwrap();
         let desk = Desk::new(&settings, &RunSettings::from(&BTreeMap::new()).unwrap()).unwrap();
         let source = format!("{}#{what}", folder.path().join("r.git").display());
-        let scene = Self { folder, there, desk, source: Source::parse(&source).unwrap() };
+        let source = Source::parse(&source).unwrap();
+        let scene = Self { folder, there, desk, source, beside: Beside::default() };
         scene.commit(files);
         scene
     }
@@ -79,7 +86,15 @@ impl Scene {
     fn order(&self, stack: &str, wish: &Wish, seen: Option<&str>, dry_run: bool) -> Answer {
         let seen = seen.map(|seen| Commit::parse(seen).unwrap());
         let (source, stack) = (&self.source, &StackName::known(stack));
-        let order = Order { source, stack, wish, seen: seen.as_ref(), requested_by: Some("Ann"), dry_run };
+        let order = Order {
+            source,
+            stack,
+            wish,
+            seen: seen.as_ref(),
+            requested_by: Some("Ann"),
+            beside: &self.beside,
+            dry_run,
+        };
         let answer = self.desk.carry_out(order).unwrap();
         let left =
             walkdir::WalkDir::new(self.folder.path().join(".dockerops")).into_iter().filter_map(Result::ok);

@@ -84,7 +84,8 @@ fn first_document(text: &str) -> Result<Option<Rc<Node>>, SyntaxError> {
     // The rest of the stream is read so that a broken end is an error as well.
     while builder.next()?.is_some() {}
     if weight > MOST_NODES {
-        return Err(SyntaxError { line: 1, what: format!("aliases expand to more than {MOST_NODES} nodes") });
+        let has = if builder.anchors.is_empty() { "the file has" } else { "aliases expand to" };
+        return Err(SyntaxError { line: 1, what: format!("{has} more than {MOST_NODES} nodes") });
     }
     Ok(Some(root))
 }
@@ -212,6 +213,8 @@ mod tests {
             text += &format!("a{level}: &a{level} [{}]\n", vec![previous; 9].join(","));
         }
         assert!(parse(&text).unwrap_err().what.contains("aliases expand"));
+        let plain = format!("[{}]", "x,".repeat(MOST_NODES));
+        assert!(parse(&plain).unwrap_err().what.contains("the file has more than"));
     }
 
     #[test]

@@ -44,6 +44,9 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         self.handle_request()
 
+    def do_PATCH(self):
+        self.handle_request()
+
     def do_CONNECT(self):
         """Is a proxy: a tunnel to whatever is asked."""
         self.write_log()
@@ -102,6 +105,9 @@ class Handler(BaseHTTPRequestHandler):
             return self.tell(401, {"message": "token is required"})
         if path == "/api/v1/version":
             return self.tell(200, {"version": "1.22.0"})
+        if self.command == "PATCH" and "/pulls/" in path:
+            Handler.pulls[int(path.rsplit("/", 1)[1]) - 1].update(json.loads(body))
+            return self.tell(201, {})
         if not path.endswith("/pulls"):
             return self.tell(404, {"message": "not found"})
         if self.command == "GET":

@@ -202,6 +202,14 @@ fn what_is_not_the_json_of_a_request_is_refused() {
 }
 
 #[test]
+fn an_answer_that_is_no_text_is_an_answer() {
+    let body = format!(r#"{{"message":"caf{}"}}"#, super::server::LATIN);
+    let told = told(GITHUB, "422 Unprocessable Entity", &body);
+    says(&told, &["answers 422", "caf\u{fffd}latin"]);
+    assert!(!told.contains("cannot be reached"), "{told}");
+}
+
+#[test]
 fn an_answer_without_end_is_not_read() {
     let body = format!(r#"{{"number":3,"x":"{}"}}"#, "x".repeat(1 << 20));
     for status in ["201 Created", "422 Unprocessable Entity", "500 Oops"] {

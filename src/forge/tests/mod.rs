@@ -146,7 +146,7 @@ fn each_forge_is_asked_in_its_own_way_and_opens_a_request() {
 }
 
 #[test]
-fn the_one_that_is_open_is_found_among_its_like_and_left_as_it_is() {
+fn the_one_that_is_open_is_found_among_its_like_and_says_what_it_is_now() {
     let exists = "A pull request already exists for org:dockerops/web.";
     let github = json!({"message": "Validation Failed", "errors": [{"code": "custom", "message": exists}]});
     let gitlab = json!({"message": ["Another open merge request already exists for this source branch: !3"]});
@@ -166,9 +166,38 @@ fn the_one_that_is_open_is_found_among_its_like_and_left_as_it_is() {
         ]);
         all[3]["state"] = "closed".into();
         all.as_array_mut().unwrap().push(right(opens));
-        let server = Server::that_says([to(opens, status, &said), to(list(opens), "200 OK", &all)]);
+        let (edits, text) = match opens {
+            GITHUB => ("PATCH /api/v3/repos/org/repo/pulls/3", "body"),
+            GITLAB => ("PUT /api/v4/projects/org%2Frepo/merge_requests/3", "description"),
+            _ => ("PATCH /api/v1/repos/org/repo/pulls/3", "body"),
+        };
+        let answers = |edited: &str, all: &Value| {
+            Server::that_says([
+                to(opens, status, &said),
+                to(list(opens), "200 OK", all),
+                to(edits, edited, r#"{"message":"not yours"}"#),
+            ])
+        };
+        let server = answers("200 OK", &all);
         let request = of_kind(opens, &server).propose(&PROPOSAL).unwrap();
-        assert_eq!((request.number, request.opened), (3, false), "{opens}");
+        assert_eq!((request.number, request.opened, request.outdated), (3, false, None), "{opens}");
+        assert_eq!(server.lines(), [opens, list(opens), edits]);
+        let told: Value = serde_json::from_str(&server.asked()[2].body).unwrap();
+        assert_eq!(told, json!({"title": PROPOSAL.title, text: PROPOSAL.body}), "{opens}");
+
+        // One that cannot be changed is told of; one that nobody is to merge yet stays so.
+        all[4]["title"] = "Draft: Remove web".into();
+        let server = answers("403 Forbidden", &all);
+        let request = of_kind(opens, &server).propose(&PROPOSAL).unwrap();
+        let why = request.outdated.unwrap();
+        assert!(why.contains("403") && why.contains("not yours"), "{why}");
+        let told: Value = serde_json::from_str(&server.asked()[2].body).unwrap();
+        assert_eq!(told["title"], format!("Draft: {}", PROPOSAL.title));
+
+        // Where it says so already nothing is sent.
+        (all[4]["title"], all[4][text]) = (PROPOSAL.title.into(), PROPOSAL.body.replace('\n', "\r\n").into());
+        let server = answers("403 Forbidden", &all);
+        assert_eq!(of_kind(opens, &server).propose(&PROPOSAL).unwrap().outdated, None);
         assert_eq!(server.lines(), [opens, list(opens)]);
     }
 }
@@ -201,7 +230,7 @@ fn gitea_is_asked_for_further_pages_until_one_is_empty() {
         } else {
             assert!(failure(&forge).contains("answers 409 Conflict: exists"));
         }
-        assert_eq!(server.lines(), [GITEA, GITEA_LIST, second]);
+        assert_eq!(server.lines()[..3], [GITEA, GITEA_LIST, second]);
     }
 }
 

@@ -23,6 +23,9 @@ pub(super) fn to(line: &'static str, status: &str, body: &(impl ToString + ?Size
     Told(line, status.into(), body.to_string())
 }
 
+/// In an answer, what begins with a byte that is no UTF-8.
+pub(super) const LATIN: &str = "?latin";
+
 pub(super) struct Server {
     pub address: String,
     asked: Arc<Mutex<Vec<Asked>>>,
@@ -52,7 +55,11 @@ impl Server {
                     "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
                     body.len()
                 );
-                let _ = stream.write_all((answer + &body).as_bytes());
+                let mut bytes = (answer + &body).into_bytes();
+                if let Some(at) = bytes.windows(LATIN.len()).position(|it| it == LATIN.as_bytes()) {
+                    bytes[at] = 0xe9;
+                }
+                let _ = stream.write_all(&bytes);
             }
         });
         Self { address, asked }

@@ -8,14 +8,20 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use git2::{Buf, ErrorCode, Repository};
+use git2::{Buf, ErrorCode, Repository, Transaction};
 
 use super::send::{Answer, Sending};
 use crate::fault::{OrHint, fault};
 use crate::git::local;
+use crate::plain;
 
+/// How often, and after what time each, a lock is asked for.
+const TRIES: usize = 20;
+const TICK: Duration = Duration::from_millis(100);
 /// What git runs, or lets decide, when something is pushed (githooks(5)).
 const HOOKS: [&str; 7] = [
     "pre-receive",
@@ -36,6 +42,12 @@ pub(super) fn push(git: &Path, sending: &Sending) -> Result<Answer> {
     become_owner(owner.uid(), owner.gid())?;
     let there = Repository::open(&path)?;
     check(&there, sending)?;
+    // Held until it is over: what is refused leaves nothing there.
+    let mut branch = lock(&there, &sending.name)?;
+    let now = there.find_reference(&sending.name).ok().and_then(|now| now.target());
+    if now != sending.lease {
+        return Ok(Answer::Moved);
+    }
     let odb = there.odb()?;
     let mut writer = odb.packwriter()?;
     let written = writer.write_all(&pack).map_err(anyhow::Error::from);
@@ -43,17 +55,44 @@ pub(super) fn push(git: &Path, sending: &Sending) -> Result<Answer> {
         .and_then(|()| Ok(writer.commit()?))
         .with_context(|| format!("cannot write to `{}`", path.display()))
         .or_hint("check the free space there, and that its owner may write to it")?;
-    let moved = match sending.lease {
-        Some(lease) => there.reference_matching(&sending.name, sending.commit, true, lease, "push"),
-        None => there.reference(&sending.name, sending.commit, false, "push"),
-    };
-    match moved.map_err(|error| (error.code(), error)) {
-        Ok(_) => Ok(Answer::Taken),
-        Err((ErrorCode::Modified | ErrorCode::Exists | ErrorCode::NotFound | ErrorCode::Locked, _)) => {
-            Ok(Answer::Moved)
-        }
-        Err((_, error)) => Ok(Answer::Failed(error.into())),
+    branch.set_target(&sending.name, sending.commit, None, "push")?;
+    branch.commit()?;
+    Ok(Answer::Taken)
+}
+
+/// git's own lock of a branch, which nobody holds for long.
+fn lock<'a>(there: &'a Repository, name: &str) -> Result<Transaction<'a>> {
+    if let Some(other) = in_the_way(there, name)? {
+        let hint = "delete that branch, or name another one in `DOCKEROPS_WRITE_BRANCH`";
+        let what = format!("there is `{}`: git has no branch below another", plain::name(&other));
+        return Err(fault(what, hint));
     }
+    let mut branch = there.transaction()?;
+    for _ in 0..TRIES {
+        match branch.lock_ref(name) {
+            Err(error) if error.code() == ErrorCode::Locked => thread::sleep(TICK),
+            Err(error) => return Err(error.into()),
+            Ok(()) => return Ok(branch),
+        }
+    }
+    let file = there.commondir().join(format!("{name}.lock"));
+    Err(fault(
+        format!("the branch is locked: there is `{}`", plain::name(&file.display().to_string())),
+        "another push may be under way; where none is, one was killed: remove that file",
+    ))
+}
+
+/// The branch that this one would lie below, or above.
+fn in_the_way(there: &Repository, name: &str) -> Result<Option<String>> {
+    let is_below = |one: &str, other: &str| one.strip_prefix(other).is_some_and(|rest| rest.starts_with('/'));
+    for other in there.references()?.names() {
+        // What is no text is no branch of ours.
+        let Ok(other) = other else { continue };
+        if is_below(name, other) || is_below(other, name) {
+            return Ok(Some(other.to_owned()));
+        }
+    }
+    Ok(None)
 }
 
 /// All that is new, in memory: the owner of the other repository cannot read where it lies.

@@ -22,7 +22,7 @@ const DEEPEST: usize = 100;
 /// What becomes of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Change {
-    /// A file, new or in the place of one.
+    /// A file, new or in the place of one, whose mode it keeps.
     Write { bytes: Vec<u8>, executable: bool },
     /// A folder that is this tree, whatever was in it.
     Copy(String),
@@ -37,7 +37,7 @@ pub struct Edit {
 }
 
 impl Edit {
-    /// A file comes to hold this.
+    /// A file comes to hold this; one that was there stays executable, or not.
     pub fn write(&mut self, path: impl Into<String>, bytes: impl Into<Vec<u8>>, executable: bool) {
         self.files.insert(path.into(), Change::Write { bytes: bytes.into(), executable });
     }
@@ -113,6 +113,7 @@ impl Node<'_> {
             let path = if path.is_empty() { (*name).to_owned() } else { format!("{path}/{name}") };
             let shown = || format!("`{}`", crate::plain::name(&path));
             let there = builder.get(name)?.map(|entry| (entry.id(), entry.kind(), entry.filemode()));
+            let was_executable = there.map(|(_, _, mode)| mode == EXECUTABLE);
             let there = there.map(|(id, kind, mode)| (id, Found::of(kind, mode)));
             match (node.change, there) {
                 (Some(Change::Remove), None) => bail!("{} is not there", shown()),
@@ -128,7 +129,7 @@ impl Node<'_> {
                     if there.is_none() {
                         alone(before.as_ref(), self, name).with_context(shown)?;
                     }
-                    let mode = if *executable { EXECUTABLE } else { FILE };
+                    let mode = if was_executable.unwrap_or(*executable) { EXECUTABLE } else { FILE };
                     builder.insert(name, repository.blob(bytes)?, mode)?;
                 }
                 (Some(Change::Copy(_)), Some((_, found))) if found != Found::Folder => {

@@ -22,8 +22,8 @@ use super::fetch::Way;
 use super::local::{self, is_local};
 use super::remote::{self, Head};
 use super::worker::{Pulse, Worker, patience};
-use super::{Commit, explain, memory};
-use crate::fault::fault;
+use super::{Commit, explain, memory, redirect};
+use crate::fault::{because_of, fault};
 use crate::settings::{Author, GitAccess};
 use crate::source::Source;
 use branch::Existing;
@@ -105,16 +105,34 @@ pub enum Outcome<S> {
 }
 
 /// Makes and pushes a change. Where the tip moves meanwhile, it is made again of the new one.
-pub fn change<S>(
-    target: Target<'_>,
-    mut make: impl FnMut(&Tip<'_>) -> Result<Made<S>>,
-) -> Result<Outcome<S>> {
+pub fn change<S>(target: Target<'_>, make: impl FnMut(&Tip<'_>) -> Result<Made<S>>) -> Result<Outcome<S>> {
+    attempts(target, make).map_err(|error| {
+        if is_full(&error) {
+            let hint = "make room on it, beside the database above all, and ask for it again";
+            return because_of(error, "there is no room left on the disk, so nothing was written", hint);
+        }
+        error
+    })
+}
+
+/// Whether a disk of this machine is why.
+pub fn is_full(error: &Error) -> bool {
+    let told = format!("{error:#}");
+    ["No space left on device", "Disk quota exceeded"].iter().any(|words| told.contains(words))
+}
+
+/// What cannot be had of a server; or not be kept here.
+fn unreachable<S>(error: Error) -> Result<Outcome<S>> {
+    if is_full(&error) { Err(error) } else { Ok(Outcome::Unreachable(error)) }
+}
+
+fn attempts<S>(target: Target<'_>, mut make: impl FnMut(&Tip<'_>) -> Result<Made<S>>) -> Result<Outcome<S>> {
     let _turn = turn::take(target.source, LONGEST)?;
     let until = Instant::now() + LONGEST;
     for _ in 0..ATTEMPTS {
         let heads = match heads(target, until) {
             Ok(heads) => heads,
-            Err(error) => return Ok(Outcome::Unreachable(error)),
+            Err(error) => return unreachable(error),
         };
         let (followed, commit) = match branch::followed(&heads, target.source.reference())? {
             Ok(found) => found,
@@ -122,18 +140,18 @@ pub fn change<S>(
         };
         let tip = match Tip::fetch(target, until, followed, commit) {
             Ok(tip) => tip,
-            Err(error) => return Ok(Outcome::Unreachable(error)),
+            Err(error) => return unreachable(error),
         };
         let goal = match tip.goal(&heads) {
             Ok(Goal::Free(goal)) => goal,
             Ok(Goal::Taken { branch, commit }) => return Ok(Outcome::Taken { branch, commit }),
-            Err(error) => return Ok(Outcome::Unreachable(error)),
+            Err(error) => return unreachable(error),
         };
         let draft = match make(&tip)? {
             Made::Push(draft) => draft,
             Made::Stop(why) => return Ok(Outcome::Stopped(why)),
         };
-        if draft.tree == tip.tree()? {
+        if tip.is_as(&draft)? {
             return Ok(Outcome::Same(tip.commit().clone()));
         }
         let base = tip.oid()?;
@@ -155,6 +173,9 @@ pub fn change<S>(
             Answer::Moved => {}
             Answer::Rejected(words) => return Ok(Outcome::Rejected(words)),
             Answer::Failed(error) => return Ok(Outcome::Unreachable(error)),
+            Answer::Silent => {
+                return Ok(Outcome::Unreachable(explain::silent(target.source.url(), LAST_WORD)));
+            }
         }
     }
     Ok(Outcome::Moved)
@@ -221,6 +242,11 @@ impl Tip<'_> {
         Ok(Draft { commit, tree, checkout: Box::new(checkout) })
     }
 
+    /// Whether the draft has the same files.
+    pub fn is_as(&self, draft: &Draft) -> Result<bool> {
+        Ok(draft.tree == self.tree()?)
+    }
+
     fn oid(&self) -> Result<Oid> {
         self.commit().oid()
     }
@@ -240,6 +266,11 @@ impl Tip<'_> {
 }
 
 impl<'a> Tip<'a> {
+    /// As if this commit were the newest.
+    pub fn at(&self, commit: &Commit) -> Result<Self> {
+        Self::fetch(self.target, self.until, self.branch.clone(), commit.oid()?)
+    }
+
     fn fetch(target: Target<'a>, until: Instant, branch: String, commit: Oid) -> Result<Self> {
         let Target { source, folder, reading, .. } = target;
         let left = until.saturating_duration_since(Instant::now());
@@ -303,13 +334,21 @@ impl<'a> Tip<'a> {
         let until = self.until.max(Instant::now() + LAST_WORD);
         let there = heads(self.target, until)
             .map(|heads| heads.iter().find(|head| head.name == sending.name).map(|head| head.id));
+        let lost = |error: Error| {
+            let what = format!("nobody can tell whether commit `{}` arrived", draft.commit);
+            Answer::Failed(because_of(error, &what, "ask for it again: what arrived is not made twice"))
+        };
         Ok(match (there, answer) {
             (Ok(there), _) if there == Some(draft.commit) => Answer::Taken,
             (Ok(there), _) if there != place.lease => Answer::Moved,
-            (Err(_), Answer::Failed(error)) => {
-                let what = format!("nobody can tell whether commit `{}` arrived", draft.commit);
-                Answer::Failed(error.context(what))
+            (Err(_), Answer::Failed(error)) => lost(error),
+            (Err(error), Answer::Silent) => {
+                lost(error.context("the server did not say what became of the push"))
             }
+            (Ok(_), Answer::Silent) => Answer::Failed(fault(
+                "the server did not say what became of the push, and its branch is as it was",
+                "ask for it again; what the server's own log says may tell more",
+            )),
             (_, answer) => answer,
         })
     }
@@ -322,7 +361,7 @@ impl Draft {
     }
 }
 
-/// What the source's server has, as it is read.
+/// What the source's server has, as it is read; an error where that has moved.
 fn heads(target: Target<'_>, until: Instant) -> Result<Vec<Head>> {
     let (url, access) = (target.source.url().to_owned(), target.reading.clone());
     let left = until.saturating_duration_since(Instant::now());
@@ -331,6 +370,7 @@ fn heads(target: Target<'_>, until: Instant) -> Result<Vec<Head>> {
         if is_local(&url) {
             local::check_names(&url)?;
         }
+        redirect::refuse(&url, &access)?;
         remote::ls(&url, &access)
     })
 }

@@ -8,14 +8,15 @@ use std::cell::{Cell, RefCell};
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Error, Result, bail};
+use anyhow::{Error, Result};
 use git2::{Oid, PushOptions, RemoteRedirect, Repository};
 
 use crate::git::kept::Kept;
+use crate::git::redirect;
 use crate::git::remote::{self, callbacks, proxy};
 use crate::git::worker::Pulse;
 use crate::plain;
-use crate::redact::without_credentials;
+use crate::redact::{Secret, without_credentials, without_secrets};
 use crate::settings::GitAccess;
 
 /// Of what a server says this is kept.
@@ -47,6 +48,8 @@ pub(super) enum Answer {
     /// In its own words, fit to be shown.
     Rejected(String),
     Failed(Error),
+    /// All went well, but for its word on the branch.
+    Silent,
 }
 
 /// Pushes out of the repository in `git`, which may borrow from what is kept of the same remote.
@@ -58,11 +61,13 @@ pub(super) fn push(
     pulse: &Pulse,
 ) -> Result<Answer> {
     pulse.begin(&sending.url, access.timeout)?;
+    redirect::refuse(&sending.url, access)?;
     note_shallow(git, kept, sending.tip)?;
     // Not `open_bare`, which does not read that list (libgit2 1.9).
     let repository = Repository::open(git)?;
     remote::forbid_redirects(&mut repository.config()?)?;
     let (is_moved, told, said) = (Cell::new(false), RefCell::new(None), RefCell::new(Vec::new()));
+    let secrets = RefCell::new(Vec::new());
     let talked = remote::talk(&sending.url, access, |url, keyring| {
         let mut remote = repository.remote_anonymous(url)?;
         let mut callbacks = callbacks(keyring);
@@ -73,7 +78,8 @@ pub(super) fn push(
         });
         callbacks.sideband_progress(|words| {
             let mut said = said.borrow_mut();
-            let room = MOST_WORDS.saturating_sub(said.len());
+            // A secret that a cut goes through would not be known as one.
+            let room = (2 * MOST_WORDS).saturating_sub(said.len());
             said.extend_from_slice(&words[..words.len().min(room)]);
             pulse.beat()
         });
@@ -90,18 +96,22 @@ pub(super) fn push(
         options.remote_callbacks(callbacks).proxy_options(proxy());
         options.follow_redirects(RemoteRedirect::None).packbuilder_parallelism(1);
         let force = if sending.is_forced { "+" } else { "" };
-        remote.push(&[format!("{force}{}:{}", sending.commit, sending.name)], Some(&mut options))
+        let pushed =
+            remote.push(&[format!("{force}{}:{}", sending.commit, sending.name)], Some(&mut options));
+        *secrets.borrow_mut() = keyring.secrets();
+        pushed
     });
-    let said = said.into_inner();
+    let (said, secrets) = (said.into_inner(), secrets.into_inner());
+    let words = |refusal: &str| words(refusal, &said, &secrets);
     Ok(match (talked, told.into_inner()) {
         _ if is_moved.get() => Answer::Moved,
         (Ok(()), Some(None)) => Answer::Taken,
-        (_, Some(Some(refusal))) => Answer::Rejected(words(&refusal, &said)),
+        (_, Some(Some(refusal))) => Answer::Rejected(words(&refusal)),
         (Err(error), _) if format!("{error:#}").contains(NOT_UNPACKED) => {
-            Answer::Rejected(words("the server could not store it", &said))
+            Answer::Rejected(words("the server could not store it"))
         }
         (Err(error), _) => Answer::Failed(error),
-        (Ok(()), None) => bail!("the server did not say what became of the push"),
+        (Ok(()), None) => Answer::Silent,
     })
 }
 
@@ -118,9 +128,11 @@ fn note_shallow(git: &Path, kept: Option<&Kept>, tip: Oid) -> Result<()> {
     Ok(fs::write(path, lines.join("\n") + "\n")?)
 }
 
-/// The refusal, and behind it what the server said beside it, a line each.
-fn words(refusal: &str, said: &[u8]) -> String {
-    let said = String::from_utf8_lossy(said);
+/// The refusal, and behind it what the server said beside it, a line each; without the secrets that it was shown.
+fn words(refusal: &str, said: &[u8], secrets: &[Secret]) -> String {
+    let said = without_secrets(&String::from_utf8_lossy(said), secrets);
+    let said: String = said.chars().take(MOST_WORDS).collect();
+    let refusal = &*without_secrets(refusal, secrets);
     let lines = said.split(['\n', '\r']).map(str::trim_end).filter(|line| !line.is_empty()).take(MOST_LINES);
     let all: Vec<_> = [refusal].into_iter().chain(lines).collect();
     plain::text(&without_credentials(&all.join("\n")))
@@ -133,9 +145,9 @@ mod tests {
     #[test]
     fn the_servers_words_neither_drive_a_terminal_nor_go_on_without_end() {
         let said = b"\x1b[2Jno stacks\r\non fridays\r\r\n\nerror: see https://u:p@h/x \xff";
-        let told = words("pre-receive hook declined", said);
+        let told = words("pre-receive hook declined", said, &[]);
         let wanted = "pre-receive hook declined\n  \\u{1b}[2Jno stacks\n  on fridays\n  error: see https://\u{2026}@h/x \u{fffd}";
         assert_eq!(told, wanted);
-        assert_eq!(words("no", "x\n".repeat(1_000).as_bytes()).lines().count(), 1 + MOST_LINES);
+        assert_eq!(words("no", "x\n".repeat(1_000).as_bytes(), &[]).lines().count(), 1 + MOST_LINES);
     }
 }

@@ -1,7 +1,8 @@
-//! One change of a repository at a time: two would only make each other do their work again.
+//! One change of a repository at a time: two would only make each other do their work again. And few that wait for their
+//! turn: each holds a connection of whoever asked for it, and a server that hangs would come to hold them all.
 
-use std::collections::BTreeSet;
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -12,40 +13,106 @@ use crate::source::Source;
 
 /// How often who waits looks for signals.
 const TICK: Duration = Duration::from_millis(200);
+/// Changes at a time, with those that wait; and of one repository, once one of it takes as long as none does whose server
+/// answers.
+const MOST: usize = 32;
+const MOST_OF_SLOW: usize = 8;
+const SLOW: Duration = Duration::from_secs(10);
 
-static AT_WORK: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+static KNOWN: Mutex<BTreeMap<String, Changes>> = Mutex::new(BTreeMap::new());
 static FREE: Condvar = Condvar::new();
+
+/// Those of one repository.
+#[derive(Debug, Default)]
+struct Changes {
+    all: usize,
+    /// Since when one is at work.
+    since: Option<Instant>,
+}
+
+impl Changes {
+    /// Whether so many are more than may wait for it.
+    fn is_full(&self, all: usize, slow: Duration) -> bool {
+        all > MOST_OF_SLOW && self.since.is_some_and(|since| since.elapsed() >= slow)
+    }
+}
 
 /// Is over when dropped.
 #[derive(Debug)]
-pub(super) struct Turn(String);
+pub(super) struct Turn {
+    repository: String,
+    is_at_work: bool,
+}
 
 /// Waits for so long until nobody else changes the repository of `source`.
 pub(super) fn take(source: &Source, longest: Duration) -> Result<Turn> {
-    let id = source.id().as_str();
-    let repository = id.split('#').next().unwrap_or(id).to_owned();
+    within(source, longest, SLOW)
+}
+
+fn within(source: &Source, longest: Duration, slow: Duration) -> Result<Turn> {
+    let repository = source.repository().to_owned();
     let until = Instant::now() + longest;
-    let mut at_work = AT_WORK.lock().unwrap_or_else(PoisonError::into_inner);
-    while at_work.contains(&repository) {
-        signal::check()?;
+    let mut known = lock();
+    if known.values().map(|changes| changes.all).sum::<usize>() >= MOST {
+        let what = format!("{MOST} changes are under way already, or wait for that");
+        return Err(fault(what, "ask for it again in a moment"));
+    }
+    known.entry(repository.clone()).or_default().all += 1;
+    // Declared first, so that what is locked is free when it is dropped.
+    let mut turn = Turn { repository, is_at_work: false };
+    let stop = loop {
+        match known.get_mut(&turn.repository) {
+            Some(changes) if changes.is_full(changes.all, slow) => {
+                break fault(
+                    format!(
+                        "changes of `{}` take long, and {MOST_OF_SLOW} of them wait already",
+                        source.url()
+                    ),
+                    "check its server, and ask for it again",
+                );
+            }
+            Some(Changes { since: Some(_), .. }) => {}
+            Some(changes) => {
+                (changes.since, turn.is_at_work) = (Some(Instant::now()), true);
+                return Ok(turn);
+            }
+            None => return Ok(turn),
+        }
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(fault(
+            break fault(
                 format!("other changes of `{}` are under way for {} s", source.url(), longest.as_secs()),
                 "ask for it again",
-            ));
+            );
         }
-        at_work = FREE.wait_timeout(at_work, left.min(TICK)).unwrap_or_else(PoisonError::into_inner).0;
-    }
-    at_work.insert(repository.clone());
-    Ok(Turn(repository))
+        known = FREE.wait_timeout(known, left.min(TICK)).unwrap_or_else(PoisonError::into_inner).0;
+        if let Err(signal) = signal::check() {
+            break signal;
+        }
+    };
+    drop(known);
+    Err(stop)
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        AT_WORK.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.0);
+        let mut known = lock();
+        if let Some(changes) = known.get_mut(&self.repository) {
+            changes.all -= 1;
+            if self.is_at_work {
+                changes.since = None;
+            }
+            if changes.all == 0 {
+                known.remove(&self.repository);
+            }
+        }
+        drop(known);
         FREE.notify_all();
     }
+}
+
+fn lock() -> MutexGuard<'static, BTreeMap<String, Changes>> {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -63,5 +130,36 @@ mod tests {
         std::thread::sleep(TICK);
         drop(first);
         waiter.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn few_wait_behind_one_that_takes_long_and_many_behind_one_that_does_not() {
+        let source = Source::parse("https://h.example/many").unwrap();
+        let first = within(&source, TICK, SLOW).unwrap();
+        std::thread::scope(|scope| {
+            let waiters: Vec<_> = (0..20)
+                .map(|_| {
+                    scope.spawn(|| {
+                        within(&source, TICK * 100, TICK * 3).map(drop).map_err(|it| it.to_string())
+                    })
+                })
+                .collect();
+            std::thread::sleep(TICK * 10);
+            drop(first);
+            let all: Vec<_> = waiters.into_iter().map(|waiter| waiter.join().unwrap()).collect();
+            let refused =
+                all.iter().filter_map(|it| it.as_ref().err()).filter(|it| it.contains("take long")).count();
+            assert_eq!(refused, 20 - (MOST_OF_SLOW - 1), "{all:?}");
+            assert_eq!(all.iter().filter(|it| it.is_ok()).count(), MOST_OF_SLOW - 1);
+        });
+        // None of them is slow: all have their turn.
+        let first = within(&source, TICK, SLOW).unwrap();
+        std::thread::scope(|scope| {
+            let waiters: Vec<_> =
+                (0..20).map(|_| scope.spawn(|| take(&source, TICK * 100).map(drop))).collect();
+            std::thread::sleep(TICK * 3);
+            drop(first);
+            assert!(waiters.into_iter().all(|waiter| waiter.join().unwrap().is_ok()));
+        });
     }
 }

@@ -1,5 +1,6 @@
 //! Changes that are pushed to real servers: what they take, what they refuse, and that nothing stays of what failed.
 
+mod hostile;
 mod ways;
 
 use std::cell::{Cell, RefCell};
@@ -115,7 +116,7 @@ fn what_a_server_refuses_is_told_in_its_words() {
 
     let cut = lab.server(&["--push", "cut-before"]);
     let (what, _) = unreachable(Order::new(&lab, &cut.url("r")).write("b", "1"));
-    assert!(what.contains("did not take what was pushed"), "{what}");
+    assert!(what.contains("pushing to"), "{what}");
     let gone = { lab.server(&[]).url("r") };
     let (what, _) = unreachable(Order::new(&lab, &gone).write("b", "1"));
     assert!(what.contains("connection refused"), "{what}");

@@ -9,7 +9,7 @@ use crate::compose::{FINGERPRINT, REPOSITORY, RenderedStack};
 use crate::docker::Roll;
 use crate::docker::service::{self, Service};
 use crate::image::ImageRef;
-use crate::manifest::{Layout, StackEntry};
+use crate::manifest::{HoldEntry, Layout, StackEntry};
 use crate::plan::*;
 use crate::source::SourceId;
 use crate::stack::{DriftPolicy, StackName};
@@ -62,6 +62,7 @@ impl Case {
             files: None,
             compose_path: "web/compose.yml".into(),
             template: None,
+            hold: HoldEntry::default(),
             wrong: Vec::new(),
         };
         let desired = DesiredStack { entry, rendered: Some(Ok(rendered("h1"))), images: Images::Ready };

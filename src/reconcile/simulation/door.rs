@@ -257,6 +257,10 @@ impl Door for SimDoor<'_> {
         self.asks(Vec::new)
     }
 
+    fn marked_configs(&self, _: &str) -> Result<Vec<Stored>> {
+        self.asks(Vec::new)
+    }
+
     fn in_use<'a>(&self, _: &BTreeSet<&'a str>) -> Result<BTreeSet<&'a str>> {
         self.asks(BTreeSet::default)
     }

@@ -25,6 +25,7 @@ pub fn desired(entry: &Entry) -> DesiredStack {
         entry.enabled.then(|| Ok(entry.rendered()))
     };
     let known = StackEntry {
+        hold: crate::manifest::HoldEntry::default(),
         line: 0,
         is_forbidden: false,
         name: StackName::known(entry.name),

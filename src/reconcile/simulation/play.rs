@@ -69,6 +69,8 @@ impl Stage {
             git: &self.git,
             pull_policy,
             prune_nodes: None,
+            history: 10,
+            keep_versions: 2,
             deploy_timeout: DEADLINE,
             installation: "simulated",
             build_timeout: DEADLINE,
@@ -304,6 +306,7 @@ impl<'a> Play<'a> {
             if self.actors[who].run.is_none() {
                 // What another run of it had read went with that.
                 view.read.clear();
+                view.owed.clear();
             }
             view.deployed.clear();
             view.fetched.clear();

@@ -18,10 +18,10 @@ fn a_pattern_holds_for_all_of_a_text() {
     ] {
         let compiled = Pattern::new(pattern).unwrap();
         for text in right {
-            assert!(compiled.matches(text), "{pattern} {text:?}");
+            assert!(compiled.matches(text, &Work::new()).unwrap(), "{pattern} {text:?}");
         }
         for text in wrong {
-            assert!(!compiled.matches(text), "{pattern} {text:?}");
+            assert!(!compiled.matches(text, &Work::new()).unwrap(), "{pattern} {text:?}");
         }
     }
 }
@@ -67,7 +67,48 @@ fn what_readers_may_differ_on_is_refused() {
 fn no_pattern_takes_long() {
     let (begun, text) = (Instant::now(), "a".repeat(64 << 10));
     for pattern in ["(a*)*b", "(a|a)*b", "(a|aa)+$", "(a?){30}a{30}", "(.*.*.*)*x"] {
-        Pattern::new(pattern).unwrap().matches(&text);
+        Pattern::new(pattern).unwrap().matches(&text, &Work::new());
     }
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn all_patterns_together_take_no_longer_than_one() {
+    let letters: String = ('\u{4e00}'..).step_by(2).take(480).collect();
+    let pattern = Pattern::new(&format!("([^{letters}]*){{660}}")).unwrap();
+    let (begun, text, work) = (Instant::now(), "a".repeat(30 << 10), Work::new());
+    let found: Vec<_> = (0..40).map(|_| pattern.matches(&text, &work)).collect();
+    assert_eq!(found, [None; 40]);
+    assert!(work.is_spent() && begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    // What is honest is not told so.
+    let work = Work::new();
+    let honest = Pattern::new("[a-z0-9]+(\\.[a-z0-9]+)*").unwrap();
+    assert!((0..4_000).all(|_| honest.matches("www.example.org", &work) == Some(true)));
+}
+
+#[test]
+fn a_browser_has_a_pattern_that_leaves_it_no_choice() {
+    for pattern in [
+        "[a-z0-9]+(\\.[a-z0-9]+)*",
+        "v\\d+(\\.\\d+){0,2}",
+        "a?b?c",
+        "[^\\/]+\\/[^\\/]*",
+        "(ab|cd)*",
+        "\\w{1,20}",
+        "",
+        "^a$",
+    ] {
+        assert!(Pattern::new(pattern).unwrap().is_plain(), "{pattern}");
+    }
+    for pattern in
+        ["(a*)*b", "(a|a)*b", "(a|ab)+", "(a?){30}a{30}", "a?a?a?aaa", "(.*.*)*x", "(a?)*", "\\D*[a-z]x"]
+    {
+        assert!(!Pattern::new(pattern).unwrap().is_plain(), "{pattern}");
+    }
+    assert_eq!(plain_others(&[('b', 'c'), ('e', 'e')]), [('\0', 'a'), ('d', 'd'), ('f', char::MAX)]);
+    assert_eq!(plain_others(&[('\0', char::MAX)]), []);
+}
+
+fn plain_others(ranges: &[(char, char)]) -> Vec<(char, char)> {
+    super::plain::others(ranges)
 }

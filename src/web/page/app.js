@@ -46,6 +46,14 @@
       const before = document.getElementById("headline")?.textContent;
       const focus = document.activeElement?.id;
       const opened = [...document.querySelectorAll("main details[open]")].map((it) => it.closest("[id]")?.id);
+      // Logs that this answer is without stay as they are, and where they are.
+      const logs = [...main.querySelectorAll("[data-still]")].map((it) => [it, document.getElementById(it.id)]);
+      for (const [place, log] of logs) {
+        if (!log) continue;
+        const lines = log.querySelector(".log"), at = lines?.scrollTop;
+        place.replaceWith(log);
+        if (lines) requestAnimationFrame(() => { lines.scrollTop = at; });
+      }
       document.querySelector("main").replaceWith(main);
       document.querySelector(".actions").replaceWith(fresh.querySelector(".actions"));
       for (const details of document.querySelectorAll("main details")) {
@@ -69,7 +77,7 @@
   const again = () => {
     clearTimeout(timer);
     const busy = document.querySelector("main [data-busy]");
-    timer = setTimeout(() => document.hidden || refresh(), lost ? LOST : busy ? BUSY : CALM);
+    timer = setTimeout(() => document.hidden || still(), lost ? LOST : busy ? BUSY : CALM);
   };
 
   const refresh = async (href = location.href, post = null) => {
@@ -100,6 +108,13 @@
     }
   };
 
+  // By itself the page asks for no log anew.
+  const still = () => {
+    const url = new URL(location.href);
+    url.searchParams.set("still", "");
+    return refresh(url.href);
+  };
+
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-swap]");
     if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
@@ -117,7 +132,7 @@
   });
 
   window.addEventListener("popstate", () => refresh());
-  document.addEventListener("visibilitychange", () => document.hidden || refresh());
+  document.addEventListener("visibilitychange", () => document.hidden || still());
   setInterval(tellTimes, 5000);
   tellTimes();
   again();

@@ -14,20 +14,14 @@ const EVENTS: usize = 15;
 pub fn section(page: &Page<'_>) -> Result<Markup> {
     let rows = page.web.view.ask(|state| state.events(page.asked.before, EVENTS))?;
     let older = (rows.len() == EVENTS).then(|| rows.last().map(|row| row.id)).flatten();
-    let link = |before: Option<i64>| {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.extend_pairs(page.asked.open.iter().map(|name| ("stack", name)));
-        query.extend_pairs(before.map(|before| ("before", before.to_string())));
-        format!("./?{}#events", query.finish())
-    };
     Ok(html! {
         section aria-labelledby="events" {
             h2 id="events" { "Events" }
             @if rows.is_empty() { p.empty { "Nothing has happened yet." } }
             ol.events { @for row in rows { (line(&harmless_event(row), true)) } }
             p.pages {
-                @if page.asked.before.is_some() { a id="newest" href=(link(None)) data-swap { "Newest" } }
-                @if older.is_some() { a id="older" href=(link(older)) data-swap { "Older" } }
+                @if page.asked.before.is_some() { a id="newest" href=(page.asked.with_events(None)) data-swap { "Newest" } }
+                @if older.is_some() { a id="older" href=(page.asked.with_events(older)) data-swap { "Older" } }
             }
         }
     })

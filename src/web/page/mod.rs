@@ -5,6 +5,8 @@
 
 mod events;
 mod forms;
+mod history;
+mod logs;
 mod parts;
 mod sides;
 mod stacks;
@@ -24,6 +26,7 @@ use crate::daemon::{self, JobId, JobState, JobView};
 use crate::health::Health;
 use crate::report::UnderWay;
 use crate::state::{EventRow, Level};
+use logs::MOST_LOGS;
 use parts::{sentence, text};
 
 pub use forms::{Subject, Visits, answer as form};
@@ -39,22 +42,31 @@ const MOST_OPEN: usize = 10;
 #[derive(Debug, Default)]
 struct Asked {
     open: Vec<String>,
+    /// The services whose logs are shown.
+    logs: Vec<String>,
     before: Option<i64>,
     job: Option<JobId>,
+    /// The script asks by itself, and keeps the logs that it shows.
+    still: bool,
 }
 
 impl Asked {
     fn of(head: &Head) -> Self {
-        let mut open = Vec::new();
-        for (_, name) in head.query.iter().filter(|(key, _)| key == "stack") {
-            if open.len() < MOST_OPEN && !open.contains(name) {
-                open.push(name.clone());
+        let named = |key: &str, most: usize| {
+            let mut names: Vec<String> = Vec::new();
+            for (_, name) in head.query.iter().filter(|(known, _)| known == key) {
+                if names.len() < most && !names.contains(name) {
+                    names.push(name.clone());
+                }
             }
-        }
+            names
+        };
         Self {
-            open,
+            open: named("stack", MOST_OPEN),
+            logs: named("log", MOST_LOGS),
             before: head.parameter("before").and_then(|before| before.parse().ok()),
             job: head.parameter("job").and_then(JobId::parse),
+            still: head.parameter("still").is_some(),
         }
     }
 
@@ -64,16 +76,35 @@ impl Asked {
 
     /// The address with that stack opened, or closed.
     fn toggled(&self, stack: &str) -> String {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        let (open, close) = (self.open.iter().filter(|name| *name != stack), self.is_open(stack));
-        for name in open.map(String::as_str).chain((!close).then_some(stack)) {
-            query.append_pair("stack", name);
+        let mut open: Vec<_> = self.open.iter().map(String::as_str).filter(|name| *name != stack).collect();
+        if !self.is_open(stack) {
+            open.push(stack);
         }
-        if let Some(before) = self.before {
-            query.append_pair("before", &before.to_string());
-        }
-        format!("./?{}", query.finish())
+        address(&open, &self.logs, self.before)
     }
+
+    /// The address with the log of that service, or without it; one more than are shown takes the place of the first.
+    fn with_log(&self, service: &str, is_shown: bool) -> String {
+        let mut logs: Vec<_> = self.logs.iter().filter(|name| *name != service).cloned().collect();
+        if is_shown {
+            logs.push(service.to_owned());
+        }
+        let surplus = logs.len().saturating_sub(MOST_LOGS);
+        address(&self.open, &logs[surplus..], self.before)
+    }
+
+    /// The address with the events before that one.
+    fn with_events(&self, before: Option<i64>) -> String {
+        address(&self.open, &self.logs, before) + "#events"
+    }
+}
+
+fn address(open: &[impl AsRef<str>], logs: &[String], before: Option<i64>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(open.iter().map(|name| ("stack", name.as_ref())));
+    query.extend_pairs(logs.iter().map(|name| ("log", name)));
+    query.extend_pairs(before.map(|before| ("before", before.to_string())));
+    format!("./?{}", query.finish())
 }
 
 struct Page<'a> {
@@ -114,6 +145,7 @@ pub fn asset(head: &Head) -> Response {
     let (kind, text) = match head.path.as_str() {
         "/app.css" => ("text/css; charset=utf-8", include_str!("app.css")),
         "/app.js" => ("text/javascript; charset=utf-8", include_str!("app.js")),
+        "/form.js" => ("text/javascript; charset=utf-8", include_str!("form.js")),
         _ => ("image/svg+xml", include_str!("icon.svg")),
     };
     Response::new(200, kind, text).with("cache-control", "no-cache")
@@ -148,7 +180,7 @@ fn document(frame: &Frame<'_>, actions: &Markup, main: &Markup) -> Markup {
                 title { (title) }
                 link rel="icon" href={ (up) "icon.svg" } type="image/svg+xml";
                 link rel="stylesheet" href={ (up) "app.css" };
-                @if *is_live { script src={ (up) "app.js" } defer {} }
+                script src={ (up) (if *is_live { "app.js" } else { "form.js" }) } defer {}
                 @if *again { noscript { meta http-equiv="refresh" content="3"; } }
             }
             body {
@@ -186,7 +218,7 @@ impl Page<'_> {
             div.columns {
                 div { (stacks::section(self)?) (templates::section(self)?) (events::section(self)?) }
                 aside aria-label="Repositories and images" {
-                    (sides::repositories(self.snapshot)) (sides::images(self.snapshot))
+                    (sides::repositories(self.snapshot)) (sides::images(self.snapshot, |name| self.build_button(name)))
                 }
             }
         };
@@ -282,6 +314,20 @@ impl Page<'_> {
         }
     }
 
+    /// Builds an image of a watched source again; nothing for who may not.
+    fn build_button(&self, image: &str) -> Markup {
+        html! {
+            @if self.visitor != Visitor::Reader {
+                form method="post" action="reconcile" {
+                    input type="hidden" name="image" value=(image);
+                    button.button.quiet id={ "build-" (text(image)) } type="submit" {
+                        "Build" span.hidden { " " (text(image)) } " again"
+                    }
+                }
+            }
+        }
+    }
+
     /// A button that queues a job; nothing for who may not.
     fn button(&self, label: &str, stack: Option<&str>, force: bool) -> Markup {
         let id = format!("do-{}-{}", stack.unwrap_or("all"), if force { "force" } else { "sync" });
@@ -328,5 +374,16 @@ mod tests {
         assert_eq!((asked.open.len(), asked.before, asked.job), (2, Some(7), None));
         assert_eq!(asked.toggled("a"), "./?stack=b&before=7");
         assert_eq!(asked.toggled("c&d"), "./?stack=a&stack=b&stack=c%26d&before=7");
+        assert_eq!(asked.with_events(None), "./?stack=a&stack=b#events");
+    }
+
+    #[test]
+    fn the_address_says_whose_logs_are_shown_and_no_more_than_are() {
+        let query = ["a_1", "a_2", "a_3", "a_4"].map(|name| ("log".to_owned(), name.to_owned())).to_vec();
+        let asked = Asked::of(&Head { query, ..Head::default() });
+        assert_eq!(asked.logs, ["a_1", "a_2", "a_3"]);
+        assert_eq!(asked.with_log("a_2", false), "./?log=a_1&log=a_3");
+        assert_eq!(asked.with_log("a_9", true), "./?log=a_2&log=a_3&log=a_9");
+        assert_eq!(asked.toggled("a"), "./?stack=a&log=a_1&log=a_2&log=a_3");
     }
 }

@@ -3,8 +3,13 @@
 use maud::{Markup, html};
 
 use crate::health::Health;
+use crate::plain;
+use crate::redact::without_credentials;
 use crate::report::harmless;
 use crate::report::status::{Stack, StackState};
+
+/// Differences of more lines are folded, and those of what goes.
+const MOST_OPEN: usize = 60;
 
 /// Text from outside, fit for people's eyes.
 pub fn text(text: &str) -> String {
@@ -121,6 +126,28 @@ pub fn sentence(words: &str) -> Markup {
 pub fn capital(words: &str) -> String {
     let mut letters = words.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// How two texts differ, below a title.
+pub fn difference_of(title: &Markup, difference: &str, is_open: bool) -> Markup {
+    html! {
+        details.difference open[is_open && difference.lines().count() <= MOST_OPEN] {
+            summary { (title) }
+            pre {
+                // Of the head of one, the title says all.
+                @for line in difference.lines().skip_while(|line| line.starts_with("--- ") || line.starts_with("+++ ")) {
+                    @let kind = match line.as_bytes().first() {
+                        Some(b'+') => "new",
+                        Some(b'-') => "gone",
+                        Some(b'@') => "at",
+                        _ => "same",
+                    };
+                    // Each stands for itself: a line of the file must not look like one of ours.
+                    span class=(kind) { (plain::line(&without_credentials(line))) }
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]

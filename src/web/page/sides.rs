@@ -31,17 +31,31 @@ pub fn repositories(snapshot: &Snapshot) -> Markup {
     }
 }
 
-/// The tracked images and how many services use each.
-pub fn images(snapshot: &Snapshot) -> Markup {
+/// The tracked images and how many services use each; those that are built here with what `build` shows of them.
+pub fn images(snapshot: &Snapshot, build: impl Fn(&str) -> Markup) -> Markup {
+    let builds = &snapshot.status.builds;
+    let used = snapshot.status.images.iter().map(|image| (image.name.as_str(), image.reference_count));
+    let mut images: Vec<_> = used.collect();
+    for built in builds {
+        if !images.iter().any(|(name, _)| *name == built.name) {
+            images.push((&built.name, 0));
+        }
+    }
     html! {
         section aria-labelledby="images" {
             h2 id="images" { "Images" }
-            @if snapshot.status.images.is_empty() { p.empty { "None is tracked." } } @else {
+            @if images.is_empty() { p.empty { "None is tracked." } } @else {
                 table {
                     thead { tr { th scope="col" { "Image" } th scope="col" { "Services" } } }
                     tbody {
-                        @for image in &snapshot.status.images {
-                            tr { td { (text(&image.name)) } td { (image.reference_count) } }
+                        @for (name, count) in images {
+                            tr {
+                                td {
+                                    (text(name))
+                                    @if builds.iter().any(|built| built.name == name) { (build(name)) }
+                                }
+                                td { (count) }
+                            }
                         }
                     }
                 }

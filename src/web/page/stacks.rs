@@ -67,6 +67,7 @@ fn in_full(page: &Page<'_>, stack: &Stack) -> Result<Markup> {
     };
     let events = page.web.view.ask(|state| state.events_of(&stack.name, LAST / 2))?;
     let origin = page.origin(stack)?;
+    let history = super::history::section(page, stack)?;
     Ok(html! {
         @if let Some(error) = &stack.error { (why(error)) }
         dl.facts {
@@ -85,6 +86,7 @@ fn in_full(page: &Page<'_>, stack: &Stack) -> Result<Markup> {
             h4 { "Last events" }
             ol.events { @for event in events { (super::events::line(&harmless_event(event), false)) } }
         }
+        (history)
         div.buttons {
             (page.button("Reconcile this stack", Some(&stack.name), false))
             (page.button("Deploy it again", Some(&stack.name), true))
@@ -113,6 +115,7 @@ fn service_in_full(page: &Page<'_>, stack: &Stack, service: &LiveService, tasks:
             @for drift in drift { p.why { "Drifted: " (sentence(&drift.what)) } }
             @if let Some(error) = &service.error { (why(error)) }
             @if !tasks.is_empty() { (task_list(&tasks)) }
+            (super::logs::panel(page, stack, service))
         }
     }
 }

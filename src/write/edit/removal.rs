@@ -1,19 +1,18 @@
 //! A stack that is taken off, with what is its own alone.
 
-use std::collections::BTreeSet;
-use std::path::Path;
-
 use super::{Edited, Refused, Work};
 use crate::git::push;
 use crate::manifest::StackEntry;
+use crate::write::Stop;
+use crate::write::beside::{Neighbour, has_files_in, is_below};
 use crate::write::entries::{self, Value};
 use crate::write::side::{LIST, file_names};
-use crate::write::{Stop, from_root};
+use std::collections::BTreeSet;
 
 impl Work<'_> {
     pub(super) fn remove(&self) -> Result<Edited, Refused> {
         let stack = self.order.stack;
-        let entry = self.entry().ok_or_else(|| Ok(self.no_stack()))?;
+        let entry = self.own_entry()?;
         let needs: Vec<_> = self.before.stacks.iter().map(|stack| &stack.entry).collect();
         let needs: Vec<_> = needs.iter().filter(|other| other.depends_on.contains(&entry.name)).collect();
         if !needs.is_empty() {
@@ -59,25 +58,24 @@ impl Work<'_> {
             return;
         };
         let folder = &own.folder;
-        let above = Path::new(&from_root(files.root().path(), files.dir())).starts_with(folder);
         let others = self.before.stacks.iter().filter(|other| other.entry.name != entry.name);
-        let needs_it = |other: &StackEntry| {
-            other.files.as_ref().is_some_and(|its| {
-                let all = its.overlays.iter().chain(its.env.iter().flatten()).chain([&its.compose]);
-                its.folder.starts_with(folder)
-                    || all.into_iter().any(|file| Path::new(&file.path).starts_with(folder))
-            })
-        };
         let users: Vec<_> = others
-            .filter(|other| needs_it(&other.entry))
+            .filter(|other| has_files_in(&other.entry, folder))
             .map(|other| format!("`{}`", other.entry.name))
             .collect();
+        let beside =
+            self.order.beside.neighbours(self.order.source, files, self.here.guard, self.here.limits);
+        let neighbour = beside.iter().find(|other| other.names(folder, files.root().path()));
         let shown = folder.display().to_string();
         let at = files.root().path().join(folder);
         let lists = files.tracked(&at).unwrap_or_default().into_iter();
         let holds_a_list = lists.into_iter().any(|file| file.path.file_name() == Some(LIST.as_ref()));
-        if above || holds_a_list {
+        if holds_a_list {
             stays.push(format!("the folder `{shown}`: a `{LIST}` lies in it"));
+        } else if let Some(Neighbour { source, .. }) = neighbour {
+            stays.push(format!("the folder `{shown}`: the source `{source}` needs it"));
+        } else if !is_below(files, folder) {
+            stays.push(format!("the folder `{shown}`: it is not below that of the list"));
         } else if users.is_empty() {
             edit.remove(shown);
         } else {
@@ -93,6 +91,8 @@ impl Work<'_> {
         let volumes = rendered.volumes.keys().map(|name| format!("the volume `{name}`"));
         let taken = rendered.taken().into_iter().chain(rendered.secrets().clone());
         let taken: BTreeSet<_> = taken.filter(|name| !own.contains(name)).collect();
-        volumes.chain(taken.iter().map(|name| format!("`{name}`, which others made"))).collect()
+        volumes
+            .chain(taken.iter().map(|name| format!("`{name}`, where the Swarm has it: others make it")))
+            .collect()
     }
 }

@@ -87,7 +87,7 @@ fn a_change_is_pushed_by_ssh_and_a_key_that_may_only_read_is_told() {
         ERROR: The key is read only >&2; exit 1;; esac\"";
     fs::write(lab.path("authorized_keys"), format!("{only} {keys}")).unwrap();
     let told = write("refused");
-    assert!(told.contains("did not take what was pushed: ERROR: The key is read only"), "{told}");
+    assert!(told.contains("failed: ERROR: The key is read only"), "{told}");
     assert_eq!(ask(&origin, &["rev-parse", "main"]), before);
 }
 

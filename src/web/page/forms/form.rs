@@ -6,7 +6,7 @@ use maud::{Markup, html};
 
 use super::sent::{EMPTY, NAME, Sent, field};
 use super::{Subject, button_row};
-use crate::template::{Kind, Parameter};
+use crate::template::{Kind, Parameter, Pattern};
 use crate::web::page::parts::{capital, sentence, text};
 use crate::web::templates::TemplateView;
 
@@ -195,9 +195,11 @@ impl Control<'_> {
     fn line(&self, parameter: &Parameter) -> Markup {
         let own = parameter.pattern.as_ref().map(ToString::to_string);
         let pattern = own.or_else(|| parameter.secret.then(|| SECRET_NAME.to_owned()));
+        // A browser would freeze at some; what is sent is checked here all the same.
+        let is_plain = parameter.pattern.as_ref().is_none_or(Pattern::is_plain);
         html! {
             input id=(self.id) name=(self.id) value=(self.value) type="text" required[self.required]
-                pattern=[&pattern] title=[pattern.as_ref().map(|pattern| format!("It must match {}", text(pattern)))]
+                pattern=[pattern.as_ref().filter(|_| is_plain)] title=[pattern.as_ref().map(|pattern| format!("It must match {}", text(pattern)))]
                 placeholder=[parameter.default.as_deref().map(text)]
                 autocomplete="off" autocapitalize="none" spellcheck="false"
                 aria-describedby=[&self.described] aria-invalid=[self.invalid] autofocus[self.autofocus];

@@ -24,7 +24,7 @@ use crate::web::access::Visitor;
 use crate::web::request::{Body, Head};
 use crate::web::response::Response;
 use crate::web::writes::{Asked, stack_name};
-use crate::write::{Answer, Order, Plan, Stop, Wish};
+use crate::write::{About, Answer, Order, Plan, Stop, Wish};
 use form::Form;
 use parts::sentence;
 use proposed::proposed;
@@ -32,9 +32,6 @@ use sent::{EMPTY, NAME, OPTION, Sent, Step, field};
 use subject::Matter;
 
 pub use visit::Visits;
-
-/// How the hints begin that are about a stack's name.
-const OTHER_NAME: &str = "choose another name";
 
 /// What a path is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +78,9 @@ pub fn answer(web: &Web, subject: &Subject, head: &Head, body: &mut Body<'_>) ->
 fn page(status: u16, subject: &Subject, title: &str, main: &Markup) -> Response {
     let title = format!("{title} · DockerOps");
     let frame = Frame { title: &title, up: subject.up(), is_live: false, again: false };
-    Response::new(status, HTML, document(&frame, &html! {}, main).into_string())
+    let page = Response::new(status, HTML, document(&frame, &html! {}, main).into_string());
+    // Not thrown away at once: the way back leads to what was typed.
+    page.with("cache-control", "private, no-cache")
 }
 
 /// A refusal as a page; a browser that is to ask for the password is told so.
@@ -242,12 +241,14 @@ impl<'a> Room<'a> {
             return Ok(self.form(refusal.status));
         }
         let is_commit = self.sent.step == Step::Commit;
+        let beside = self.asked.beside(&self.matter.source)?;
         let order = Order {
             source: &self.matter.source,
             stack: &stack,
             wish: &wish,
             seen: self.sent.seen.as_ref(),
             requested_by: self.asked.requested_by.as_deref(),
+            beside: &beside,
             dry_run: !is_commit,
         };
         let Answer { outcome, plan, request } = match self.asked.writes.desk.carry_out(order) {
@@ -259,10 +260,14 @@ impl<'a> Room<'a> {
         };
         Ok(match (outcome, plan) {
             (Outcome::Pushed { commit, branch, base }, _) if branch == base => {
-                done(self.asked, self.subject, &order, &commit, Some(&stack))
+                done(self.asked, self.subject, &order, Some(&commit), Some(&stack))
             }
             (Outcome::Pushed { branch, base, .. }, _) => proposed(self.subject, &branch, &base, request),
             (Outcome::Stopped(Stop::Planned), Some(plan)) => self.preview(&plan),
+            // Pressed twice: the second answer leads where the first one did.
+            (Outcome::Same(_) | Outcome::Stopped(Stop::Same), _) if is_commit => {
+                done(self.asked, self.subject, &order, None, Some(&stack))
+            }
             (Outcome::Same(_), _) => self.told(200, plan::stopped(&Stop::Same, &[])),
             (Outcome::Stopped(stop), _) => self.stopped(&stop),
             (outcome, plan) => {
@@ -286,15 +291,14 @@ impl<'a> Room<'a> {
                     self.mistakes.insert(field(&problem.key), format!("`{}` {}", problem.key, problem.what));
                 }
             }
-            // A name that is taken, by what the hint says.
-            Stop::Conflict { what, hint } if self.matter.stack.is_none() && hint.starts_with(OTHER_NAME) => {
+            Stop::Conflict { what, hint, about: About::Name } if self.matter.stack.is_none() => {
                 self.mistakes.insert(NAME.to_owned(), format!("{what}; {hint}"));
                 return self.form(stop.status());
             }
             // What is shown of it is seen from now on.
             Stop::Changed { tip, .. } => self.sent.seen = Some(tip.clone()),
-            Stop::Conflict { hint, .. } => {
-                self.may_overwrite |= self.matter.stack.is_some() && hint.contains("overwrite");
+            Stop::Conflict { about, .. } => {
+                self.may_overwrite |= self.matter.stack.is_some() && *about == About::Overwrite;
                 // The commit of before may be forgotten; the one that is known now is not.
                 self.sent.seen = self.matter.prefilled().seen;
             }
@@ -333,10 +337,10 @@ fn done(
     asked: &Asked<'_>,
     subject: &Subject,
     order: &Order<'_>,
-    commit: &crate::git::Commit,
+    commit: Option<&crate::git::Commit>,
     open: Option<&StackName>,
 ) -> Response {
-    let job = asked.sync(order.source, commit);
+    let job = asked.sync(order.source, order.stack, commit);
     let open = open.map(|stack| format!("&stack={stack}")).unwrap_or_default();
     Response::new(303, "text/plain", "committed\n")
         .with("location", format!("{}?job={job}{open}", subject.up()))

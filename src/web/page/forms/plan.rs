@@ -4,15 +4,10 @@ use maud::{Markup, html};
 
 use super::sent::Sent;
 use crate::compose;
-use crate::plain;
-use crate::redact::without_credentials;
 use crate::validate::Mistake;
 use crate::validate::diff::{Diff, StackBecomes, StackChange};
-use crate::web::page::parts::{Tone, capital, sentence, shape, text};
+use crate::web::page::parts::{Tone, capital, difference_of, sentence, shape, text};
 use crate::write::{Becomes, FileChange, Plan, Stop};
-
-/// Differences of more lines are folded, and those of what goes.
-const MOST_OPEN: usize = 60;
 
 /// All of it but the subject.
 pub fn shown(plan: &Plan) -> Markup {
@@ -99,27 +94,6 @@ fn files(files: &[FileChange]) -> Markup {
                 Becomes::Gone => "gone",
             };
             (difference_of(&html! { code { (text(&file.path)) } " " span.muted { (what) } }, &file.difference, file.becomes != Becomes::Gone))
-        }
-    }
-}
-
-fn difference_of(title: &Markup, difference: &str, is_open: bool) -> Markup {
-    html! {
-        details.difference open[is_open && difference.lines().count() <= MOST_OPEN] {
-            summary { (title) }
-            pre {
-                // Of the head of one, the title says all.
-                @for line in difference.lines().skip_while(|line| line.starts_with("--- ") || line.starts_with("+++ ")) {
-                    @let kind = match line.as_bytes().first() {
-                        Some(b'+') => "new",
-                        Some(b'-') => "gone",
-                        Some(b'@') => "at",
-                        _ => "same",
-                    };
-                    // Each stands for itself: a line of the file must not look like one of ours.
-                    span class=(kind) { (plain::line(&without_credentials(line))) }
-                }
-            }
         }
     }
 }

@@ -19,7 +19,12 @@ pub fn proposed(subject: &Subject, branch: &str, base: &str, request: Option<Res
             p { "It is deployed when that branch is merged into " code { (text(base)) } "." }
             @match request {
                 // The client of the forge lets no other address pass than a page of the repository's host.
-                Some(Ok(request)) => p { a href=(request.url) { "Request " (request.number) " to merge it" } },
+                Some(Ok(request)) => {
+                    p { a href=(request.url) { "Request " (request.number) " to merge it" } }
+                    @if let Some(why) = request.outdated {
+                        p { "Its title and text are still those of an earlier change: " (text(&harmless(&why))) }
+                    }
+                }
                 Some(Err(error)) => {
                     p { (text(&harmless(&format!("{error:#}")))) }
                     @if let Some(hint) = hint_of(&error) { p.muted { (text(hint)) } }

@@ -24,15 +24,23 @@ pub fn answer(
     // Looking takes a fetch, which no page of others is to cause.
     let asked = Asked::by(web, head)?;
     let stack = stack_name(name)?;
-    let (source, _) = of_stack(&asked, &stack, head)?;
     let sent = if head.only_looks() { Sent::default() } else { Sent::parse(&body.read()?) };
+    let (source, _) = match of_stack(&asked, &stack, head) {
+        // Pressed twice, or somebody was faster: it is what was asked for.
+        Err(refusal) if refusal.status == 404 && sent.step == Step::Commit => {
+            return Ok(gone(subject, &stack));
+        }
+        found => found?,
+    };
     let (user, now) = (asked.requested_by.as_deref(), chrono::Utc::now().timestamp());
+    let beside = asked.beside(&source)?;
     let order = Order {
         source: &source,
         stack: &stack,
         wish: &Wish::Remove,
         seen: None,
         requested_by: user,
+        beside: &beside,
         dry_run: true,
     };
     let show = |status, note| shown(&asked, subject, order, &web.visits.token(head, user, now), status, note);
@@ -47,9 +55,10 @@ pub fn answer(
         asked.writes.desk.carry_out(order).map_err(|error| unreadable(&error))?;
     match outcome {
         Outcome::Pushed { commit, branch, base } if branch == base => {
-            Ok(done(&asked, subject, &order, &commit, None))
+            Ok(done(&asked, subject, &order, Some(&commit), None))
         }
         Outcome::Pushed { branch, base, .. } => Ok(proposed(subject, &branch, &base, request)),
+        Outcome::Stopped(Stop::Missing { .. }) => Ok(gone(subject, &stack)),
         // Seen again as it is now, for what was seen is so no more.
         Outcome::Stopped(stop @ Stop::Changed { .. }) => show(409, Some(plan::stopped(&stop, &[]))),
         Outcome::Same(_) => Ok(stopped(subject, &stack, &Stop::Same)),
@@ -91,6 +100,14 @@ fn shown(
         }
     };
     Ok(page(status, subject, "Remove", &main))
+}
+
+fn gone(subject: &Subject, stack: &StackName) -> Response {
+    let main = html! {
+        section.verdict { h1 { (text(stack.as_str())) " is gone" } p { "The repository has no such stack any more. Nothing was done now." } }
+        p { a href=(subject.up()) { "Back to the state" } }
+    };
+    page(200, subject, "Removed", &main)
 }
 
 fn stopped(subject: &Subject, stack: &StackName, stop: &Stop) -> Response {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use crate::git::Commit;
-use crate::template::Parameter;
+use crate::template::{Parameter, Work};
 use crate::web::templates::TemplateView;
 use crate::web::writes::stack_name;
 
@@ -101,9 +101,10 @@ impl Sent {
             let what = if self.name.is_empty() { "the stack needs a name".to_owned() } else { what };
             mistakes.insert(NAME.to_owned(), format!("{what}: {hint}"));
         }
+        let work = Work::new();
         for parameter in &template.parameters {
             let wrong = match self.value(&parameter.name) {
-                Some(value) => parameter.refuses(value),
+                Some(value) => parameter.refuses(value, &work),
                 None => parameter.required.then(|| "is required".to_owned()),
             };
             if let Some(what) = wrong {

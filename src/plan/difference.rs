@@ -1,0 +1,149 @@
+//! How far a stack is from what Git says, whatever keeps it from being applied.
+
+use std::collections::BTreeSet;
+
+use super::decision::{Apply, Decision, How, Until};
+use super::facts::Facts;
+use super::live::{edited, image_edited, is_labelled, is_right_again, removed_by_hand};
+use super::owners::{is_of, owner};
+use super::task::{DesiredStack, Task};
+use crate::compose::{self, RenderedStack};
+use crate::docker::Roll;
+use crate::docker::command::ResolveImage;
+use crate::docker::service::Service;
+use crate::drift;
+use crate::image::ImageRef;
+use crate::stack::DriftPolicy;
+use crate::state::StackStatus;
+
+/// Of a stack that Swarm went back from while DockerOps was not there to see it.
+const UNSEEN: &str = "an earlier run deployed it, and nobody saw what came of it";
+
+/// How far it is from what Git says.
+pub fn difference(
+    task: &Task<'_>,
+    facts: &Facts<'_>,
+    rendered: &RenderedStack,
+    desired: &DesiredStack,
+) -> Decision {
+    let other_images = || {
+        let edited = task.live.iter().filter(|service| image_edited(service));
+        edited.map(|service| service.name.clone()).collect()
+    };
+    let deploy = |reason: String| {
+        // docker asks for all images anyway.
+        let edited = if facts.resolve == ResolveImage::Always { Vec::new() } else { other_images() };
+        let how = How::Deploy { resolve: facts.resolve, edited };
+        Decision::Apply(Apply { how, reason, drifts: Vec::new() })
+    };
+    let without_docker =
+        |how: How, reason: &str| Decision::Apply(Apply { how, reason: reason.into(), drifts: Vec::new() });
+    let adopt_or = |reason: String| {
+        // What Swarm went back to is this version again, but as the last word on another one.
+        let goes_back = task.live.iter().any(|service| service.goes_back());
+        if goes_back || !is_labelled(rendered, &task.live, task.source) {
+            return deploy(reason);
+        }
+        match edited(rendered, &task.live) {
+            None => without_docker(
+                How::Adopt,
+                "adopted: images, replicas, environment and mounts are as the source says",
+            ),
+            Some(what) if desired.entry.drift == DriftPolicy::Correct => {
+                deploy(format!("drifted while nobody looked: {what}"))
+            }
+            Some(what) => {
+                let text = format!("adopted; drifted while nobody looked, left as it is: {what}");
+                without_docker(How::Adopt, &text)
+            }
+        }
+    };
+    let roll = |drifts| {
+        let (rolls, reason) = (facts.rolls.clone(), sentence(&facts.rolls));
+        Decision::Apply(Apply { how: How::Roll(rolls), reason, drifts })
+    };
+    if let Some(reason) = facts.forced {
+        return deploy(reason.to_owned());
+    }
+    match task.motion {
+        Some(motion) if motion.hash != rendered.fingerprint => {
+            // A run that was cut off may have given it to docker already.
+            return adopt_or(if task.recorded.is_some() { "changed" } else { "new" }.into());
+        }
+        Some(motion) if motion.given.is_some() => return Decision::InMotion,
+        // An earlier release did not note enough to judge it.
+        Some(_) if task.live.iter().any(|service| service.goes_back()) => {
+            return without_docker(How::Judge, UNSEEN);
+        }
+        Some(_) | None => {}
+    }
+    let Some(row) = task.applied() else { return adopt_or(first_reason(&task.live)) };
+    if row.status == StackStatus::Error {
+        return match &row.error {
+            Some(_) if row.held && removed_by_hand(rendered, task).is_some() => {
+                let service = removed_by_hand(rendered, task).unwrap_or_default();
+                deploy(format!("the last attempt failed, and `{service}` was removed by hand"))
+            }
+            Some(error) if row.held && row.commit.as_deref() == Some(facts.commit) => {
+                if row.hash == rendered.fingerprint && !facts.rolls.is_empty() {
+                    roll(Vec::new())
+                } else if is_labelled(rendered, &task.live, task.source)
+                    && is_right_again(row, &task.live, facts.tags)
+                {
+                    deploy("the last attempt failed, and by now all runs as the source says".into())
+                } else {
+                    Decision::blocked(error, Until::SourceChanges)
+                }
+            }
+            _ => deploy("the last attempt failed".into()),
+        };
+    }
+    if row.hash != rendered.fingerprint {
+        return adopt_or("changed".into());
+    }
+    if let Some(other) = facts.predecessor.filter(|other| task.live.iter().any(|live| is_of(live, other))) {
+        return deploy(format!("it comes back from `{other}`"));
+    }
+    if has_another_version(rendered, task) {
+        return deploy("another version of it was given to docker meanwhile".into());
+    }
+    let drifts = match desired.entry.drift {
+        DriftPolicy::Ignore => Vec::new(),
+        DriftPolicy::Report | DriftPolicy::Correct => drift::compare(row, &task.live),
+    };
+    if !drifts.is_empty() && desired.entry.drift == DriftPolicy::Correct {
+        return deploy(format!("drifted: {}", drift::sentence(&drifts)));
+    }
+    if facts.rolls.is_empty() { Decision::InSync { drifts } } else { roll(drifts) }
+}
+
+/// Whether docker has another version of it than the one that the database tells of: a run was cut off, or overtaken,
+/// before it could note that. What Swarm went back to by itself or at an operator's word is none.
+fn has_another_version(rendered: &RenderedStack, task: &Task<'_>) -> bool {
+    task.live.iter().any(|service| {
+        let version = service.labels.get(compose::FINGERPRINT);
+        is_of(service, task.source)
+            && !service.goes_back()
+            && version.is_some_and(|version| *version != rendered.fingerprint)
+    })
+}
+
+fn first_reason(live: &[&Service]) -> String {
+    match live.first().map(|service| owner(service)) {
+        None => "new".into(),
+        Some(None) => "adopted: it was deployed by hand before".into(),
+        Some(Some(_)) => "changed".into(),
+    }
+}
+
+/// A roll in words.
+pub fn sentence(rolls: &[Roll]) -> String {
+    let images: BTreeSet<_> = rolls.iter().map(|roll| &roll.image).collect();
+    let line = |image: &&ImageRef| {
+        let services =
+            rolls.iter().filter(|roll| roll.image == **image).map(|roll| format!("`{}`", roll.service));
+        let digest: String = image.digest().unwrap_or_default().chars().take("sha256:".len() + 12).collect();
+        format!("`{}` is `{digest}` now, for {}", image.unpinned(), services.collect::<Vec<_>>().join(", "))
+    };
+    images.iter().map(line).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,205 @@
+//! What keeps a stack as it is: read before each decision, told and recorded after it.
+
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+use md5::{Digest, Md5};
+use serde::{Deserialize, Serialize};
+
+use super::source::WatchedSource;
+use super::{Key, Reconciler, Session};
+use crate::docker::stored::Stored;
+use crate::hash;
+use crate::hold::{Hold, Kind, LABEL};
+use crate::plan::{Blocked, Decision, Until};
+use crate::source::SourceId;
+use crate::stack::StackName;
+use crate::state::{HoldRow, OnHold};
+use crate::watched::Watched;
+
+/// A hold by hand, as a Swarm config keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept {
+    repository: String,
+    /// `None` for all of the source.
+    stack: Option<String>,
+    hold: Hold,
+}
+
+impl Reconciler {
+    /// What keeps a stack as it is now: a person first, then what its source says.
+    pub fn hold_of(&self, session: &Session<'_>, source: &WatchedSource, name: &StackName) -> Option<Hold> {
+        let now = session.door.now().wall;
+        // A name is one stack of the Swarm, whichever source lists it by now.
+        let is_its = |row: &&HoldRow| row.stack.as_ref() == Some(name) && !row.hold.is_over(now);
+        let by_name = self.sources.iter().flat_map(|source| &source.holds).find(is_its);
+        let of_all = || source.holds.iter().find(|row| row.stack.is_none() && !row.hold.is_over(now));
+        if let Some(row) = by_name.or_else(of_all) {
+            return Some(row.hold.clone());
+        }
+        if source.read().is_none() {
+            let found = source.on_hold.iter().find(|stack| stack.name == *name);
+            return found
+                .filter(|stack| !is_released(stack, &source.holds, now))
+                .map(|stack| stack.hold.clone());
+        }
+        let entry = &source.desired(name)?.entry.hold;
+        let of_file = |kind, until| {
+            let reason = entry.reason.clone().filter(|_| kind == Kind::Manifest);
+            Some(Hold { kind, reason, by: None, since: None, until })
+        };
+        if entry.hold {
+            return of_file(Kind::Manifest, None);
+        }
+        let is_forced = source.forced.contains_key(name);
+        if entry.windows.is_empty() || is_forced || entry.windows.iter().any(|window| window.is_open(now)) {
+            return None;
+        }
+        of_file(Kind::Window, entry.windows.iter().filter_map(|window| window.opens(now)).min())
+    }
+
+    /// Records that a stack is on hold, or is no more.
+    pub fn note_on_hold(&self, session: &Session<'_>, key: &Key, decision: &Decision) -> Result<()> {
+        let source = self.source(key)?;
+        let Some(row) = source.row.as_ref().filter(|_| source.read().is_some()) else { return Ok(()) };
+        let before = source.on_hold.iter().find(|known| known.name == key.stack);
+        let change = match decision {
+            Decision::Blocked(Blocked { detail, until: Until::Released(_), .. }) => detail.clone(),
+            _ => None,
+        };
+        let hold = self.hold_of(session, source, &key.stack);
+        // A hold by hand is told of by its own row, and an open door by nothing.
+        let hold = hold.filter(|hold| change.is_some() || hold.kind == Kind::Manifest);
+        let Some(hold) = hold else {
+            return before.map_or(Ok(()), |_| session.state.forget_on_hold(row.id, &key.stack));
+        };
+        let known = source.stack(&key.stack).and_then(|row| row.commit.as_deref());
+        let commit = source.commit().or(before.map(|before| &*before.commit)).or(known).unwrap_or_default();
+        let behind = match before {
+            Some(before) => before.behind + u32::from(before.commit != commit),
+            None => u32::from(known != Some(commit)),
+        };
+        let behind = if change.is_some() { behind } else { 0 };
+        let since =
+            before.filter(|before| before.hold.kind == hold.kind).and_then(|before| before.hold.since);
+        let hold = Hold { since: hold.since.or(since).or(Some(session.door.now().wall)), ..hold };
+        let (name, commit) = (key.stack.clone(), commit.to_owned());
+        let on_hold = OnHold { repository_id: row.id, name, hold, change, commit, behind };
+        if before == Some(&on_hold) { Ok(()) } else { session.state.note_on_hold(&on_hold) }
+    }
+
+    /// Holds that have ended by themselves go.
+    pub fn end_holds(&self, session: &Session<'_>) -> Result<()> {
+        if self.options.dry_run {
+            return Ok(());
+        }
+        let now = session.door.now().wall;
+        for source in &self.sources {
+            for row in source.holds.iter().filter(|row| row.hold.is_over(now)) {
+                session.state.forget_hold(row.repository_id, row.stack.as_ref())?;
+                let subject = row.stack.as_ref().map_or(source.url.as_str(), StackName::as_str);
+                session.report.released(subject, &format!("{}: that is over", row.hold.sentence()));
+                if let Err(error) = forget_in_swarm(session, &source.id, row.stack.as_ref()) {
+                    session.report.note(subject, &format!("what the Swarm keeps of a hold stays: {error:#}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A source that is watched anew is held as the Swarm remembers it: the database that knew may be lost.
+pub fn restore_holds(session: &Session<'_>, source: &mut WatchedSource) -> Result<()> {
+    let Some(row) = &source.row else { return Ok(()) };
+    let now = session.door.now().wall;
+    for (_, kept) in kept(session, &source.id)? {
+        if kept.hold.is_over(now) {
+            continue;
+        }
+        let stack = kept.stack.map(StackName::known);
+        session.state.note_hold(row, stack.as_ref(), &kept.hold)?;
+        source.holds.push(HoldRow { repository_id: row.id, stack: stack.clone(), hold: kept.hold.clone() });
+        let subject = stack.as_ref().map_or(source.url.as_str(), StackName::as_str);
+        session.report.note(subject, &format!("{}; the Swarm remembers it", kept.hold.sentence()));
+    }
+    Ok(())
+}
+
+/// What an earlier run would have done to a stack of a source that was not read by this one.
+pub fn kept_back<'a>(source: &'a WatchedSource, name: &StackName) -> Option<&'a str> {
+    let found = source.on_hold.iter().find(|stack| stack.name == *name)?;
+    found.change.as_deref().filter(|_| source.read().is_none())
+}
+
+/// Whether a stack that was on hold may be dealt with now: its source is read again then.
+pub fn is_released(on_hold: &OnHold, holds: &[HoldRow], now: DateTime<Utc>) -> bool {
+    let is_held = |row: &HoldRow| {
+        row.stack.as_ref().is_none_or(|stack| *stack == on_hold.name) && !row.hold.is_over(now)
+    };
+    match on_hold.hold.kind {
+        Kind::Hand => !holds.iter().any(is_held),
+        Kind::Window => on_hold.hold.is_over(now),
+        Kind::Manifest => false,
+    }
+}
+
+/// Whether a stack of a source that was not read stays as it is, as far as the database tells.
+pub fn is_on_hold(known: &Watched, name: &StackName, now: DateTime<Utc>) -> bool {
+    let by_hand =
+        |row: &HoldRow| row.stack.as_ref().is_none_or(|stack| stack == name) && !row.hold.is_over(now);
+    let as_found = |stack: &OnHold| stack.name == *name && !is_released(stack, &known.holds, now);
+    known.holds.iter().any(by_hand) || known.on_hold.iter().any(as_found)
+}
+
+/// Keeps a hold by hand in the Swarm, in place of one that was there.
+pub fn keep_in_swarm(
+    session: &Session<'_>,
+    source: &SourceId,
+    stack: Option<&StackName>,
+    hold: &Hold,
+) -> Result<()> {
+    let kept =
+        Kept { repository: source.to_string(), stack: stack.map(ToString::to_string), hold: hold.clone() };
+    let text = serde_json::to_string(&kept)?;
+    let mut content = Md5::new();
+    hash::part(&mut content, &text);
+    let name = format!("dockerops-hold-{}", hash::hex(content));
+    session.door.ensure_config(&name, &text, &[(LABEL, &text)])?;
+    remove(session, source, stack, Some(&name))
+}
+
+/// Ends what the Swarm keeps of the holds on a source and its stacks.
+pub fn forget_all_in_swarm(session: &Session<'_>, source: &SourceId) -> Result<()> {
+    for (stored, _) in kept(session, source)? {
+        session.door.remove_stored(&stored)?.map_err(anyhow::Error::msg)?;
+    }
+    Ok(())
+}
+
+/// Ends what the Swarm keeps of a hold.
+pub fn forget_in_swarm(session: &Session<'_>, source: &SourceId, stack: Option<&StackName>) -> Result<()> {
+    remove(session, source, stack, None)
+}
+
+fn remove(
+    session: &Session<'_>,
+    source: &SourceId,
+    stack: Option<&StackName>,
+    but: Option<&str>,
+) -> Result<()> {
+    for (stored, kept) in kept(session, source)? {
+        let is_it = kept.stack.as_deref() == stack.map(StackName::as_str);
+        if is_it && Some(&*stored.name) != but {
+            session.door.remove_stored(&stored)?.map_err(anyhow::Error::msg)?;
+        }
+    }
+    Ok(())
+}
+
+fn kept(session: &Session<'_>, source: &SourceId) -> Result<Vec<(Stored, Kept)>> {
+    let stored = session.door.marked_configs(LABEL)?.into_iter();
+    let read = |stored: Stored| {
+        let kept: Kept = serde_json::from_str(&stored.mark).ok()?;
+        (*source == *kept.repository).then_some((stored, kept))
+    };
+    Ok(stored.filter_map(read).collect())
+}

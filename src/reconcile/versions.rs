@@ -1,0 +1,59 @@
+//! Versions that converged: what is noted of one, and what stays for those that are kept. Their images on this node,
+//! and their configs and secrets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::Session;
+use crate::docker::service::Service;
+use crate::docker::stored::Stored;
+use crate::image::ImageRef;
+use crate::stack::StoredKind;
+use crate::state::{Given, Needed, Ran, Versions};
+
+/// What converged, by the images that it runs by.
+pub fn ran<'a>(
+    session: &Session<'_>,
+    given: &'a Given,
+    hash: &'a str,
+    took: Duration,
+    live: &[Service],
+) -> Ran<'a> {
+    let service = |(name, image): (&String, &Option<String>)| {
+        let live = live.iter().find(|live| live.name == *name).map(Service::image);
+        let image = live.filter(|live| !live.is_empty()).map(str::to_owned).or_else(|| image.clone());
+        (name.clone(), image)
+    };
+    let services: BTreeMap<_, _> = given.services.iter().map(service).collect();
+    let seconds = u32::try_from(took.as_secs()).unwrap_or(u32::MAX);
+    Ran { given, hash, seconds, services, most: session.history }
+}
+
+/// The images of the versions that are kept, by tag and by digest.
+pub fn images(session: &Session<'_>) -> Result<BTreeSet<String>> {
+    let images = session.state.images_of_versions(session.keep_versions)?;
+    let images = images.iter().filter_map(|image| ImageRef::parse(image).ok());
+    Ok(images.flat_map(|image| names(&image)).collect())
+}
+
+/// What a node may call an image: by its tag, and by its digest where that is known.
+pub fn names(image: &ImageRef) -> impl Iterator<Item = String> + use<> {
+    [Some(image.unpinned()), image.pulled()].into_iter().flatten().map(|image| image.to_string())
+}
+
+/// Whether it is a config or secret of one of them.
+pub fn are_in_need(versions: &[Needed], stored: &Stored) -> bool {
+    versions.iter().any(|version| holds(&version.versions, stored))
+}
+
+/// Whether it is a config or secret of that version.
+pub fn holds(versions: &Versions, stored: &Stored) -> bool {
+    let own = match stored.kind {
+        StoredKind::Config => &versions.configs,
+        StoredKind::Secret => &versions.secrets,
+    };
+    own.iter().any(|(name, _)| *name == stored.name)
+        || (stored.kind == StoredKind::Config && versions.scripts.contains(&stored.name))
+}

@@ -1,0 +1,55 @@
+//! The versions of a stack that converged, and how each differs from the one before.
+
+use anyhow::Result;
+use maud::{Markup, html};
+
+use super::Page;
+use super::parts::{difference_of, moment, sentence, short};
+use crate::report::history::History;
+use crate::report::status::Stack;
+use crate::stack::StackName;
+
+/// So many versions are shown.
+const SHOWN: usize = 10;
+/// So many lines of a difference.
+const MOST_LINES: usize = 200;
+
+pub fn section(page: &Page<'_>, stack: &Stack) -> Result<Markup> {
+    let name = StackName::known(&stack.name);
+    // The last one that is shown differs from one that is not.
+    let versions = page.web.view.ask(|state| state.newest_versions(&name, &stack.source, SHOWN + 1))?;
+    let history = History::told(stack, &versions);
+    Ok(html! {
+        @if !history.versions.is_empty() {
+            h4 { "History" }
+            ol.versions {
+                @for at in 0..history.versions.len().min(SHOWN) { (line(&history, at)) }
+            }
+        }
+    })
+}
+
+fn line(history: &History, at: usize) -> Markup {
+    let version = &history.versions[at];
+    let images = history.new_images(at);
+    html! {
+        li id={ "version-" (version.id) } {
+            p {
+                (moment(&version.time)) " " (short(&version.commit)) " "
+                (sentence(&version.reason))
+                span.muted {
+                    @if version.times > 1 { ", " (version.times) " times" }
+                    @if version.how != "adopt" { ", took " (version.seconds) " s" }
+                    @if images != "same" { ", images " code { (images) } }
+                }
+            }
+            @if let Some(difference) = version.difference.as_deref().filter(|it| !it.is_empty()) {
+                @let shown: String = difference.split_inclusive('\n').take(MOST_LINES).collect();
+                (difference_of(&html! { "What it changed" }, &shown, false))
+                @if shown.len() < difference.len() {
+                    p.muted { "Only the first " (MOST_LINES) " lines are shown; " code { "dockerops history " (history.stack) " --diff " (at + 1) } " shows all." }
+                }
+            }
+        }
+    }
+}

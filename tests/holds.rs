@@ -1,0 +1,195 @@
+//! Holds: by hand, in `stacks.yaml`, and outside the windows that it gives.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::support::scene::{App, Scene};
+use crate::support::wait_for;
+
+fn web(scene: &Scene, value: u8) -> App {
+    scene.off().with(format!("environment: {{A: '{value}'}}"))
+}
+
+/// A stack `web` that runs as Git says.
+fn deployed(scene: &Scene) -> (String, String) {
+    let stack = scene.stack("web", &web(scene, 1));
+    scene.watch().success();
+    let service = format!("{stack}_app");
+    (stack, service)
+}
+
+/// The configs in which the Swarm remembers holds of the scene's source.
+fn remembered(scene: &Scene) -> Vec<String> {
+    let url = scene.repo.url().replace("file://", "");
+    let format = "{{.Name}} {{.Label \"dockerops.hold\"}}";
+    let listed = scene.lab.docker(&["config", "ls", "--filter", "label=dockerops.hold", "--format", format]);
+    listed.lines().filter(|line| line.contains(&*url)).map(str::to_owned).collect()
+}
+
+fn clock(time: DateTime<Utc>) -> String {
+    time.format("%H:%M").to_string()
+}
+
+#[test]
+fn nothing_of_a_stack_on_hold_is_touched_and_everybody_sees_why() {
+    let Some(scene) = Scene::new() else { return };
+    let other = scene.stack("other", &web(&scene, 1));
+    let (stack, service) = deployed(&scene);
+    let before = scene.lab.specs(&stack);
+    let ops = scene.ops.env("SUDO_USER", "alice");
+    let said = ops.run(["hold", &stack, "--for", "2h", "--reason", "it loses orders"]);
+    said.success().stdout_has(&format!("hold      {stack}  held by alice until "));
+    said.stdout_has(": it loses orders");
+    let scene = Scene { ops, ..scene };
+    assert_eq!(scene.lab.specs(&stack), before, "holding it touches no service");
+    // A push to it waits, one to another stack does not; what drifts is told, and left.
+    scene.change(&stack, &web(&scene, 2)).change(&other, &web(&scene, 2));
+    let said = scene.push();
+    said.success().stdout_has("1 deployed, 1 on hold");
+    said.stdout_has(": it loses orders; would be deployed: changed");
+    assert_eq!((scene.deploys(), scene.lab.specs(&stack)), (vec![other.clone()], before.clone()));
+    scene.lab.docker(&["service", "scale", "--detach", &format!("{service}=0")]);
+    scene.lab.edit(&service, &["--label-add", "extra=1"]);
+    scene.reconcile().success().stdout_has("1 unchanged, 1 on hold");
+    assert_eq!((scene.lab.label(&service, "extra"), scene.deploys()), ("1".to_owned(), vec![]));
+    let status = scene.status(&stack);
+    let hold = &status["hold"];
+    assert_eq!((hold["kind"].as_str(), hold["by"].as_str()), (Some("hand"), Some("alice")));
+    assert_eq!(hold["reason"], "it loses orders");
+    assert!(hold["until"].as_str() > hold["since"].as_str(), "{hold}");
+    assert!(hold["change"].as_str().unwrap().contains("changed") && hold["behind"] == 1, "{hold}");
+    scene.ops.run(["status"]).success().stdout_has("deployed, on hold").stdout_has("it loses orders");
+    // The next one is counted; whoever comes second is told of the first.
+    scene.change(&stack, &web(&scene, 3));
+    scene.push().success();
+    assert_eq!(scene.status(&stack)["hold"]["behind"], 2);
+    scene
+        .run(&["reconcile", "--dry-run"])
+        .success()
+        .stdout_has("would be deployed: changed")
+        .stdout_has("1 on hold");
+    scene.run(&["reconcile", "--force"]).success().stdout_has("1 deployed, 1 on hold");
+    let scene = Scene { ops: scene.ops.env("SUDO_USER", "bob"), ..scene };
+    let again = scene.run(&["hold", &stack]);
+    again.success().stdout_has("held by alice").stdout_has("held by bob");
+    assert_eq!(remembered(&scene).len(), 1, "{:?}", remembered(&scene));
+    // It goes on where it is released.
+    scene.run(&["release", &stack]).success().stdout_has("no longer held by bob");
+    scene.deploys();
+    scene.reconcile().success().stdout_has("1 deployed");
+    assert_eq!(scene.deploys(), [stack.as_str()]);
+    assert!(scene.status(&stack)["hold"].is_null() && remembered(&scene).is_empty());
+    scene.reconcile().success().stdout_has("2 unchanged");
+    scene.run(&["release", &stack]).failure(1).error_has("is not held");
+}
+
+#[test]
+fn a_hold_ends_by_itself_and_what_it_kept_back_is_done() {
+    let Some(scene) = Scene::new() else { return };
+    let (stack, _) = deployed(&scene);
+    scene.run(&["hold", &stack, "--for", "4s"]).success();
+    scene.change(&stack, &web(&scene, 2));
+    scene.push().success().stdout_has("1 on hold");
+    // Nothing is pushed, and nothing read meanwhile.
+    wait_for("the end of the hold", 20, || scene.reconcile().stdout.contains("1 deployed"));
+    assert!(remembered(&scene).is_empty(), "{:?}", remembered(&scene));
+    assert!(scene.status(&stack)["hold"].is_null(), "{}", scene.status(&stack));
+}
+
+#[test]
+fn a_lost_database_forgets_no_hold() {
+    let Some(scene) = Scene::new() else { return };
+    let (stack, _) = deployed(&scene);
+    let url = scene.repo.url();
+    scene.run(&["hold", &stack, "--for", "ever", "--reason", "moving house"]).success();
+    std::fs::remove_file(scene.ops.database()).unwrap();
+    scene.change(&stack, &web(&scene, 2)).repo.commit("second");
+    let said = scene.watch();
+    said.success().stdout_has("1 on hold").stdout_has("moving house; the Swarm remembers it");
+    assert_eq!(scene.deploys(), [""; 0]);
+    assert_eq!(scene.status(&stack)["hold"]["reason"], "moving house");
+    // All of a source, and its stacks, are forgotten with it.
+    scene.run(&["hold", &url, "--reason", "all of it"]).success();
+    assert_eq!(remembered(&scene).len(), 2);
+    scene.run(&["unwatch", "--keep-stacks", &url]).success();
+    assert!(remembered(&scene).is_empty());
+    scene.watch().success().stdout_has("1 deployed");
+}
+
+#[test]
+fn a_source_is_held_with_all_that_it_lists_and_drops() {
+    let Some(scene) = Scene::new() else { return };
+    let (stack, _) = deployed(&scene);
+    let url = scene.repo.url();
+    scene.run(&["hold", &url, "--reason", "freeze"]).success();
+    let new = scene.stack("new", &web(&scene, 1));
+    scene.push().success().stdout_has("1 unchanged, 1 on hold");
+    assert_eq!(scene.status(&new)["status"], "stopped");
+    assert_eq!(scene.status(&new)["hold"]["change"], "would be deployed: new");
+    scene.run(&["release", &stack]).failure(1).error_has("is held with all of its source");
+    // What leaves Git waits as well.
+    scene.repo.remove(&stack).write("stacks.yaml", format!("- name: {new}\n"));
+    scene.push().success().stdout_has("2 on hold").stdout_has("would be removed");
+    assert_eq!(scene.lab.services(&stack).len(), 1);
+    scene.run(&["release", &url]).success();
+    scene.reconcile().success().stdout_has("1 deployed, 1 removed");
+    assert!(scene.lab.services(&stack).is_empty() && scene.lab.services(&new).len() == 1);
+}
+
+#[test]
+fn stacks_yaml_holds_and_its_windows_open() {
+    let Some(scene) = Scene::new() else { return };
+    let (stack, _) = deployed(&scene);
+    let list = |more: &str| scene.repo.write("stacks.yaml", format!("- name: {stack}\n{more}"));
+    list("  hold: until the fix is there\n");
+    scene.change(&stack, &web(&scene, 2));
+    scene
+        .push()
+        .success()
+        .stdout_has("held by `hold` in `stacks.yaml`: until the fix is there; would be deployed");
+    scene.run(&["release", &stack]).failure(1).error_has("nobody holds");
+    list("");
+    scene.push().success().stdout_has("1 deployed");
+    list("  hold: true\n");
+    scene.push().success().stdout_has("1 unchanged");
+    assert_eq!(scene.status(&stack)["hold"]["kind"], "manifest");
+    // Closed for now; `--force` does not wait.
+    let now = Utc::now();
+    let closed = |from: i64, to: i64| {
+        format!("{}-{}", clock(now + TimeDelta::minutes(from)), clock(now + TimeDelta::minutes(to)))
+    };
+    list(&format!("  windows: ['{}']\n", closed(120, 180)));
+    scene.change(&stack, &web(&scene, 3));
+    scene.push().success().stdout_has("outside its windows, the next one opens at ").stdout_has("1 on hold");
+    assert_eq!(scene.status(&stack)["hold"]["kind"], "window");
+    scene.deploys();
+    scene.run(&["reconcile", "--force"]).success().stdout_has("1 deployed");
+    scene.change(&stack, &web(&scene, 4));
+    scene.push().success().stdout_has("1 on hold");
+    // It opens while nothing is pushed.
+    list(&format!("  windows: ['Mon-Sun {}']\n", closed(2, 60)));
+    scene.push().success().stdout_has("1 on hold");
+    wait_for("the window", 150, || scene.reconcile().stdout.contains("1 deployed"));
+    list("  windows: [Mon 25:00-26:00]\n  hold: []\n");
+    let said = scene.push();
+    said.failure(3)
+        .stdout_has("stacks.yaml:2")
+        .stdout_has("are no times of a day")
+        .stdout_has("must be `true`, `false`, or why");
+}
+
+#[test]
+fn mistakes_say_what_there_is() {
+    let Some(scene) = Scene::new() else { return };
+    scene.run(&["hold", "web"]).failure(1).error_has("No repositories found in cache");
+    let (stack, _) = deployed(&scene);
+    let said = scene.run(&["hold", "nosuch"]);
+    said.failure(1)
+        .error_has("`nosuch` is neither a stack nor a source")
+        .stderr_has(&format!("stacks are `{stack}`"));
+    said.stderr_has(&scene.repo.url());
+    for length in ["soon", "0s", "-1h", "9999d"] {
+        let said = scene.run(&["hold", &stack, &format!("--for={length}")]);
+        said.failure(2).stderr_has("`ever` for one without an end");
+    }
+    assert!(scene.status(&stack)["hold"].is_null());
+}
