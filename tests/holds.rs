@@ -58,6 +58,11 @@ fn nothing_of_a_stack_on_hold_is_touched_and_everybody_sees_why() {
     assert!(hold["until"].as_str() > hold["since"].as_str(), "{hold}");
     assert!(hold["change"].as_str().unwrap().contains("changed") && hold["behind"] == 1, "{hold}");
     scene.ops.run(["status"]).success().stdout_has("deployed, on hold").stdout_has("it loses orders");
+    let ops = scene.ops.that_listens();
+    let page = ops.site();
+    page.get(&format!("/?stack={stack}")).is(200).has("On hold").has("it loses orders");
+    drop(page);
+    let scene = Scene { ops, ..scene };
     // The next one is counted; whoever comes second is told of the first.
     scene.change(&stack, &web(&scene, 3));
     scene.push().success();

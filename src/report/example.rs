@@ -30,3 +30,19 @@ impl Stack {
         }
     }
 }
+
+impl super::holds::StackHold {
+    /// One by hand, as it is told.
+    pub fn of_hand(sentence: &str) -> Self {
+        Self {
+            kind: crate::hold::Kind::Hand,
+            reason: None,
+            by: Some("alice".into()),
+            since: None,
+            until: None,
+            change: None,
+            behind: 0,
+            sentence: sentence.into(),
+        }
+    }
+}

@@ -55,6 +55,7 @@ pub struct State {
 pub fn state(stack: &Stack) -> State {
     let (word, tone) = match stack.status {
         _ if stack.health == Health::Removing => ("Removing", Tone::Busy),
+        StackState::Stopped if stack.hold.is_some() => ("On hold", Tone::Off),
         StackState::Stopped => ("Stopped", Tone::Off),
         StackState::Deploying => ("Deploying", Tone::Busy),
         StackState::Error if stack.held => ("Failed, held", Tone::Bad),
@@ -62,6 +63,7 @@ pub fn state(stack: &Stack) -> State {
         _ if stack.is_degraded() => ("Degraded", Tone::Bad),
         _ if stack.updating || stack.health == Health::Deploying => ("Updating", Tone::Busy),
         _ if stack.stays.is_some() => ("Unlisted", Tone::Warn),
+        _ if stack.hold.is_some() => ("On hold", Tone::Warn),
         _ if !stack.drift.is_empty() => ("Drifted", Tone::Warn),
         StackState::Deployed => ("Deployed", Tone::Good),
     };

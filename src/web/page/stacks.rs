@@ -70,6 +70,7 @@ fn in_full(page: &Page<'_>, stack: &Stack) -> Result<Markup> {
     let history = super::history::section(page, stack)?;
     Ok(html! {
         @if let Some(error) = &stack.error { (why(error)) }
+        @if let Some(hold) = &stack.hold { (why(&hold.sentence)) }
         dl.facts {
             dt { "Repository" } dd { (text(&stack.repository)) }
             dt { "Compose file" } dd { (text(&stack.compose_path)) }

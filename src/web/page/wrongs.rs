@@ -104,6 +104,9 @@ fn of_stack(stack: &Stack, backs_off: impl Fn() -> Option<Duration>) -> Option<W
         }
         _ if stack.error.is_some() => Some(tried_again(backs_off())),
         _ if stack.stays.is_some() => None,
+        _ if tone == Tone::Warn && stack.hold.is_some() => {
+            Some("It is left so: the stack is on hold.".to_owned())
+        }
         DriftPolicy::Correct if tone == Tone::Warn => Some(PUT_BACK.to_owned()),
         DriftPolicy::Report if tone == Tone::Warn => Some("It is left so: `drift: report`.".to_owned()),
         _ => None,
@@ -138,6 +141,17 @@ pub fn section(wrongs: &[Wrong]) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_drifts_on_hold_is_not_promised_to_be_put_back() {
+        let drift =
+            vec![crate::report::status::DriftedService { service: "web_app".into(), what: "scaled".into() }];
+        let drifted = Stack { drift, ..Stack::of("web") };
+        let hint = |stack: &Stack| of_stack(stack, || None).unwrap().hint.unwrap();
+        assert_eq!(hint(&drifted), PUT_BACK);
+        let hold = Some(crate::report::holds::StackHold::of_hand("held by alice"));
+        assert_eq!(hint(&Stack { hold, ..drifted }), "It is left so: the stack is on hold.");
+    }
 
     #[test]
     fn what_waits_for_its_turn_is_not_promised_for_the_next_cycle() {
