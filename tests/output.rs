@@ -111,6 +111,7 @@ fn the_json_of_status_has_the_documented_fields_and_no_other() {
         "hash",
         "health",
         "held",
+        "hold",
         "name",
         "repository",
         "services",
