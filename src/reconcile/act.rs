@@ -267,7 +267,16 @@ impl Reconciler {
         if let Until::Released(_) = blocked.until {
             let change = blocked.detail.as_ref().map(|change| format!("; {change}"));
             let text = format!("{}{}", blocked.why, change.unwrap_or_default());
-            session.report.on_hold(self.source(key)?.subject(&key.stack), &text);
+            let is_new = self.memory.reported.insert((key.clone(), text.clone()));
+            let source = self.source(key)?;
+            if is_new {
+                session.report.on_hold(source.subject(&key.stack), &text);
+            }
+            // What failed before stays so, and says why.
+            let error = source.stack(&key.stack).and_then(|row| row.error.as_ref());
+            if let Some(error) = error.filter(|_| is_new && blocked.until.is_failure()) {
+                session.report.stays_failed(source.subject(&key.stack), error);
+            }
             return Ok(());
         }
         if blocked.until == Until::Clear {
