@@ -65,7 +65,8 @@ fn difference(report: &Report, history: &History, at: usize) -> Result<()> {
     Ok(())
 }
 
-fn unknown(watched: &[Watched], stack: &str) -> anyhow::Error {
+/// Says which stacks there are.
+pub fn unknown(watched: &[Watched], stack: &str) -> anyhow::Error {
     let mut names: Vec<_> =
         watched.iter().flat_map(|known| &known.stacks).map(|row| row.name.as_str()).collect();
     names.dedup();

@@ -39,6 +39,7 @@ pub fn hold(settings: &Settings, arguments: &HoldArgs) -> Result<Ending> {
         by: Some(settings.person.clone()),
         since: Some(now),
         until,
+        back: None,
     };
     let before = of(&watched, &subject).filter(|row| !row.hold.is_over(now));
     if let Some(row) = before {

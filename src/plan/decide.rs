@@ -199,9 +199,12 @@ fn rendered_stack(
     {
         return Decision::refused(why);
     }
-    match decision {
-        Decision::Apply(apply) => ready(facts, apply),
-        other => other,
+    match (decision, facts.back) {
+        (Decision::Apply(apply), Some(why)) if matches!(apply.how, How::Deploy { .. }) => {
+            ready(facts, Apply { reason: why.to_owned(), ..apply })
+        }
+        (Decision::Apply(apply), _) => ready(facts, apply),
+        (other, _) => other,
     }
 }
 

@@ -72,7 +72,7 @@ impl Reconciler {
         }
         session.report.waiting(key.stack.as_str(), "is being deployed");
         let source = self.source(key)?;
-        let commit = source.commit().unwrap_or_default().to_owned();
+        let commit = source.commit_of(&key.stack).unwrap_or_default().to_owned();
         let ownership = Ownership { repository: source.id.clone(), commit };
         self.attempted(key);
         let complete = self.with_secrets(session, &rendered, &ownership, resolve)?;
@@ -176,6 +176,7 @@ impl Reconciler {
         };
         let image = |service: &crate::compose::Service| service.image.as_ref().map(ToString::to_string);
         let (how, wanted) = match &by {
+            By::Deploy if desired.past.is_some() => (GivenHow::Rollback, plan::wanted(rendered)),
             By::Deploy => (GivenHow::Deploy, plan::wanted(rendered)),
             By::Roll(_) => (GivenHow::Roll, BTreeMap::new()),
             // What Git says counts, and not what a hand made of it while nobody looked.
@@ -184,7 +185,7 @@ impl Reconciler {
         let mut given = state::Given {
             how,
             reason: reason.to_owned(),
-            commit: source.commit().unwrap_or_default().to_owned(),
+            commit: source.commit_of(&key.stack).unwrap_or_default().to_owned(),
             compose_path: desired.entry.compose_path.clone(),
             drift: desired.entry.drift,
             depends_on: desired.entry.depends_on.clone(),
@@ -310,7 +311,7 @@ impl Reconciler {
             let same = row.error.as_deref().is_some_and(|known| known == crate::plain::text(&why));
             same && row.status == StackStatus::Error
                 && row.held == held
-                && row.commit.as_deref() == source.commit()
+                && row.commit.as_deref() == source.commit_of(&key.stack)
         });
         if let Some(record) = source.record(&key.stack, Some(&why)).filter(|_| is_new && !is_known) {
             session.state.record(&Record { held, ..record })?;

@@ -14,7 +14,7 @@ use crate::watched::Watched;
 /// Why a stack stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StackHold {
-    /// What it comes from: `hand`, `manifest` or `window`.
+    /// What it comes from: `hand`, `manifest`, `window` or `rollback`.
     pub kind: Kind,
     /// In the words of the person.
     pub reason: Option<String>,
@@ -23,6 +23,8 @@ pub struct StackHold {
     /// Since when, and until when; UTC.
     pub since: Option<String>,
     pub until: Option<String>,
+    /// The commit that it was rolled back to; `null` of other holds.
+    pub to: Option<String>,
     /// What would be done to it; `null` where it is as Git says.
     pub change: Option<String>,
     /// How many commits that change it were seen since.
@@ -49,6 +51,7 @@ impl StackHold {
             by: hold.by.as_deref().map(harmless),
             since: hold.since.map(stamp),
             until: hold.until.map(stamp),
+            to: hold.back.as_ref().map(|back| back.commit.clone()),
             change,
             behind,
             sentence,
