@@ -1,6 +1,7 @@
 //! Which path is answered by whom, and who may ask for it.
 
 use super::access::Visitor;
+use super::holds;
 use super::hooks::{self, Hook};
 use super::page::Subject;
 use super::request::{Body, Head};
@@ -16,6 +17,9 @@ pub fn answer(web: &Web, head: &Head, body: &mut Body<'_>) -> Response {
     if head.method == "POST" {
         if let Some(hook) = Hook::at(path) {
             return hooks::answer(web, hook, head, body);
+        }
+        if let Some(at) = holds::At::path(path) {
+            return holds::from_program(web, at, head, body);
         }
         let image = path.strip_prefix("/api/v1/images/").and_then(|rest| rest.strip_suffix("/build"));
         if let Some(image) = image {
@@ -42,7 +46,10 @@ pub fn answer(web: &Web, head: &Head, body: &mut Body<'_>) -> Response {
         "/healthz" => metrics::health(&web.handle.health()),
         "/app.css" | "/app.js" | "/form.js" | "/icon.svg" => page::asset(head),
         "/sign-in" => sign_in(web, head),
-        path if path.starts_with("/hooks/") || path == "/api/v1/reconcile" || path == "/reconcile" => {
+        path if path.starts_with("/hooks/")
+            || matches!(path, "/api/v1/reconcile" | "/reconcile")
+            || holds::At::path(path).is_some() =>
+        {
             Response::refusal(405, "this is for POST", "").with("allow", "POST")
         }
         _ => match web.access.look(head) {
