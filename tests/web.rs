@@ -99,6 +99,8 @@ fn acting_needs_the_token_everywhere_and_no_other_site() {
         "/api/v1/stacks/web/hold",
         "/api/v1/stacks/web/release",
         "/api/v1/repositories/hold",
+        "/hold",
+        "/release",
     ] {
         site.send("POST", path, &[], b"").is(401);
         for strange in [

@@ -1,4 +1,4 @@
-//! Stacks and sources held and released over HTTP, by programs.
+//! Stacks and sources held and released over HTTP, by programs and by the page's forms.
 //!
 //! An answer of 200 means that it is noted: a request takes the lock of a turn itself, as a command does, and waits for it
 //! no longer than one does. What a release let go is dealt with by the job that the answer names.
@@ -84,6 +84,8 @@ struct Done {
     hold: Option<StackHold>,
     /// What deals with all that a release let go.
     job: Option<JobId>,
+    /// The event that tells of it.
+    event: Option<i64>,
 }
 
 impl Holds {
@@ -106,7 +108,7 @@ pub fn from_program(web: &Web, at: At<'_>, head: &Head, body: &mut Body<'_>) -> 
         web.access.act(head)?;
         let by = web.holds.person(head)?.unwrap_or_else(|| "API".to_owned());
         let wish = Wish::of_program(at.act, at.stack, head, &body.read()?)?;
-        let Done { subject, noted, hold, job } = carry_out(web, at.act, &wish, &by)?;
+        let Done { subject, noted, hold, job, .. } = carry_out(web, at.act, &wish, &by)?;
         let before = noted.before.map(|before| StackHold::of(&before, None));
         let notes: Vec<_> = noted.notes.iter().map(|note| harmless(note)).collect();
         let mut value = json!({
@@ -118,6 +120,34 @@ pub fn from_program(web: &Web, at: At<'_>, head: &Head, body: &mut Body<'_>) -> 
             value["url"] = format!("/api/v1/jobs/{job}").into();
         }
         Ok(Response::json(200, &value))
+    };
+    answer().unwrap_or_else(|refusal| refusal)
+}
+
+/// `POST /hold` and `/release`: back to the page, which tells what was done.
+pub fn from_page(web: &Web, act: Act, head: &Head, body: &mut Body<'_>) -> Response {
+    let mut answer = || {
+        web.access.act(head)?;
+        let person = web.holds.person(head)?;
+        let body = body.read()?;
+        let sent = |name: &str| {
+            let mut fields = form_urlencoded::parse(&body);
+            fields.find(|(known, _)| known == name).map(|(_, value)| value.into_owned())
+        };
+        let visit = sent("visit").unwrap_or_default();
+        if !web.visits.knows(&visit, head, person.as_deref(), clock::wall().timestamp()) {
+            let hint = "it is from another visit or older than 12 hours, or DockerOps was started anew since; load the page \
+                 again and press it there, nothing was done";
+            return Err(Response::refusal(403, "this button is not of this visit", hint));
+        }
+        let wish = Wish::of_form(act, sent)?;
+        let by = person.unwrap_or_else(|| "status page".to_owned());
+        let done = carry_out(web, act, &wish, &by)?;
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(done.job.map(|job| ("job", job.to_string())));
+        query.extend_pairs(done.subject.stack.as_ref().map(|stack| ("stack", stack.to_string())));
+        query.extend_pairs(done.event.map(|event| ("told", event.to_string())));
+        Ok(Response::new(303, "text/plain", "done\n").with("location", format!("./?{}", query.finish())))
     };
     answer().unwrap_or_else(|refusal| refusal)
 }
@@ -153,7 +183,9 @@ fn carry_out(web: &Web, act: Act, wish: &Wish, by: &str) -> Result<Done, Respons
             Act::Release => holding::release(&writer, &before, &subject, by)?,
         };
         let hold = now(&watched(&writer.state)?, &subject);
-        Ok(Done { subject, noted, hold, job: None })
+        // Nobody else notes any meanwhile.
+        let events = writer.state.events_of(&plain::name(&subject.to_string()), 1)?;
+        Ok(Done { subject, noted, hold, job: None, event: events.first().map(|event| event.id) })
     };
     let mut done = note().map_err(refused)?;
     if act == Act::Release {

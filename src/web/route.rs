@@ -1,7 +1,7 @@
 //! Which path is answered by whom, and who may ask for it.
 
 use super::access::Visitor;
-use super::holds;
+use super::holds::{self, Act};
 use super::hooks::{self, Hook};
 use super::page::Subject;
 use super::request::{Body, Head};
@@ -28,7 +28,9 @@ pub fn answer(web: &Web, head: &Head, body: &mut Body<'_>) -> Response {
         return match path {
             "/api/v1/reconcile" => actions::from_program(web, head, body),
             "/api/v1/stacks" => writes::make(web, head, body),
-            "/reconcile" => actions::from_page(web, head, body),
+            "/reconcile" => page::or_page(head, actions::from_page(web, head, body)),
+            "/hold" => page::or_page(head, holds::from_page(web, Act::Hold, head, body)),
+            "/release" => page::or_page(head, holds::from_page(web, Act::Release, head, body)),
             _ => elsewhere(path, "GET"),
         };
     }
@@ -47,7 +49,7 @@ pub fn answer(web: &Web, head: &Head, body: &mut Body<'_>) -> Response {
         "/app.css" | "/app.js" | "/form.js" | "/icon.svg" => page::asset(head),
         "/sign-in" => sign_in(web, head),
         path if path.starts_with("/hooks/")
-            || matches!(path, "/api/v1/reconcile" | "/reconcile")
+            || matches!(path, "/api/v1/reconcile" | "/reconcile" | "/hold" | "/release")
             || holds::At::path(path).is_some() =>
         {
             Response::refusal(405, "this is for POST", "").with("allow", "POST")
@@ -93,7 +95,7 @@ fn nothing(path: &str) -> Response {
 
 /// A path that is known by other methods, or not at all.
 fn elsewhere(path: &str, allow: &'static str) -> Response {
-    let known = matches!(path, "/" | "/metrics" | "/healthz" | "/reconcile")
+    let known = matches!(path, "/" | "/metrics" | "/healthz" | "/reconcile" | "/hold" | "/release")
         || path.starts_with("/api/v1/")
         || path.starts_with("/hooks/");
     if known && !(path.starts_with("/hooks/") && Hook::at(path).is_none()) {

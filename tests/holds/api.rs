@@ -180,7 +180,7 @@ fn mistakes_say_what_there_is_and_nothing_is_noted() {
     told.is(404).has("is not watched").has("watched are `https://git.example.org/org/shop`");
     site.post("/api/v1/stacks/web/release", "").is(409).has("`web` is not held").has("held by hand: none");
     site.post("/api/v1/stacks/web/hold?for=2h", "").is(400).has("`?for` is not known here");
-    for path in ["/api/v1/stacks/web/hold", "/api/v1/repositories/release"] {
+    for path in ["/api/v1/stacks/web/hold", "/api/v1/repositories/release", "/hold", "/release"] {
         assert!(site.get(path).is(405).head.contains("allow: POST"), "{path}");
     }
     let held = || ops.db().query_row("SELECT COUNT(*) FROM holds", [], |row| row.get::<_, i64>(0)).unwrap();
@@ -214,4 +214,5 @@ fn a_name_that_no_proxy_vouches_for_holds_nothing() {
     let ops = ops.env("DOCKEROPS_USER_HEADER", "X-Person").env("DOCKEROPS_TRUSTED_PROXY", "192.0.2.7");
     let site = ops.site();
     post(&site, "/api/v1/stacks/web/hold", "root", &json!({})).is(403).has("no proxy");
+    post(&site, "/hold", "root", &json!({})).is(403).has("no proxy");
 }

@@ -1,4 +1,4 @@
-//! What programs send to hold and to release: read strictly, and all mistakes told at once.
+//! What programs and the page's forms send to hold and to release: read strictly, and all mistakes told at once.
 
 use std::fmt;
 
@@ -70,6 +70,21 @@ impl Wish {
         }
         if stack.is_none() && wish.repository.is_none() && mistakes.is_empty() {
             mistakes.push("`repository` is missing".to_owned());
+        }
+        wish.without(act, &mistakes)
+    }
+
+    /// Of a form, by its fields; an empty one is none.
+    pub fn of_form(act: Act, sent: impl Fn(&str) -> Option<String>) -> Result<Self, Response> {
+        let field = |name: &str| sent(name).filter(|value| !value.is_empty());
+        let mut wish = Self { stack: field("stack"), repository: field("repository"), ..Self::default() };
+        let mut mistakes = Vec::new();
+        let pairs =
+            ["for", "reason"].map(|name| field(name).map(|value| (name.to_owned(), Value::from(value))));
+        let pairs: Vec<_> = pairs.into_iter().flatten().filter(|_| act == Act::Hold).collect();
+        wish.read(act, &pairs, &mut mistakes);
+        if wish.stack.is_none() && wish.repository.is_none() {
+            mistakes.push("neither `stack` nor `repository` is named".to_owned());
         }
         wish.without(act, &mistakes)
     }
@@ -194,5 +209,21 @@ mod tests {
         }
         let twice = [("repository", "/a"), ("repository", "/b")];
         assert!(of(Act::Release, Some("web"), &twice, "").unwrap_err().0.contains("more than once"));
+    }
+
+    #[test]
+    fn a_form_is_read_by_its_fields() {
+        let sent = |pairs: &'static [(&str, &str)]| {
+            move |name: &str| {
+                pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            }
+        };
+        let wish =
+            Wish::of_form(Act::Hold, sent(&[("stack", "web"), ("for", "ever"), ("reason", ""), ("x", "")]))
+                .unwrap();
+        assert_eq!((wish.stack.as_deref(), wish.length, &*wish.reason), (Some("web"), Span::Ever, ""));
+        let refusal = Wish::of_form(Act::Hold, sent(&[("for", "soon")])).unwrap_err().refused.unwrap();
+        assert!(refusal.0.contains("`soon`") && refusal.0.contains("neither `stack` nor"), "{refusal:?}");
+        assert!(Wish::of_form(Act::Release, sent(&[("repository", "/r"), ("for", "soon")])).is_ok());
     }
 }
