@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::reason::reason;
 use crate::span::{Span, span};
 
 /// Makes a Docker Swarm be what a Git repository says, and tells the truth about it.
@@ -179,8 +180,8 @@ pub struct HoldArgs {
     /// For how long: `30m`, `2h`, `1d 12h`, or `ever`.
     #[arg(long = "for", value_name = "TIME", value_parser = span, default_value = "24h")]
     pub length: Span,
-    /// Why, for whoever comes to it.
-    #[arg(long, value_name = "TEXT")]
+    /// Why, for whoever comes to it; at most 500 letters.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     pub reason: Option<String>,
 }
 
@@ -202,7 +203,7 @@ pub struct RollbackArgs {
     #[arg(long, value_name = "COMMIT")]
     pub to: Option<String>,
     /// Why, for whoever comes to it.
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     pub reason: Option<String>,
     /// Keep it whatever the source says, until it is released.
     #[arg(long)]

@@ -1,5 +1,7 @@
 //! Holds: by hand, in `stacks.yaml`, and outside the windows that it gives.
 
+mod api;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::support::scene::{App, Scene};

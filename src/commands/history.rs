@@ -65,8 +65,7 @@ fn difference(report: &Report, history: &History, at: usize) -> Result<()> {
     Ok(())
 }
 
-/// Says which stacks there are.
-pub fn unknown(watched: &[Watched], stack: &str) -> anyhow::Error {
+fn unknown(watched: &[Watched], stack: &str) -> anyhow::Error {
     let mut names: Vec<_> =
         watched.iter().flat_map(|known| &known.stacks).map(|row| row.name.as_str()).collect();
     names.dedup();
