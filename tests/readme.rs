@@ -138,7 +138,7 @@ fn commands_outside_the_tour_exist() {
                 let source = repos.strip_prefix("DOCKEROPS_REPOS=").unwrap().trim_matches('\'');
                 DockerOps::without_docker().run(["unwatch", source]).stderr_has("is not being watched");
             }
-            ["dockerops", "hold" | "release", ..] => {
+            ["dockerops", "hold" | "release" | "rollback", ..] => {
                 let (plain, reason) = line.split_once('\'').unwrap_or((line, ""));
                 let words = plain.split_whitespace().skip(2).chain(reason.strip_suffix('\''));
                 let said = DockerOps::without_docker().run(words);

@@ -213,7 +213,7 @@ fn a_binding_that_has_changed_is_said_before_anything_is_done() {
     let said = scene.back(&stack, &[]);
     said.failure(1).error_has("`site` is not as it was then").stderr_has("--without-bindings");
     assert!(scene.lab.specs(&stack) == before && scene.status(&stack)["hold"].is_null());
-    scene.back(&stack, &["--without-bindings"]).success().stdout_has("stays as it lies there");
+    scene.back(&stack, &["--without-bindings"]).success().stderr_has("stays as it lies there");
     assert_eq!(value(&scene, &stack), "A=2");
     assert_eq!(fs::read_to_string(nfs.path().join("site/index")).unwrap(), "two");
     // What a commit drops meanwhile stays as long as what was rolled back mounts it.
