@@ -7,6 +7,7 @@ mod decide;
 mod decision;
 mod difference;
 mod facts;
+mod jobs;
 mod live;
 mod makers;
 mod owners;
@@ -16,7 +17,7 @@ mod tests;
 mod wanted;
 
 pub use decide::{decide, own_stays};
-pub use decision::{Apply, Blocked, Decision, How, OnHold, Remove, Until};
+pub use decision::{Apply, Blocked, Decision, How, OnHold, Remove, RunJobs, Until};
 pub use facts::{Dependency, Elsewhere, Facts, Handover, Objections, Tags, Tried};
 pub use live::is_right_again;
 pub use makers::{Maker, claim as claim_image};
