@@ -17,7 +17,7 @@ mod sync;
 mod tests;
 mod tree;
 
-pub use inventory::{Inventory, Item};
+pub use inventory::{Inventory, Item, holds};
 pub use removal::remove;
 pub use sync::Opened;
 pub use tree::{File, Kind, Tree};

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::reason::reason;
 use crate::span::{Span, span};
 
 /// Makes a Docker Swarm be what a Git repository says, and tells the truth about it.
@@ -65,6 +66,16 @@ pub enum Command {
         sudo dockerops release web\n  \
         sudo dockerops reconcile")]
     Release(ReleaseArgs),
+    /// Run an earlier version of a stack again, and keep it.
+    #[command(
+        after_help = "The version that ran before the one that runs, or failed; see `dockerops history web`:\n  \
+        sudo dockerops rollback web --reason 'loses orders'\n  \
+        sudo dockerops rollback web --to 1f3a9c\n\n\
+        It runs by the images it ran by then, whatever their tags name now, and the stack is held: until its source has \
+        another version of it than the one that was fled, with `--pin` until `dockerops release web`. Volumes, and \
+        the files of bindings, do not go back."
+    )]
+    Rollback(RollbackArgs),
     /// Show what is watched, deployed, drifted and failed, and why; changes nothing.
     #[command(after_help = "It reads while another run works. For scripts:\n  \
         sudo dockerops status --json | jq '.stacks[] | select(.status == \"error\")'")]
@@ -169,8 +180,8 @@ pub struct HoldArgs {
     /// For how long: `30m`, `2h`, `1d 12h`, or `ever`.
     #[arg(long = "for", value_name = "TIME", value_parser = span, default_value = "24h")]
     pub length: Span,
-    /// Why, for whoever comes to it.
-    #[arg(long, value_name = "TEXT")]
+    /// Why, for whoever comes to it; at most 500 letters.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     pub reason: Option<String>,
 }
 
@@ -180,6 +191,26 @@ pub struct ReleaseArgs {
     /// The stack, or the repository as it was watched.
     #[arg(value_name = "STACK|SOURCE")]
     pub subject: String,
+}
+
+/// `rollback`.
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// The stack.
+    #[arg(value_name = "STACK")]
+    pub stack: String,
+    /// The commit of the version, or its first digits.
+    #[arg(long, value_name = "COMMIT")]
+    pub to: Option<String>,
+    /// Why, for whoever comes to it.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub reason: Option<String>,
+    /// Keep it whatever the source says, until it is released.
+    #[arg(long)]
+    pub pin: bool,
+    /// Go back though bindings have changed since: their files stay as they are.
+    #[arg(long)]
+    pub without_bindings: bool,
 }
 
 /// `status`.

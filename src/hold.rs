@@ -2,6 +2,8 @@
 
 mod window;
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -21,10 +23,12 @@ pub enum Kind {
     Manifest,
     /// `windows` in `stacks.yaml`, none of which is open.
     Window,
+    /// A person, who rolled it back.
+    Rollback,
 }
 
 impl Kind {
-    pub const ALL: [Self; 3] = [Self::Hand, Self::Manifest, Self::Window];
+    pub const ALL: [Self; 4] = [Self::Hand, Self::Manifest, Self::Window, Self::Rollback];
 
     /// The word in metrics, as in JSON.
     pub fn as_str(self) -> &'static str {
@@ -32,6 +36,7 @@ impl Kind {
             Self::Hand => "hand",
             Self::Manifest => "manifest",
             Self::Window => "window",
+            Self::Rollback => "rollback",
         }
     }
 }
@@ -48,6 +53,31 @@ pub struct Hold {
     pub since: Option<DateTime<Utc>>,
     /// When it ends by itself; `None` where it does not.
     pub until: Option<DateTime<Utc>>,
+    /// The version that it keeps, of a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back: Option<Box<Back>>,
+}
+
+/// The version that a stack was rolled back to, and those it fled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Back {
+    /// Its commit.
+    pub commit: String,
+    /// By which image each of its services ran, by full name.
+    pub images: BTreeMap<String, String>,
+    /// The fingerprint of what docker is given for it.
+    pub hash: String,
+    /// The commits of what ran and of what failed. It ends where the source says something else of the stack.
+    pub fled: Vec<String>,
+    /// Whether it stays even then.
+    pub pinned: bool,
+}
+
+impl Back {
+    /// The first digits of its commit, for people.
+    pub fn short(&self) -> &str {
+        self.commit.get(..12).unwrap_or(&self.commit)
+    }
 }
 
 impl Hold {
@@ -62,11 +92,19 @@ impl Hold {
             Kind::Hand => format!("held by {}", self.by.as_deref().unwrap_or("somebody")),
             Kind::Manifest => "held by `hold` in `stacks.yaml`".to_owned(),
             Kind::Window => "outside its windows".to_owned(),
+            Kind::Rollback => {
+                let to = self.back.as_deref().map_or("", Back::short);
+                format!("rolled back to {to} by {}", self.by.as_deref().unwrap_or("somebody"))
+            }
         };
         match (self.until, self.kind) {
             (Some(until), Kind::Window) => words += &format!(", the next one opens at {}", stamp(until)),
             (Some(until), _) => words += &format!(" until {}", stamp(until)),
             (None, Kind::Hand) => words += " until it is released",
+            (None, Kind::Rollback) if self.back.as_ref().is_some_and(|back| back.pinned) => {
+                words += ", pinned until it is released";
+            }
+            (None, Kind::Rollback) => words += " until its source has another version than the one it fled",
             (None, _) => {}
         }
         match &self.reason {
@@ -75,10 +113,19 @@ impl Hold {
         }
     }
 
+    /// Why a stack is deployed that goes back.
+    pub fn reason_to_go_back(&self) -> String {
+        let to = self.back.as_deref().map_or("", Back::short);
+        match &self.reason {
+            Some(reason) => format!("rolled back to {to}: {reason}"),
+            None => format!("rolled back to {to}"),
+        }
+    }
+
     /// How it is ended by hand.
     pub fn way_out(&self, stack: &str) -> String {
         match self.kind {
-            Kind::Hand => format!("`dockerops release {stack}` ends that"),
+            Kind::Hand | Kind::Rollback => format!("`dockerops release {stack}` ends that"),
             Kind::Manifest => "take `hold` out of `stacks.yaml` to end that".to_owned(),
             Kind::Window => "`dockerops reconcile --force` does not wait for a window".to_owned(),
         }
@@ -103,6 +150,7 @@ mod tests {
             by: Some("alice".into()),
             since: None,
             until,
+            back: None,
         };
         assert_eq!(hold.sentence(), "held by alice until 2026-11-24T08:00:00Z: the fix is not there");
         let forever = Hold { until: None, reason: None, ..hold.clone() };

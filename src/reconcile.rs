@@ -44,6 +44,7 @@ mod removals;
 mod remove;
 mod rest;
 mod retire;
+mod rollback;
 mod rolls;
 mod secrets;
 mod session;
@@ -83,6 +84,7 @@ pub use clean::{clean_after_removal, note_digests};
 pub use door::World;
 pub use holds::{forget_all_in_swarm, forget_in_swarm, keep_in_swarm};
 pub use remove::{remove_all, wait_for_others};
+pub use rollback::{Aim, aim, roll_back};
 pub use session::{Options, Outcome, Paths, Selection, Session, Target, Wish};
 
 /// Between two looks at what is in motion.

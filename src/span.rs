@@ -15,6 +15,13 @@ pub enum Span {
     Ever,
 }
 
+/// A day, where nobody says otherwise.
+impl Default for Span {
+    fn default() -> Self {
+        Self::For(TimeDelta::hours(24))
+    }
+}
+
 /// Reads `90m`, `2h`, `1d 12h`, or `ever`; the error says what is taken.
 pub fn span(text: &str) -> Result<Span, String> {
     const TAKEN: &str = "write `30m`, `2h`, `1d 12h`, or `ever` for one without an end";
@@ -43,6 +50,7 @@ mod tests {
             assert_eq!(length.num_minutes(), minutes, "{text}");
         }
         assert_eq!(span("ever"), Ok(Span::Ever));
+        assert_eq!(span("24h"), Ok(Span::default()));
         for text in ["", "0s", "2", "soon", "-1h", "9999d", "99999999999999999999y"] {
             let error = span(text).unwrap_err();
             assert!(error.contains("`ever` for one without an end"), "{text}: {error}");

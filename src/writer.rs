@@ -1,6 +1,7 @@
 //! What changes something works with: the lock, the database, docker, and who is told.
 
 use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::docker::Docker;
-use crate::git;
+use crate::git::{self, Commit};
 use crate::lock::{self, Held, Lock};
 use crate::policy::{self, Policy, Trust};
 use crate::reconcile::{Paths, Session, World};
@@ -147,10 +148,19 @@ fn required(policy: Option<&Arc<Policy>>) -> Required {
     Required::by(move |source| policy.rules_for(source)?.signed()?.signers().cloned())
 }
 
+/// Of each remote what is needed beside its tips: what stacks were rolled back to, and what they fled.
 fn sweep_kept(settings: &Settings, state: &State) -> Result<()> {
-    let sources: Vec<Source> = state.sources()?.into_iter().filter_map(|row| row.url.parse().ok()).collect();
-    let urls: Vec<_> = sources.iter().map(Source::url).collect();
-    settings.git.kept.iter().for_each(|folder| git::sweep_kept(folder, &urls));
+    let holds = state.holds()?;
+    let mut remotes: BTreeMap<String, Vec<Commit>> = BTreeMap::new();
+    for row in state.sources()? {
+        let Ok(source) = row.url.parse() else { continue };
+        let own = holds.iter().filter(|hold| hold.repository_id == row.id);
+        let backs = own.filter_map(|row| row.hold.back.as_deref());
+        let commits = backs.flat_map(|back| back.fled.iter().chain([&back.commit]));
+        let commits = commits.filter_map(|commit| Commit::parse(commit).ok());
+        remotes.entry(source.url().to_owned()).or_default().extend(commits);
+    }
+    settings.git.kept.iter().for_each(|folder| git::sweep_kept(folder, &remotes));
     Ok(())
 }
 

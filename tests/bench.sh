@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# sudo tests/bench.sh [--runs N] [--stacks 1,20,200] [--sources 20] [--tags 50] [--only idle,changes,stacks,sources,among]
+# sudo tests/bench.sh [--runs N] [--stacks 1,20,200] [--sources 20] [--tags 50] [--only idle,rollback,changes,stacks,sources,among]
 #
 # Measures DockerOps beside its floor, the docker and git calls nobody can do without, in one run on one
 # Swarm that is made for it and removed afterwards. Prints medians and ratios, and the target beside each.

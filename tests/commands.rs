@@ -10,12 +10,13 @@ use crate::support::fake_docker::FakeDocker;
 use crate::support::repo::Repo;
 use crate::support::{command, stdout_of};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "watch",
     "reconcile",
     "unwatch",
     "hold",
     "release",
+    "rollback",
     "status",
     "history",
     "logs",
@@ -58,7 +59,7 @@ fn help_teaches_every_command_with_an_example() {
 #[test]
 fn what_is_no_command_line_exits_2_and_shows_the_usage() {
     let (ops, _) = idle();
-    let wrong: [&[&str]; 13] = [
+    let wrong: [&[&str]; 14] = [
         &[],
         &["deploy"],
         &["watch"],
@@ -71,6 +72,7 @@ fn what_is_no_command_line_exits_2_and_shows_the_usage() {
         &["logs", "web", "app", "more"],
         &["hold"],
         &["release"],
+        &["rollback"],
         &["version", "--json"],
     ];
     for arguments in wrong {
@@ -111,7 +113,7 @@ fn without_root_every_other_command_says_so_whatever_the_user_variable_claims() 
     for name in COMMANDS.into_iter().filter(|name| !for_all.contains(name)) {
         let arguments: &[&str] = match name {
             "watch" | "unwatch" => &[name, "/repo"],
-            "hold" | "release" => &[name, "web"],
+            "hold" | "release" | "rollback" => &[name, "web"],
             _ => &[name],
         };
         let outcome = nobody.run(arguments);

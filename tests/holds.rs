@@ -1,5 +1,7 @@
 //! Holds: by hand, in `stacks.yaml`, and outside the windows that it gives.
 
+mod api;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::support::scene::{App, Scene};
@@ -197,4 +199,19 @@ fn mistakes_say_what_there_is() {
         said.failure(2).stderr_has("`ever` for one without an end");
     }
     assert!(scene.status(&stack)["hold"].is_null());
+}
+
+#[test]
+fn what_failed_before_it_was_held_says_why_and_once() {
+    let Some(scene) = Scene::new() else { return };
+    let scene = scene.timeout(4);
+    let app = scene.on().shell("exit 7").deploy("restart_policy: {delay: 300s}");
+    let stack = scene.stack("bad", &app);
+    scene.watch().failure(3);
+    scene.run(&["hold", &stack, "--reason", "looked at"]).success();
+    for _ in 0..2 {
+        let said = scene.reconcile();
+        said.failure(3).stdout_has("looked at").stdout_has("non-zero exit (7)").stdout_has("1 failed");
+        assert_eq!(said.stdout.matches("\nhold      ").count(), 1, "{said}");
+    }
 }

@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["main"],
     &["commands"],
     &["web"],
-    &["daemon"],
+    &["daemon", "holding"],
     &["write", "writer"],
     &["cli", "reconcile", "validate"],
     &["report"],
@@ -25,7 +25,7 @@ const LAYERS: &[&[&str]] = &[
     &["budget"],
     &[
         "clock", "fault", "guard", "hash", "hold", "image", "network", "paths", "patterns", "problem",
-        "redact", "rng", "signal", "span", "stack", "yaml",
+        "reason", "redact", "rng", "signal", "span", "stack", "yaml",
     ],
     &["plain"],
 ];

@@ -65,6 +65,7 @@ mod registry;
 mod registry_access;
 mod release;
 mod removals;
+mod rollback;
 mod rotation;
 mod secrets;
 mod secrets_stay_secret;

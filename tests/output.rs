@@ -92,12 +92,13 @@ fn the_json_of_status_has_the_documented_fields_and_no_other() {
 
     assert_eq!(keys(&status), ["builds", "images", "repositories", "stacks", "under_way"].into());
     let repository = &status["repositories"][0];
-    assert_eq!(keys(repository), ["commit", "error", "last_watch", "url"].into());
+    assert_eq!(keys(repository), ["commit", "error", "hold", "last_watch", "url"].into());
     assert_eq!(
         (&repository["url"], &repository["commit"]),
         (&Value::from(repo.url()), &Value::from(commit.clone()))
     );
-    assert!(repository["error"].is_null() && repository["last_watch"].as_str().unwrap().starts_with("20"));
+    assert!(repository["error"].is_null() && repository["hold"].is_null());
+    assert!(repository["last_watch"].as_str().unwrap().starts_with("20"));
 
     let find =
         |name: &str| status["stacks"].as_array().unwrap().iter().find(|stack| stack["name"] == name).unwrap();

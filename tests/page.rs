@@ -1,6 +1,7 @@
 //! The status page in a real browser: what it shows, how it is used, and what it never does.
 
 mod forms;
+mod holds;
 mod logs;
 mod requests;
 

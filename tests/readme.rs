@@ -450,7 +450,7 @@ fn the_daemon_listens_and_answers_as_documented() {
     let script = script
         .replace("DOCKEROPS_API_TOKEN=$(openssl rand -hex 32)", &format!("DOCKEROPS_API_TOKEN={TOKEN}"));
     let said = try_stdout_of(command("bash").args(["-e", "-u", "-o", "pipefail", "-c", &script])).unwrap();
-    assert!(said.contains(&stack) && said.matches("\"job\"").count() == 2, "{said}");
+    assert!(said.contains(&stack) && said.matches("\"job\"").count() == 3, "{said}");
 
     let paths = README.split("| `GET /").skip(1).map(|line| format!("/{}", line.split('`').next().unwrap()));
     let job = site.post("/api/v1/reconcile", "{}").is(202).json()["job"].to_string();

@@ -93,7 +93,15 @@ fn acting_needs_the_token_everywhere_and_no_other_site() {
     let (ops, _fake) = idle();
     let site = ops.site();
     let token = format!("Authorization: Bearer {TOKEN}");
-    for path in ["/api/v1/reconcile", "/reconcile"] {
+    for path in [
+        "/api/v1/reconcile",
+        "/reconcile",
+        "/api/v1/stacks/web/hold",
+        "/api/v1/stacks/web/release",
+        "/api/v1/repositories/hold",
+        "/hold",
+        "/release",
+    ] {
         site.send("POST", path, &[], b"").is(401);
         for strange in [
             "Origin: https://evil.example",

@@ -5,6 +5,8 @@
 
 #[path = "../../src/cli.rs"]
 mod cli;
+#[path = "../../src/reason.rs"]
+mod reason;
 #[path = "../../src/span.rs"]
 mod span;
 

@@ -1,6 +1,6 @@
 //! Inventory: by what a later sync knows again what an earlier one put somewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use git2::{ObjectType, Oid};
 use rustix::fs::Stat;
 
 use super::folder::Found;
-use super::tree::Kind;
+use super::tree::{Kind, Tree};
 
 /// The size in bytes up to which files are read to know them again. A container could make one that takes days to
 /// read; a larger one is known by its stamp alone.
@@ -51,6 +51,19 @@ pub fn content(kind: &Kind) -> Vec<u8> {
         Kind::File { id, .. } => file(*id),
         Kind::Link { id, .. } => link(*id),
     }
+}
+
+/// Whether what was put there are the files of `tree`, and no others.
+pub fn holds(known: &Inventory, tree: &Tree) -> bool {
+    let wanted: BTreeSet<_> = tree
+        .entries
+        .iter()
+        .map(|(path, kind)| (path.as_path(), content(kind)))
+        .filter(|(_, content)| !content.is_empty())
+        .collect();
+    let there = known.iter().flat_map(|(path, items)| items.iter().map(move |item| (path.as_path(), item)));
+    let there = there.filter(|(_, item)| !item.is_folder() && !item.is_stage());
+    there.map(|(path, item)| (path, item.content.clone())).collect::<BTreeSet<_>>() == wanted
 }
 
 /// A folder of that user and group.

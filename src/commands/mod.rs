@@ -5,6 +5,7 @@ mod history;
 mod hold;
 mod logs;
 mod reconcile;
+mod rollback;
 mod run;
 mod status;
 mod stop;
@@ -84,6 +85,7 @@ pub fn run(command: Command) -> Result<Ending> {
         Command::Unwatch(arguments) => unwatch::run(&settings, &arguments),
         Command::Hold(arguments) => hold::hold(&settings, &arguments),
         Command::Release(arguments) => hold::release(&settings, &arguments),
+        Command::Rollback(arguments) => rollback::run(&settings, &arguments),
         Command::Status(arguments) => status::run(&settings, &arguments),
         Command::History(arguments) => history::run(&settings, &arguments),
         Command::Logs(arguments) => logs::run(&settings, &arguments),
@@ -112,6 +114,7 @@ fn require_root(command: &Command) -> Result<()> {
         Command::Unwatch(_) => ("unwatch <repository>", "it removes stacks from the Swarm"),
         Command::Hold(_) => ("hold <stack>", "it decides what is deployed"),
         Command::Release(_) => ("release <stack>", "it decides what is deployed"),
+        Command::Rollback(_) => ("rollback <stack>", "it deploys to the Swarm"),
         Command::Status(_) => ("status", "it reads root's database and asks docker"),
         Command::Stop(_) => ("stop", "it removes stacks and images"),
         Command::Run => ("run", "it deploys to the Swarm and keeps a database of its own"),

@@ -8,12 +8,12 @@ use anyhow::Result;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::hold::end_holds;
 use super::{Ending, Writer, all_removed, no_repositories};
 use crate::cli::StopArgs;
 use crate::docker::service::Service;
 use crate::docker::{ImageRemoval, Swarm};
 use crate::fault::fault;
+use crate::holding::end_holds;
 use crate::image::ImageRef;
 use crate::plain;
 use crate::plan;

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 
-use super::hold::end_holds;
 use super::{Ending, Writer, all_removed};
 use crate::cli::UnwatchArgs;
 use crate::fault::fault;
+use crate::holding::end_holds;
 use crate::reconcile::{clean_after_removal, note_digests, remove_all, remove_bindings, wait_for_others};
 use crate::settings::Settings;
 use crate::source::Source;

@@ -195,6 +195,11 @@ impl RenderedStack {
         pin::pin(self, references)
     }
 
+    /// The stack with these images of its services, by their own names; the fingerprint takes them in.
+    pub fn with_images(&self, images: &BTreeMap<String, ImageRef>) -> Self {
+        pin::pin_services(self, images)
+    }
+
     /// Secrets that must exist in the Swarm before it is deployed.
     pub fn secrets(&self) -> &BTreeSet<String> {
         self.secrets.needed()

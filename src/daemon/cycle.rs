@@ -361,13 +361,25 @@ fn listed<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> String {
     }
 }
 
+/// The stacks that a hold kept from what was asked for.
+fn on_hold(scope: &Scope, done: &Done) -> String {
+    if done.tally.on_hold == 0 {
+        return String::new();
+    }
+    let of_source = |known: &&Watched| scope.source().is_none_or(|source| *source == known.identity);
+    let kept_back = done.watched.iter().filter(of_source).flat_map(|known| &known.on_hold);
+    let kept_back = kept_back.filter(|stack| stack.change.is_some()).map(|stack| stack.name.as_str());
+    let is_its = |name: &&str| !matches!(scope, Scope::Stack(stack) if stack != name);
+    listed("on hold", kept_back.filter(is_its))
+}
+
 /// How a job went, for whoever asked for it.
 fn outcome(job: &Job, result: &Result<Done>) -> Result<String, String> {
     let done = result.as_ref().map_err(|error| format!("{error:#}"))?;
     if let Some(why) = &done.nothing {
         return Ok(format!("nothing to do: {why}"));
     }
-    let words = done.tally.words(false);
+    let words = done.tally.words(false) + &on_hold(&job.trigger.scope, done);
     if let Scope::Build(name) = &job.trigger.scope {
         let mut builds = done.watched.iter().flat_map(|known| &known.builds).filter(|row| row.name == *name);
         return builds.find_map(|row| row.error.clone()).map_or(Ok(words), Err);

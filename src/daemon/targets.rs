@@ -127,7 +127,10 @@ impl Daemon {
 impl Selection {
     fn add(&mut self, known: &Watched, backing_off: Option<Commit>) {
         match known.row.url.parse() {
-            Ok(source) => self.targets.push(Target { source, row: Some(known.row.clone()), backing_off }),
+            Ok(source) => {
+                let row = Some(known.row.clone());
+                self.targets.push(Target { source, row, backing_off, back: None });
+            }
             Err(error) => self.unreadable.push((known.row.url.to_string(), error)),
         }
     }

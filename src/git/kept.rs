@@ -5,6 +5,7 @@
 //! uses it. Submodules are not kept, and a source that names a commit asks its server before it reads: so no source
 //! reads what another one's credentials brought. Two locks: `fetching` of who adds, and in each repository `in-use` of who reads.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -16,7 +17,7 @@ use git2::{Oid, Repository};
 use md5::{Digest, Md5};
 
 use super::worker::{Pulse, alive};
-use super::{fetch, remote};
+use super::{Commit, fetch, remote};
 use crate::hash::hex;
 
 /// What lies there has this form; what has another one is made anew.
@@ -29,6 +30,8 @@ const MOST_PACKS: usize = 200;
 const MOST_TIPS: usize = 32;
 /// So many commits without their parents are noted: a fetch brings one. git's library compares each with each.
 const MOST_SHALLOW: usize = 10_000;
+/// Of a repository: the commits that are to stay, a line each.
+const PINNED: &str = "pinned";
 /// So long somebody else's fetch of the same remote is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -81,6 +84,11 @@ impl InUse {
     }
 }
 
+fn pinned(folder: &Path) -> Vec<String> {
+    let text = fs::read_to_string(folder.join(PINNED)).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
 fn tip(commit: Oid) -> String {
     format!("refs/dockerops/{commit}")
 }
@@ -131,15 +139,54 @@ impl Kept {
         let folder = self.folder.join(number.to_string());
         fs::rename(&new, &folder)?;
         let made = InUse::open(&folder)?;
-        for earlier in self.numbers().into_iter().filter(|earlier| *earlier != number) {
-            let _ = remove_unused(&self.folder.join(earlier.to_string()));
-        }
+        self.remove_earlier();
         Ok(Some(made))
     }
 
     /// A repository with commit `wanted`, if there is one: nothing is fetched.
     pub(super) fn holding(&self, wanted: Oid) -> Option<InUse> {
-        self.newest().filter(|newest| newest.has(wanted))
+        let newest = self.newest().filter(|newest| newest.has(wanted));
+        newest.or_else(|| self.pinned_by(wanted).into_iter().find(|earlier| earlier.has(wanted)))
+    }
+
+    /// The repositories, newest first, for which the commit is pinned.
+    fn pinned_by(&self, wanted: Oid) -> Vec<InUse> {
+        let folders = self.numbers().into_iter().rev().map(|number| self.folder.join(number.to_string()));
+        let pinned = folders.filter(|folder| pinned(folder).contains(&wanted.to_string()));
+        let is_whole =
+            |folder: &PathBuf| fs::read_to_string(folder.join("form")).is_ok_and(|form| form == FORM);
+        pinned.filter(is_whole).filter_map(|folder| InUse::open(&folder).ok()).collect()
+    }
+
+    /// Only these commits stay, each in the newest repository that has it.
+    fn pin(&self, commits: &[Commit]) {
+        let mut left: Vec<_> = commits.iter().collect();
+        for number in self.numbers().into_iter().rev() {
+            let folder = self.folder.join(number.to_string());
+            if left.is_empty() && !folder.join(PINNED).exists() {
+                continue;
+            }
+            let Ok(repository) = InUse::open(&folder) else { continue };
+            let has = |commit: &mut &Commit| commit.oid().is_ok_and(|commit| repository.has(commit));
+            let here: Vec<_> = left.extract_if(.., has).map(|commit| format!("{commit}\n")).collect();
+            let _ = if here.is_empty() {
+                fs::remove_file(folder.join(PINNED))
+            } else {
+                fs::write(folder.join(PINNED), here.concat())
+            };
+        }
+        self.remove_earlier();
+    }
+
+    /// Removes all but the newest, and what holds a commit that is to stay.
+    fn remove_earlier(&self) {
+        let mut numbers = self.numbers();
+        numbers.pop();
+        for folder in numbers.into_iter().map(|number| self.folder.join(number.to_string())) {
+            if !folder.join(PINNED).exists() {
+                let _ = remove_unused(&folder);
+            }
+        }
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -193,9 +240,13 @@ impl Kept {
     }
 }
 
-/// Removes what is kept below `folder` of other remotes than those at `urls`; what somebody works with stays.
-pub fn sweep(folder: &Path, urls: &[&str]) {
-    let used: Vec<_> = urls.iter().map(|url| id(url)).collect();
+/// Removes what is kept below `folder` of other remotes than these; what somebody works with stays. Of these
+/// remotes the commits that are named beside them stay, whatever comes.
+pub fn sweep(folder: &Path, remotes: &BTreeMap<String, Vec<Commit>>) {
+    for (url, commits) in remotes {
+        Kept::of(folder, url).pin(commits);
+    }
+    let used: Vec<_> = remotes.keys().map(|url| id(url)).collect();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let (name, kept) = (entry.file_name(), Kept { folder: entry.path() });
         // What does not look like it is somebody else's.
@@ -313,11 +364,13 @@ fn note(folder: &Path, repository: &Repository, wanted: Oid, name: &str, before:
         fs::write(folder.join("needs"), lines.join("\n"))?;
     }
     repository.reference(&tip(object.id()), object.id(), true, "fetched")?;
+    let stays = pinned(folder);
     let mut tips: Vec<_> = repository
         .references_glob("refs/dockerops/*")?
         .filter_map(Result::ok)
         .map(|tip| (tip.peel_to_commit().map_or(0, |commit| commit.time().seconds()), tip))
         .filter(|(_, tip)| tip.target() != Some(wanted))
+        .filter(|(_, tip)| !tip.target().is_some_and(|tip| stays.contains(&tip.to_string())))
         .collect();
     tips.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
     for (_, tip) in tips.iter_mut().skip(MOST_TIPS - 1) {

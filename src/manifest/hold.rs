@@ -3,12 +3,11 @@
 use super::HoldEntry;
 use crate::hold::Window;
 use crate::problem::Collector;
+use crate::reason::MOST_LETTERS;
 use crate::yaml::Node;
 
 /// So many windows an entry may have.
 const MOST_WINDOWS: usize = 50;
-/// The most letters of a reason.
-const MOST_LETTERS: usize = 500;
 
 /// Reads both keys; what is wrong with one leaves the stack on hold, rather than deployed at a time nobody wanted.
 pub fn read(item: &Node, title: &str, problems: &mut Collector) -> HoldEntry {

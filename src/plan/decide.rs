@@ -71,7 +71,9 @@ fn unread(task: &Task<'_>, facts: &Facts<'_>) -> Decision {
     if let Some(hold) = facts.hold {
         let drifted = || format!("would be deployed: drifted: {}", drift::sentence(&drifts));
         let to_correct = row.drift == DriftPolicy::Correct && !drifts.is_empty();
-        let change = facts.kept_back.map(str::to_owned).or_else(|| to_correct.then(drifted));
+        let to_retry = row.status == StackStatus::Error && !row.held;
+        let failed = || to_retry.then(|| "would be deployed: the last attempt failed".to_owned());
+        let change = facts.kept_back.map(str::to_owned).or_else(|| to_correct.then(drifted)).or_else(failed);
         if let Some(change) = change {
             return on_hold(task, hold, change);
         }
@@ -200,9 +202,12 @@ fn rendered_stack(
     {
         return Decision::refused(why);
     }
-    match decision {
-        Decision::Apply(apply) => ready(facts, apply),
-        other => other,
+    match (decision, facts.back) {
+        (Decision::Apply(apply), Some(why)) if matches!(apply.how, How::Deploy { .. }) => {
+            ready(facts, Apply { reason: why.to_owned(), ..apply })
+        }
+        (Decision::Apply(apply), _) => ready(facts, apply),
+        (other, _) => other,
     }
 }
 

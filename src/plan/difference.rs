@@ -38,7 +38,8 @@ pub fn difference(
         let how = How::Deploy { resolve: facts.resolve, edited, jobs };
         Decision::Apply(Apply { how, reason, drifts: Vec::new() })
     };
-    let is_new = task.applied().is_none_or(|row| row.hash != rendered.fingerprint);
+    // What goes back runs none: its database does not go back.
+    let is_new = facts.back.is_none() && task.applied().is_none_or(|row| row.hash != rendered.fingerprint);
     let deploy = |reason: String| deploy_by(reason, if is_new { RunJobs::New } else { RunJobs::No });
     let without_docker =
         |how: How, reason: &str| Decision::Apply(Apply { how, reason: reason.into(), drifts: Vec::new() });
@@ -71,7 +72,10 @@ pub fn difference(
         return deploy_by(reason.to_owned(), RunJobs::Again);
     }
     match task.motion {
-        Some(motion) if motion.hash != rendered.fingerprint && motion.runs_a_job() => {
+        // A job is not cut off, but by who goes back.
+        Some(motion)
+            if facts.back.is_none() && motion.hash != rendered.fingerprint && motion.runs_a_job() =>
+        {
             return Decision::InMotion;
         }
         Some(motion) if motion.hash != rendered.fingerprint => {

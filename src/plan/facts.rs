@@ -17,6 +17,8 @@ pub struct Facts<'a> {
     pub forced: Option<&'a str>,
     /// What keeps it as it is.
     pub hold: Option<&'a Hold>,
+    /// That it goes back to an earlier version, in words: what is desired is that version, and no hold is in its way.
+    pub back: Option<&'a str>,
     /// What an earlier run would have done to it but for that, where its source was not read by this one.
     pub kept_back: Option<&'a str>,
     /// Whether it is being given to docker just now.
@@ -131,6 +133,7 @@ impl Default for Facts<'_> {
             is_selected: true,
             forced: None,
             hold: None,
+            back: None,
             kept_back: None,
             is_being_given: false,
             owner: None,

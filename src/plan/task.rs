@@ -1,9 +1,12 @@
 //! A stack of a source, as it is wanted, recorded and live, side by side.
 
+use std::rc::Rc;
+
 use anyhow::Error;
 
 use crate::compose::RenderedStack;
 use crate::docker::service::Service;
+use crate::git::{Checkout, Commit};
 use crate::manifest::{Layout, StackEntry};
 use crate::source::SourceId;
 use crate::stack::StackName;
@@ -18,6 +21,16 @@ pub struct DesiredStack {
     pub rendered: Option<Result<RenderedStack, Error>>,
     /// Whether what its source builds for it is there.
     pub images: Images,
+    /// The earlier version that somebody rolled it back to, and that stands here in place of what its source says now.
+    pub past: Option<Past>,
+}
+
+/// An earlier version of a stack.
+#[derive(Debug, Clone)]
+pub struct Past {
+    pub commit: Commit,
+    /// Holds its files until docker has read them, where its source was read at another commit.
+    pub _files: Option<Rc<Checkout>>,
 }
 
 impl DesiredStack {

@@ -1,5 +1,6 @@
 //! The table of decisions, and each pair of lines whose order matters.
 
+mod back;
 mod case;
 mod held;
 mod jobs;

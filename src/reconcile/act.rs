@@ -79,7 +79,7 @@ impl Reconciler {
         }
         session.report.waiting(key.stack.as_str(), "is being deployed");
         let source = self.source(key)?;
-        let commit = source.commit().unwrap_or_default().to_owned();
+        let commit = source.commit_of(&key.stack).unwrap_or_default().to_owned();
         let ownership = Ownership { repository: source.id.clone(), commit };
         self.attempted(key);
         let complete = self.with_secrets(session, &rendered, &ownership, resolve)?;
@@ -194,6 +194,7 @@ impl Reconciler {
         };
         let image = |service: &crate::compose::Service| service.image.as_ref().map(ToString::to_string);
         let (how, wanted) = match &by {
+            By::Deploy(_) if desired.past.is_some() => (GivenHow::Rollback, plan::wanted(rendered)),
             By::Deploy(_) => (GivenHow::Deploy, plan::wanted(rendered)),
             By::Roll(_) => (GivenHow::Roll, BTreeMap::new()),
             // What Git says counts, and not what a hand made of it while nobody looked.
@@ -211,7 +212,7 @@ impl Reconciler {
         let mut given = state::Given {
             how,
             reason: reason.to_owned(),
-            commit: source.commit().unwrap_or_default().to_owned(),
+            commit: source.commit_of(&key.stack).unwrap_or_default().to_owned(),
             compose_path: desired.entry.compose_path.clone(),
             drift: desired.entry.drift,
             depends_on: desired.entry.depends_on.clone(),
@@ -295,7 +296,16 @@ impl Reconciler {
         if let Until::Released(_) = blocked.until {
             let change = blocked.detail.as_ref().map(|change| format!("; {change}"));
             let text = format!("{}{}", blocked.why, change.unwrap_or_default());
-            session.report.on_hold(self.source(key)?.subject(&key.stack), &text);
+            let is_new = self.memory.reported.insert((key.clone(), text.clone()));
+            let source = self.source(key)?;
+            if is_new {
+                session.report.on_hold(source.subject(&key.stack), &text);
+            }
+            // What failed before stays so, and says why.
+            let error = source.stack(&key.stack).and_then(|row| row.error.as_ref());
+            if let Some(error) = error.filter(|_| is_new && blocked.until.is_failure()) {
+                session.report.stays_failed(source.subject(&key.stack), error);
+            }
             return Ok(());
         }
         if blocked.until == Until::Clear {
@@ -329,7 +339,7 @@ impl Reconciler {
             let same = row.error.as_deref().is_some_and(|known| known == crate::plain::text(&why));
             same && row.status == StackStatus::Error
                 && row.held == held
-                && row.commit.as_deref() == source.commit()
+                && row.commit.as_deref() == source.commit_of(&key.stack)
         });
         if let Some(record) = source.record(&key.stack, Some(&why)).filter(|_| is_new && !is_known) {
             session.state.record(&Record { held, ..record })?;

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 
 use super::contain::Contain;
-use super::source::WatchedSource;
+use super::source::{Read, WatchedSource};
 use super::{Key, Reconciler, Session};
 use crate::bindings::{self, Destination, Inventory, Item, Opened, Synced};
+use crate::compose::RenderedStack;
 use crate::guard::{Closed, Guard};
 use crate::reading::Binding;
 use crate::source::SourceUrl;
@@ -32,7 +33,9 @@ impl Session<'_> {
 impl WatchedSource {
     /// The bindings that a stack mounts, by id.
     fn mounted(&self, name: &StackName) -> impl Iterator<Item = (&String, &Binding)> {
-        let rendered = self.desired(name).and_then(|desired| desired.rendered());
+        // What an earlier version mounts stays as it lies there.
+        let desired = self.desired(name).filter(|desired| desired.past.is_none());
+        let rendered = desired.and_then(|desired| desired.rendered());
         let ids = rendered.into_iter().flat_map(|rendered| &rendered.bindings);
         ids.filter_map(|id| self.read()?.bindings.get_key_value(id))
     }
@@ -97,6 +100,27 @@ impl Reconciler {
         source.copied = copied;
         failed.map_or(Ok(()), |why| Err(anyhow!(why)))
     }
+}
+
+/// The bindings of an earlier version of a stack that do not lie there as they did then, by id.
+pub fn changed<'a>(
+    session: &Session<'_>,
+    url: &SourceUrl,
+    read: &'a Read,
+    rendered: &'a RenderedStack,
+) -> Result<Vec<&'a str>> {
+    let rows = session.state.bindings()?;
+    let mut changed = Vec::new();
+    for (id, binding) in rendered.bindings.iter().filter_map(|id| read.bindings.get_key_value(id)) {
+        let row = rows
+            .iter()
+            .find(|row| row.repository_url == *url && row.root == binding.root && row.path == binding.path);
+        let files = row.map(|row| session.state.binding_files(row)).transpose()?;
+        if !files.is_some_and(|files| bindings::holds(&inventory(&files), &binding.tree)) {
+            changed.push(id.as_str());
+        }
+    }
+    Ok(changed)
 }
 
 impl WatchedSource {

@@ -7,6 +7,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::docker::objects::Holders;
 use crate::docker::stored::Stored;
 use crate::docker::task::Task;
 use crate::docker::{Deployment, Docker, ImageRemoval, NodeImages, Pull, Roll, SeenTasks, Swarm};
-use crate::git::{self, Checkout, Commit, Workplace};
+use crate::git::{self, Checkout, Commit, Transfer, Workplace};
 use crate::hash::Key;
 use crate::health::{self, Look};
 use crate::image::{ImageCommand, ImageRef};
@@ -112,6 +113,8 @@ pub trait Door: fmt::Debug {
         files: Checkout,
         dry_run: bool,
     ) -> Result<Read>;
+    /// The files of a commit of a source, an earlier one most likely, in a folder below `place`; waited for.
+    fn checkout(&self, source: &Source, commit: &Commit, place: &Path) -> Result<Checkout>;
     /// A folder for a run, by which others see that it lives.
     fn workplace(&self, session: &Session<'_>) -> Result<Option<Workplace>>;
 
@@ -220,6 +223,11 @@ impl Door for World {
         dry_run: bool,
     ) -> Result<Read> {
         read::read(session, keys, source, files, dry_run)
+    }
+
+    fn checkout(&self, source: &Source, commit: &Commit, place: &Path) -> Result<Checkout> {
+        let transfer = &Arc::new(Transfer::new());
+        git::checkout(source, commit, place, &self.git, transfer, self.required.of(source))
     }
 
     fn workplace(&self, session: &Session<'_>) -> Result<Option<Workplace>> {

@@ -163,6 +163,19 @@ impl Fetching {
         Ok(())
     }
 
+    /// Likewise, where its files are here already.
+    pub fn begin_with(
+        &mut self,
+        session: &Session<'_>,
+        wanted: Wanted,
+        commit: Commit,
+        files: Checkout,
+        watched: &[Watched],
+    ) -> Result<()> {
+        self.spare.insert(wanted.id().clone(), files);
+        self.begin(session, wanted, commit, watched)
+    }
+
     /// Takes in what came to its end since; waits so long for `awaited`, without a bound where none is given.
     pub fn collect(
         &mut self,

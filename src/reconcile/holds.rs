@@ -30,7 +30,9 @@ impl Reconciler {
     pub fn hold_of(&self, session: &Session<'_>, source: &WatchedSource, name: &StackName) -> Option<Hold> {
         let now = session.door.now().wall;
         // A name is one stack of the Swarm, whichever source lists it by now.
-        let is_its = |row: &&HoldRow| row.stack.as_ref() == Some(name) && !row.hold.is_over(now);
+        let is_its = |row: &&HoldRow| {
+            row.stack.as_ref() == Some(name) && !row.hold.is_over(now) && !source.is_mended(row)
+        };
         let by_name = self.sources.iter().flat_map(|source| &source.holds).find(is_its);
         let of_all = || source.holds.iter().find(|row| row.stack.is_none() && !row.hold.is_over(now));
         if let Some(row) = by_name.or_else(of_all) {
@@ -45,7 +47,7 @@ impl Reconciler {
         let entry = &source.desired(name)?.entry.hold;
         let of_file = |kind, until| {
             let reason = entry.reason.clone().filter(|_| kind == Kind::Manifest);
-            Some(Hold { kind, reason, by: None, since: None, until })
+            Some(Hold { kind, reason, by: None, since: None, until, back: None })
         };
         if entry.hold {
             return of_file(Kind::Manifest, None);
@@ -67,16 +69,24 @@ impl Reconciler {
             _ => None,
         };
         let hold = self.hold_of(session, source, &key.stack);
+        let back = hold.as_ref().and_then(|hold| hold.back.clone());
+        let change =
+            change.or_else(|| back.as_ref().map(|_| "what its source says is not deployed".to_owned()));
         // A hold by hand is told of by its own row, and an open door by nothing.
         let hold = hold.filter(|hold| change.is_some() || hold.kind == Kind::Manifest);
         let Some(hold) = hold else {
             return before.map_or(Ok(()), |_| session.state.forget_on_hold(row.id, &key.stack));
         };
         let known = source.stack(&key.stack).and_then(|row| row.commit.as_deref());
-        let commit = source.commit().or(before.map(|before| &*before.commit)).or(known).unwrap_or_default();
+        let fled =
+            back.as_ref().filter(|_| source.commit_of(&key.stack) != source.commit() || source.is_past());
+        let fled = fled.and_then(|back| back.fled.first()).map(String::as_str);
+        let commit =
+            fled.or(source.commit()).or(before.map(|before| &*before.commit)).or(known).unwrap_or_default();
         let behind = match before {
             Some(before) => before.behind + u32::from(before.commit != commit),
-            None => u32::from(known != Some(commit)),
+            // What it fled is one.
+            None => u32::from(known != Some(commit) || back.is_some()),
         };
         let behind = if change.is_some() { behind } else { 0 };
         let since =
@@ -94,7 +104,7 @@ impl Reconciler {
         }
         let now = session.door.now().wall;
         for source in &self.sources {
-            for row in source.holds.iter().filter(|row| row.hold.is_over(now)) {
+            for row in source.holds.iter().filter(|row| row.hold.is_over(now) || source.is_mended(row)) {
                 session.state.forget_hold(row.repository_id, row.stack.as_ref())?;
                 let subject = row.stack.as_ref().map_or(source.url.as_str(), StackName::as_str);
                 session.report.released(subject, &format!("{}: that is over", row.hold.sentence()));
@@ -136,7 +146,7 @@ pub fn is_released(on_hold: &OnHold, holds: &[HoldRow], now: DateTime<Utc>) -> b
         row.stack.as_ref().is_none_or(|stack| *stack == on_hold.name) && !row.hold.is_over(now)
     };
     match on_hold.hold.kind {
-        Kind::Hand => !holds.iter().any(is_held),
+        Kind::Hand | Kind::Rollback => !holds.iter().any(is_held),
         Kind::Window => on_hold.hold.is_over(now),
         Kind::Manifest => false,
     }

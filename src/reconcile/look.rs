@@ -15,6 +15,7 @@ use super::source::WatchedSource;
 use super::{Key, Reconciler, Session, rolls};
 use crate::docker::Swarm;
 use crate::git::Workplace;
+use crate::hold::Hold;
 use crate::plan::{self, Decision, DesiredStack, Elsewhere, Facts, How, Objections, Tried, Until, decide};
 use crate::report::with_held;
 use crate::signal;
@@ -252,16 +253,22 @@ impl Reconciler {
                 }
                 let source = &self.sources[at];
                 let hold = self.hold_of(session, source, &name);
+                let back = hold.as_ref().filter(|_| source.goes_back(&name)).map(Hold::reason_to_go_back);
                 let predecessor =
                     gathered.moves.iter().find(|(old, heir)| old.stack == name && **heir == key.source);
                 let facts = Facts {
                     predecessor: predecessor.map(|(old, _)| &old.source),
-                    hold: hold.as_ref(),
+                    hold: hold.as_ref().filter(|_| back.is_none()),
+                    back: back.as_deref(),
                     kept_back: kept_back(source, &name),
                     rolls: tags.rolls,
                     tags: tags.tags,
                     resolve: tags.resolve,
-                    dependencies: self.dependencies(source, &name, &states),
+                    // Who goes back runs against what runs.
+                    dependencies: match back {
+                        Some(_) => Vec::new(),
+                        None => self.dependencies(source, &name, &states),
+                    },
                     handover: gathered.moves.get(&key).map(|heir| self.handover(&key, heir, watched, swarm)),
                     elsewhere: if source.read().is_some() && source.desired(&name).is_none() {
                         elsewhere.get_or_init(|| self.elsewhere(source, watched)).clone()
@@ -297,7 +304,7 @@ impl Reconciler {
         let forced = source.forced.get(&key.stack).map(String::as_str);
         let pulls = self.memory.pulls.get(key);
         Facts {
-            commit: source.commit().unwrap_or_default(),
+            commit: source.commit_of(&key.stack).unwrap_or_default(),
             is_being_given: self.memory.giving.contains_key(key)
                 || gathered.elsewhere.contains(key.stack.as_str()),
             is_selected: source.wish.selection.holds(&key.stack),

@@ -73,7 +73,7 @@ pub fn read(
         let unused = unused.into_iter().map(|(id, problem)| (id, problem.to_string())).collect();
         let desired = contents.stacks.into_iter().map(desired).collect();
         let (layout, bindings) = (contents.layout, contents.bindings);
-        return Ok(Read { checkout, layout, desired, bindings, images, unused });
+        return Ok(Read { bindings, images, unused, ..Read::of(checkout, layout, desired) });
     }
     let mut problems = std::mem::take(&mut contents.unclear);
     problems.extend(unused.into_iter().map(|(_, problem)| problem));
@@ -88,5 +88,10 @@ fn desired(Stack { entry, rendered, .. }: Stack) -> DesiredStack {
         }
         Wrong::Here(error) | Wrong::Unmerged(error) => error,
     };
-    DesiredStack { entry, rendered: rendered.map(|rendered| rendered.map_err(why)), images: Images::Ready }
+    DesiredStack {
+        entry,
+        rendered: rendered.map(|rendered| rendered.map_err(why)),
+        images: Images::Ready,
+        past: None,
+    }
 }

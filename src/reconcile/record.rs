@@ -214,7 +214,7 @@ impl Reconciler {
         source.motions.retain(|known| known.name != key.stack);
         let (took, told) = match given.how {
             GivenHow::Adopt => (Duration::ZERO, String::new()),
-            GivenHow::Deploy | GivenHow::Roll => {
+            GivenHow::Deploy | GivenHow::Rollback | GivenHow::Roll => {
                 let took = session.door.now().age(motion.since);
                 (took, format!("; converged in {} s", took.as_secs()))
             }
@@ -238,7 +238,7 @@ impl Reconciler {
                 session.state.forget_failed_rolls(rolls.iter().map(|roll| &*roll.service))?;
                 rolled(source.stack(&key.stack), &rolls, given, live)
             }
-            GivenHow::Deploy => {
+            GivenHow::Deploy | GivenHow::Rollback => {
                 session.state.forget_failed_rolls(live.iter().map(|live| &*live.name))?;
                 applied(given, live)
             }
@@ -312,7 +312,7 @@ impl Reconciler {
         let services = first.then(|| applied(given, &[]));
         // A newer commit that says the same failed with it.
         let is_read = desired.is_some_and(|rendered| rendered.fingerprint == motion.hash);
-        let commit = source.commit().filter(|_| is_read).unwrap_or(&given.commit);
+        let commit = source.commit_of(&key.stack).filter(|_| is_read).unwrap_or(&given.commit);
         let failed = Record { error: Some(why), held, services, commit, ..record(source, key, given) };
         session.state.record(&failed)?;
         session.state.note_text(&key.stack, &source.url, &given.text, false)

@@ -141,6 +141,14 @@ impl Reconciler {
         }
     }
 
+    /// Whether a hold keeps a stack of it as it is, with what it mounts.
+    fn keeps_a_stack(&self, source: &WatchedSource) -> bool {
+        let keeps = |decision: &Decision| matches!(decision, Decision::Blocked(blocked) if matches!(blocked.until, Until::Released(_)));
+        let mut decided = self.memory.decisions.iter().filter(|(key, _)| key.source == source.id);
+        decided.any(|(_, decision)| keeps(decision))
+            || source.read().into_iter().flat_map(|read| &read.desired).any(|desired| desired.past.is_some())
+    }
+
     /// Writes what is now true of a source as a whole.
     fn record_source(&self, session: &Session<'_>, source: &WatchedSource) -> Result<()> {
         let Some(row) = &source.row else { return Ok(()) };
@@ -162,10 +170,12 @@ impl Reconciler {
                     key.source == source.id && leaves
                 });
                 let is_whole = source.wish.selection == Selection::All && !is_leaving;
-                if is_whole {
+                if is_whole && !self.keeps_a_stack(source) {
                     source.clean_bindings(session)?;
                 }
-                session.state.forget_builds(row, &read.image_names())?;
+                if !read.is_past {
+                    session.state.forget_builds(row, &read.image_names())?;
+                }
                 let whole = source.commit().filter(|_| is_whole).map(|commit| (commit, session.policy_id()));
                 session.state.note_sync(row, whole, unreachable.as_deref())
             }

@@ -125,11 +125,13 @@ pub struct Target {
     pub row: Option<SourceRow>,
     /// A commit that failed and is not to be tried again yet; another one is.
     pub backing_off: Option<Commit>,
+    /// The stack for which it is read at an earlier commit, and for which alone: somebody rolls it back.
+    pub back: Option<StackName>,
 }
 
 impl Target {
     pub fn new(source: Source, row: Option<SourceRow>) -> Self {
-        Self { source, row, backing_off: None }
+        Self { source, row, backing_off: None, back: None }
     }
 }
 

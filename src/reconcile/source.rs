@@ -38,6 +38,8 @@ pub struct WatchedSource {
     pub on_hold: Vec<OnHold>,
     /// The commit it names; `None` where it could not be asked.
     pub head: Option<Commit>,
+    /// The stack that goes back to an earlier version: what was read may be that one's commit.
+    pub back: Option<StackName>,
     /// What was read of it.
     pub reading: Reading,
     pub wish: Wish,
@@ -83,11 +85,21 @@ pub struct Read {
     /// What is to be copied for it.
     pub bindings: Bindings,
     pub images: Vec<Image>,
+    /// The stacks that were rolled back, and of which it has another version than those they fled.
+    pub mended: BTreeSet<StackName>,
+    /// Whether it was read for one stack alone, at the commit of an earlier version of that.
+    pub is_past: bool,
     /// Bindings that are wrong and that no stack was seen to mount, each with what is wrong.
     pub unused: Vec<(String, String)>,
 }
 
 impl Read {
+    /// Of what was read: these stacks, and nothing beside them.
+    pub fn of(checkout: Checkout, layout: Layout, desired: Vec<DesiredStack>) -> Self {
+        let (bindings, images, mended, unused) = Default::default();
+        Self { checkout, layout, desired, bindings, images, mended, is_past: false, unused }
+    }
+
     /// Whether the files of a stack are wrong: what it would use is not known.
     pub fn is_incomplete(&self) -> bool {
         self.desired.iter().any(|desired| matches!(desired.rendered, Some(Err(_))))
@@ -129,6 +141,12 @@ impl WatchedSource {
     /// The commit that was read.
     pub fn commit(&self) -> Option<&str> {
         Some(self.read()?.checkout.commit().as_str())
+    }
+
+    /// The commit that a stack is wanted at: an earlier one, where somebody rolled it back.
+    pub fn commit_of(&self, name: &StackName) -> Option<&str> {
+        let past = self.desired(name).and_then(|desired| desired.past.as_ref());
+        past.map(|past| past.commit.as_str()).or_else(|| self.commit())
     }
 
     /// Takes over what the database knows by now; what was in motion before. Where another run has read it since, that
@@ -182,7 +200,7 @@ impl WatchedSource {
 
     /// One of its stacks, for whoever is told of it.
     pub fn subject<'a>(&'a self, name: &'a StackName) -> Subject<'a> {
-        Subject { repository: Some(&self.url), stack: name.as_str(), commit: self.commit() }
+        Subject { repository: Some(&self.url), stack: name.as_str(), commit: self.commit_of(name) }
     }
 
     /// A record of one of its stacks: the error status unless the caller says better.
@@ -200,7 +218,7 @@ impl WatchedSource {
                 .unwrap_or_default(),
             status: StackStatus::Error,
             hash: None,
-            commit: self.commit().or(row.and_then(|row| row.commit.as_deref())).unwrap_or_default(),
+            commit: self.commit_of(name).or(row.and_then(|row| row.commit.as_deref())).unwrap_or_default(),
             drift: entry.map(|entry| entry.drift).or(row.map(|row| row.drift)).unwrap_or_default(),
             depends_on: entry
                 .map(|entry| &*entry.depends_on)

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::ask::{Answer, Wanted};
 use super::holds::{is_on_hold, is_released, restore_holds};
+use super::rollback::is_to_go_back;
 use super::session::{Selection, Session, Wish};
 use super::source::{Reading, WatchedSource};
 use super::{Key, Reconciler, builds};
@@ -120,6 +121,7 @@ impl Reconciler {
                 session.report.source_failed(source.url.as_str(), error);
                 session.state.note_sync(row, None, Some(&format!("{error:#}")))?;
             }
+            self.go_back(session, &mut source, is_new)?;
             ids.insert(source.id.clone());
             self.look_after(source);
         }
@@ -197,6 +199,7 @@ impl Reconciler {
             holds: Vec::new(),
             on_hold: Vec::new(),
             head,
+            back: target.back.clone(),
             reading: Reading::Unchanged,
             wish: self.wish_of(wanted),
             forced: BTreeMap::new(),
@@ -272,6 +275,7 @@ fn has_work(known: &Watched, head: &Commit, policy: &str, swarm: &Swarm, now: Da
     moved
         || known.row.is_begun
         || known.row.policy != policy
+        || known.holds.iter().any(|row| is_to_go_back(known, row))
         || known.builds.iter().any(|build| build.was_refused() || build.was_cut_off())
         || known.stacks.iter().any(to_retry)
         || !known.motions.is_empty()

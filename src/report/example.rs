@@ -40,6 +40,7 @@ impl super::holds::StackHold {
             by: Some("alice".into()),
             since: None,
             until: None,
+            to: None,
             change: None,
             behind: 0,
             sentence: sentence.into(),

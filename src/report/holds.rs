@@ -11,10 +11,10 @@ use crate::stack::{DriftPolicy, StackName};
 use crate::state::{HoldRow, Level, OnHold};
 use crate::watched::Watched;
 
-/// Why a stack stays as it is.
+/// Why a stack, or all of a source, stays as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StackHold {
-    /// What it comes from: `hand`, `manifest` or `window`.
+    /// What it comes from: `hand`, `manifest`, `window` or `rollback`.
     pub kind: Kind,
     /// In the words of the person.
     pub reason: Option<String>,
@@ -23,6 +23,8 @@ pub struct StackHold {
     /// Since when, and until when; UTC.
     pub since: Option<String>,
     pub until: Option<String>,
+    /// The commit that it was rolled back to; `null` of other holds.
+    pub to: Option<String>,
     /// What would be done to it; `null` where it is as Git says.
     pub change: Option<String>,
     /// How many commits that change it were seen since.
@@ -33,7 +35,8 @@ pub struct StackHold {
 }
 
 impl StackHold {
-    fn of(hold: &Hold, found: Option<&OnHold>) -> Self {
+    /// With what was found to be kept back by it.
+    pub fn of(hold: &Hold, found: Option<&OnHold>) -> Self {
         let change = found.and_then(|found| found.change.as_deref()).map(harmless);
         let behind = found.map_or(0, |found| found.behind);
         let mut sentence = harmless(&hold.sentence());
@@ -49,6 +52,7 @@ impl StackHold {
             by: hold.by.as_deref().map(harmless),
             since: hold.since.map(stamp),
             until: hold.until.map(stamp),
+            to: hold.back.as_ref().map(|back| back.commit.clone()),
             change,
             behind,
             sentence,
@@ -81,14 +85,22 @@ pub fn of_stack(
     let found = known.on_hold.iter().find(|stack| stack.name == *name);
     let is_its = |row: &&HoldRow| row.stack.as_ref() == Some(name) && !row.hold.is_over(now);
     let by_name = watched.iter().flat_map(|known| &known.holds).find(is_its);
-    let of_all = || known.holds.iter().find(|row| row.stack.is_none() && !row.hold.is_over(now));
-    match by_name.or_else(of_all) {
+    match by_name.or_else(|| of_all(known, now)) {
         Some(row) => Some(StackHold::of(&row.hold, found)),
         // What was found stands until the next sync finds something else.
         None => found
             .filter(|found| found.hold.kind != Kind::Hand && !found.hold.is_over(now))
             .map(|found| StackHold::of(&found.hold, Some(found))),
     }
+}
+
+/// What keeps all of a source as it is at `now`.
+pub fn of_source(known: &Watched, now: DateTime<Utc>) -> Option<StackHold> {
+    of_all(known, now).map(|row| StackHold::of(&row.hold, None))
+}
+
+fn of_all(known: &Watched, now: DateTime<Utc>) -> Option<&HoldRow> {
+    known.holds.iter().find(|row| row.stack.is_none() && !row.hold.is_over(now))
 }
 
 /// The stacks on hold that were never deployed: no row tells of them.

@@ -43,6 +43,8 @@ pub struct Repository {
     pub last_watch: String,
     /// Why the last sync failed as a whole.
     pub error: Option<String>,
+    /// What keeps all of it as it is.
+    pub hold: Option<StackHold>,
 }
 
 /// The status of a stack, as people see it.
@@ -190,6 +192,7 @@ pub fn gather(watched: &[Watched], images: &[ImageRow], work: &[Work], swarm: &S
                 commit: known.row.commit.clone(),
                 last_watch: known.row.last_watch.clone(),
                 error: known.row.error.as_deref().map(harmless),
+                hold: holds::of_source(known, clock::wall()),
             })
             .collect(),
         stacks: watched

@@ -53,6 +53,12 @@ impl State {
         let insert = "INSERT OR REPLACE INTO holds (repository_id, stack, hold) VALUES (?1, ?2, ?3)";
         let done = execute(&self.connection, insert, params![source.id, stack, serde_json::to_string(hold)?]);
         done.context("cannot record the hold")?;
+        if hold.back.is_some() {
+            // What failed is not what is tried next.
+            let again = "UPDATE stack_states SET held = 0
+                 WHERE stack_id = (SELECT id FROM stacks WHERE name = ?1 AND repository_url = ?2)";
+            execute(&self.connection, again, params![stack, source.url]).context("cannot record the hold")?;
+        }
         Ok(())
     }
 
@@ -131,6 +137,7 @@ mod tests {
             by: Some("alice".into()),
             since: "2026-11-23T02:00:00Z".parse().ok(),
             until: None,
+            back: None,
         };
         let other = Hold { by: Some("bob".into()), ..hold.clone() };
         for (stack, hold) in [(Some(&web), &hold), (None, &hold), (Some(&web), &other)] {

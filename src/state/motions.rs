@@ -109,6 +109,8 @@ pub enum GivenHow {
     Roll,
     /// Nothing: it was there.
     Adopt,
+    /// `docker stack deploy` of an earlier version, because somebody said so.
+    Rollback,
 }
 
 impl GivenHow {
@@ -118,11 +120,15 @@ impl GivenHow {
             Self::Deploy => "deploy",
             Self::Roll => "roll",
             Self::Adopt => "adopt",
+            Self::Rollback => "rollback",
         }
     }
 
     pub(super) fn parse(word: &str) -> Self {
-        [Self::Roll, Self::Adopt].into_iter().find(|how| how.as_str() == word).unwrap_or(Self::Deploy)
+        [Self::Roll, Self::Adopt, Self::Rollback]
+            .into_iter()
+            .find(|how| how.as_str() == word)
+            .unwrap_or(Self::Deploy)
     }
 }
 

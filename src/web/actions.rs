@@ -4,9 +4,9 @@ use anyhow::Result;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Web;
 use super::request::{Body, Head};
 use super::response::Response;
+use super::{Web, holds};
 use crate::daemon::{JobId, Scope, Trigger};
 use crate::source::{Source, SourceId};
 
@@ -25,10 +25,13 @@ struct Wish {
 
 /// `POST /api/v1/reconcile`: 202 with the job.
 pub fn from_program(web: &Web, head: &Head, body: &mut Body<'_>) -> Response {
-    match in_json(web, head, body).and_then(|wish| trigger(web, wish, "API")) {
-        Ok(job) => accepted(job),
-        Err(refusal) => refusal,
-    }
+    let queued = in_json(web, head, body).and_then(|wish| {
+        let scope = scope(web, wish.repository, wish.stack, wish.image)?;
+        let on_hold = holds::of(web, std::slice::from_ref(&scope));
+        let job = web.handle.trigger(Trigger { scope, force: wish.force, cause: "API".to_owned() });
+        Ok(json!({ "job": job, "url": format!("/api/v1/jobs/{job}"), "on_hold": on_hold }))
+    });
+    queued.map_or_else(|refusal| refusal, |answer| Response::json(202, &answer))
 }
 
 /// `POST /api/v1/images/<name>/build`: 202 with the job that builds it again.
@@ -60,7 +63,10 @@ fn accepted(job: JobId) -> Response {
 pub fn from_page(web: &Web, head: &Head, body: &mut Body<'_>) -> Response {
     let queued = in_form(web, head, body).and_then(|wish| {
         let open = wish.stack.clone().map(|name| format!("&stack={name}")).unwrap_or_default();
-        trigger(web, wish, "status page").map(|job| format!("./?job={job}{open}"))
+        let scope = scope(web, wish.repository, wish.stack, wish.image)?;
+        let cause = "status page".to_owned();
+        let job = web.handle.trigger(Trigger { scope, force: wish.force, cause });
+        Ok(format!("./?job={job}{open}"))
     });
     match queued {
         Ok(page) => Response::new(303, "text/plain", "queued\n").with("location", page),
@@ -91,18 +97,20 @@ fn in_form(web: &Web, head: &Head, body: &mut Body<'_>) -> Result<Wish, Response
     Ok(Wish { repository: None, stack, force: field("force").is_some(), image })
 }
 
-/// The wish names what is known here, or it is refused: so its text goes no further.
-fn trigger(web: &Web, wish: Wish, cause: &str) -> Result<JobId, Response> {
-    let scope = match (wish.repository, wish.stack) {
-        (None, None) if wish.image.is_some() => Scope::Build(built(web, &wish.image.unwrap_or_default())?),
-        (None, None) => Scope::All,
-        (Some(repository), None) => Scope::Source(watched(web, &repository)?),
-        (None, Some(stack)) => Scope::Stack(known(web, &stack)?),
-        (Some(_), Some(_)) => {
-            return Err(Response::refusal(400, "name a repository or a stack, not both", ""));
-        }
-    };
-    Ok(web.handle.trigger(Trigger { scope, force: wish.force, cause: cause.to_owned() }))
+/// What is wished for is known here, or it is refused: so its text goes no further.
+fn scope(
+    web: &Web,
+    repository: Option<String>,
+    stack: Option<String>,
+    image: Option<String>,
+) -> Result<Scope, Response> {
+    match (repository, stack, image) {
+        (None, None, Some(image)) => built(web, &image).map(Scope::Build),
+        (None, None, None) => Ok(Scope::All),
+        (Some(repository), None, _) => watched(web, &repository).map(Scope::Source),
+        (None, Some(stack), _) => known(web, &stack).map(Scope::Stack),
+        (Some(_), Some(_), _) => Err(Response::refusal(400, "name a repository or a stack, not both", "")),
+    }
 }
 
 fn watched(web: &Web, repository: &str) -> Result<SourceId, Response> {

@@ -1,17 +1,19 @@
 //! What the daemon shows and hears over HTTP: webhooks, the JSON API, the status page, metrics.
 //!
-//! In: requests of anybody who reaches the address. Out: answers, and triggers for the daemon's queue, which
-//! are all that a request can cause. Nothing here fetches, deploys or waits for that.
+//! In: requests of anybody who reaches the address. Out: answers, triggers for the daemon's queue, commits to what is
+//! watched, and holds. Nothing here syncs, deploys or waits for that.
 
 mod access;
 mod actions;
 mod api;
 mod counts;
+mod holds;
 mod hooks;
 mod logs;
 mod metrics;
 mod page;
 mod permits;
+mod person;
 mod request;
 mod response;
 mod route;
@@ -29,6 +31,7 @@ use crate::redact::Secret;
 use crate::settings::{RunSettings, Settings};
 use access::Access;
 use counts::Counts;
+use holds::Holds;
 use hooks::{Callbacks, Deliveries};
 use page::Visits;
 use server::Limits;
@@ -43,6 +46,7 @@ struct Web {
     view: View,
     templates: Templates,
     writes: Option<Writes>,
+    holds: Holds,
     visits: Visits,
     access: Access,
     /// Of webhooks.
@@ -62,6 +66,7 @@ pub fn serve(settings: &Settings, run: &RunSettings, handle: Handle) -> Result<O
         view: View::new(settings, handle.clone()),
         templates: Templates::new(settings.git.clone()),
         writes: Writes::new(settings, run)?,
+        holds: Holds::new(settings, run),
         visits: Visits::new()?,
         access: Access {
             loopback: address.ip().is_loopback(),

@@ -1,6 +1,7 @@
 //! Which path is answered by whom, and who may ask for it.
 
 use super::access::Visitor;
+use super::holds::{self, Act};
 use super::hooks::{self, Hook};
 use super::page::Subject;
 use super::request::{Body, Head};
@@ -17,6 +18,9 @@ pub fn answer(web: &Web, head: &Head, body: &mut Body<'_>) -> Response {
         if let Some(hook) = Hook::at(path) {
             return hooks::answer(web, hook, head, body);
         }
+        if let Some(at) = holds::At::path(path) {
+            return holds::from_program(web, at, head, body);
+        }
         let image = path.strip_prefix("/api/v1/images/").and_then(|rest| rest.strip_suffix("/build"));
         if let Some(image) = image {
             return actions::build(web, head, image);
@@ -24,7 +28,9 @@ pub fn answer(web: &Web, head: &Head, body: &mut Body<'_>) -> Response {
         return match path {
             "/api/v1/reconcile" => actions::from_program(web, head, body),
             "/api/v1/stacks" => writes::make(web, head, body),
-            "/reconcile" => actions::from_page(web, head, body),
+            "/reconcile" => page::or_page(head, actions::from_page(web, head, body)),
+            "/hold" => page::or_page(head, holds::from_page(web, Act::Hold, head, body)),
+            "/release" => page::or_page(head, holds::from_page(web, Act::Release, head, body)),
             _ => elsewhere(path, "GET"),
         };
     }
@@ -42,7 +48,10 @@ pub fn answer(web: &Web, head: &Head, body: &mut Body<'_>) -> Response {
         "/healthz" => metrics::health(&web.handle.health()),
         "/app.css" | "/app.js" | "/form.js" | "/icon.svg" => page::asset(head),
         "/sign-in" => sign_in(web, head),
-        path if path.starts_with("/hooks/") || path == "/api/v1/reconcile" || path == "/reconcile" => {
+        path if path.starts_with("/hooks/")
+            || matches!(path, "/api/v1/reconcile" | "/reconcile" | "/hold" | "/release")
+            || holds::At::path(path).is_some() =>
+        {
             Response::refusal(405, "this is for POST", "").with("allow", "POST")
         }
         _ => match web.access.look(head) {
@@ -86,7 +95,7 @@ fn nothing(path: &str) -> Response {
 
 /// A path that is known by other methods, or not at all.
 fn elsewhere(path: &str, allow: &'static str) -> Response {
-    let known = matches!(path, "/" | "/metrics" | "/healthz" | "/reconcile")
+    let known = matches!(path, "/" | "/metrics" | "/healthz" | "/reconcile" | "/hold" | "/release")
         || path.starts_with("/api/v1/")
         || path.starts_with("/hooks/");
     if known && !(path.starts_with("/hooks/") && Hook::at(path).is_none()) {

@@ -13,28 +13,21 @@ use crate::support::http::TOKEN;
 use crate::support::scene::Scene;
 use crate::support::{command, stdout_of};
 
+/// A service of a stack that DockerOps does not manage.
+fn by_hand(scene: &Scene, stack: &str) -> String {
+    let (service, image) = (format!("{stack}_app"), scene.lab.image("app:1"));
+    let label = format!("com.docker.stack.namespace={stack}");
+    let create = ["service", "create", "--quiet", "--detach", "--replicas", "0", "--label", &label];
+    scene.lab.docker(&[&create[..], &["--name", &service, &image]].concat());
+    service
+}
+
 #[test]
 fn a_wrong_name_is_told_which_there_are_and_what_is_not_managed_is_refused() {
     let Some(scene) = Scene::new() else { return };
     let (stack, foreign) = (scene.stack("mine", &scene.off()), scene.ops.unique("foreign"));
     scene.watch().success();
-    let service = format!("{foreign}_app");
-    let label = format!("com.docker.stack.namespace={foreign}");
-    let image = scene.lab.image("app:1");
-    let create = [
-        "service",
-        "create",
-        "--quiet",
-        "--detach",
-        "--replicas",
-        "0",
-        "--label",
-        &label,
-        "--name",
-        &service,
-        &image,
-    ];
-    scene.lab.docker(&create);
+    let service = by_hand(&scene, &foreign);
     let unknown = scene.ops.run(["logs", "no-such-stack"]);
     unknown.failure(1).error_has("there is no stack `no-such-stack`").stderr_has(&format!("`{stack}`"));
     unknown.stderr_lacks(&foreign);
@@ -123,21 +116,7 @@ fn the_api_tells_logs_to_who_shows_a_token_and_to_nobody_else() {
     let Some(mut scene) = Scene::new() else { return };
     let stack = shop(&scene);
     let foreign = scene.ops.unique("foreign");
-    let label = format!("com.docker.stack.namespace={foreign}");
-    let (service, image) = (format!("{foreign}_app"), scene.lab.image("app:1"));
-    scene.lab.docker(&[
-        "service",
-        "create",
-        "--quiet",
-        "--detach",
-        "--replicas",
-        "0",
-        "--label",
-        &label,
-        "--name",
-        &service,
-        &image,
-    ]);
+    let service = by_hand(&scene, &foreign);
     scene.ops = scene.ops.that_listens();
     let site = scene.ops.site();
     let path = format!("/api/v1/stacks/{stack}/logs");

@@ -114,7 +114,7 @@ fn sign_in(browser: &Browser, site: &Site) {
 
 /// Nothing of the page leaves the screen or is too pale, in any light.
 #[track_caller]
-fn fits(browser: &Browser, name: &str) {
+pub fn fits(browser: &Browser, name: &str) {
     for (width, dark) in [(1280, false), (1280, true), (390, false), (390, true)] {
         browser.screen(width, dark);
         let wider = "return [...document.querySelectorAll('*')].filter(it => !it.closest('.hidden, .skip') \
@@ -125,13 +125,13 @@ fn fits(browser: &Browser, name: &str) {
     }
     browser.screen(1280, false);
     let names = "return [...document.querySelectorAll('a, button, input:not([type=hidden]), select, textarea')]\
-        .filter(it => !it.innerText.trim() && !it.ariaLabel && !it.labels?.length).length";
+        .filter(it => !it.textContent.trim() && !it.ariaLabel && !it.labels?.length).length";
     assert_eq!(browser.run(names), 0, "{name}: something has no name for a screen reader");
 }
 
 /// No script of a repository ran, nothing failed but what was to, and nobody else was asked for anything.
 #[track_caller]
-fn asks_nobody_else(browser: &Browser, site: &Site) {
+pub fn asks_nobody_else(browser: &Browser, site: &Site) {
     assert_ne!(browser.run("return document.title"), "owned");
     let errors: Vec<_> = browser.console().into_iter().filter(|it| !it.contains("409")).collect();
     assert_eq!(errors, Vec::<String>::new());

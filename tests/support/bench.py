@@ -22,6 +22,7 @@ import urllib.request
 from pathlib import Path
 
 from bench_change import Changes
+from bench_rollback import Rollbacks
 from bench_scale import Scale
 
 COMPOSE = """version: "3.8"
@@ -501,6 +502,7 @@ def main():
             "new": lambda: bench.new_stacks(options.new, 3),
             "waiting": lambda: bench.waiting(30),
             "hook": lambda: bench.hook(options.runs),
+            "rollback": lambda: Rollbacks(bench).measure(20),
             "changes": lambda: bench.changes().measure(options.large, 50 << 10),
             "among": lambda: Scale(bench).waiting_among(options.among, 30),
             "stacks": lambda: Scale(bench).many_stacks(options.many),

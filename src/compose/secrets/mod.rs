@@ -18,7 +18,7 @@ use anyhow::{Result, bail};
 
 use super::Service;
 use crate::hash::Key;
-use crate::image::ImageCommand;
+use crate::image::{ImageCommand, ImageRef};
 use crate::problem::Collector;
 use crate::stack::StackName;
 use crate::yaml::Node;
@@ -113,6 +113,13 @@ impl Plan {
     /// The images whose command and shell must be known.
     pub fn images(&self) -> BTreeSet<&str> {
         self.injections.iter().filter_map(|one| one.image.as_deref()).collect()
+    }
+
+    /// From now on the command of `service` is read from this image.
+    pub fn pin(&mut self, service: &str, image: &ImageRef) {
+        for injection in self.injections.iter_mut().filter(|one| one.service == service) {
+            injection.image = Some(image.to_string());
+        }
     }
 
     /// Whether `service` mounts the config or secret `name` for `secrets.yaml` alone.

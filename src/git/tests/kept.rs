@@ -1,5 +1,8 @@
 //! What is kept from fetch to fetch: enough, never too much, and never somebody else's.
 
+mod pinned;
+
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -293,14 +296,14 @@ fn what_no_source_uses_goes_unless_somebody_reads_it() {
     let scene = Scene::new();
     let used = scene.fetch();
     let folder = scene.lab.path("git");
-    sweep_kept(&folder, &[&scene.url()]);
+    sweep_kept(&folder, &BTreeMap::from([(scene.url(), Vec::new())]));
     assert_eq!(scene.files("form").len(), 1);
-    sweep_kept(&folder, &[]);
+    sweep_kept(&folder, &BTreeMap::new());
     assert_eq!(scene.files("form").len(), 1);
     drop(used);
-    sweep_kept(&folder, &[]);
+    sweep_kept(&folder, &BTreeMap::new());
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
-    sweep_kept(&scene.lab.path("none"), &[]);
+    sweep_kept(&scene.lab.path("none"), &BTreeMap::new());
 }
 
 #[test]
@@ -341,7 +344,7 @@ fn what_is_somebody_else_s_stays_and_what_cannot_be_kept_is_fetched_all_the_same
     crate::git::tests::lab::git(scene.lab.dir.path(), &["init", "-q", "--bare", folder.to_str().unwrap()]);
     fs::create_dir(folder.join("0123456789abcdef0123456789abcdef")).unwrap();
     let before = WalkDir::new(&folder).into_iter().count();
-    sweep_kept(&folder, &[]);
+    sweep_kept(&folder, &BTreeMap::new());
     assert_eq!(WalkDir::new(&folder).into_iter().count(), before);
     fs::remove_dir_all(&folder).unwrap();
     fs::write(&folder, "no folder").unwrap();

@@ -66,7 +66,8 @@ impl Case {
             jobs: JobsEntry::default(),
             wrong: Vec::new(),
         };
-        let desired = DesiredStack { entry, rendered: Some(Ok(rendered("h1"))), images: Images::Ready };
+        let desired =
+            DesiredStack { entry, rendered: Some(Ok(rendered("h1"))), images: Images::Ready, past: None };
         let facts = Facts { commit: "c1", ..Facts::default() };
         let (row, motion) = (None, None);
         Self { name, desired: Some(desired), read: Some(Layout::List), row, motion, live: Vec::new(), facts }

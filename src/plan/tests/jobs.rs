@@ -111,8 +111,14 @@ fn a_step_that_is_done_is_followed_by_the_next_and_no_job_is_cut_off() {
             .with(|case| case.motion = Some(at(hash, step, phase)))
     };
     let by = Some("alice".to_owned());
-    let hold: &Hold =
-        Box::leak(Box::new(Hold { kind: Kind::Hand, reason: None, by, since: None, until: None }));
+    let hold: &Hold = Box::leak(Box::new(Hold {
+        kind: Kind::Hand,
+        reason: None,
+        by,
+        since: None,
+        until: None,
+        back: None,
+    }));
     for step in [Step::Before(0), Step::After(0)] {
         for phase in [Phase::Asked, Phase::Given] {
             table(&[
@@ -123,6 +129,8 @@ fn a_step_that_is_done_is_followed_by_the_next_and_no_job_is_cut_off() {
             runs(&moving("h2", step, phase).with(|case| case.facts.forced = Some("forced")), RunJobs::Again);
         }
     }
+    let goes_back = |case: &mut Case| case.facts.back = Some("rolled back to c0");
+    runs(&moving("h2", Step::Before(0), Phase::Given).with(goes_back), RunJobs::No);
     runs(&moving("h1", Step::Before(0), Phase::Done), RunJobs::GoOn);
     runs(&moving("h1", Step::Rest, Phase::Done), RunJobs::GoOn);
     runs(&moving("h2", Step::Before(0), Phase::Done), RunJobs::New);

@@ -8,7 +8,7 @@ use crate::state::StackStatus;
 
 fn hold() -> &'static Hold {
     let by = Some("alice".to_owned());
-    Box::leak(Box::new(Hold { kind: Kind::Hand, reason: None, by, since: None, until: None }))
+    Box::leak(Box::new(Hold { kind: Kind::Hand, reason: None, by, since: None, until: None, back: None }))
 }
 
 fn held(case: Case) -> Case {
@@ -96,6 +96,18 @@ fn what_touches_nothing_goes_on() {
             })),
             "in sync, drifted",
         ),
+    ]);
+}
+
+#[test]
+fn who_goes_back_is_deployed_for_that_and_waits_for_nobody_it_depends_on() {
+    let back = |case: Case| case.with(|case| case.facts.back = Some("rolled back to c0"));
+    table(&[
+        (back(Case::new()), "deploy: rolled back to c0"),
+        (back(Case::deployed()), "in sync"),
+        (back(Case::deployed().with(|case| case.row().hash = "h0".into())), "deploy: rolled back to c0"),
+        (back(Case::held()), "deploy: rolled back to c0"),
+        (back(Case::deployed().with(|case| case.motion = Some(motion("h1")))), "in motion"),
     ]);
 }
 

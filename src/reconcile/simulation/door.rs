@@ -23,7 +23,7 @@ use crate::docker::objects::Holders;
 use crate::docker::stored::Stored;
 use crate::docker::task::Task;
 use crate::docker::{DeployedAnew, ImageRemoval, NodeImages, Pull, Roll, SeenTasks, Swarm};
-use crate::git::{Checkout, Workplace};
+use crate::git::{Checkout, Commit, Workplace};
 use crate::hash::Key;
 use crate::health::{Look, look_by};
 use crate::image::ImageCommand;
@@ -162,8 +162,11 @@ impl Door for SimDoor<'_> {
         world.views[self.actor].read.insert(at, commit);
         world.watched.insert(at);
         world.owes(self.actor, at, commit);
-        let (bindings, images, unused) = Default::default();
-        Ok(Read { checkout, layout: Layout::List, desired, bindings, images, unused })
+        Ok(Read::of(checkout, Layout::List, desired))
+    }
+
+    fn checkout(&self, _: &Source, commit: &Commit, _: &Path) -> Result<Checkout> {
+        Ok(Checkout::at(commit.clone()))
     }
 
     fn workplace(&self, _: &Session<'_>) -> Result<Option<Workplace>> {

@@ -38,7 +38,7 @@ pub fn desired(entry: &Entry) -> DesiredStack {
         template: None,
         wrong: Vec::new(),
     };
-    DesiredStack { entry: known, rendered, images: Images::Ready }
+    DesiredStack { entry: known, rendered, images: Images::Ready, past: None }
 }
 
 /// All that servers answer, at once.

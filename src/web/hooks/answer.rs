@@ -11,6 +11,7 @@ use crate::daemon::{JobId, Scope, Trigger};
 use crate::plain;
 use crate::redact::Secret;
 use crate::web::Web;
+use crate::web::holds;
 use crate::web::request::{Body, Head};
 use crate::web::response::Response;
 
@@ -113,6 +114,7 @@ fn act(web: &Web, hook: &Hook, delivery: Delivery, body: &[u8]) -> Decision {
             (scopes(found), callback)
         }
     };
+    let on_hold = holds::of(web, &wanted);
     let work = || trigger(web, hook, wanted);
     let (jobs, repeated) = match &delivery.id {
         Some(id) => web.deliveries.once(hook.name, id, body, work),
@@ -121,7 +123,7 @@ fn act(web: &Web, hook: &Hook, delivery: Delivery, body: &[u8]) -> Decision {
     if let Some(url) = callback.filter(|_| !repeated) {
         web.callbacks.add(&url, &jobs);
     }
-    let value = json!({ "job": jobs.first(), "jobs": jobs, "repeated": repeated });
+    let value = json!({ "job": jobs.first(), "jobs": jobs, "repeated": repeated, "on_hold": on_hold });
     (if repeated { Outcome::Repeated } else { Outcome::Accepted }, Response::json(202, &value))
 }
 

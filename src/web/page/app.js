@@ -35,7 +35,8 @@
     document.body.toggleAttribute("data-lost", Boolean(lost));
   };
 
-  const show = (text) => {
+  // `sent` is the form that this answers: what was typed into it is done with.
+  const show = (text, sent) => {
     const fresh = new DOMParser().parseFromString(text, "text/html");
     const main = fresh.querySelector("main");
     if (!main) throw new Error("no page");
@@ -44,8 +45,10 @@
     if (main.innerHTML !== shown) {
       shown = main.innerHTML;
       const before = document.getElementById("headline")?.textContent;
-      const focus = document.activeElement?.id;
-      const opened = [...document.querySelectorAll("main details[open]")].map((it) => it.closest("[id]")?.id);
+      const { id: focus, selectionStart: from, selectionEnd: to } = document.activeElement ?? {};
+      const kept = (it) => !sent?.closest("details")?.contains(it);
+      const opened = [...document.querySelectorAll("main details[open]")].filter(kept).map((it) => it.closest("[id]")?.id);
+      const typed = [...document.querySelectorAll("main :is(input, select)[id]")].filter(kept).map((it) => [it.id, it.value]);
       // Logs that this answer is without stay as they are, and where they are.
       const logs = [...main.querySelectorAll("[data-still]")].map((it) => [it, document.getElementById(it.id)]);
       for (const [place, log] of logs) {
@@ -59,7 +62,13 @@
       for (const details of document.querySelectorAll("main details")) {
         if (opened.includes(details.closest("[id]")?.id)) details.open = true;
       }
-      if (focus) document.getElementById(focus)?.focus({ preventScroll: true });
+      for (const [id, value] of typed) {
+        const field = document.getElementById(id);
+        if (field) field.value = value;
+      }
+      const field = focus ? document.getElementById(focus) : null;
+      field?.focus({ preventScroll: true });
+      if (from != null) field?.setSelectionRange?.(from, to);
       document.title = fresh.title;
       const after = document.getElementById("headline")?.textContent;
       if (after !== before) announce(after);
@@ -80,17 +89,18 @@
     timer = setTimeout(() => document.hidden || still(), lost ? LOST : busy ? BUSY : CALM);
   };
 
-  const refresh = async (href = location.href, post = null) => {
+  const refresh = async (href = location.href, post = null, sent = null) => {
     asking?.abort();
     const own = asking = new AbortController();
     const limit = setTimeout(() => own.abort(), PATIENCE);
     try {
-      const answer = await fetch(plain(href), { ...post, signal: own.signal, headers: { accept: "text/html" } });
+      const headers = { accept: post ? "text/html, application/json" : "text/html" };
+      const answer = await fetch(plain(href), { ...post, signal: own.signal, headers });
       const text = await answer.text();
       if (own !== asking) return false;
       if (answer.headers.get("content-type")?.startsWith("text/html")) {
         if (post) history.replaceState(null, "", answer.url);
-        show(text);
+        show(text, sent);
         return answer.ok;
       }
       const told = JSON.parse(text);
@@ -127,7 +137,7 @@
     const form = event.target;
     event.preventDefault();
     for (const button of form.querySelectorAll("button")) button.disabled = true;
-    await refresh(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) });
+    await refresh(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) }, form);
     for (const button of form.querySelectorAll("button")) button.disabled = false;
   });
 

@@ -3,9 +3,11 @@
 //! What is open and which events are shown is in the address, so that it can be reloaded, kept and sent. All text
 //! is escaped by `maud`, and loses what drives terminals and turns the reading direction before that.
 
+mod acts;
 mod events;
 mod forms;
 mod history;
+mod holds;
 mod logs;
 mod parts;
 mod sides;
@@ -29,6 +31,7 @@ use crate::state::{EventRow, Level};
 use logs::MOST_LOGS;
 use parts::{sentence, text};
 
+pub use acts::or_page;
 pub use forms::{Subject, Visits, answer as form};
 
 /// Nothing from elsewhere, nothing inline, in nobody's frame.
@@ -46,6 +49,8 @@ struct Asked {
     logs: Vec<String>,
     before: Option<i64>,
     job: Option<JobId>,
+    /// The event that tells what was just done.
+    told: Option<i64>,
     /// The script asks by itself, and keeps the logs that it shows.
     still: bool,
 }
@@ -66,6 +71,7 @@ impl Asked {
             logs: named("log", MOST_LOGS),
             before: head.parameter("before").and_then(|before| before.parse().ok()),
             job: head.parameter("job").and_then(JobId::parse),
+            told: head.parameter("told").and_then(|event| event.parse().ok()),
             still: head.parameter("still").is_some(),
         }
     }
@@ -113,6 +119,9 @@ struct Page<'a> {
     visitor: Visitor,
     health: daemon::Health,
     job: Option<JobView>,
+    told: Option<EventRow>,
+    /// What ties a form to who it is made for.
+    visit: String,
     snapshot: &'a Snapshot,
 }
 
@@ -123,7 +132,12 @@ pub fn answer(web: &Web, head: &Head, visitor: Visitor) -> Response {
         let asked = Asked::of(head);
         let job = asked.job.and_then(|id| web.handle.job(id));
         let health = web.handle.health();
-        Page { web, asked, visitor, health, job, snapshot: &snapshot }.render()
+        let told = web.view.ask(|state| state.events(asked.told.and_then(|id| id.checked_add(1)), 1))?;
+        let told = told.into_iter().find(|event| Some(event.id) == asked.told && acts::is_told(event));
+        // A name that is not believed is told where something is sent.
+        let person = web.holds.person(head).ok().flatten();
+        let visit = web.visits.token(head, person.as_deref(), Utc::now().timestamp());
+        Page { web, asked, visitor, health, job, told, visit, snapshot: &snapshot }.render()
     };
     match page() {
         Ok(page) => Response::new(200, HTML, page.into_string()),
@@ -208,7 +222,8 @@ impl Page<'_> {
         let (headline, below) = self.headline(wrongs.len());
         let title = format!("{headline} · DockerOps");
         let main = html! {
-            @if let Some(job) = &self.job { (job_line(job)) }
+            @if let Some(event) = &self.told { (acts::told(event)) }
+            @if let Some(job) = &self.job { (acts::job_line(job)) }
             section.verdict data-tone=(if wrongs.is_empty() { "good" } else { "bad" }) {
                 h1 id="headline" { (headline) }
                 p { (below) }
@@ -218,7 +233,8 @@ impl Page<'_> {
             div.columns {
                 div { (stacks::section(self)?) (templates::section(self)?) (events::section(self)?) }
                 aside aria-label="Repositories and images" {
-                    (sides::repositories(self.snapshot)) (sides::images(self.snapshot, |name| self.build_button(name)))
+                    (sides::repositories(self.snapshot, |repository| self.holding_of_all(repository)))
+                    (sides::images(self.snapshot, |name| self.build_button(name)))
                 }
             }
         };
@@ -299,66 +315,6 @@ impl Page<'_> {
         // `state` is one of our own words.
         let (first, rest) = text.split_at_checked(1).unwrap_or_default();
         first.to_uppercase() + rest
-    }
-
-    fn actions(&self) -> Markup {
-        html! {
-            @if self.visitor == Visitor::Operator && self.web.access.writing.is_some() {
-                a.button.quiet href="sign-in?write" { "Sign in to write" }
-            }
-            @match (self.visitor, self.web.access.has_token()) {
-                (Visitor::Operator | Visitor::Writer, _) => (self.button("Reconcile now", None, false)),
-                (Visitor::Reader, true) => { a.button.quiet href="sign-in" { "Sign in" } },
-                (Visitor::Reader, false) => { span.muted { "Read only: no API token is set" } },
-            }
-        }
-    }
-
-    /// Builds an image of a watched source again; nothing for who may not.
-    fn build_button(&self, image: &str) -> Markup {
-        html! {
-            @if self.visitor != Visitor::Reader {
-                form method="post" action="reconcile" {
-                    input type="hidden" name="image" value=(image);
-                    button.button.quiet id={ "build-" (text(image)) } type="submit" {
-                        "Build" span.hidden { " " (text(image)) } " again"
-                    }
-                }
-            }
-        }
-    }
-
-    /// A button that queues a job; nothing for who may not.
-    fn button(&self, label: &str, stack: Option<&str>, force: bool) -> Markup {
-        let id = format!("do-{}-{}", stack.unwrap_or("all"), if force { "force" } else { "sync" });
-        html! {
-            @if self.visitor != Visitor::Reader {
-                form method="post" action="reconcile" {
-                    @if let Some(stack) = stack { input type="hidden" name="stack" value=(stack); }
-                    @if force { input type="hidden" name="force" value="1"; }
-                    button.button id=(id) type="submit" { (label) }
-                }
-            }
-        }
-    }
-}
-
-fn job_line(job: &JobView) -> Markup {
-    let (word, busy) = match job.state {
-        JobState::Queued => ("is queued", true),
-        JobState::Running => ("is under way", true),
-        JobState::Done => ("is done", false),
-        JobState::Failed => ("failed", false),
-    };
-    let tone = if job.state == JobState::Failed { "bad" } else { "calm" };
-    html! {
-        p.job data-tone=(tone) data-busy[busy] {
-            @if busy { span.spinner aria-hidden="true" {} }
-            span {
-                "Reconciling " (sentence(&job.target)) " " (word)
-                @if let Some(outcome) = &job.outcome { ": " (sentence(outcome)) }
-            }
-        }
     }
 }
 

@@ -3,9 +3,11 @@
 use maud::{Markup, html};
 
 use super::parts::{Tone, moment, shape, short, text};
+use crate::report::status::Repository;
 use crate::web::view::Snapshot;
 
-pub fn repositories(snapshot: &Snapshot) -> Markup {
+/// The repositories, each with what `more` shows of it.
+pub fn repositories(snapshot: &Snapshot, more: impl Fn(&Repository) -> Markup) -> Markup {
     html! {
         section aria-labelledby="repositories" {
             h2 id="repositories" { "Repositories" }
@@ -24,6 +26,7 @@ pub fn repositories(snapshot: &Snapshot) -> Markup {
                             }
                             ", synced " (moment(&repository.last_watch))
                         }
+                        (more(repository))
                     }
                 }
             }

@@ -70,7 +70,7 @@ fn in_full(page: &Page<'_>, stack: &Stack) -> Result<Markup> {
     let history = super::history::section(page, stack)?;
     Ok(html! {
         @if let Some(error) = &stack.error { (why(error)) }
-        @if let Some(hold) = &stack.hold { (why(&hold.sentence)) }
+        @if let Some(hold) = &stack.hold { div.on-hold { (why(&hold.sentence)) } }
         dl.facts {
             dt { "Repository" } dd { (text(&stack.repository)) }
             dt { "Compose file" } dd { (text(&stack.compose_path)) }
@@ -93,6 +93,7 @@ fn in_full(page: &Page<'_>, stack: &Stack) -> Result<Markup> {
             (page.button("Deploy it again", Some(&stack.name), true))
             (page.write_links(stack, &origin))
         }
+        (page.holding(stack))
     })
 }
 

@@ -3,12 +3,12 @@
 use super::{Writes, unreadable};
 use crate::fault::hint_of;
 use crate::git::Commit;
-use crate::settings::WriteSettings;
 use crate::source::Source;
 use crate::stack::StackName;
 use crate::state::StackStatus;
 use crate::watched::Watched;
 use crate::web::Web;
+use crate::web::person::person;
 use crate::web::request::Head;
 use crate::web::response::Response;
 use crate::write::Beside;
@@ -43,7 +43,7 @@ impl<'a> Asked<'a> {
         // Whoever may write has shown the token, so there is one.
         let writes =
             web.writes.as_ref().ok_or_else(|| Response::refusal(503, "nothing is written here", ""))?;
-        let requested_by = user(&writes.settings, head)?;
+        let requested_by = person(&writes.settings, head)?;
         let dry_run = match head.parameter("dry_run") {
             None | Some("false") => false,
             Some("true" | "") => true,
@@ -199,29 +199,6 @@ fn check_query(head: &Head) -> Result<(), Response> {
         }
     }
     Ok(())
-}
-
-/// Who asks, by the word of a proxy; whoever else says so is refused.
-fn user(settings: &WriteSettings, head: &Head) -> Result<Option<String>, Response> {
-    let Some(name) = &settings.user_header else { return Ok(None) };
-    let mut values = head.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value);
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(Response::refusal(400, &format!("`{name}` is there more than once"), ""));
-    }
-    if !head.peer.is_some_and(|peer| settings.trusts(peer)) {
-        let what = format!("`{name}` says who asks, and the request is from no proxy that is believed");
-        return Err(Response::refusal(
-            403,
-            &what,
-            "`DOCKEROPS_TRUSTED_PROXY` names the addresses of the proxy",
-        ));
-    }
-    // What is not UTF-8 was replaced by this: it would be somebody else's name.
-    if value.contains(char::REPLACEMENT_CHARACTER) {
-        return Err(Response::refusal(400, &format!("`{name}` is not in UTF-8"), "let the proxy encode it"));
-    }
-    Ok(Some(value.clone()).filter(|value| !value.is_empty()))
 }
 
 #[cfg(test)]

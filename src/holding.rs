@@ -1,0 +1,282 @@
+//! Stacks and sources held and released by people: found by name, and noted in the database and in the Swarm.
+//!
+//! In: who asks, for commands and over HTTP alike. Out: what was so before, for whoever comes second.
+
+mod rollback;
+
+use anyhow::{Error, Result};
+
+use crate::clock;
+use crate::fault::fault;
+use crate::hold::{Hold, Kind};
+use crate::plain;
+use crate::reconcile::{forget_all_in_swarm, forget_in_swarm, keep_in_swarm};
+use crate::report::Subject as About;
+use crate::source::{Source, SourceId};
+use crate::span::Span;
+use crate::stack::StackName;
+use crate::state::{HoldRow, SourceRow};
+use crate::watched::Watched;
+use crate::writer::Writer;
+
+pub use rollback::{Back, roll_back};
+
+/// So many events are looked through for what the last one did.
+const EVENTS: usize = 50;
+
+/// What is held: a stack, or all of a source.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    pub source: SourceRow,
+    /// As labels have it.
+    pub identity: SourceId,
+    pub stack: Option<StackName>,
+}
+
+/// How somebody wants it held.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    pub length: Span,
+    /// Nothing, where none is given.
+    pub reason: String,
+    pub by: String,
+}
+
+/// What was noted.
+#[derive(Debug)]
+pub struct Noted {
+    /// What was so until now.
+    pub before: Option<Hold>,
+    /// What else is to be known.
+    pub notes: Vec<String>,
+}
+
+/// Why nothing was done.
+#[derive(Debug)]
+pub enum Refusal {
+    /// There is no such stack or source; the hint says what there is.
+    Unknown(String, String),
+    /// Nobody holds it by hand; the hint says what ends what holds it, if anything does.
+    NotHeld(String, String),
+    /// Somebody has done something else about it; the hint says what ends that.
+    Otherwise(String, String),
+    /// What it asks for is not there, or needs another word; the hint says which.
+    Unfit(Error),
+    Failed(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unknown(what, hint) | Refusal::NotHeld(what, hint) | Refusal::Otherwise(what, hint) => {
+                fault(what, hint)
+            }
+            Refusal::Unfit(error) | Refusal::Failed(error) => error,
+        }
+    }
+}
+
+impl Subject {
+    /// The stack or source of that name.
+    pub fn named(watched: &[Watched], name: &str) -> Result<Self, Refusal> {
+        Self::stack(watched, name, None).or_else(|_| Self::source(watched, name)).map_err(|_| {
+            let what = format!("`{}` is neither a stack nor a source that is watched", shown(name));
+            Refusal::Unknown(
+                what,
+                format!("stacks are {}; sources are {}", stacks(watched), sources(watched)),
+            )
+        })
+    }
+
+    /// The stack of that name; of that source, where one is named.
+    pub fn stack(watched: &[Watched], name: &str, source: Option<&str>) -> Result<Self, Refusal> {
+        let stack = StackName::known(name);
+        let is_its =
+            |known: &&Watched| source.is_none_or(|source| is_named(known, source)) && known.knows(&stack);
+        watched.iter().find(is_its).map(|known| Self::of(known, Some(stack.clone()))).ok_or_else(|| {
+            let of = source.map(|source| format!(" of `{}`", shown(source))).unwrap_or_default();
+            let what = format!("there is no stack `{}`{of}", shown(name));
+            Refusal::Unknown(what, format!("stacks are {}", stacks(watched)))
+        })
+    }
+
+    /// The source of that name.
+    pub fn source(watched: &[Watched], name: &str) -> Result<Self, Refusal> {
+        watched.iter().find(|known| is_named(known, name)).map(|known| Self::of(known, None)).ok_or_else(
+            || {
+                let what = format!("the repository `{}` is not watched", shown(name));
+                Refusal::Unknown(what, format!("watched are {}", sources(watched)))
+            },
+        )
+    }
+
+    fn of(known: &Watched, stack: Option<StackName>) -> Self {
+        Self { source: known.row.clone(), identity: known.identity.clone(), stack }
+    }
+
+    /// The hold by hand on it, if it is not over.
+    pub fn held(&self, watched: &[Watched]) -> Option<Hold> {
+        let now = clock::wall();
+        self.row(watched).map(|row| row.hold.clone()).filter(|hold| !hold.is_over(now))
+    }
+
+    fn row<'a>(&self, watched: &'a [Watched]) -> Option<&'a HoldRow> {
+        let mut rows = watched.iter().flat_map(|known| &known.holds);
+        rows.find(|row| row.repository_id == self.source.id && row.stack == self.stack)
+    }
+
+    /// As events tell of it.
+    fn about<'a>(&'a self, name: &'a str) -> About<'a> {
+        About { repository: Some(&self.source.url), stack: name, commit: None }
+    }
+
+    fn is_moving(&self, watched: &[Watched]) -> Vec<String> {
+        let own = watched.iter().filter(|known| known.row.id == self.source.id);
+        let moving = own.flat_map(|known| &known.motions).map(|motion| &motion.name);
+        let moving = moving.filter(|name| self.stack.as_ref().is_none_or(|stack| stack == *name));
+        moving.map(|name| format!("`{name}`")).collect()
+    }
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.stack {
+            Some(stack) => stack.fmt(f),
+            None => f.write_str(&self.source.url.shown()),
+        }
+    }
+}
+
+/// Notes the hold, in place of one that is there.
+pub fn hold(writer: &Writer, watched: &[Watched], subject: &Subject, wish: Wish) -> Result<Noted, Refusal> {
+    let now = clock::wall();
+    let until = match wish.length {
+        Span::For(length) => Some(now + length),
+        Span::Ever => None,
+    };
+    let hold = Hold {
+        kind: Kind::Hand,
+        reason: Some(wish.reason).filter(|reason| !reason.is_empty()),
+        by: Some(wish.by),
+        since: Some(now),
+        until,
+        back: None,
+    };
+    let before = subject.held(watched);
+    if let Some(before) = before.as_ref().filter(|before| before.back.is_some()) {
+        return Err(rolled_back(subject, before));
+    }
+    writer.state.note_hold(&subject.source, subject.stack.as_ref(), &hold)?;
+    let mut notes = Vec::new();
+    if let Err(error) = keep_in_swarm(&writer.session(), &subject.identity, subject.stack.as_ref(), &hold) {
+        notes.push(format!("the Swarm does not remember it, a lost database would forget it: {error:#}"));
+    }
+    let moving = subject.is_moving(watched);
+    if !moving.is_empty() {
+        notes.push(format!("a deploy is in motion, and is judged as ever: {}", listed(&moving)));
+    }
+    let was =
+        before.as_ref().map(|before| format!("; it was {} before", before.sentence())).unwrap_or_default();
+    writer.report.on_hold(subject.about(&subject.to_string()), &(hold.sentence() + &was));
+    Ok(Noted { before, notes })
+}
+
+/// Ends the hold by hand; the next sync of the source deals with what it kept back.
+pub fn release(writer: &Writer, watched: &[Watched], subject: &Subject, by: &str) -> Result<Noted, Refusal> {
+    let Some(row) = subject.row(watched) else { return Err(not_held(writer, watched, subject)?) };
+    writer.state.forget_hold(row.repository_id, row.stack.as_ref())?;
+    let mut notes = Vec::new();
+    if let Err(error) = forget_in_swarm(&writer.session(), &subject.identity, subject.stack.as_ref()) {
+        notes.push(format!("the Swarm still remembers it, for a database that is lost: {error:#}"));
+    }
+    let text = format!("no longer {}; released by {by}", row.hold.sentence());
+    writer.report.released(subject.about(&subject.to_string()), &text);
+    Ok(Noted { before: Some(row.hold.clone()), notes })
+}
+
+/// What the Swarm remembers of the holds on these sources goes with them.
+pub fn end_holds<'a>(writer: &Writer, watched: impl Iterator<Item = &'a Watched>) {
+    for known in watched.filter(|known| !known.holds.is_empty()) {
+        if let Err(error) = forget_all_in_swarm(&writer.session(), &known.identity) {
+            let what = format!("the Swarm still remembers that it was held: {error:#}");
+            writer.report.note(known.row.url.as_str(), &what);
+        }
+    }
+}
+
+/// Its version would come back once the hold ends.
+fn rolled_back(subject: &Subject, before: &Hold) -> Refusal {
+    Refusal::Otherwise(
+        format!("`{subject}` stays already: it was {}", before.sentence()),
+        format!(
+            "`dockerops rollback {subject} --pin --to …` keeps it whatever is pushed, `dockerops release {subject}` ends it"
+        ),
+    )
+}
+
+fn not_held(writer: &Writer, watched: &[Watched], subject: &Subject) -> Result<Refusal> {
+    let mut rows = watched.iter().flat_map(|known| &known.holds);
+    let is_all = |row: &&HoldRow| row.repository_id == subject.source.id && row.stack.is_none();
+    if rows.any(|row| subject.stack.is_some() && is_all(&row)) {
+        let url = subject.source.url.shown();
+        return Ok(Refusal::NotHeld(
+            format!("`{subject}` is held with all of its source `{url}`"),
+            format!("`dockerops release {url}` ends that"),
+        ));
+    }
+    let found = watched.iter().flat_map(|known| &known.on_hold).find(|stack| {
+        Some(&stack.name) == subject.stack.as_ref() && stack.repository_id == subject.source.id
+    });
+    if let Some(found) = found.filter(|found| found.hold.kind != Kind::Hand) {
+        let what = format!("nobody holds `{subject}`: it is {}", found.hold.sentence());
+        return Ok(Refusal::NotHeld(what, found.hold.way_out(&subject.to_string())));
+    }
+    // Somebody may just have been faster.
+    let events = writer.state.events_of(&plain::name(&subject.to_string()), EVENTS)?;
+    let last = events.into_iter().find(|event| event.kind == "released" || event.kind == "hold");
+    let last = last.filter(|event| event.kind == "released");
+    let last = last.map(|event| format!("; at {}: {}", event.time, event.message)).unwrap_or_default();
+    let held: Vec<_> = watched
+        .iter()
+        .flat_map(|known| known.holds.iter().map(move |row| (known, row)))
+        .map(|(known, row)| {
+            let name = row.stack.as_ref().map_or_else(|| known.row.url.shown(), ToString::to_string);
+            format!("`{name}`")
+        })
+        .collect();
+    Ok(Refusal::NotHeld(format!("`{subject}` is not held{last}"), format!("held by hand: {}", listed(&held))))
+}
+
+/// Whether that names the source, as it was watched or in another spelling.
+fn is_named(known: &Watched, name: &str) -> bool {
+    known.row.url.shown() == name || Source::parse(name).is_ok_and(|source| *source.id() == known.identity)
+}
+
+/// What somebody typed may be long.
+fn shown(name: &str) -> String {
+    plain::name(&name.chars().take(200).collect::<String>())
+}
+
+fn stacks(watched: &[Watched]) -> String {
+    listed(&watched.iter().flat_map(Watched::names).map(|name| format!("`{name}`")).collect::<Vec<_>>())
+}
+
+fn sources(watched: &[Watched]) -> String {
+    listed(&watched.iter().map(|known| format!("`{}`", known.row.url.shown())).collect::<Vec<_>>())
+}
+
+/// The first of them, and how many more there are.
+fn listed(names: &[String]) -> String {
+    const MOST: usize = 20;
+    match names.len() {
+        0 => "none".to_owned(),
+        count if count > MOST => format!("{} and {} more", names[..MOST].join(", "), count - MOST),
+        _ => names.join(", "),
+    }
+}

@@ -1,0 +1,108 @@
+//! Stacks rolled back by people: the version found, read and checked, noted, and deployed.
+
+use anyhow::Result;
+
+use super::{Noted, Refusal, Subject};
+use crate::clock;
+use crate::fault::fault;
+use crate::hold::{Hold, Kind};
+use crate::plan::Course;
+use crate::reconcile::{Aim, aim, keep_in_swarm, roll_back as deploy};
+use crate::report::Tally;
+use crate::state::Version;
+use crate::watched::Watched;
+use crate::writer::Writer;
+
+/// What somebody wants to go back to.
+#[derive(Debug, Clone, Default)]
+pub struct Back {
+    /// The commit of the version, or its first digits; the one before what runs, or failed, without it.
+    pub to: Option<String>,
+    /// Nothing, where none is given.
+    pub reason: String,
+    pub by: String,
+    /// Whether it stays whatever the source says.
+    pub pin: bool,
+    /// Whether it goes back though the files of bindings do not.
+    pub without_bindings: bool,
+}
+
+/// A rollback that is noted, and not carried out so far.
+#[derive(Debug)]
+pub struct RolledBack {
+    pub noted: Noted,
+    aim: Aim,
+}
+
+/// Reads the version and notes that it is to stay: from then on every sync goes on with it.
+pub fn roll_back(
+    writer: &Writer,
+    watched: &[Watched],
+    subject: &Subject,
+    wish: Back,
+) -> Result<RolledBack, Refusal> {
+    let Some((known, row)) = watched.iter().find_map(|known| {
+        let row = known.stacks.iter().find(|row| Some(&row.name) == subject.stack.as_ref())?;
+        (known.row.id == subject.source.id).then_some((known, row))
+    }) else {
+        let what = format!("`{subject}` was never deployed");
+        return Err(Refusal::Unfit(fault(what, "there is no version of it to go back to")));
+    };
+    let before = subject.held(watched);
+    let versions = writer.state.history(&row.name, &row.repository_url)?;
+    let texts = writer.state.texts(&row.repository_url)?;
+    let course = Course {
+        row,
+        motion: known.motions.iter().find(|motion| motion.name == row.name),
+        versions: &versions,
+        failed: texts.get(&row.name).and_then(|texts| texts.attempted.as_deref()),
+        back: before.as_ref().and_then(|hold| hold.back.as_deref()),
+    };
+    let version = course.target(wish.to.as_deref()).map_err(Refusal::Unfit)?;
+    let session = writer.session();
+    let aim = aim(&session, known, row, version, (course.fled(), wish.pin)).map_err(Refusal::Unfit)?;
+    if !aim.changed.is_empty() && !wish.without_bindings {
+        return Err(Refusal::Unfit(changed(subject, version, &aim.changed)));
+    }
+    let hold = Hold {
+        kind: Kind::Rollback,
+        reason: Some(wish.reason).filter(|reason| !reason.is_empty()),
+        by: Some(wish.by),
+        since: Some(clock::wall()),
+        until: None,
+        back: Some(Box::new(aim.back.clone())),
+    };
+    writer.state.note_hold(&known.row, Some(&row.name), &hold)?;
+    writer.sweep_kept()?;
+    let mut notes = Vec::new();
+    if let Err(error) = keep_in_swarm(&session, &known.identity, Some(&row.name), &hold) {
+        notes.push(format!("the Swarm does not remember it, a lost database would forget it: {error:#}"));
+    }
+    for id in &aim.changed {
+        notes.push(format!("the binding `{id}` stays as it lies there: its files do not go back"));
+    }
+    let was =
+        before.as_ref().map(|before| format!("; it was {} before", before.sentence())).unwrap_or_default();
+    writer.report.on_hold(subject.about(&subject.to_string()), &(hold.sentence() + &was));
+    Ok(RolledBack { noted: Noted { before, notes }, aim })
+}
+
+impl RolledBack {
+    /// Gives docker that version, and waits until it runs.
+    pub fn carry_out(self, writer: &Writer) -> Result<Tally> {
+        Ok(deploy(&writer.session(), self.aim)?.tally)
+    }
+}
+
+fn changed(subject: &Subject, version: &Version, changed: &[String]) -> anyhow::Error {
+    let ids: Vec<_> = changed.iter().map(|id| format!("`{id}`")).collect();
+    let commit = version.commit.get(..12).unwrap_or(&version.commit);
+    fault(
+        format!(
+            "`{subject}` was not rolled back: of what it mounts at {commit} {} is not as it was then, and the files of \
+             bindings do not go back",
+            ids.join(", ")
+        ),
+        "`--without-bindings` goes back all the same, and leaves them as they lie there",
+    )
+}

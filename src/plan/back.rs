@@ -1,0 +1,146 @@
+//! Which version a stack goes back to: pure.
+
+use anyhow::Result;
+
+use crate::fault::fault;
+use crate::hold::Back;
+use crate::plain;
+use crate::state::{Motion, StackRow, StackStatus, Version};
+
+/// So many digits tell a commit from others.
+const FEWEST_DIGITS: usize = 4;
+/// So many versions are named where none is meant.
+const NAMED: usize = 10;
+
+/// What is known of a stack that is to go back.
+#[derive(Debug, Clone, Copy)]
+pub struct Course<'a> {
+    pub row: &'a StackRow,
+    pub motion: Option<&'a Motion>,
+    /// The versions of it that converged, newest first.
+    pub versions: &'a [Version],
+    /// What was tried last and failed, as people may see it.
+    pub failed: Option<&'a str>,
+    /// What it was rolled back to before.
+    pub back: Option<&'a Back>,
+}
+
+impl<'a> Course<'a> {
+    /// The newest version that converged and differs from the one that runs, is in motion or failed; of a stack that was
+    /// rolled back one that is older than what it went back to. With `to` the newest of that commit.
+    pub fn target(&self, to: Option<&str>) -> Result<&'a Version> {
+        match to {
+            Some(to) => self.at(to),
+            None => self.before().ok_or_else(|| self.none()),
+        }
+    }
+
+    /// The commits that are fled: of what runs, of what is in motion, and of what failed.
+    pub fn fled(&self) -> Vec<String> {
+        let mut fled = Vec::new();
+        if let Some(back) = self.back {
+            fled.clone_from(&back.fled);
+            fled.push(back.commit.clone());
+            return fled;
+        }
+        let moving = self.motion.and_then(|motion| motion.given.as_ref()).map(|given| &given.commit);
+        let running = self.versions.first().map(|version| &version.commit);
+        for commit in [moving, self.row.commit.as_ref(), running].into_iter().flatten() {
+            if !commit.is_empty() && !fled.contains(commit) {
+                fled.push(commit.clone());
+            }
+        }
+        fled
+    }
+
+    fn at(&self, to: &str) -> Result<&'a Version> {
+        let to = to.to_ascii_lowercase();
+        let is_it = |version: &&Version| version.commit.starts_with(&to);
+        let mut found: Vec<_> = self.versions.iter().filter(is_it).collect();
+        let several = found.iter().any(|version| version.commit != found[0].commit);
+        if to.len() < FEWEST_DIGITS || found.is_empty() || several {
+            let which = match found.len() {
+                0 => "no version that is kept has it",
+                _ if several => "several versions have it",
+                _ => "so few digits may be of any commit",
+            };
+            return Err(fault(
+                format!(
+                    "`{}` of `{}` ran at no commit `{}`: {which}",
+                    self.row.name,
+                    self.row.repository_url.shown(),
+                    plain::name(&to)
+                ),
+                self.there(),
+            ));
+        }
+        Ok(found.remove(0))
+    }
+
+    fn before(&self) -> Option<&'a Version> {
+        if let Some(back) = self.back {
+            let is_back = |version: &Version| version.commit == back.commit && images(version) == back.images;
+            let at = self.versions.iter().rposition(is_back)?;
+            let older = self.versions.get(at + 1..).unwrap_or_default();
+            return older.iter().find(|version| !back.fled.contains(&version.commit));
+        }
+        let newest = self.versions.first()?;
+        let is_newest =
+            |version: &&Version| version.hash == newest.hash && version.services == newest.services;
+        if let Some(motion) = self.motion {
+            let is_moving = |version: &&Version| version.hash == motion.hash && motion.rolls.is_empty();
+            return self.versions.iter().find(|version| !is_moving(version));
+        }
+        let has_failed = self.row.status == StackStatus::Error;
+        // What failed may be what converged before, and was put back.
+        if has_failed && self.failed.is_some_and(|failed| failed != newest.text) {
+            return Some(newest);
+        }
+        self.versions.iter().find(|version| !is_newest(version))
+    }
+
+    fn none(&self) -> anyhow::Error {
+        let what = match (self.versions.len(), self.back) {
+            (0, _) => format!("no version of `{}` is known that converged", self.row.name),
+            (_, Some(back)) => {
+                format!("no version of `{}` is known that is older than {}", self.row.name, back.short())
+            }
+            _ => format!("no version of `{}` is known but the one that runs", self.row.name),
+        };
+        fault(
+            what,
+            format!(
+                "`dockerops history {}` tells what is kept; `git revert` and a push go back as well",
+                self.row.name
+            ),
+        )
+    }
+
+    fn there(&self) -> String {
+        let mut commits: Vec<_> = Vec::new();
+        for version in self.versions {
+            let commit = version.commit.get(..12).unwrap_or(&version.commit);
+            if !commits.contains(&commit) {
+                commits.push(commit);
+            }
+        }
+        match commits.len() {
+            0 => "none is kept so far".to_owned(),
+            count => {
+                let named: Vec<_> = commits.iter().take(NAMED).map(|commit| format!("`{commit}`")).collect();
+                let more = count.saturating_sub(NAMED);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                format!(
+                    "kept are {}{more}; `dockerops history {}` tells more of them",
+                    named.join(", "),
+                    self.row.name
+                )
+            }
+        }
+    }
+}
+
+/// By which image each service of a version ran.
+pub fn images(version: &Version) -> std::collections::BTreeMap<String, String> {
+    version.services.iter().filter_map(|(name, image)| Some((name.clone(), image.clone()?))).collect()
+}

@@ -1,0 +1,264 @@
+//! Rollbacks: an earlier version runs again, by the images it ran by, and stays until there is another than the one fled.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::support::dockerops::Outcome;
+use crate::support::fake_docker::FakeDocker;
+use crate::support::git_server::GitServer;
+use crate::support::scene::{App, Scene};
+use crate::support::{unique, wait_for};
+
+fn web(scene: &Scene, value: &str) -> App {
+    scene.off().with(format!("environment: {{A: '{value}'}}"))
+}
+
+/// What the service was given as `A`.
+fn value(scene: &Scene, stack: &str) -> String {
+    let environment = ".Spec.TaskTemplate.ContainerSpec.Env";
+    scene.lab.spec(&format!("{stack}_app"), environment).trim_matches(['[', ']']).to_owned()
+}
+
+/// A stack `web` that ran as `1`, and runs as `2`.
+fn two_versions(scene: &Scene) -> String {
+    let stack = scene.stack("web", &web(scene, "1"));
+    scene.watch().success();
+    scene.change(&stack, &web(scene, "2")).push().success();
+    stack
+}
+
+trait Rolls {
+    fn set(&self, stack: &str, value: &str) -> &Self;
+    fn back(&self, stack: &str, more: &[&str]) -> Outcome;
+    fn ran(&self, stack: &str) -> Vec<Value>;
+}
+
+impl Rolls for Scene {
+    fn set(&self, stack: &str, value: &str) -> &Self {
+        self.change(stack, &web(self, value))
+    }
+
+    #[track_caller]
+    fn back(&self, stack: &str, more: &[&str]) -> Outcome {
+        self.run(&[&["rollback", stack], more].concat())
+    }
+
+    #[track_caller]
+    fn ran(&self, stack: &str) -> Vec<Value> {
+        let told = self.ops.run(["history", stack, "--json"]);
+        told.success().json()["versions"].as_array().unwrap().clone()
+    }
+}
+
+#[test]
+fn a_bad_push_goes_back_and_stays_away_until_there_is_a_fix() {
+    let Some(scene) = Scene::new() else { return };
+    let other = scene.stack("other", &web(&scene, "1"));
+    let stack = scene.stack("web", &web(&scene, "1"));
+    scene.watch().success();
+    let good = scene.repo.head();
+    scene.set(&stack, "2").push().success();
+    let said = scene.back(&stack, &["--reason", "it loses orders"]);
+    said.success().stdout_has(&format!(
+        "deployed  {stack}  rolled back to {}: it loses orders; converged",
+        &good[..12]
+    ));
+    said.stdout_has("1 deployed").stdout_has("until its source has another version");
+    assert_eq!((value(&scene, &stack), scene.deploys()), ("A=1".to_owned(), vec![stack.clone()]));
+    assert_eq!(scene.lab.label(&format!("{stack}_app"), "dockerops.commit"), good);
+    let versions = scene.ran(&stack);
+    assert_eq!((&versions[0]["how"], &versions[0]["commit"]), (&json!("rollback"), &json!(good)));
+    let hold = &scene.status(&stack)["hold"];
+    assert_eq!((&hold["kind"], &hold["reason"]), (&json!("rollback"), &json!("it loses orders")));
+    assert_eq!((&hold["to"], hold["behind"].as_i64()), (&json!(good), Some(1)), "{hold}");
+    // It stays, whatever syncs come, and whatever is pushed elsewhere.
+    for _ in 0..3 {
+        scene.reconcile().success().stdout_has("1 on hold");
+        assert_eq!(scene.deploys(), Vec::<String>::new());
+    }
+    scene.set(&other, "2").push().success().stdout_has("1 deployed").stdout_has("1 on hold");
+    scene.run(&["reconcile", "--force"]).success();
+    assert_eq!((value(&scene, &stack), value(&scene, &other)), ("A=1".to_owned(), "A=2".to_owned()));
+    // Another release of DockerOps, or another environment of it, makes no other version of what was fled.
+    let scene = Scene { ops: scene.ops.env("UNUSED", "1"), ..scene };
+    scene.set(&other, "3").push().success().stdout_has("1 on hold");
+    // A fix goes out.
+    let said = scene.set(&stack, "3").push();
+    said.success().stdout_has(&format!("released  {stack}")).stdout_has("1 deployed");
+    assert_eq!(value(&scene, &stack), "A=3");
+    assert!(scene.status(&stack)["hold"].is_null());
+    scene.reconcile().success().stdout_has("unchanged");
+}
+
+#[test]
+fn it_runs_by_the_digest_it_ran_by_whatever_its_tag_names() {
+    let Some(scene) = Scene::new() else { return };
+    let lab = scene.lab;
+    let short = format!("{}:1", unique("back"));
+    lab.publish(&short, &[]);
+    let image = lab.image(&short);
+    let scene = Scene { ops: scene.ops.beside_the_registry(lab).always(), ..scene };
+    let stack = scene.stack("web", &App::new(&image).replicas(0));
+    let service = format!("{stack}_app");
+    scene.watch().success();
+    let good = lab.runs(&service);
+    lab.publish(&short, &[]);
+    scene.reconcile().success().stdout_has("1 deployed");
+    let bad = lab.runs(&service);
+    assert_ne!(good, bad);
+    // The tag moved at one commit: that one is fled, and what it says is what was rolled back to.
+    scene.back(&stack, &[]).success().stdout_has("1 deployed");
+    assert_eq!(lab.runs(&service), good);
+    for _ in 0..2 {
+        scene.reconcile().success().stdout_has("1 on hold");
+    }
+    lab.publish(&short, &[]);
+    scene.reconcile().success().stdout_has("1 on hold");
+    assert_eq!(lab.runs(&service), good, "a tag that moves rolls nothing that was rolled back");
+    scene.run(&["release", &stack]).success();
+    scene.reconcile().success().stdout_has("1 deployed");
+    assert!(lab.runs(&service) != good && lab.runs(&service) != bad);
+}
+
+#[test]
+fn what_failed_goes_back_to_what_ran_before_and_that_runs() {
+    let Some(scene) = Scene::new() else { return };
+    let scene = scene.timeout(20);
+    let stack = scene.stack("web", &scene.on().with("environment: {A: '1'}"));
+    scene.watch().success();
+    let bad = scene.on().shell("exit 7").with("environment: {A: '2'}");
+    scene.change(&stack, &bad.update("failure_action: pause")).push().failure(3);
+    scene.back(&stack, &[]).success().stdout_has("1 deployed");
+    assert_eq!(value(&scene, &stack), "A=1");
+    let status = scene.status(&stack);
+    assert_eq!((&status["status"], &status["health"]), (&json!("deployed"), &json!("healthy")), "{status}");
+    scene.reconcile().success().stdout_has("1 on hold");
+    // What cannot run is not said to run.
+    let said = scene.back(&stack, &[]);
+    said.failure(1).error_has("no version of");
+}
+
+#[test]
+fn a_pinned_one_stays_until_it_is_released_and_a_second_one_goes_further_back() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = two_versions(&scene);
+    scene.set(&stack, "3").push().success();
+    scene.back(&stack, &[]).success();
+    assert_eq!(value(&scene, &stack), "A=2");
+    let said = scene.back(&stack, &["--pin"]);
+    said.success().stdout_has("; it was rolled back to");
+    assert_eq!(value(&scene, &stack), "A=1", "not to what was fled");
+    scene.set(&stack, "4").push().success().stdout_has("pinned until it is released");
+    assert_eq!(value(&scene, &stack), "A=1");
+    // A lost database forgets nothing of it.
+    fs::remove_file(scene.ops.database()).unwrap();
+    scene.watch().success().stdout_has("the Swarm remembers it");
+    assert_eq!((value(&scene, &stack), scene.deploys()), ("A=1".to_owned(), vec![]));
+    scene.reconcile().success().stdout_has("1 on hold");
+    assert_eq!(value(&scene, &stack), "A=1");
+    scene.run(&["release", &stack]).success();
+    scene.reconcile().success().stdout_has("1 deployed");
+    assert_eq!(value(&scene, &stack), "A=4");
+}
+
+#[test]
+fn one_that_is_cut_off_is_gone_on_with_and_one_in_motion_is_overtaken() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = two_versions(&scene);
+    let docker = FakeDocker::new().fails("stack deploy", 1, "no luck");
+    let scene = Scene { ops: scene.ops.with_fake(&docker), docker, ..scene };
+    scene.back(&stack, &[]).failure(3).stdout_has("no luck");
+    assert_eq!(
+        (value(&scene, &stack), scene.status(&stack)["status"].clone()),
+        ("A=2".to_owned(), json!("error"))
+    );
+    let docker = FakeDocker::new();
+    let scene = Scene { ops: scene.ops.with_fake(&docker), docker, ..scene };
+    scene.reconcile().success().stdout_has("rolled back to");
+    assert_eq!(value(&scene, &stack), "A=1");
+    scene.reconcile().success().stdout_has("1 on hold");
+    // A fix struggles, and is fled while it does.
+    let fix =
+        scene.on().shell("exit 7").with("environment: {A: '5'}").deploy("restart_policy: {delay: 300s}");
+    scene.change(&stack, &fix).repo.commit("fix");
+    scene.docker.forget();
+    let run = scene.ops.spawn(["reconcile"]);
+    wait_for("the fix is given", 60, || value(&scene, &stack) == "A=5");
+    scene.ops.run(["rollback", &stack]).success();
+    assert_eq!(value(&scene, &stack), "A=1");
+    run.wait();
+    scene.reconcile().success().stdout_has("1 on hold");
+    assert_eq!(value(&scene, &stack), "A=1");
+}
+
+#[test]
+fn a_binding_that_has_changed_is_said_before_anything_is_done() {
+    let Some(scene) = Scene::new() else { return };
+    let nfs = tempfile::tempdir().unwrap();
+    scene.repo.write("volumes.yaml", "- id: site\n  type: binding\n  path: site\n");
+    scene.repo.write("nfs.yaml", format!("path: {}\n", nfs.path().display())).write("site/index", "one");
+    let app = |value: &str| web(&scene, value).with("volumes: ['site:/site']");
+    let stack = scene.stack("web", &app("1"));
+    scene.watch().success();
+    scene.change(&stack, &app("2")).push().success();
+    // As long as nothing of it changed it goes back without a word.
+    scene.back(&stack, &[]).success();
+    assert_eq!(value(&scene, &stack), "A=1");
+    scene.run(&["release", &stack]).success();
+    scene.reconcile().success();
+    scene.repo.write("site/index", "two");
+    scene.change(&stack, &app("3")).push().success();
+    let before = scene.lab.specs(&stack);
+    let said = scene.back(&stack, &[]);
+    said.failure(1).error_has("`site` is not as it was then").stderr_has("--without-bindings");
+    assert!(scene.lab.specs(&stack) == before && scene.status(&stack)["hold"].is_null());
+    scene.back(&stack, &["--without-bindings"]).success().stdout_has("stays as it lies there");
+    assert_eq!(value(&scene, &stack), "A=2");
+    assert_eq!(fs::read_to_string(nfs.path().join("site/index")).unwrap(), "two");
+    // What a commit drops meanwhile stays as long as what was rolled back mounts it.
+    scene.repo.remove("site").write("volumes.yaml", "[]\n");
+    scene.repo.write("unrelated", "x");
+    scene.change(&stack, &web(&scene, "3").with("volumes: ['site:/site']"));
+    scene.push();
+    assert_eq!(value(&scene, &stack), "A=2");
+    assert!(nfs.path().join("site/index").exists());
+}
+
+#[test]
+fn a_commit_that_was_forced_away_is_had_from_what_is_kept() {
+    let Some(scene) = Scene::new() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let stack = scene.stack("web", &web(&scene, "1"));
+    scene.repo.commit("first");
+    scene.repo.publish(folder.path(), "r");
+    let server = GitServer::start(folder.path(), &[]);
+    let url = server.url("r");
+    scene.run(&["watch", &url]).success();
+    scene.set(&stack, "2").repo.commit("second");
+    scene.repo.publish(folder.path(), "r");
+    scene.reconcile().success().stdout_has("1 deployed");
+    // Nobody has the first one any more, and the server is away.
+    drop(server);
+    scene.back(&stack, &[]).success();
+    assert_eq!(value(&scene, &stack), "A=1");
+}
+
+#[test]
+fn mistakes_say_what_there_is() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = scene.stack("web", &web(&scene, "1"));
+    scene.back(&stack, &[]).failure(1).error_has("No repositories found in cache");
+    scene.watch().success();
+    let before = scene.lab.specs(&stack);
+    scene.back(&stack, &[]).failure(1).error_has("no version of").error_has("but the one that runs");
+    scene.back("nobody", &[]).failure(1).error_has("there is no stack `nobody`").error_has(&stack);
+    let head = scene.repo.head();
+    let said = scene.back(&stack, &["--to", "ffffff"]);
+    said.failure(1).error_has("at no commit `ffffff`").error_has(&head[..12]);
+    scene.back(&stack, &["--to", &head[..3]]).failure(1).error_has("so few digits");
+    assert!(scene.lab.specs(&stack) == before && scene.status(&stack)["hold"].is_null());
+    // The version that runs may be meant: it is kept then.
+    scene.back(&stack, &["--to", &head[..8]]).success();
+    assert_eq!(value(&scene, &stack), "A=1");
+}
