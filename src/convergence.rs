@@ -62,7 +62,7 @@ pub fn judge(service: &Service, tasks: &[&Task], watch: &mut Watch, now: Moment)
         return failed;
     }
     if service.mode == Mode::Job {
-        return job(service, tasks);
+        return job(service, tasks, watch);
     }
     let slots = slots(service, tasks);
     let filled: BTreeMap<_, _> =
@@ -212,15 +212,40 @@ fn because(what: &str, tasks: &[&Task]) -> String {
     }
 }
 
-fn job(service: &Service, tasks: &[&Task]) -> Progress {
+fn job(service: &Service, tasks: &[&Task], watch: &mut Watch) -> Progress {
     let (done, wanted) = service.completed.unwrap_or((0, 1));
     if done >= wanted {
         return Progress::Done;
+    }
+    watch.dead_looks = if has_died(service, tasks) { watch.dead_looks.saturating_add(1) } else { 0 };
+    if watch.dead_looks >= 2 {
+        let why = because("its task failed and is not to be restarted", tasks);
+        return Progress::Failed { why, stopped: false };
     }
     let this_run: Vec<_> = tasks.iter().copied().filter(|task| task.iteration == service.iteration).collect();
     let complaint =
         this_run.iter().find_map(|task| task.complaint()).map(|text| format!(": {text}")).unwrap_or_default();
     Progress::Waiting(format!("{done}/{wanted} completed{complaint}"))
+}
+
+/// Whether a service that is to end by itself failed to: tasks of its last run failed, and no other one is there or to
+/// come. Slots tell nothing, for Swarm numbers none of a job.
+pub fn has_died(service: &Service, tasks: &[&Task]) -> bool {
+    let is_of_this_run = |task: &&&Task| {
+        if service.mode == Mode::Job {
+            task.iteration == service.iteration
+        } else {
+            task.runs(&service.template)
+        }
+    };
+    let this_run: Vec<_> = tasks.iter().filter(is_of_this_run).collect();
+    let done = this_run.iter().filter(|task| task.state == TaskState::Complete).count() as u64;
+    let wanted = service.completed.map_or(service.wanted, |(_, wanted)| wanted);
+    let is_alive =
+        |task: &&&&Task| !task.is_over() && !task.has_failed() && task.state != TaskState::Complete;
+    done < wanted
+        && this_run.iter().any(|task| task.has_failed())
+        && !this_run.iter().any(|task| is_alive(&task))
 }
 
 /// The tasks of the new spec by the slot they fill, newest first.

@@ -25,7 +25,7 @@ pub fn compare(row: &StackRow, live: &[&Service]) -> Vec<Drift> {
     }
     let mut found = Vec::new();
     let mut note = |service: &str, what: String| found.push(Drift { service: service.to_owned(), what });
-    for (name, applied) in &row.services {
+    for (name, applied) in row.services.iter().filter(|(_, applied)| applied.is_kept()) {
         match live.iter().find(|service| service.name == *name) {
             None => note(name, "removed by hand".into()),
             Some(live) => {

@@ -115,12 +115,14 @@ pub fn judge(row: &StackRow, motions: &[Motion], swarm: &Swarm, look: &Look) -> 
         // A row of the older release holds no services: then what is live is all there is to go by.
         let is_known = applied.is_some() || row.services.is_empty();
         let mut verdict = service(since_converged, applied, live, look);
-        if !to_judge || !is_known {
+        // How a job ended was told when it did.
+        let is_job = applied.is_some_and(|applied| !applied.is_kept());
+        if !to_judge || !is_known || is_job {
             verdict.why = None;
         }
         services.insert(live.name.clone(), verdict);
     }
-    for (name, applied) in row.services.iter().filter(|_| to_judge) {
+    for (name, applied) in row.services.iter().filter(|(_, applied)| to_judge && applied.is_kept()) {
         let wanted = replicas(applied).unwrap_or(1);
         services.entry(name.clone()).or_insert_with(|| ServiceVerdict {
             wanted,
@@ -141,7 +143,8 @@ pub fn judge(row: &StackRow, motions: &[Motion], swarm: &Swarm, look: &Look) -> 
 
 /// Whether nothing else was given to docker since the stack converged.
 fn is_as_applied(row: &StackRow, swarm: &Swarm) -> bool {
-    swarm.of_stack(&row.name).all(|live| live.labels.get(FINGERPRINT) == Some(&row.hash))
+    let is_job = |live: &Service| row.services.get(&live.name).is_some_and(|applied| !applied.is_kept());
+    swarm.of_stack(&row.name).all(|live| is_job(live) || live.labels.get(FINGERPRINT) == Some(&row.hash))
 }
 
 /// The replicas that were applied; `None` of a global service or a job.

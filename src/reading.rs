@@ -5,6 +5,7 @@
 //! who merges compose files, so that `watch` on a manager and `validate` on a laptop are told the same of the same files.
 
 mod bindings;
+mod jobs;
 mod merging;
 mod policy;
 mod templates;
@@ -200,6 +201,9 @@ impl Contents {
                         told.rendered
                     }
                 };
+                if let Ok(rendered) = &rendered {
+                    found.extend(jobs::wrong(&entry.jobs, rendered));
+                }
                 Some(match rendered {
                     Ok(rendered) if found.is_empty() => Ok(rendered),
                     Err(Unrenderable::Stack(error)) if found.is_empty() => Err(Wrong::Here(error)),

@@ -21,6 +21,7 @@ mod giving;
 mod health;
 mod holds;
 mod images;
+mod jobs;
 mod key;
 mod look;
 mod makers;
@@ -208,9 +209,7 @@ impl Reconciler {
             Decision::Remove(Remove::NoteStopped) => self.note_stopped(session, key),
             Decision::Remove(Remove::Forget) => self.forget(session, key),
             Decision::Apply(apply) => match &apply.how {
-                How::Deploy { resolve, edited } => {
-                    self.deploy(session, key, *resolve, edited, &apply.reason, swarm)
-                }
+                How::Deploy { .. } => self.deploy(session, key, apply, swarm),
                 How::Roll(rolls) => self.roll(session, key, rolls, apply),
                 How::Adopt | How::Judge => self.adopt(session, key, &apply.reason, swarm),
             },

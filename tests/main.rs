@@ -41,6 +41,7 @@ mod in_motion;
 mod install;
 mod install_failures;
 mod isolation;
+mod jobs;
 mod keys;
 mod killed;
 mod lab;

@@ -64,6 +64,8 @@ fn every_kind_of_block_has_a_test_here() {
         "text",
         "yaml stacks.yaml",
         "yaml environments",
+        "yaml jobs",
+        "yaml jobs compose",
         "yaml template.yaml",
         "yaml volumes.yaml",
         "yaml nfs.yaml",
@@ -274,6 +276,18 @@ fn the_environments_are_two_stacks() {
     };
     assert_eq!(of(&dev), ("web-dev".into(), serde_json::Value::Null));
     assert_eq!(of(&prod), ("web-prod".into(), "prod".into()));
+}
+
+#[test]
+fn the_jobs_are_those_of_their_compose_file() {
+    let repo = Repo::new();
+    let compose = block("yaml jobs compose");
+    repo.write("stacks.yaml", block("yaml jobs")).write("shop/docker-compose.yml", &compose).commit("first");
+    let at = repo.path().display().to_string();
+    DockerOps::without_docker().run(["validate", &at]).success();
+    repo.write("shop/docker-compose.yml", compose.replace("smoke:", "probe:")).commit("renamed");
+    let said = DockerOps::without_docker().run(["validate", &at]);
+    said.failure(1).stdout_has("stacks.yaml:3: `shop.after`: `smoke` is no service of its compose file");
 }
 
 #[test]

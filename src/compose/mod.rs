@@ -19,6 +19,7 @@ mod expand;
 #[cfg(test)]
 mod fuzz;
 mod interpolate;
+mod jobs;
 mod json;
 mod labels;
 mod merge;
@@ -60,6 +61,7 @@ pub use declared::without_slash;
 pub use dotenv::dotenv_values;
 #[cfg(test)]
 pub use dotenv::values as dotenv_of;
+pub use jobs::RUN;
 pub use labels::{FINGERPRINT, Ownership, REPOSITORY};
 pub use merge::{Merged, Merger, Unmerged};
 pub use objects::Object;
@@ -261,6 +263,7 @@ impl Stack<'_> {
             files,
             installation: installation.clone(),
             secrets,
+            is_part: false,
         })
     }
 }

@@ -47,6 +47,8 @@ pub struct RenderedStack {
     pub(super) files: Vec<references::FileReference>,
     pub(super) installation: Key,
     pub(super) secrets: secrets::Plan,
+    /// Whether services of it were left out.
+    pub(super) is_part: bool,
 }
 
 /// One service of a compose file.
@@ -96,6 +98,7 @@ impl RenderedStack {
             files: Vec::new(),
             installation: Key::new().unwrap(),
             secrets: secrets::Plan::default(),
+            is_part: false,
         }
     }
 

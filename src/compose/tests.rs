@@ -1,4 +1,5 @@
 mod compared;
+mod jobs;
 mod rotated;
 mod told;
 

@@ -218,3 +218,40 @@ fn what_runs_is_due_when_its_monitor_period_is_over() {
     assert_eq!(of("running", 60), None, "something else keeps it");
     assert_eq!(of("starting", 1), None);
 }
+
+/// A task of a job, which has no slot, on some node.
+fn of_a_job(id: &str, state: &str, desired: &str, iteration: u64) -> Task {
+    let value = json!({"ID": id, "ServiceID": "s", "NodeID": id, "DesiredState": desired, "CreatedAt": id,
+        "JobIteration": {"Index": iteration}, "Status": {"State": state, "Err": format!("exit {id}")}});
+    task::read(vec![value], &BTreeMap::new()).unwrap().remove(0)
+}
+
+#[test]
+fn a_job_has_failed_when_swarm_makes_no_task_of_its_last_run_any_more() {
+    let listed = serde_json::from_value(json!({"ID": "s", "Replicas": "0/1 (0/2 completed)"})).unwrap();
+    let spec = json!({"Name": "web_job", "Mode": {"ReplicatedJob": {"TotalCompletions": 2}}});
+    let value = json!({"ID": "s", "Spec": spec, "JobStatus": {"JobIteration": {"Index": 3}}});
+    let service = service::read(vec![listed], vec![value]).unwrap().remove(0);
+    let failed = || of_a_job("b", "failed", "shutdown", 3);
+    let died = |tasks: Vec<Task>| {
+        let case = Case { service: service.clone(), tasks };
+        let (mut watch, begun) = (Watch::default(), Instant::now());
+        let first = case.at(&mut watch, 0, begun);
+        assert!(matches!(first, Progress::Waiting(_)), "Swarm may be about to make one: {first:?}");
+        case.at(&mut watch, 1, begun)
+    };
+    let why = "its task failed and is not to be restarted: exit b".to_owned();
+    assert_eq!(died(vec![failed()]), Progress::Failed { why: why.clone(), stopped: false });
+    assert_eq!(
+        died(vec![failed(), of_a_job("a", "complete", "complete", 3)]),
+        Progress::Failed { why, stopped: false }
+    );
+    for goes_on in [
+        vec![of_a_job("c", "running", "complete", 3), failed()],
+        vec![of_a_job("c", "assigned", "ready", 3), failed()],
+        vec![of_a_job("c", "running", "complete", 3), of_a_job("a", "failed", "shutdown", 2)],
+        vec![of_a_job("a", "failed", "shutdown", 2)],
+    ] {
+        assert!(matches!(died(goes_on), Progress::Waiting(_)));
+    }
+}

@@ -74,22 +74,14 @@ pub fn task_inspect(ids: &[&str]) -> Vec<String> {
 }
 
 /// Deploys from standard input: the working directory is where relative paths start.
-pub fn stack_deploy(name: &StackName, resolve: ResolveImage) -> Vec<String> {
+pub fn stack_deploy(name: &StackName, resolve: ResolveImage, prune: bool) -> Vec<String> {
     let resolve = match resolve {
         ResolveImage::Changed => "changed",
         ResolveImage::Always => "always",
     };
-    words(&[
-        "stack",
-        "deploy",
-        "--prune",
-        "--with-registry-auth",
-        "--resolve-image",
-        resolve,
-        "--compose-file",
-        "-",
-        name.as_str(),
-    ])
+    let prune: &[&str] = if prune { &["--prune"] } else { &[] };
+    let call = ["--with-registry-auth", "--resolve-image", resolve, "--compose-file", "-", name.as_str()];
+    words(&[&["stack", "deploy"], prune, &call].concat())
 }
 
 /// Merges compose files, the later over the earlier.
@@ -334,7 +326,7 @@ mod tests {
     #[test]
     fn a_deploy_rolls_in_place_prunes_and_carries_registry_auth() {
         assert_eq!(
-            stack_deploy(&StackName::known("web"), ResolveImage::Changed).join(" "),
+            stack_deploy(&StackName::known("web"), ResolveImage::Changed, true).join(" "),
             "stack deploy --prune --with-registry-auth --resolve-image changed --compose-file - web"
         );
     }

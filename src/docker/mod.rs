@@ -97,6 +97,8 @@ pub struct Deployment<'a> {
     pub folder: &'a Path,
     /// Whether images that did not change are asked of their registry again.
     pub resolve: command::ResolveImage,
+    /// Whether services that the text lacks are removed.
+    pub prune: bool,
 }
 
 impl Docker {
@@ -187,7 +189,7 @@ impl Docker {
 
     /// `docker stack deploy`, with the compose text on standard input.
     pub fn deploy(&self, deployment: &Deployment<'_>) -> Result<()> {
-        let call = command::stack_deploy(deployment.name, deployment.resolve);
+        let call = command::stack_deploy(deployment.name, deployment.resolve, deployment.prune);
         let docker = self.of_text();
         let begun = Instant::now();
         loop {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::entries::{self, display, names};
 use super::files;
-use super::{HoldEntry, StackEntry};
+use super::{HoldEntry, JobsEntry, StackEntry};
 use crate::budget::{Budget, Count};
 use crate::paths::Root;
 use crate::problem::{Collector, Problem};
@@ -95,6 +95,7 @@ fn entry(root: &Root, dir: &Path, file: &str, stack: &str, problems: &mut Collec
         line: 0,
         template: None,
         hold: HoldEntry::default(),
+        jobs: JobsEntry::default(),
         is_forbidden: false,
         enabled: files.is_none() || !entries::is_json(file) || is_enabled(root, dir, file, &mut wrong),
         name,

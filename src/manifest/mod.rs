@@ -8,6 +8,7 @@ mod entries;
 mod files;
 mod hold;
 mod images;
+mod jobs;
 mod layout;
 mod nfs;
 mod stacks;
@@ -26,6 +27,7 @@ use crate::stack::{DriftPolicy, StackFiles, StackName};
 pub use entries::{boolean, check_keys, document_within, string};
 pub use files::{below, the_compose_file};
 pub use images::ImageSource;
+pub use jobs::{JobsEntry, NamedJob};
 pub use layout::{files_of, names_a_stack};
 pub use nfs::{Nfs, binding_folder};
 pub use template::{Origin, TEMPLATES, is_template_name};
@@ -80,6 +82,8 @@ pub struct StackEntry {
     pub template: Option<Origin>,
     /// When it stays as it is.
     pub hold: HoldEntry,
+    /// What runs to its end before and behind the rest.
+    pub jobs: JobsEntry,
     /// What is wrong with it and with no other stack: its folder is missing, say. It is not deployed.
     pub wrong: Vec<Problem>,
     /// Whether a policy does not let its source have a stack of that name.

@@ -1,4 +1,5 @@
-//! `stacks.yaml`: a list of `name`, `folder`, `compose`, `env`, `enabled`, `depends_on`, `drift`, `template`, `hold`, `windows`.
+//! `stacks.yaml`: a list of `name`, `folder`, `compose`, `env`, `enabled`, `depends_on`, `drift`, `template`, `hold`, `windows`,
+//! `before`, `after`, `timeout`.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -6,7 +7,7 @@ use std::path::Path;
 use super::entries::{boolean, check_keys, display};
 use super::files::{self, COMPOSE_FILES, Wanted};
 use super::template::Origin;
-use super::{MOST_BYTES, StackEntry, hold};
+use super::{MOST_BYTES, StackEntry, hold, jobs};
 use crate::budget::{Budget, Count};
 use crate::paths::Root;
 use crate::problem::{Collector, Problem};
@@ -14,8 +15,21 @@ use crate::stack::{DriftPolicy, StackName};
 use crate::yaml::{self, Node};
 
 const FILE: &str = "stacks.yaml";
-const KEYS: [&str; 10] =
-    ["name", "folder", "compose", "env", "enabled", "depends_on", "drift", "template", "hold", "windows"];
+const KEYS: [&str; 13] = [
+    "name",
+    "folder",
+    "compose",
+    "env",
+    "enabled",
+    "depends_on",
+    "drift",
+    "template",
+    "hold",
+    "windows",
+    "before",
+    "after",
+    "timeout",
+];
 
 /// An entry with its dependencies as written, until all names are known.
 struct Draft {
@@ -154,6 +168,7 @@ fn draft(root: &Root, dir: &Path, index: usize, item: &Node, problems: &mut Coll
     let depends_on = depends_on(item, title, problems);
     let template = template(item, title, problems);
     let hold = hold::read(item, title, problems);
+    let jobs = jobs::read(item, title, problems);
     let wanted = Wanted::read(item, title, name.line, problems);
     let folder = wanted.as_ref().map_or(title, |wanted| &wanted.folder).to_owned();
     let mut wrong = Vec::new();
@@ -183,6 +198,7 @@ fn draft(root: &Root, dir: &Path, index: usize, item: &Node, problems: &mut Coll
         compose_path,
         template,
         hold,
+        jobs,
         wrong,
     };
     Some(Draft { entry, title: title.to_owned(), folder, line: name.line, depends_on })

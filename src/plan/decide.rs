@@ -11,7 +11,7 @@ use crate::fault::{fault, with_hint};
 use crate::hold::Hold;
 use crate::manifest::{Layout, names_a_stack};
 use crate::stack::{DriftPolicy, StackName};
-use crate::state::StackStatus;
+use crate::state::{Motion, StackStatus};
 
 /// What is to be done about `task` now.
 pub fn decide(task: &Task<'_>, facts: &Facts<'_>) -> Decision {
@@ -160,7 +160,10 @@ fn rendered_stack(
     rendered: &RenderedStack,
     desired: &DesiredStack,
 ) -> Decision {
+    // Between two steps of a deploy there is half of it: what was begun goes on.
+    let goes_on = |motion: &Motion| motion.hash == rendered.fingerprint && motion.is_between_steps();
     if let Some(hold) = facts.hold
+        && !task.motion.is_some_and(goes_on)
         && let Some(change) = change(task, facts, rendered, desired)
     {
         return on_hold(task, hold, change);

@@ -40,6 +40,7 @@ pub enum How {
         resolve: ResolveImage,
         /// The services that a hand gave another image, by full name.
         edited: Vec<String>,
+        jobs: RunJobs,
     },
     /// These services get what their tags name now, and no other service is touched.
     Roll(Vec<Roll>),
@@ -47,6 +48,19 @@ pub enum How {
     Adopt,
     /// Nothing is given to docker: an earlier release did, and nobody saw what came of it.
     Judge,
+}
+
+/// What becomes of the jobs of a stack that is deployed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunJobs {
+    /// They stay as they are: the version is the one that ran before.
+    No,
+    /// They run, but for those that did for this version.
+    New,
+    /// They run, whatever they did before.
+    Again,
+    /// A step came to a good end: the next one.
+    GoOn,
 }
 
 /// How a stack goes.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::decision::{Apply, Decision, How, Until};
+use super::decision::{Apply, Decision, How, RunJobs, Until};
 use super::facts::Facts;
-use super::live::{edited, image_edited, is_labelled, is_right_again, removed_by_hand};
+use super::jobs;
+use super::live::{edited, image_edited, is_job, is_labelled, is_right_again, removed_by_hand};
 use super::owners::{is_of, owner};
 use super::task::{DesiredStack, Task};
 use crate::compose::{self, RenderedStack};
@@ -27,21 +28,25 @@ pub fn difference(
     desired: &DesiredStack,
 ) -> Decision {
     let other_images = || {
-        let edited = task.live.iter().filter(|service| image_edited(service));
+        let is_job = |live: &&&Service| is_job(rendered, &desired.entry.jobs, live);
+        let edited = task.live.iter().filter(|service| image_edited(service) && !is_job(service));
         edited.map(|service| service.name.clone()).collect()
     };
-    let deploy = |reason: String| {
+    let deploy_by = |reason: String, jobs: RunJobs| {
         // docker asks for all images anyway.
         let edited = if facts.resolve == ResolveImage::Always { Vec::new() } else { other_images() };
-        let how = How::Deploy { resolve: facts.resolve, edited };
+        let how = How::Deploy { resolve: facts.resolve, edited, jobs };
         Decision::Apply(Apply { how, reason, drifts: Vec::new() })
     };
+    // What goes back runs none: its database does not go back.
+    let is_new = facts.back.is_none() && task.applied().is_none_or(|row| row.hash != rendered.fingerprint);
+    let deploy = |reason: String| deploy_by(reason, if is_new { RunJobs::New } else { RunJobs::No });
     let without_docker =
         |how: How, reason: &str| Decision::Apply(Apply { how, reason: reason.into(), drifts: Vec::new() });
     let adopt_or = |reason: String| {
         // What Swarm went back to is this version again, but as the last word on another one.
         let goes_back = task.live.iter().any(|service| service.goes_back());
-        if goes_back || !is_labelled(rendered, &task.live, task.source) {
+        if goes_back || !is_labelled(rendered, &desired.entry.jobs, &task.live, task.source) {
             return deploy(reason);
         }
         match edited(rendered, &task.live) {
@@ -59,16 +64,27 @@ pub fn difference(
         }
     };
     let roll = |drifts| {
-        let (rolls, reason) = (facts.rolls.clone(), sentence(&facts.rolls));
+        let rolls = jobs::next(rendered, &desired.entry.jobs, &facts.rolls);
+        let reason = sentence(&rolls);
         Decision::Apply(Apply { how: How::Roll(rolls), reason, drifts })
     };
     if let Some(reason) = facts.forced {
-        return deploy(reason.to_owned());
+        return deploy_by(reason.to_owned(), RunJobs::Again);
     }
     match task.motion {
+        // A job is not cut off, but by who goes back.
+        Some(motion)
+            if facts.back.is_none() && motion.hash != rendered.fingerprint && motion.runs_a_job() =>
+        {
+            return Decision::InMotion;
+        }
         Some(motion) if motion.hash != rendered.fingerprint => {
             // A run that was cut off may have given it to docker already.
             return adopt_or(if task.recorded.is_some() { "changed" } else { "new" }.into());
+        }
+        Some(motion) if motion.is_between_steps() => {
+            let reason = motion.given.as_ref().map(|given| given.reason.clone());
+            return deploy_by(reason.unwrap_or_default(), RunJobs::GoOn);
         }
         Some(motion) if motion.given.is_some() => return Decision::InMotion,
         // An earlier release did not note enough to judge it.
@@ -85,9 +101,10 @@ pub fn difference(
                 deploy(format!("the last attempt failed, and `{service}` was removed by hand"))
             }
             Some(error) if row.held && row.commit.as_deref() == Some(facts.commit) => {
-                if row.hash == rendered.fingerprint && !facts.rolls.is_empty() {
+                let may_roll = jobs::may_roll(rendered, &desired.entry.jobs, &facts.rolls);
+                if row.hash == rendered.fingerprint && may_roll {
                     roll(Vec::new())
-                } else if is_labelled(rendered, &task.live, task.source)
+                } else if is_labelled(rendered, &desired.entry.jobs, &task.live, task.source)
                     && is_right_again(row, &task.live, facts.tags)
                 {
                     deploy("the last attempt failed, and by now all runs as the source says".into())
@@ -104,7 +121,7 @@ pub fn difference(
     if let Some(other) = facts.predecessor.filter(|other| task.live.iter().any(|live| is_of(live, other))) {
         return deploy(format!("it comes back from `{other}`"));
     }
-    if has_another_version(rendered, task) {
+    if has_another_version(rendered, task, desired) {
         return deploy("another version of it was given to docker meanwhile".into());
     }
     let drifts = match desired.entry.drift {
@@ -119,10 +136,11 @@ pub fn difference(
 
 /// Whether docker has another version of it than the one that the database tells of: a run was cut off, or overtaken,
 /// before it could note that. What Swarm went back to by itself or at an operator's word is none.
-fn has_another_version(rendered: &RenderedStack, task: &Task<'_>) -> bool {
+fn has_another_version(rendered: &RenderedStack, task: &Task<'_>, desired: &DesiredStack) -> bool {
     task.live.iter().any(|service| {
         let version = service.labels.get(compose::FINGERPRINT);
         is_of(service, task.source)
+            && !is_job(rendered, &desired.entry.jobs, service)
             && !service.goes_back()
             && version.is_some_and(|version| *version != rendered.fingerprint)
     })

@@ -13,16 +13,16 @@ use crate::docker::service::{Restart, Service};
 use crate::docker::spec::{IMAGE_LABEL, differences};
 use crate::docker::state::UpdateState;
 use crate::image::ImageRef;
+use crate::manifest::JobsEntry;
 use crate::source::SourceId;
-use crate::state::StackRow;
+use crate::state::{AppliedService, StackRow};
 
 /// A service that was there once, and is not any more: nothing is kept by leaving that as it is.
 pub fn removed_by_hand(rendered: &RenderedStack, task: &Task<'_>) -> Option<String> {
     let row = task.recorded.filter(|row| !row.hash.is_empty())?;
     let names = rendered.services.iter().map(|service| rendered.name.scope(&service.name));
-    names
-        .into_iter()
-        .find(|name| row.services.contains_key(name) && !task.live.iter().any(|live| live.name == *name))
+    let was_kept = |name: &String| row.services.get(name).is_some_and(AppliedService::is_kept);
+    names.into_iter().find(|name| was_kept(name) && !task.live.iter().any(|live| live.name == *name))
 }
 
 /// Whether it runs another image than the one docker noted when the stack was deployed. Where the note is gone,
@@ -57,17 +57,27 @@ fn other_mounts(rendered: &RenderedStack, live: &Service) -> Option<String> {
     (mounts != wanted).then(|| "`volumes` edited".to_owned())
 }
 
-/// Whether the labels of all its services, and of no other, say that exactly this was deployed.
-pub fn is_labelled(rendered: &RenderedStack, live: &[&Service], source: &SourceId) -> bool {
+/// Whether the labels of all its services, and of no other, say that exactly this was deployed. A job before the rest may
+/// have run for another version since; one behind it tells that all of this was there.
+pub fn is_labelled(rendered: &RenderedStack, jobs: &JobsEntry, live: &[&Service], source: &SourceId) -> bool {
     let wanted: BTreeSet<_> =
         rendered.services.iter().map(|service| rendered.name.scope(&service.name)).collect();
     let found: BTreeSet<_> = live.iter().map(|service| service.name.clone()).collect();
     wanted == found
         && live.iter().all(|service| {
-            is_of(service, source)
-                && !image_edited(service)
-                && service.labels.get(compose::FINGERPRINT) == Some(&rendered.fingerprint)
+            let is_as_given = || {
+                let version = service.labels.get(compose::FINGERPRINT);
+                !image_edited(service) && version == Some(&rendered.fingerprint)
+            };
+            let mut before = jobs.before.iter();
+            let runs_before = before.any(|job| rendered.name.scope(&job.service) == service.name);
+            is_of(service, source) && (runs_before || is_as_given())
         })
+}
+
+/// Whether a live service is a job of the stack.
+pub fn is_job(rendered: &RenderedStack, jobs: &JobsEntry, live: &Service) -> bool {
+    jobs.all().any(|job| rendered.name.scope(&job.service) == live.name)
 }
 
 /// Whether a stack that is held runs as it should: an update that Swarm had paused was brought to its end by hand, or

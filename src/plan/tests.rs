@@ -3,6 +3,7 @@
 mod back;
 mod case;
 mod held;
+mod jobs;
 mod on_hold;
 
 use anyhow::anyhow;
@@ -389,7 +390,7 @@ fn an_edited_image_is_put_back_and_all_are_asked_for_where_docker_may() {
         })
     };
     let how = |case: Case| match case.decide() {
-        Decision::Apply(Apply { how: How::Deploy { resolve, edited }, .. }) => (resolve, edited),
+        Decision::Apply(Apply { how: How::Deploy { resolve, edited, .. }, .. }) => (resolve, edited),
         other => panic!("{other:?}"),
     };
     assert_eq!(how(edited()), (ResolveImage::Changed, vec!["web_app".to_owned()]));

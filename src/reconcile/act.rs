@@ -1,5 +1,6 @@
 //! The second half of a turn: what each decision does to the world.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -11,20 +12,22 @@ use super::giving::Giving;
 use super::images::Pulled;
 use super::memory::Given;
 use super::source::{Reading, WatchedSource};
-use super::{Key, Reconciler, Session, first};
+use super::{Key, Reconciler, Session, first, jobs};
 use crate::compose::{Ownership, RenderedStack};
-use crate::docker::command::ResolveImage;
 use crate::docker::{Roll, Swarm};
 use crate::drift::{self, Drift};
 use crate::git::Workplace;
-use crate::plan::{self, Apply, Blocked, Decision, DesiredStack, Tried, Until};
+use crate::plan::{self, Apply, Blocked, Decision, DesiredStack, How, Tried, Until};
 use crate::report::{Subject, with_held};
 use crate::stack::StoredKind;
-use crate::state::{self, AppliedService, GivenHow, Motion, Record, StackRow, StackStatus, Versions};
+use crate::state::{
+    self, AppliedService, GivenHow, Jobs, Motion, Phase, Record, StackRow, StackStatus, Step, Versions,
+};
 
 /// By what a stack is in motion.
 enum By<'a> {
-    Deploy,
+    /// As far as the step of it goes, where it has jobs.
+    Deploy(Option<Jobs>),
     /// These images of these services.
     Roll(BTreeMap<String, String>),
     /// It was there, as it was seen.
@@ -48,20 +51,24 @@ impl Reconciler {
     }
 
     /// `docker stack deploy`, once its bindings lie there and its images are here.
-    pub fn deploy(
-        &mut self,
-        session: &Session<'_>,
-        key: &Key,
-        resolve: ResolveImage,
-        edited: &[String],
-        reason: &str,
-        swarm: &Swarm,
-    ) -> Result<()> {
+    pub fn deploy(&mut self, session: &Session<'_>, key: &Key, apply: &Apply, swarm: &Swarm) -> Result<()> {
+        let How::Deploy { resolve, edited, jobs } = &apply.how else { return Ok(()) };
+        let (resolve, reason) = (*resolve, &*apply.reason);
         if self.memory.reported.insert((key.clone(), format!("deploy {reason}"))) {
             session.report.progress(&format!("`{key}` is to be deployed: {reason}"));
         }
-        self.copy_bindings(session, key)?;
         let rendered = self.rendered(key)?;
+        let mut step = self.step(session, key, &rendered, *jobs)?;
+        if let Some(step) = &mut step
+            && let Some(job) = step.job().filter(|_| !step.again)
+            && let Some(name) = jobs::run_of(session, key, &rendered, job, swarm)?
+        {
+            (step.name, step.phase) = (name, Phase::Given);
+            return self.set_in_motion(session, key, &rendered, By::Deploy(Some(step.clone())), reason);
+        }
+        if step.as_ref().is_none_or(|step| jobs::mounts_bindings(step, &rendered)) {
+            self.copy_bindings(session, key)?;
+        }
         if let Pulled::UnderWay = self.bring(session, key, &rendered, resolve, swarm)? {
             return Ok(());
         }
@@ -76,18 +83,29 @@ impl Reconciler {
         let ownership = Ownership { repository: source.id.clone(), commit };
         self.attempted(key);
         let complete = self.with_secrets(session, &rendered, &ownership, resolve)?;
-        for service in edited {
-            session.door.forget_image(service)?;
+        let given = match &step {
+            Some(step) => Cow::Owned(jobs::part(step, &complete)),
+            None => complete,
+        };
+        if let Some(step) = step.as_ref().filter(|step| step.job().is_some()) {
+            self.set_in_motion(session, key, &rendered, By::Deploy(Some(step.clone())), reason)?;
+        } else {
+            for service in edited {
+                session.door.forget_image(service)?;
+            }
+        }
+        if step.as_ref().is_some_and(|step| step.step == Step::Rest) {
+            jobs::prune(session, &rendered, swarm)?;
         }
         // Its copies lie in this run's own folder: other runs, and later turns, clear away whatever lies beside those.
         let folder = self.workplace.as_ref().map_or(&*session.paths.checkouts, Workplace::path);
-        match session.door.deploy(&complete, &ownership, resolve, folder, &self.ends)? {
+        match session.door.deploy(&given, &ownership, resolve, folder, &self.ends)? {
             Giving::Done(result) => {
                 result?;
-                self.set_in_motion(session, key, &rendered, By::Deploy, reason)
+                self.set_in_motion(session, key, &rendered, By::Deploy(accepted(step)), reason)
             }
             Giving::Running(call) => {
-                let given = Given { call, rendered, reason: reason.to_owned(), goes_on: false };
+                let given = Given { call, rendered, reason: reason.to_owned(), jobs: step, goes_on: false };
                 self.memory.giving.insert(key.clone(), given);
                 Ok(())
             }
@@ -108,7 +126,7 @@ impl Reconciler {
         match result.contained()? {
             // Its source may be watched no more.
             Ok(()) if self.source(key).is_ok() => {
-                self.set_in_motion(session, key, rendered, By::Deploy, reason)
+                self.set_in_motion(session, key, rendered, By::Deploy(accepted(given.jobs.clone())), reason)
             }
             Ok(()) => Ok(()),
             Err(why) => self.fail(session, key, &why, false),
@@ -176,12 +194,21 @@ impl Reconciler {
         };
         let image = |service: &crate::compose::Service| service.image.as_ref().map(ToString::to_string);
         let (how, wanted) = match &by {
-            By::Deploy if desired.past.is_some() => (GivenHow::Rollback, plan::wanted(rendered)),
-            By::Deploy => (GivenHow::Deploy, plan::wanted(rendered)),
+            By::Deploy(_) if desired.past.is_some() => (GivenHow::Rollback, plan::wanted(rendered)),
+            By::Deploy(_) => (GivenHow::Deploy, plan::wanted(rendered)),
             By::Roll(_) => (GivenHow::Roll, BTreeMap::new()),
             // What Git says counts, and not what a hand made of it while nobody looked.
             By::Sight(_) => (GivenHow::Adopt, plan::wanted(rendered)),
         };
+        let jobs = match &by {
+            By::Deploy(jobs) => jobs.clone(),
+            By::Roll(rolls) => self.jobs_of_a_roll(key, rendered, rolls)?,
+            By::Sight(_) => self.jobs(key, rendered)?,
+        };
+        let before = source.motion(&key.stack).and_then(|motion| motion.given.as_ref());
+        let before =
+            before.filter(|_| jobs.as_ref().is_some_and(|jobs| jobs.run && jobs.step != jobs.first()));
+        let specs = before.map(|before| before.specs.clone()).unwrap_or_default();
         let mut given = state::Given {
             how,
             reason: reason.to_owned(),
@@ -195,13 +222,14 @@ impl Reconciler {
                 .map(|service| (rendered.name.scope(&service.name), image(service)))
                 .collect(),
             wanted,
-            specs: BTreeMap::new(),
+            specs,
             versions: Versions {
                 configs: of(StoredKind::Config),
                 secrets: of(StoredKind::Secret),
                 scripts: rendered.scripts().iter().map(|script| script.name.clone()).collect(),
             },
             text: rendered.shown(),
+            jobs,
         };
         if let By::Sight(swarm) = by {
             given.specs = first::specs(&given, &key.stack, swarm);
@@ -329,6 +357,10 @@ impl Reconciler {
         self.memory.reported.insert((key.clone(), text.clone()));
         self.memory.decided(key, Decision::blocked(why, until));
         self.stirred = true;
+        // It goes with the record of what came of it.
+        if let Some(source) = self.source_mut(key) {
+            source.motions.retain(|known| known.name != key.stack);
+        }
         let source = self.source(key)?;
         if held {
             // It stays so: later cycles do not tell it again.
@@ -347,6 +379,11 @@ impl Reconciler {
         session.state.record(&Record { held, services, ..record })?;
         session.state.note_text(&key.stack, &source.url, &rendered.shown(), false)
     }
+}
+
+/// docker took the step.
+fn accepted(jobs: Option<Jobs>) -> Option<Jobs> {
+    jobs.map(|jobs| Jobs { phase: Phase::Given, ..jobs })
 }
 
 /// The services of a stack that did not converge so far.

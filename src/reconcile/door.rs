@@ -132,8 +132,8 @@ pub trait Door: fmt::Debug {
     ) -> Result<(Swarm, Vec<Task>)>;
     /// How the tasks of these stacks fare.
     fn health(&self, swarm: &Swarm, stacks: &[(&StackRow, &[Motion])]) -> Result<Look>;
-    /// The last words of a task; empty where there are none.
-    fn last_words(&self, service: &str, task: &Task) -> String;
+    /// The last words of a task, in so many lines; empty where there are none.
+    fn last_words(&self, service: &str, task: &Task, lines: usize) -> String;
     /// Likewise of one that is known by its id.
     fn last_words_of(&self, service: &str, task: &str) -> String;
     /// Configs, secrets or networks by name: whose each is.
@@ -261,8 +261,8 @@ impl Door for World {
         health::look(&self.docker, swarm, stacks)
     }
 
-    fn last_words(&self, service: &str, task: &Task) -> String {
-        self.docker.last_words(service, task)
+    fn last_words(&self, service: &str, task: &Task, lines: usize) -> String {
+        self.docker.last_words(service, task, lines)
     }
 
     fn last_words_of(&self, service: &str, task: &str) -> String {
@@ -326,9 +326,9 @@ impl Door for World {
         ends: &Ends,
     ) -> Result<Giving> {
         let (text, copies) = (rendered.text(ownership)?, rendered.copies(folder)?);
-        let (docker, name) = (self.docker.clone(), rendered.name.clone());
+        let (docker, name, prune) = (self.docker.clone(), rendered.name.clone(), !rendered.is_part());
         Ok(Giving::begin(ends, move || {
-            docker.deploy(&Deployment { name: &name, text, folder: copies.path(), resolve })
+            docker.deploy(&Deployment { name: &name, text, folder: copies.path(), resolve, prune })
         }))
     }
 

@@ -20,13 +20,14 @@ impl Reconciler {
         mut given: Given,
         swarm: &Swarm,
     ) -> Result<Given> {
-        if !given.specs.is_empty() {
+        if given.at_stake().all(|name| given.specs.contains_key(name)) {
             return Ok(given);
         }
-        given.specs = specs(&given, &key.stack, swarm);
-        if given.specs.is_empty() {
+        let seen = specs(&given, &key.stack, swarm);
+        if seen.is_empty() {
             return Ok(given);
         }
+        given.specs.extend(seen);
         let Some(source) = self.sources.iter_mut().find(|source| source.id == key.source) else {
             return Ok(given);
         };
@@ -44,8 +45,9 @@ pub fn specs(given: &Given, stack: &StackName, swarm: &Swarm) -> BTreeMap<String
         Some(parts) => plan::as_wanted(parts, &live.summary),
         None => live.summary.clone(),
     };
-    let specs: BTreeMap<_, _> = swarm.of_stack(stack).map(|live| (live.name.clone(), spec(live))).collect();
-    let is_whole = given.services.keys().all(|name| specs.contains_key(name));
+    let live = swarm.of_stack(stack).filter(|live| !given.is_job(&live.name));
+    let specs: BTreeMap<_, _> = live.map(|live| (live.name.clone(), spec(live))).collect();
+    let is_whole = given.at_stake().all(|name| specs.contains_key(name));
     if is_whole { specs } else { BTreeMap::new() }
 }
 
@@ -75,7 +77,8 @@ pub fn applied(given: &Given, live: &[Service]) -> BTreeMap<String, AppliedServi
         // What a hand edited since it was given is drift.
         let seen = given.specs.get(name).filter(|_| !live.is_empty()).cloned();
         let now = || live.iter().find(|live| live.name == *name).map(|live| live.summary.clone());
-        let spec = seen.or_else(now).unwrap_or_default();
+        // A job is left as it ran.
+        let spec = seen.or_else(now).filter(|_| !given.is_job(name)).unwrap_or_default();
         (name.clone(), AppliedService { image: image.clone(), spec })
     };
     given.services.iter().map(service).collect()

@@ -60,6 +60,10 @@ impl Reconciler {
                 Some(known) => {
                     let was_overtaken = source.is_overtaken;
                     let before = source.recorded(known);
+                    // Another run saw the end of a step.
+                    let was =
+                        |one: &Motion| before.iter().any(|it| it.name == one.name && it.is_between_steps());
+                    self.stirred |= source.motions.iter().any(|one| one.is_between_steps() && !was(one));
                     overtaken.extend((source.is_overtaken && !was_overtaken).then(|| source.url.clone()));
                     let gone = before.into_iter().filter(|motion| source.motion(&motion.name).is_none());
                     ended.extend(gone.map(|motion| (Key::new(&source.id, &motion.name), motion)));

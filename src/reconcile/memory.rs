@@ -18,7 +18,7 @@ use crate::plan::{Blocked, Decision, Tried, Until};
 use crate::report::Tally;
 use crate::source::SourceId;
 use crate::stack::StackName;
-use crate::state::{Needed, Versions};
+use crate::state::{Jobs, Needed, Versions};
 
 /// One stack of one source: another source may list the same name, in vain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,6 +127,8 @@ pub struct Given {
     /// What docker gets.
     pub rendered: RenderedStack,
     pub reason: String,
+    /// Which part of it that is, where it has jobs.
+    pub jobs: Option<Jobs>,
     /// Whether the turn that began it waited for it in vain.
     pub goes_on: bool,
 }

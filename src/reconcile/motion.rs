@@ -14,6 +14,13 @@ use crate::plan;
 use crate::source::SourceId;
 use crate::state::{Given, GivenHow, Motion};
 
+/// One look at what is in motion.
+pub struct Seen<'a> {
+    pub swarm: &'a Swarm,
+    pub tasks: &'a [Task],
+    pub now: Moment,
+}
+
 /// The stack's services if all are done, else the worst that can be said of it.
 pub fn judge_stack(
     key: &Key,
@@ -27,8 +34,8 @@ pub fn judge_stack(
     let (mut services, mut waiting, mut steadying, mut failed) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut by_swarm = false;
-    for name in given.services.keys() {
-        let Some(live) = swarm.of_stack(&key.stack).find(|live| live.name == *name) else {
+    for name in given.at_stake() {
+        let Some(live) = swarm.of_stack(&key.stack).find(|live| live.name == name) else {
             waiting.push(format!("`{name}` is not there"));
             continue;
         };
@@ -46,7 +53,7 @@ pub fn judge_stack(
             None => {}
         }
         let own: Vec<_> = tasks.iter().filter(|task| task.service == live.id).collect();
-        match judge(live, &own, watches.entry(name.clone()).or_default(), now) {
+        match judge(live, &own, watches.entry(name.to_owned()).or_default(), now) {
             Progress::Done => services.push(live.clone()),
             Progress::Steadying(what) => steadying.push(format!("`{name}` {what}")),
             Progress::Waiting(what) => waiting.push(format!("`{name}` {what}")),
@@ -67,8 +74,8 @@ pub fn judge_stack(
 
 /// What of a deploy in motion somebody removed, or deployed anew.
 pub fn lost(motion: &Motion, given: &Given, swarm: &Swarm) -> Option<String> {
-    given.services.keys().find_map(|name| {
-        let Some(live) = swarm.services.iter().find(|live| live.name == *name) else {
+    given.at_stake().find_map(|name| {
+        let Some(live) = swarm.services.iter().find(|live| live.name == name) else {
             return Some(format!("`{name}` was removed by hand while it was deployed"));
         };
         // What Swarm goes back from has the labels of the version before.

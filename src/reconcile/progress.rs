@@ -42,7 +42,9 @@ impl Reconciler {
     pub fn seen_motions<'a>(&'a self, source: &'a WatchedSource) -> impl Iterator<Item = &'a Motion> {
         source.motions.iter().filter(|motion| {
             let tried = self.memory.tried.get(&Key::new(&source.id, &motion.name));
-            motion.given.is_some() && !matches!(tried, Some(Tried::Unseen { .. }))
+            motion.given.is_some()
+                && !motion.is_between_steps()
+                && !matches!(tried, Some(Tried::Unseen { .. }))
         })
     }
 

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::contain::ends_the_run;
 use super::first::{applied, is_edited, is_edited_and_paused};
 use super::memory::{Converged, Ended};
-use super::motion::{due_of, judge_stack, lost};
+use super::motion::{Seen, due_of, judge_stack, lost};
 use super::source::WatchedSource;
 use super::words::with_last_words;
 use super::{Key, Reconciler, Session, versions};
@@ -49,8 +49,7 @@ impl Reconciler {
             return Ok(());
         }
         let stacks = motions.iter().map(|(key, ..)| &key.stack).collect();
-        let names =
-            motions.iter().flat_map(|(.., given)| given.services.keys().map(String::as_str)).collect();
+        let names = motions.iter().flat_map(|(.., given)| looked_at(given)).collect();
         let begun = session.door.now().instant;
         let (swarm, tasks) = match session.door.observe_tasks(&stacks, &names, &mut self.memory.seen) {
             Ok(seen) => seen,
@@ -68,8 +67,16 @@ impl Reconciler {
         self.memory.look_took = now.instant.duration_since(begun);
         let ids: BTreeSet<_> = self.sources.iter().map(|source| source.id.clone()).collect();
         for (key, motion, given) in motions {
+            if self.memory.giving.contains_key(&key) {
+                continue;
+            }
             if self.has_changed_hands(&key, &swarm) {
                 self.forget_motion(session, &key)?;
+                continue;
+            }
+            let seen = Seen { swarm: &swarm, tasks: &tasks, now };
+            if given.job().is_some() {
+                self.judge_job(session, &key, &motion, given, &seen)?;
                 continue;
             }
             if let Some(why) = lost(&motion, &given, &swarm).filter(|_| now.age(motion.since) > CREATED) {
@@ -83,10 +90,9 @@ impl Reconciler {
             let updating = swarm.of_stack(&key.stack).filter(|live| live.is_updating());
             let pauses = updating.map(|live| live.delays).max().unwrap_or_default();
             match judge_stack(&key, &given, &swarm, &tasks, watches, now, &ids) {
-                Ok(services) => self.converged(session, &key, &motion, &given, &services, &tasks)?,
+                Ok(_) => self.went_well(session, &key, &motion, &given, &seen)?,
                 Err(Progress::Steadying(_)) if late => {
-                    let services: Vec<_> = swarm.of_stack(&key.stack).cloned().collect();
-                    self.converged(session, &key, &motion, &given, &services, &tasks)?;
+                    self.went_well(session, &key, &motion, &given, &seen)?;
                 }
                 Err(Progress::Failed { .. }) if is_edited_and_paused(&given, &key, &swarm) => {
                     self.put_back(session, &key, EDITED)?;
@@ -141,7 +147,7 @@ impl Reconciler {
         self.forget_motion(session, key)
     }
 
-    fn forget_motion(&mut self, session: &Session<'_>, key: &Key) -> Result<()> {
+    pub fn forget_motion(&mut self, session: &Session<'_>, key: &Key) -> Result<()> {
         if let Some(source) = self.sources.iter_mut().find(|source| source.id == key.source) {
             source.motions.retain(|known| known.name != key.stack);
             if let Some(row) = &source.row {
@@ -186,7 +192,7 @@ impl Reconciler {
         self.stirred = true;
     }
 
-    fn converged(
+    pub fn converged(
         &mut self,
         session: &Session<'_>,
         key: &Key,
@@ -277,7 +283,7 @@ impl Reconciler {
             || self.memory.decisions.values().any(waits)
     }
 
-    fn did_not(
+    pub fn did_not(
         &mut self,
         session: &Session<'_>,
         key: &Key,
@@ -311,6 +317,14 @@ impl Reconciler {
         session.state.record(&failed)?;
         session.state.note_text(&key.stack, &source.url, &given.text, false)
     }
+}
+
+/// The services that a look is about: all of them where this is the last of it.
+fn looked_at(given: &Given) -> Vec<&str> {
+    if given.next().is_none() {
+        return given.services.keys().map(String::as_str).collect();
+    }
+    given.at_stake().collect()
 }
 
 /// What was given, as a record that failed unless the caller says better.
@@ -351,7 +365,8 @@ fn rolled(
         let live = live.iter().find(|live| live.name == roll.service).map(|live| &live.summary);
         // What a hand edited since it was rolled is drift.
         let seen = given.specs.get(&roll.service).or(live);
-        if let Some((applied, seen)) = services.get_mut(&roll.service).zip(seen) {
+        let applied = services.get_mut(&roll.service).filter(|applied| applied.is_kept());
+        if let Some((applied, seen)) = applied.zip(seen) {
             for part in ["image", "command"] {
                 match seen.get(part) {
                     Some(value) => applied.spec.insert(part.to_owned(), value.clone()),

@@ -297,7 +297,8 @@ fn is_off(known: &Watched, swarm: &Swarm, now: DateTime<Utc>) -> bool {
     // Of what is held nothing may be left.
     let is_gone = |stack: &StackRow| {
         let missing = |name: &String| !swarm.services.iter().any(|service| service.name == *name);
-        stack.held && !stack.hash.is_empty() && stack.services.keys().any(missing)
+        let mut kept = stack.services.iter().filter(|(_, applied)| applied.is_kept());
+        stack.held && !stack.hash.is_empty() && kept.any(|(name, _)| missing(name))
     };
     let is_right = |stack: &StackRow| {
         let live: Vec<_> = swarm.of_stack(&stack.name).collect();

@@ -11,7 +11,8 @@ use super::survey::failure;
 use super::{Key, Reconciler, Session};
 use crate::docker::Swarm;
 use crate::docker::service::Service;
-use crate::plan::{Blocked, Decision, How, Remove, Until};
+use crate::manifest::NamedJob;
+use crate::plan::{Blocked, Decision, How, Remove, RunJobs, Until};
 use crate::source::SourceId;
 use crate::state::BuildRow;
 
@@ -66,33 +67,34 @@ impl Reconciler {
         swarm: &Swarm,
     ) -> Result<()> {
         let (name, mut would, mut would_not) = (key.stack.as_str(), Vec::new(), None);
-        let count = &mut self.memory.would;
         match &decision {
             Decision::Apply(apply) => {
                 let what = match &apply.how {
-                    How::Deploy { .. } => format!("deploy: {}", apply.reason),
+                    How::Deploy { jobs, .. } => {
+                        format!("deploy: {}{}", apply.reason, self.jobs_that_run(key, *jobs))
+                    }
                     How::Roll(_) => format!("roll: {}", apply.reason),
                     How::Judge => format!("not deploy: {}", apply.reason),
                     How::Adopt => "adopt: it runs as the source says".to_owned(),
                 };
-                session.report.would(name, &what, &mut count.deployed);
+                session.report.would(name, &what, &mut self.memory.would.deployed);
                 would.push(&apply.how);
             }
             Decision::Blocked(Blocked { why, until: Until::Build | Until::Dependency, .. }) => {
                 let text = format!("deploy, unless the build changes nothing: {why}");
-                session.report.would(name, &text, &mut count.deployed);
+                session.report.would(name, &text, &mut self.memory.would.deployed);
                 would.push(&How::Adopt);
             }
             Decision::Remove(Remove::FromSwarm { reason, .. }) => {
-                session.report.would(name, &format!("remove: {reason}"), &mut count.removed);
+                session.report.would(name, &format!("remove: {reason}"), &mut self.memory.would.removed);
             }
             Decision::InMotion if swarm.of_stack(&key.stack).any(Service::goes_back) => {
                 let text = "not deploy: an earlier run deployed it, and Swarm went back from it";
-                session.report.would(name, text, &mut count.failed);
+                session.report.would(name, text, &mut self.memory.would.failed);
             }
             Decision::InMotion => {
                 let text = "wait: docker was given it, and nobody has seen it converge";
-                session.report.would(name, text, &mut count.deployed);
+                session.report.would(name, text, &mut self.memory.would.deployed);
             }
             Decision::Blocked(Blocked { why, detail, until: Until::Released(_) }) => {
                 let change = detail.as_ref().map(|change| format!("; {change}")).unwrap_or_default();
@@ -139,6 +141,25 @@ impl Reconciler {
             (None, _) => {}
         }
         Ok(())
+    }
+
+    /// Which jobs a deploy of the stack runs, in words.
+    fn jobs_that_run(&self, key: &Key, jobs: RunJobs) -> String {
+        let source = self.sources.iter().find(|source| source.id == key.source);
+        let entry = source.and_then(|source| source.desired(&key.stack)).map(|desired| &desired.entry.jobs);
+        let Some(entry) = entry.filter(|entry| !entry.is_empty()) else { return String::new() };
+        let names = |jobs: &[NamedJob]| {
+            jobs.iter().map(|job| format!("`{}`", job.service)).collect::<Vec<_>>().join(", ")
+        };
+        let told =
+            |jobs: &[NamedJob], place| (!jobs.is_empty()).then(|| format!("{} {place} it", names(jobs)));
+        let parts: Vec<_> =
+            [told(&entry.before, "before"), told(&entry.after, "behind")].into_iter().flatten().collect();
+        match jobs {
+            RunJobs::No => String::new(),
+            RunJobs::New | RunJobs::Again => format!("; with {}", parts.join(" and ")),
+            RunJobs::GoOn => "; a step of it is done".to_owned(),
+        }
     }
 
     /// Shows what docker would be given for a stack.

@@ -8,6 +8,8 @@ use crate::docker::task::Task;
 
 /// So many services of a stack are asked for their last words.
 const ASKED: usize = 3;
+/// So many lines are told of a task.
+const LINES: usize = 10;
 
 impl Reconciler {
     /// Tells what nobody should wait for the deadline to learn.
@@ -18,7 +20,7 @@ impl Reconciler {
         for service in swarm.of_stack(&key.stack) {
             let Some(watch) = watches.get_mut(&service.name) else { continue };
             if let Some(early) = early(service, &of(service, tasks), watch, now) {
-                let words = early.of.map(|task| session.door.last_words(&service.name, task));
+                let words = early.of.map(|task| session.door.last_words(&service.name, task, LINES));
                 let text = format!("`{}`: {}{}", service.name, early.what, words.unwrap_or_default());
                 session.report.note(source.subject(&key.stack), &text);
             }
@@ -33,11 +35,12 @@ pub fn with_last_words(session: &Session<'_>, why: &str, key: &Key, swarm: &Swar
     let services = swarm.of_stack(&key.stack).filter(|service| why.contains(&format!("`{}`", service.name)));
     let culprits = services.filter_map(|service| Some((service, culprit(service, &of(service, tasks))?)));
     for (service, task) in culprits.take(ASKED) {
-        text += &session.door.last_words(&service.name, task);
+        text += &session.door.last_words(&service.name, task, LINES);
     }
     text
 }
 
-fn of<'a>(service: &Service, tasks: &'a [Task]) -> Vec<&'a Task> {
+/// The tasks of a service.
+pub fn of<'a>(service: &Service, tasks: &'a [Task]) -> Vec<&'a Task> {
     tasks.iter().filter(|task| task.service == service.id).collect()
 }

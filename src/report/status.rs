@@ -252,6 +252,9 @@ fn stack(
     let newer = |name: &str| {
         let service = swarm.of_stack(&row.name).find(|service| service.name == name);
         let service = service.filter(|live| moves || !live.goes_back());
+        // A job stays as it ran last.
+        let is_job = row.services.get(name).is_some_and(|applied| !applied.is_kept());
+        let service = service.filter(|_| moves || !is_job);
         service.and_then(|live| live.labels.get(FINGERPRINT)).is_some_and(|live| *live != row.hash)
     };
     let leaves = work.iter().any(|work| work.kind == WorkKind::Removing && work.what == row.name.as_str());

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::harmless;
 use crate::source::SourceUrl;
-use crate::state::{Work, WorkKind};
+use crate::state::{Motion, Work, WorkKind};
 use crate::watched::Watched;
 
 /// A deploy whose end nobody has seen yet, a stack that is removed or waits, an image that is built or pulled, or a source
@@ -31,7 +31,7 @@ pub fn under_way(watched: &[Watched], work: &[Work]) -> Vec<UnderWay> {
         what: motion.name.to_string(),
         repository: Some(known.row.url.shown()),
         since: time(&motion.since),
-        why: None,
+        why: job_of(motion),
     });
     let others = work.iter().map(|work| UnderWay {
         state: work.kind,
@@ -41,6 +41,11 @@ pub fn under_way(watched: &[Watched], work: &[Work]) -> Vec<UnderWay> {
         why: work.why.as_deref().map(harmless),
     });
     deploys.chain(others).collect()
+}
+
+fn job_of(motion: &Motion) -> Option<String> {
+    let job = motion.given.as_ref()?.job().filter(|_| motion.runs_a_job())?;
+    Some(harmless(&format!("its job `{job}` runs")))
 }
 
 /// Of a stack that several sources know it is none.

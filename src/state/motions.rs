@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
-use super::{SourceRow, Specs, State, execute};
+use super::{Jobs, Phase, SourceRow, Specs, State, Step, execute};
 use crate::stack::{DriftPolicy, StackName};
 
 /// A deploy, or a roll, that docker accepted.
@@ -52,6 +52,51 @@ pub struct Given {
     pub versions: Versions,
     /// The text, as people may see it.
     pub text: String,
+    /// Its jobs, where it has some, and which of its services are looked at therefore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<Jobs>,
+}
+
+impl Given {
+    /// The job that runs by itself just now.
+    pub fn job(&self) -> Option<&str> {
+        self.jobs.as_ref().and_then(Jobs::job)
+    }
+
+    /// Whether a service of it is a job.
+    pub fn is_job(&self, service: &str) -> bool {
+        self.jobs.as_ref().is_some_and(|jobs| jobs.has(service))
+    }
+
+    /// The services whose end is waited for.
+    pub fn at_stake(&self) -> impl Iterator<Item = &str> {
+        let is_one = |name: &&str| match self.job() {
+            Some(job) => *name == job,
+            None => !self.is_job(name),
+        };
+        self.services.keys().map(String::as_str).filter(is_one)
+    }
+
+    /// What is given behind this, once it came to a good end.
+    pub fn next(&self) -> Option<Step> {
+        self.jobs.as_ref().filter(|_| self.how == GivenHow::Deploy).and_then(Jobs::next)
+    }
+}
+
+impl Motion {
+    /// Whether nothing of it is under way: its next step is to be given.
+    pub fn is_between_steps(&self) -> bool {
+        self.phase() == Some(Phase::Done)
+    }
+
+    /// Whether a job of it is under way, which nothing else is to cut off.
+    pub fn runs_a_job(&self) -> bool {
+        self.given.as_ref().is_some_and(|given| given.job().is_some()) && !self.is_between_steps()
+    }
+
+    fn phase(&self) -> Option<Phase> {
+        Some(self.given.as_ref()?.jobs.as_ref()?.phase)
+    }
 }
 
 /// By what docker was given a stack.
@@ -179,6 +224,7 @@ mod tests {
             specs: BTreeMap::new(),
             versions: Versions { configs: vec![("a-1".into(), "a".into())], ..Versions::default() },
             text: "services: {}".into(),
+            jobs: None,
         }
     }
 

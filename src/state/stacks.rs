@@ -47,8 +47,15 @@ pub type Specs = BTreeMap<String, BTreeMap<String, String>>;
 pub struct AppliedService {
     /// The image it was asked to run.
     pub image: Option<String>,
-    /// What its live spec was after convergence, as `docker` sums it up; empty before that.
+    /// What its live spec was after convergence, as `docker` sums it up; empty before that, and of a job.
     pub spec: BTreeMap<String, String>,
+}
+
+impl AppliedService {
+    /// Whether it is to be there as it was applied: a job is not once it did its work.
+    pub fn is_kept(&self) -> bool {
+        !self.spec.is_empty()
+    }
 }
 
 impl StackRow {

@@ -75,7 +75,8 @@ impl Case {
     pub fn row(&self, status: StackStatus) -> StackRow {
         let (state, name) = (State::in_memory(), StackName::known("web"));
         let spec = self.applied.map(|replicas| ("replicas".to_owned(), replicas.to_owned()));
-        let service = AppliedService { image: None, spec: spec.into_iter().collect() };
+        let image = Some(("image".to_owned(), "app:1".to_owned()));
+        let service = AppliedService { image: None, spec: spec.into_iter().chain(image).collect() };
         let services = Some(BTreeMap::from([("web_app".to_owned(), service)]));
         let drift = DriftPolicy::Ignore;
         state.record(&Record { status, drift, services, ..Record::failed(&name, &"u".into()) }).unwrap();

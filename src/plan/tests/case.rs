@@ -9,7 +9,7 @@ use crate::compose::{FINGERPRINT, REPOSITORY, RenderedStack};
 use crate::docker::Roll;
 use crate::docker::service::{self, Service};
 use crate::image::ImageRef;
-use crate::manifest::{HoldEntry, Layout, StackEntry};
+use crate::manifest::{HoldEntry, JobsEntry, Layout, StackEntry};
 use crate::plan::*;
 use crate::source::SourceId;
 use crate::stack::{DriftPolicy, StackName};
@@ -63,6 +63,7 @@ impl Case {
             compose_path: "web/compose.yml".into(),
             template: None,
             hold: HoldEntry::default(),
+            jobs: JobsEntry::default(),
             wrong: Vec::new(),
         };
         let desired =
@@ -154,6 +155,7 @@ pub fn motion(hash: &str) -> Motion {
         specs: BTreeMap::new(),
         versions: crate::state::Versions::default(),
         text: String::new(),
+        jobs: None,
     };
     Motion {
         repository_id: 1,

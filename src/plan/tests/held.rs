@@ -29,6 +29,8 @@ fn what_is_held_and_right_again_is_deployed() {
         (new_version("paused").with(once), again),
         (new_version("completed").with(|case| case.live[0].running = 0), held),
         (new_version("completed").with(|case| case.live = vec![ours("h0")]), held),
+    ]);
+    table(&[
         (new_version("completed").with(|case| case.facts.tags = Tags::Other), held),
         (new_version("completed").with(|case| case.row().given.clear()), held),
         // What a hand mended of it, in whatever part, is not what Git says, and stays.

@@ -228,7 +228,7 @@ impl Door for SimDoor<'_> {
         })
     }
 
-    fn last_words(&self, _: &str, _: &Task) -> String {
+    fn last_words(&self, _: &str, _: &Task, _: usize) -> String {
         String::new()
     }
 

@@ -26,6 +26,7 @@ pub fn desired(entry: &Entry) -> DesiredStack {
     };
     let known = StackEntry {
         hold: crate::manifest::HoldEntry::default(),
+        jobs: crate::manifest::JobsEntry::default(),
         line: 0,
         is_forbidden: false,
         name: StackName::known(entry.name),

@@ -50,6 +50,7 @@ fn given(commit: &str) -> Given {
         specs: BTreeMap::new(),
         versions: Versions { configs: vec![(format!("a-{commit}"), "a".into())], ..Versions::default() },
         text: format!("services: {{}} # {commit}\n"),
+        jobs: None,
     }
 }
 

@@ -1,0 +1,268 @@
+//! Jobs of a stack: a deploy of it goes in steps, a job each before all the rest, that, and a job each behind it.
+//!
+//! Swarm runs a job once more with every update of it, and `stack deploy` updates all that its text has. So docker is
+//! given one step at a time, with the services of that step alone, and no job is in any other text. Each step is noted
+//! before docker gets it: a run that is killed leaves word, and the next one looks whether that job is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::motion::Seen;
+use super::words::of;
+use super::{Key, Reconciler, Session};
+use crate::compose::{FINGERPRINT, RUN, RenderedStack};
+use crate::convergence::{Progress, culprit, has_died, judge};
+use crate::docker::service::Service;
+use crate::docker::task::Task;
+use crate::docker::{SeenTasks, Swarm};
+use crate::plan::{self, RunJobs};
+use crate::state::{Given, Jobs, Motion, Phase, Step};
+
+/// So long after it was noted that docker is asked for a job it is there, or that never came so far.
+const CREATED: Duration = Duration::from_secs(10);
+/// So many lines are told of a job that failed.
+const LINES: usize = 40;
+
+impl Reconciler {
+    /// What is given now of a stack that has jobs; `None` of one that has none.
+    pub fn step(
+        &self,
+        session: &Session<'_>,
+        key: &Key,
+        rendered: &RenderedStack,
+        run: RunJobs,
+    ) -> Result<Option<Jobs>> {
+        let now = session.door.now().wall;
+        let name = now.timestamp_millis().to_string();
+        let known =
+            self.source(key)?.motion(&key.stack).and_then(|motion| motion.given.as_ref()?.jobs.clone());
+        if let (RunJobs::GoOn, Some(jobs)) = (run, known)
+            && let Some(step) = jobs.next()
+        {
+            return Ok(Some(Jobs { step, phase: Phase::Asked, name, ..jobs }));
+        }
+        let jobs = self.jobs(key, rendered)?;
+        Ok(jobs.map(|jobs| {
+            let again = run == RunJobs::Again;
+            let jobs = Jobs { run: run != RunJobs::No, again, phase: Phase::Asked, name, begun: now, ..jobs };
+            Jobs { step: jobs.first(), ..jobs }
+        }))
+    }
+
+    /// The jobs of a stack, none of which runs.
+    pub fn jobs(&self, key: &Key, rendered: &RenderedStack) -> Result<Option<Jobs>> {
+        let desired = self.source(key)?.desired(&key.stack);
+        let entry = desired.map(|desired| &desired.entry.jobs).filter(|jobs| !jobs.is_empty());
+        let names = |jobs: &[crate::manifest::NamedJob]| {
+            jobs.iter().map(|job| rendered.name.scope(&job.service)).collect()
+        };
+        Ok(entry.map(|entry| Jobs {
+            before: names(&entry.before),
+            after: names(&entry.after),
+            run: false,
+            again: false,
+            step: Step::Rest,
+            phase: Phase::Given,
+            name: String::new(),
+            begun: chrono::DateTime::default(),
+            timeout: entry.timeout.map(|timeout| timeout.as_secs()),
+        }))
+    }
+
+    /// Likewise where one of them alone gets a new image.
+    pub fn jobs_of_a_roll(
+        &self,
+        key: &Key,
+        rendered: &RenderedStack,
+        services: &BTreeMap<String, String>,
+    ) -> Result<Option<Jobs>> {
+        let at = |jobs: &[String]| jobs.iter().position(|job| services.contains_key(job));
+        Ok(self.jobs(key, rendered)?.map(|jobs| {
+            let step = at(&jobs.before).map(Step::Before).or_else(|| at(&jobs.after).map(Step::After));
+            Jobs { step: step.unwrap_or(Step::Rest), ..jobs }
+        }))
+    }
+
+    /// Judges the job that a stack in motion waits for.
+    pub fn judge_job(
+        &mut self,
+        session: &Session<'_>,
+        key: &Key,
+        motion: &Motion,
+        mut given: Given,
+        seen: &Seen<'_>,
+    ) -> Result<()> {
+        let Some(jobs) = given.jobs.clone() else { return Ok(()) };
+        let Some(job) = jobs.job() else { return Ok(()) };
+        let age = seen.now.age(motion.since);
+        let is_it = |live: &&Service| {
+            live.name == job
+                && plan::is_of(live, &key.source)
+                && (jobs.name.is_empty() || run(live) == jobs.name)
+        };
+        let Some(live) = seen.swarm.services.iter().find(is_it) else {
+            if age < CREATED {
+                return Ok(());
+            }
+            if jobs.phase == Phase::Asked {
+                if session.state.given_elsewhere(&self.run())?.contains(key.stack.as_str()) {
+                    return Ok(());
+                }
+                // A run was killed before docker had it.
+                return self.forget_motion(session, key);
+            }
+            let why = format!("its job `{job}` was removed, or deployed by somebody else, while it ran");
+            return self.job_failed(session, key, motion, given, &why, true);
+        };
+        if jobs.phase == Phase::Asked {
+            let jobs = Jobs { phase: Phase::Given, ..jobs.clone() };
+            given = Given { jobs: Some(jobs), ..given };
+            self.note_step(session, key, &given)?;
+        }
+        let tasks = of(live, seen.tasks);
+        let timeout = jobs.timeout.map_or(session.deploy_timeout, Duration::from_secs);
+        let watches = self.memory.watches.entry(key.clone()).or_default();
+        match judge(live, &tasks, watches.entry(job.to_owned()).or_default(), seen.now) {
+            Progress::Done => {
+                let seconds = age.as_secs();
+                session.report.progress(&format!("`{key}`: its job `{job}` completed in {seconds} s"));
+                self.went_well(session, key, motion, &given, seen)
+            }
+            Progress::Failed { why, .. } => {
+                let lacked = {
+                    let mut failed = tasks.iter().filter(|task| task.has_failed()).peekable();
+                    failed.peek().is_some() && failed.all(|task| task.lacked_its_image())
+                };
+                let why = format!("its job `{job}` failed: {why}{}", words(session, live, &tasks));
+                self.job_failed(session, key, motion, given, &why, !lacked)
+            }
+            Progress::Waiting(what) | Progress::Steadying(what) if age >= timeout => {
+                let seconds = timeout.as_secs();
+                let why = format!("its job `{job}` did not complete within {seconds} s: {what}");
+                let why = format!("{why}{}", words(session, live, &tasks));
+                self.job_failed(session, key, motion, given, &why, true)
+            }
+            Progress::Waiting(what) | Progress::Steadying(what) => {
+                session.report.waiting(key.stack.as_str(), &format!("its job `{job}` runs: {what}"));
+                let is_new = self.memory.reported.insert((key.clone(), format!("{job} {}", jobs.name)));
+                if is_new {
+                    session.report.progress(&format!("`{key}`: its job `{job}` runs"));
+                }
+                if !has_died(live, &tasks) {
+                    self.tell_early(session, key, seen.swarm, seen.tasks);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// All else stays as it runs.
+    fn job_failed(
+        &mut self,
+        session: &Session<'_>,
+        key: &Key,
+        motion: &Motion,
+        given: Given,
+        why: &str,
+        held: bool,
+    ) -> Result<()> {
+        // That what was given runs tells nothing of a job.
+        let given = Given { specs: BTreeMap::new(), ..given };
+        self.did_not(session, key, motion, &given, why, held)
+    }
+
+    /// A step came to a good end: the next one is to be given, or the stack converged.
+    pub fn went_well(
+        &mut self,
+        session: &Session<'_>,
+        key: &Key,
+        motion: &Motion,
+        given: &Given,
+        seen: &Seen<'_>,
+    ) -> Result<()> {
+        let Some(jobs) = given.jobs.as_ref().filter(|_| given.next().is_some()) else {
+            let live = seen.swarm.of_stack(&key.stack).filter(|live| given.services.contains_key(&live.name));
+            let live: Vec<_> = live.cloned().collect();
+            let begun = given.jobs.as_ref().filter(|jobs| jobs.run).map(|jobs| jobs.begun);
+            let motion = Motion { since: begun.unwrap_or(motion.since), ..motion.clone() };
+            return self.converged(session, key, &motion, given, &live, seen.tasks);
+        };
+        let jobs = Jobs { phase: Phase::Done, ..jobs.clone() };
+        self.note_step(session, key, &Given { jobs: Some(jobs), ..given.clone() })?;
+        self.memory.watches.remove(key);
+        self.stirred = true;
+        Ok(())
+    }
+
+    fn note_step(&mut self, session: &Session<'_>, key: &Key, given: &Given) -> Result<()> {
+        let source = self.sources.iter_mut().find(|source| source.id == key.source);
+        let motion = source.and_then(|source| source.motions.iter_mut().find(|it| it.name == key.stack));
+        let Some(motion) = motion else { return Ok(()) };
+        motion.given = Some(given.clone());
+        session.state.note_motion(motion)
+    }
+}
+
+/// The run of a job for this version that did its work, or is at it: it is not started once more.
+pub fn run_of(
+    session: &Session<'_>,
+    key: &Key,
+    rendered: &RenderedStack,
+    job: &str,
+    swarm: &Swarm,
+) -> Result<Option<String>> {
+    let is_of_version = |live: &&Service| {
+        live.name == job
+            && plan::is_of(live, &key.source)
+            && live.labels.get(FINGERPRINT) == Some(&rendered.fingerprint)
+    };
+    if !swarm.of_stack(&key.stack).any(|live| is_of_version(&live)) {
+        return Ok(None);
+    }
+    let (stacks, names) = (BTreeSet::from([&key.stack]), BTreeSet::from([job]));
+    let (swarm, tasks) = session.door.observe_tasks(&stacks, &names, &mut SeenTasks::default())?;
+    let live = swarm.services.iter().find(is_of_version);
+    Ok(live.filter(|live| !has_died(live, &of(live, &tasks))).map(|live| run(live).to_owned()))
+}
+
+/// The part of a stack that docker gets for a step.
+pub fn part(jobs: &Jobs, rendered: &RenderedStack) -> RenderedStack {
+    let full = |service: &crate::compose::Service| rendered.name.scope(&service.name);
+    let is_in_it = |service: &&crate::compose::Service| match jobs.job() {
+        Some(job) => full(service) == job,
+        None => !jobs.has(&full(service)),
+    };
+    let services: BTreeSet<_> = rendered.services.iter().filter(is_in_it).map(|it| &*it.name).collect();
+    let part = rendered.part(&services);
+    match services.first().filter(|_| jobs.job().is_some()) {
+        Some(job) => part.with_run(job, &jobs.name),
+        None => part,
+    }
+}
+
+/// Whether the step mounts bindings: what runs goes on with those of before until they are needed.
+pub fn mounts_bindings(jobs: &Jobs, rendered: &RenderedStack) -> bool {
+    let job = rendered.services.iter().find(|it| Some(&*rendered.name.scope(&it.name)) == jobs.job());
+    !matches!(jobs.step, Step::Before(_)) || job.is_some_and(|job| rendered.mounts_bindings(&job.name))
+}
+
+/// Removes the services that the file lacks: docker does not, since the text of a step lacks others as well.
+pub fn prune(session: &Session<'_>, rendered: &RenderedStack, swarm: &Swarm) -> Result<()> {
+    let names: BTreeSet<_> = rendered.services.iter().map(|it| rendered.name.scope(&it.name)).collect();
+    let gone = swarm.of_stack(&rendered.name).filter(|live| !names.contains(&live.name));
+    let ids: Vec<_> = gone.map(|live| &*live.id).collect();
+    if ids.is_empty() { Ok(()) } else { session.door.remove_services(&ids) }
+}
+
+/// The run of a job, as its tasks are labelled.
+fn run(live: &Service) -> &str {
+    live.template["ContainerSpec"]["Labels"][RUN].as_str().unwrap_or_default()
+}
+
+/// What the job said last.
+fn words(session: &Session<'_>, live: &Service, tasks: &[&Task]) -> String {
+    let task = culprit(live, tasks).or_else(|| tasks.first().copied());
+    task.map(|task| session.door.last_words(&live.name, task, LINES)).unwrap_or_default()
+}

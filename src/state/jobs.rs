@@ -1,0 +1,131 @@
+//! The jobs of a deploy in motion, and how far it is: a step is one job, or all the rest of the stack.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// The jobs of a stack, in a deploy of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Jobs {
+    /// Those that run before the rest, by full name, one after another.
+    pub before: Vec<String>,
+    /// Likewise those behind it.
+    pub after: Vec<String>,
+    /// Whether this deploy runs them; else it leaves them as they are.
+    pub run: bool,
+    /// Whether it runs those, too, that did for this version.
+    #[serde(default)]
+    pub again: bool,
+    pub step: Step,
+    pub phase: Phase,
+    /// The run of the job, as its tasks are labelled.
+    pub name: String,
+    /// When the first step was given.
+    pub begun: DateTime<Utc>,
+    /// How long a job may take, in seconds; the time to converge where nothing is said.
+    pub timeout: Option<u64>,
+}
+
+/// What of a stack is given at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Step {
+    /// That job of those before.
+    Before(usize),
+    /// All that is no job.
+    Rest,
+    /// That job of those behind it.
+    After(usize),
+}
+
+/// How far a step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// docker is about to be given it; whether it was, its label tells.
+    Asked,
+    Given,
+    /// It came to a good end, and the next one is not given so far.
+    Done,
+}
+
+impl Jobs {
+    /// The job of the step; `None` of the rest.
+    pub fn job(&self) -> Option<&str> {
+        match self.step {
+            Step::Before(at) => self.before.get(at).map(String::as_str),
+            Step::Rest => None,
+            Step::After(at) => self.after.get(at).map(String::as_str),
+        }
+    }
+
+    pub fn has(&self, service: &str) -> bool {
+        self.before.iter().chain(&self.after).any(|job| job == service)
+    }
+
+    /// What comes first.
+    pub fn first(&self) -> Step {
+        if self.run && !self.before.is_empty() { Step::Before(0) } else { Step::Rest }
+    }
+
+    /// What comes behind the step; `None` of the last one.
+    pub fn next(&self) -> Option<Step> {
+        let next = match self.step {
+            Step::Before(at) if at + 1 < self.before.len() => Step::Before(at + 1),
+            Step::Before(_) => Step::Rest,
+            Step::Rest => Step::After(0),
+            Step::After(at) => Step::After(at + 1),
+        };
+        let is_there = match next {
+            Step::After(at) => self.run && at < self.after.len(),
+            Step::Before(_) | Step::Rest => true,
+        };
+        is_there.then_some(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jobs(before: usize, after: usize, run: bool) -> Jobs {
+        let names = |what: &str, count| (0..count).map(|at| format!("web_{what}{at}")).collect();
+        Jobs {
+            before: names("before", before),
+            after: names("after", after),
+            run,
+            again: false,
+            step: Step::Rest,
+            phase: Phase::Given,
+            name: "1".into(),
+            begun: DateTime::default(),
+            timeout: None,
+        }
+    }
+
+    fn steps(mut jobs: Jobs) -> Vec<String> {
+        let (mut steps, mut step) = (Vec::new(), Some(jobs.first()));
+        while let Some(at) = step {
+            jobs.step = at;
+            steps.push(jobs.job().unwrap_or("rest").to_owned());
+            step = jobs.next();
+        }
+        steps
+    }
+
+    #[test]
+    fn jobs_run_one_after_another_around_the_rest() {
+        let all = ["web_before0", "web_before1", "rest", "web_after0", "web_after1"];
+        assert_eq!(steps(jobs(2, 2, true)), all);
+        assert_eq!(steps(jobs(2, 0, true)), all[..3]);
+        assert_eq!(steps(jobs(0, 2, true)), all[2..]);
+        assert_eq!(steps(jobs(2, 2, false)), ["rest"]);
+    }
+
+    #[test]
+    fn a_motion_of_an_earlier_release_knows_none() {
+        let jobs = jobs(1, 1, true);
+        let text = serde_json::to_string(&jobs).unwrap();
+        assert!(text.contains(r#""step":"rest","phase":"given""#), "{text}");
+        assert_eq!(serde_json::from_str::<Jobs>(&text).unwrap(), jobs);
+    }
+}
