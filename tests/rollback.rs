@@ -258,7 +258,6 @@ fn mistakes_say_what_there_is() {
     said.failure(1).error_has("at no commit `ffffff`").error_has(&head[..12]);
     scene.back(&stack, &["--to", &head[..3]]).failure(1).error_has("so few digits");
     assert!(scene.lab.specs(&stack) == before && scene.status(&stack)["hold"].is_null());
-    // The version that runs may be meant: it is kept then.
-    scene.back(&stack, &["--to", &head[..8]]).success();
-    assert_eq!(value(&scene, &stack), "A=1");
+    let said = scene.back(&stack, &["--to", &head[..8]]);
+    said.failure(1).error_has("already").stderr_has(&format!("dockerops hold {stack}"));
 }

@@ -60,7 +60,7 @@ pub fn roll_back(
     };
     let version = course.target(wish.to.as_deref()).map_err(Refusal::Unfit)?;
     let session = writer.session();
-    let aim = aim(&session, known, row, version, (course.fled(), wish.pin)).map_err(Refusal::Unfit)?;
+    let aim = aim(&session, known, row, version, (course.fled(version), wish.pin)).map_err(Refusal::Unfit)?;
     if !aim.changed.is_empty() && !wish.without_bindings {
         return Err(Refusal::Unfit(changed(subject, version, &aim.changed)));
     }

@@ -24,6 +24,8 @@ pub struct JobsEntry {
     pub after: Vec<NamedJob>,
     /// How long each may take; the time to converge where nothing is said.
     pub timeout: Option<Duration>,
+    /// Whether the stack is rolled back where one behind it fails.
+    pub rolls_back: bool,
 }
 
 /// A service that is named as a job.
@@ -54,6 +56,7 @@ pub fn read(item: &Node, title: &str, problems: &mut Collector) -> JobsEntry {
         before: names(item, title, "before", problems),
         after: names(item, title, "after", problems),
         timeout: timeout(item, title, problems),
+        rolls_back: rolls_back(item, title, problems),
     };
     let mut known: BTreeMap<String, (String, usize)> = BTreeMap::new();
     for jobs in [&mut entry.before, &mut entry.after] {
@@ -75,6 +78,17 @@ pub fn read(item: &Node, title: &str, problems: &mut Collector) -> JobsEntry {
         problems.add(value.line, format!("{title}.timeout"), what);
     }
     entry
+}
+
+fn rolls_back(item: &Node, title: &str, problems: &mut Collector) -> bool {
+    let Some(value) = item.get("on_failure") else { return false };
+    let what = match value.as_string() {
+        Some("rollback") if item.get("after").is_some() => return true,
+        Some("rollback") => "is for jobs behind the rest, and there is no `after`",
+        _ => "must be `rollback`; without it what runs then stays, and the stack is an error",
+    };
+    problems.add(value.line, format!("{title}.on_failure"), what);
+    false
 }
 
 fn names(item: &Node, title: &str, key: &str, problems: &mut Collector) -> Vec<NamedJob> {
@@ -127,7 +141,8 @@ mod tests {
 
     #[test]
     fn jobs_keep_their_order_and_know_their_lines() {
-        let (entry, problems) = of("before:\n  - schema\n  - seed\nafter: [smoke]\ntimeout: 1h 30m\n");
+        let (entry, problems) =
+            of("before:\n  - schema\n  - seed\nafter: [smoke]\ntimeout: 1h 30m\non_failure: rollback\n");
         assert_eq!(problems, [""; 0]);
         let lines: Vec<_> = entry.all().map(|job| (&*job.service, job.line, &*job.key)).collect();
         assert_eq!(
@@ -135,7 +150,7 @@ mod tests {
             [("schema", 2, "web.before"), ("seed", 3, "web.before"), ("smoke", 4, "web.after")]
         );
         assert_eq!(entry.timeout, Some(Duration::from_secs(5400)));
-        assert!(!entry.is_empty());
+        assert!(!entry.is_empty() && entry.rolls_back);
         assert_eq!(
             of("name: web"),
             (JobsEntry { file: "stacks.yaml".into(), ..JobsEntry::default() }, vec![])
@@ -157,6 +172,11 @@ mod tests {
             ("before: [a]\ntimeout: 25h", "stacks.yaml:2: `web.timeout`: must be from `1s` to `24h`"),
             ("before: [a]\ntimeout: [1]", "stacks.yaml:2: `web.timeout`: must be from `1s` to `24h`"),
             ("timeout: 5m", "stacks.yaml:1: `web.timeout`: is for jobs"),
+            (
+                "before: [a]\non_failure: rollback",
+                "stacks.yaml:2: `web.on_failure`: is for jobs behind the rest",
+            ),
+            ("after: [a]\non_failure: pause", "stacks.yaml:2: `web.on_failure`: must be `rollback`"),
         ] {
             let (_, problems) = of(text);
             assert_eq!(problems.len(), 1, "{text}: {problems:?}");

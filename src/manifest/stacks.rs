@@ -15,7 +15,7 @@ use crate::stack::{DriftPolicy, StackName};
 use crate::yaml::{self, Node};
 
 const FILE: &str = "stacks.yaml";
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "name",
     "folder",
     "compose",
@@ -29,6 +29,7 @@ const KEYS: [&str; 13] = [
     "before",
     "after",
     "timeout",
+    "on_failure",
 ];
 
 /// An entry with its dependencies as written, until all names are known.

@@ -1,5 +1,7 @@
 //! Which version a stack goes back to: pure.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 
 use crate::fault::fault;
@@ -35,8 +37,8 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// The commits that are fled: of what runs, of what is in motion, and of what failed.
-    pub fn fled(&self) -> Vec<String> {
+    /// The commits that are fled for `target`: of what runs, of what is in motion, and of what failed.
+    pub fn fled(&self, target: &Version) -> Vec<String> {
         let mut fled = Vec::new();
         if let Some(back) = self.back {
             fled.clone_from(&back.fled);
@@ -44,13 +46,22 @@ impl<'a> Course<'a> {
             return fled;
         }
         let moving = self.motion.and_then(|motion| motion.given.as_ref()).map(|given| &given.commit);
-        let running = self.versions.first().map(|version| &version.commit);
-        for commit in [moving, self.row.commit.as_ref(), running].into_iter().flatten() {
+        // What is gone back to may be what converged last.
+        let newest = self.versions.first().filter(|newest| newest.id != target.id);
+        let is_what_ran = newest.is_none() && self.row.status == StackStatus::Deployed;
+        let recorded = self.row.commit.as_ref().filter(|_| !is_what_ran);
+        for commit in [moving, recorded, newest.map(|newest| &newest.commit)].into_iter().flatten() {
             if !commit.is_empty() && !fled.contains(commit) {
                 fled.push(commit.clone());
             }
         }
         fled
+    }
+
+    /// Whether that is what runs, as far as is recorded.
+    fn runs(&self, version: &Version) -> bool {
+        let is_at_rest = self.motion.is_none() && self.row.status == StackStatus::Deployed;
+        is_at_rest && self.versions.first().is_some_and(|newest| is_same(version, newest))
     }
 
     fn at(&self, to: &str) -> Result<&'a Version> {
@@ -74,7 +85,17 @@ impl<'a> Course<'a> {
                 self.there(),
             ));
         }
-        Ok(found.remove(0))
+        let commit = found[0].commit.get(..12).unwrap_or_default().to_owned();
+        found.retain(|version| !self.runs(version));
+        found.into_iter().next().ok_or_else(|| {
+            let name = &self.row.name;
+            fault(
+                format!("`{name}` runs as at {commit} already"),
+                format!(
+                    "`dockerops hold {name}` keeps it; `dockerops reconcile --force` deploys it once more"
+                ),
+            )
+        })
     }
 
     fn before(&self) -> Option<&'a Version> {
@@ -85,8 +106,6 @@ impl<'a> Course<'a> {
             return older.iter().find(|version| !back.fled.contains(&version.commit));
         }
         let newest = self.versions.first()?;
-        let is_newest =
-            |version: &&Version| version.hash == newest.hash && version.services == newest.services;
         if let Some(motion) = self.motion {
             let is_moving = |version: &&Version| version.hash == motion.hash && motion.rolls.is_empty();
             return self.versions.iter().find(|version| !is_moving(version));
@@ -96,7 +115,7 @@ impl<'a> Course<'a> {
         if has_failed && self.failed.is_some_and(|failed| failed != newest.text) {
             return Some(newest);
         }
-        self.versions.iter().find(|version| !is_newest(version))
+        self.versions.iter().find(|version| !is_same(version, newest))
     }
 
     fn none(&self) -> anyhow::Error {
@@ -140,7 +159,12 @@ impl<'a> Course<'a> {
     }
 }
 
+/// Whether both ran the same, by the same images.
+fn is_same(one: &Version, other: &Version) -> bool {
+    one.hash == other.hash && one.services == other.services
+}
+
 /// By which image each service of a version ran.
-pub fn images(version: &Version) -> std::collections::BTreeMap<String, String> {
+pub fn images(version: &Version) -> BTreeMap<String, String> {
     version.services.iter().filter_map(|(name, image)| Some((name.clone(), image.clone()?))).collect()
 }

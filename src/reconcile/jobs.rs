@@ -170,7 +170,9 @@ impl Reconciler {
     ) -> Result<()> {
         // That what was given runs tells nothing of a job.
         let given = Given { specs: BTreeMap::new(), ..given };
-        self.did_not(session, key, motion, &given, why, held)
+        self.did_not(session, key, motion, &given, why, held)?;
+        let is_behind = given.jobs.as_ref().is_some_and(|jobs| matches!(jobs.step, Step::After(_)));
+        if is_behind { self.fall_back(session, key, motion, why) } else { Ok(()) }
     }
 
     /// A step came to a good end: the next one is to be given, or the stack converged.

@@ -3,6 +3,8 @@
 //! A rollback is a hold that has a version. As long as that is not what runs, it is what is desired of the stack, read
 //! from its own commit, with the images by the digests they ran by; from then on the hold keeps it as any other does.
 
+mod fall_back;
+
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -184,3 +184,42 @@ fn a_smoke_test_that_fails_is_the_error_of_a_stack_that_runs_its_new_version() {
     shop.push().success();
     assert_eq!(shop.said(), ["migrate", "web 3", "smoke 3"]);
 }
+
+#[test]
+fn a_smoke_test_that_fails_brings_back_what_ran_where_its_list_says_so() {
+    let Some(scene) = Scene::new() else { return };
+    let shop = Shop::of(scene);
+    let migrate = shop.job(&says("migrate"));
+    let write = |version: &str, script: &str| {
+        let smoke = shop.shot(script, "restart_policy: {condition: none}");
+        shop.write(&[("migrate", &migrate), ("web", &shop.web(version)), ("smoke", &smoke)]);
+    };
+    shop.list("before: [migrate]\nafter: [smoke]\non_failure: rollback");
+    // There is nothing to go back to so far.
+    write("0", "echo smoke 0 >> /log/said; exit 5");
+    shop.watch().failure(3).stdout_has("it was not rolled back: no version of");
+    write("1", &says("smoke 1"));
+    shop.push().success();
+    shop.forget();
+    write("2", "echo smoke 2 >> /log/said; echo no answer; sleep 1; exit 5");
+    let said = shop.push();
+    said.failure(3)
+        .stdout_has("    | no answer\n")
+        .stdout_has("by `on_failure: rollback`")
+        .stdout_has("1 deployed");
+    assert_eq!(shop.said(), ["migrate", "web 2", "smoke 2", "web 1"], "no job runs for what ran before");
+    let hold = &shop.scene.status(&shop.stack)["hold"];
+    assert_eq!(hold["kind"], "rollback");
+    assert!(hold["reason"].as_str().unwrap().contains("exit (5)"), "{hold}");
+    for _ in 0..2 {
+        shop.scene.reconcile().success().stdout_has("1 on hold");
+    }
+    // A rollback by hand runs no job either, and a fix goes out with its own.
+    shop.forget();
+    write("3", &says("smoke 3"));
+    shop.push().success().stdout_has("released");
+    assert_eq!(shop.said(), ["migrate", "web 3", "smoke 3"]);
+    shop.forget();
+    shop.scene.run(&["rollback", &shop.stack]).success();
+    assert_eq!(shop.said(), ["web 1"]);
+}

@@ -56,6 +56,11 @@ impl Asked<'_> {
         self.course(versions).target(to).map(|version| version.id).map_err(|error| error.to_string())
     }
 
+    fn fled(&self, versions: &[Version]) -> Vec<String> {
+        let course = self.course(versions);
+        course.fled(course.target(None).unwrap())
+    }
+
     fn course<'b>(&'b self, versions: &'b [Version]) -> Course<'b> {
         let (motion, back) = (self.motion.as_ref(), self.back.as_ref());
         Course { row: &self.row, motion, versions, failed: self.failed, back }
@@ -67,22 +72,25 @@ fn the_newest_that_differs_from_what_runs_or_failed_is_meant() {
     let versions = [version(3, "c", "h3", "x"), version(2, "b", "h2", "x"), version(1, "a", "h1", "x")];
     let mut asked = Asked::of(StackStatus::Deployed);
     assert_eq!(asked.id(&versions, None), Ok(2));
-    assert_eq!(asked.course(&versions).fled(), ["c".repeat(40)]);
+    assert_eq!(asked.fled(&versions), ["c".repeat(40)]);
     // By the same files, and by another image.
     let rolled = [version(2, "a", "h1", "y"), version(1, "a", "h1", "x")];
     assert_eq!(asked.id(&rolled, None), Ok(1));
     // What failed never converged, or did before.
     asked.row.status = StackStatus::Error;
     asked.failed = Some("another\n");
-    assert_eq!(asked.id(&versions, None), Ok(3));
+    asked.row.commit = Some("d".repeat(40));
+    assert_eq!((asked.id(&versions, None), asked.fled(&versions)), (Ok(3), vec!["d".repeat(40)]));
     asked.failed = Some("h3\n");
     assert_eq!(asked.id(&versions, None), Ok(2));
     // What is in motion is not what ran.
     asked.motion = Some(motion("new"));
     assert_eq!(asked.id(&versions, None), Ok(3));
+    asked.row.status = StackStatus::Deployed;
+    assert_eq!(asked.fled(&versions), ["c1".to_owned()], "what ran before is not fled");
     asked.motion = Some(motion("h3"));
     assert_eq!(asked.id(&versions, None), Ok(2));
-    assert_eq!(asked.course(&versions).fled(), ["c1".to_owned(), "c".repeat(40)]);
+    assert_eq!(asked.fled(&versions), ["c1".to_owned(), "d".repeat(40), "c".repeat(40)]);
 }
 
 #[test]
@@ -96,7 +104,7 @@ fn a_second_one_goes_further_back_and_never_to_what_was_fled() {
     let mut asked = Asked::of(StackStatus::Deployed);
     asked.back = Some(back("a", "x", &["b"]));
     assert_eq!(asked.id(&versions, None), Ok(1));
-    assert_eq!(asked.course(&versions).fled(), ["b".repeat(40), "a".repeat(40)]);
+    assert_eq!(asked.fled(&versions), ["b".repeat(40), "a".repeat(40)]);
     let none = asked.id(&versions[..3], None).unwrap_err();
     assert!(none.contains("older than aaaaaaaaaaaa"), "{none}");
     // What was fled is older only because the first of them is not kept any more.
