@@ -15,7 +15,7 @@ use crate::report::Subject as About;
 use crate::source::{Source, SourceId};
 use crate::span::Span;
 use crate::stack::StackName;
-use crate::state::{HoldRow, SourceRow};
+use crate::state::{HoldRow, SourceRow, StackStatus};
 use crate::watched::Watched;
 use crate::writer::Writer;
 
@@ -99,11 +99,21 @@ impl Subject {
         let stack = StackName::known(name);
         let is_its =
             |known: &&Watched| source.is_none_or(|source| is_named(known, source)) && known.knows(&stack);
-        watched.iter().find(is_its).map(|known| Self::of(known, Some(stack.clone()))).ok_or_else(|| {
-            let of = source.map(|source| format!(" of `{}`", shown(source))).unwrap_or_default();
-            let what = format!("there is no stack `{}`{of}", shown(name));
-            Refusal::Unknown(what, format!("stacks are {}", stacks(watched)))
-        })
+        // Of several that know the name, the one that deployed it.
+        let has_it = |known: &&Watched| {
+            let row = known.stacks.iter().find(|row| row.name == stack);
+            row.is_none_or(|row| row.status == StackStatus::Stopped || row.is_unapplied())
+        };
+        watched
+            .iter()
+            .filter(is_its)
+            .min_by_key(has_it)
+            .map(|known| Self::of(known, Some(stack.clone())))
+            .ok_or_else(|| {
+                let of = source.map(|source| format!(" of `{}`", shown(source))).unwrap_or_default();
+                let what = format!("there is no stack `{}`{of}", shown(name));
+                Refusal::Unknown(what, format!("stacks are {}", stacks(watched)))
+            })
     }
 
     /// The source of that name.
@@ -172,11 +182,12 @@ pub fn hold(writer: &Writer, watched: &[Watched], subject: &Subject, wish: Wish)
     if let Some(before) = before.as_ref().filter(|before| before.back.is_some()) {
         return Err(rolled_back(subject, before));
     }
-    writer.state.note_hold(&subject.source, subject.stack.as_ref(), &hold)?;
     let mut notes = Vec::new();
+    // First: whoever is killed between the two leaves none that a lost database forgets.
     if let Err(error) = keep_in_swarm(&writer.session(), &subject.identity, subject.stack.as_ref(), &hold) {
         notes.push(format!("the Swarm does not remember it, a lost database would forget it: {error:#}"));
     }
+    writer.state.note_hold(&subject.source, subject.stack.as_ref(), &hold)?;
     let moving = subject.is_moving(watched);
     if !moving.is_empty() {
         notes.push(format!("a deploy is in motion, and is judged as ever: {}", listed(&moving)));
@@ -190,11 +201,12 @@ pub fn hold(writer: &Writer, watched: &[Watched], subject: &Subject, wish: Wish)
 /// Ends the hold by hand; the next sync of the source deals with what it kept back.
 pub fn release(writer: &Writer, watched: &[Watched], subject: &Subject, by: &str) -> Result<Noted, Refusal> {
     let Some(row) = subject.row(watched) else { return Err(not_held(writer, watched, subject)?) };
-    writer.state.forget_hold(row.repository_id, row.stack.as_ref())?;
     let mut notes = Vec::new();
+    // First: what was released comes back with no database.
     if let Err(error) = forget_in_swarm(&writer.session(), &subject.identity, subject.stack.as_ref()) {
         notes.push(format!("the Swarm still remembers it, for a database that is lost: {error:#}"));
     }
+    writer.state.forget_hold(row.repository_id, row.stack.as_ref())?;
     let text = format!("no longer {}; released by {by}", row.hold.sentence());
     writer.report.released(subject.about(&subject.to_string()), &text);
     Ok(Noted { before: Some(row.hold.clone()), notes })
@@ -233,7 +245,8 @@ fn not_held(writer: &Writer, watched: &[Watched], subject: &Subject) -> Result<R
     let found = watched.iter().flat_map(|known| &known.on_hold).find(|stack| {
         Some(&stack.name) == subject.stack.as_ref() && stack.repository_id == subject.source.id
     });
-    if let Some(found) = found.filter(|found| found.hold.kind != Kind::Hand) {
+    let is_by_file = |kind| matches!(kind, Kind::Manifest | Kind::Window);
+    if let Some(found) = found.filter(|found| is_by_file(found.hold.kind)) {
         let what = format!("nobody holds `{subject}`: it is {}", found.hold.sentence());
         return Ok(Refusal::NotHeld(what, found.hold.way_out(&subject.to_string())));
     }

@@ -261,3 +261,84 @@ fn mistakes_say_what_there_is() {
     let said = scene.back(&stack, &["--to", &head[..8]]);
     said.failure(1).error_has("already").stderr_has(&format!("dockerops hold {stack}"));
 }
+
+#[test]
+fn what_failed_is_told_from_what_ran_by_what_docker_has_and_a_revert_ends_it() {
+    let Some(scene) = Scene::new() else { return };
+    let scene = scene.timeout(20);
+    let app = |value: &str| {
+        let app = scene.on().with(format!("environment: {{A: '{value}', DB_PASSWORD: '${{WORD}}'}}"));
+        app.shell("test $$DB_PASSWORD = good && exec sleep 100000").update("failure_action: pause")
+    };
+    let stack = scene.stack("web", &app("1"));
+    let word = |word: &str| {
+        scene.repo.write(&format!("{stack}/.env"), format!("WORD={word}\n"));
+    };
+    word("good");
+    scene.watch().success();
+    scene.change(&stack, &app("2"));
+    scene.push().success();
+    let good = scene.repo.head();
+    // What people are shown of it is as before.
+    word("bad");
+    scene.push().failure(3);
+    scene.back(&stack, &[]).success().stdout_has(&good[..12]);
+    assert!(value(&scene, &stack).contains("A=2 DB_PASSWORD=good"), "{}", value(&scene, &stack));
+    // What ran before is not fled: saying just that again ends it, and it is no other version.
+    word("good");
+    scene.push().success().stdout_has("released");
+    assert!(scene.status(&stack)["hold"].is_null());
+    let commits: Vec<_> = scene.ran(&stack).iter().map(|version| version["hash"].clone()).collect();
+    assert_eq!(commits.len(), 2, "{commits:?}");
+    scene.back(&stack, &[]).success();
+    assert!(value(&scene, &stack).contains("A=1"), "not to what runs by other words");
+}
+
+#[test]
+fn one_that_was_cut_off_is_meant_again_and_is_done_though_its_source_lists_the_stack_no_more() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = scene.stack("web", &web(&scene, "1"));
+    let other = scene.stack("other", &web(&scene, "1"));
+    scene.watch().success();
+    for value in ["2", "3"] {
+        scene.set(&stack, value).push().success();
+    }
+    // Killed once it was noted.
+    let docker = FakeDocker::new().does("stack deploy", "kill -9 $PPID; sleep 1; exit 1");
+    let ops = scene.ops.with_fake(&docker);
+    ops.run(["rollback", &stack]);
+    let real = FakeDocker::new();
+    let scene = Scene { ops: ops.with_fake(&real), docker: real, ..scene };
+    assert_eq!(value(&scene, &stack), "A=3");
+    scene.ops.run(["status"]).stdout_has("that version does not run so far");
+    scene.repo.write("stacks.yaml", format!("- name: {other}\n")).commit("unlisted");
+    scene.reconcile().success();
+    assert_eq!(value(&scene, &stack), "A=2");
+    scene.reconcile().success().stdout_has("would be removed");
+    assert_eq!(value(&scene, &stack), "A=2");
+    scene.repo.write("stacks.yaml", format!("- name: {other}\n- name: {stack}\n")).commit("listed");
+    scene.reconcile().success().stdout_has("1 on hold");
+    // A second one, killed as well, means the same when it is said again.
+    scene.run(&["release", &stack]).success();
+    scene.reconcile().success();
+    let ops = scene.ops.with_fake(&docker);
+    ops.run(["rollback", &stack]);
+    let real = FakeDocker::new();
+    let scene = Scene { ops: ops.with_fake(&real), docker: real, ..scene };
+    scene.back(&stack, &[]).success();
+    assert_eq!(value(&scene, &stack), "A=2");
+}
+
+#[test]
+fn who_was_overtaken_by_a_release_is_told_so() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = scene.stack("web", &scene.on().update("monitor: 4s").with("environment: {A: '1'}"));
+    scene.watch().success();
+    scene.change(&stack, &scene.on().update("monitor: 4s").with("environment: {A: '2'}")).push().success();
+    scene.docker.forget();
+    let run = scene.ops.spawn(["rollback", &stack]);
+    wait_for("it is given", 60, || value(&scene, &stack) == "A=1");
+    scene.ops.run(["release", &stack]).success();
+    run.wait().failure(1).error_has("somebody released it");
+    scene.ops.run(["release", &stack]).failure(1).error_has("is not held").stderr_lacks("ends that");
+}

@@ -4,13 +4,14 @@ use anyhow::Result;
 
 use super::{Noted, Refusal, Subject};
 use crate::clock;
+use crate::docker::Swarm;
 use crate::fault::fault;
 use crate::hold::{Hold, Kind};
 use crate::plan::Course;
 use crate::reconcile::{Aim, aim, keep_in_swarm, roll_back as deploy};
 use crate::report::Tally;
-use crate::state::Version;
-use crate::watched::Watched;
+use crate::state::{StackStatus, Version};
+use crate::watched::{Watched, watched};
 use crate::writer::Writer;
 
 /// What somebody wants to go back to.
@@ -31,6 +32,7 @@ pub struct Back {
 #[derive(Debug)]
 pub struct RolledBack {
     pub noted: Noted,
+    subject: Subject,
     aim: Aim,
 }
 
@@ -50,16 +52,21 @@ pub fn roll_back(
     };
     let before = subject.held(watched);
     let versions = writer.state.history(&row.name, &row.repository_url)?;
-    let texts = writer.state.texts(&row.repository_url)?;
+    let session = writer.session();
+    // What failed is told from what converged by what docker has.
+    let swarm = match row.status {
+        StackStatus::Error => session.door.observe()?,
+        _ => Swarm::default(),
+    };
+    let live: Vec<_> = swarm.of_stack(&row.name).collect();
     let course = Course {
         row,
         motion: known.motions.iter().find(|motion| motion.name == row.name),
         versions: &versions,
-        failed: texts.get(&row.name).and_then(|texts| texts.attempted.as_deref()),
+        live: &live,
         back: before.as_ref().and_then(|hold| hold.back.as_deref()),
     };
     let version = course.target(wish.to.as_deref()).map_err(Refusal::Unfit)?;
-    let session = writer.session();
     let aim = aim(&session, known, row, version, (course.fled(version), wish.pin)).map_err(Refusal::Unfit)?;
     if !aim.changed.is_empty() && !wish.without_bindings {
         return Err(Refusal::Unfit(changed(subject, version, &aim.changed)));
@@ -72,25 +79,38 @@ pub fn roll_back(
         until: None,
         back: Some(Box::new(aim.back.clone())),
     };
-    writer.state.note_hold(&known.row, Some(&row.name), &hold)?;
-    writer.sweep_kept()?;
     let mut notes = Vec::new();
     if let Err(error) = keep_in_swarm(&session, &known.identity, Some(&row.name), &hold) {
         notes.push(format!("the Swarm does not remember it, a lost database would forget it: {error:#}"));
     }
+    writer.state.note_hold(&known.row, Some(&row.name), &hold)?;
+    writer.sweep_kept()?;
     for id in &aim.changed {
         notes.push(format!("the binding `{id}` stays as it lies there: its files do not go back"));
     }
     let was =
         before.as_ref().map(|before| format!("; it was {} before", before.sentence())).unwrap_or_default();
     writer.report.on_hold(subject.about(&subject.to_string()), &(hold.sentence() + &was));
-    Ok(RolledBack { noted: Noted { before, notes }, aim })
+    Ok(RolledBack { noted: Noted { before, notes }, subject: subject.clone(), aim })
 }
 
 impl RolledBack {
     /// Gives docker that version, and waits until it runs.
     pub fn carry_out(self, writer: &Writer) -> Result<Tally> {
-        Ok(deploy(&writer.session(), self.aim)?.tally)
+        let (stack, back) = (self.subject, self.aim.back.clone());
+        let tally = deploy(&writer.session(), self.aim)?.tally;
+        let now = stack.held(&watched(&writer.state)?);
+        if now.as_ref().and_then(|hold| hold.back.as_deref()).is_some_and(|now| now.commit == back.commit) {
+            return Ok(tally);
+        }
+        // Exit 0 would say that it runs.
+        let what = match now {
+            Some(hold) => {
+                format!("`{stack}` is no more what this rolled it back to: it is {}", hold.sentence())
+            }
+            None => format!("`{stack}` is no more what this rolled it back to: somebody released it"),
+        };
+        Err(fault(what, "`dockerops status` tells what runs; who did it is in the events of the page"))
     }
 }
 

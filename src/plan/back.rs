@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
+use crate::compose::FINGERPRINT;
+use crate::docker::service::Service;
 use crate::fault::fault;
 use crate::hold::Back;
 use crate::plain;
@@ -21,8 +23,8 @@ pub struct Course<'a> {
     pub motion: Option<&'a Motion>,
     /// The versions of it that converged, newest first.
     pub versions: &'a [Version],
-    /// What was tried last and failed, as people may see it.
-    pub failed: Option<&'a str>,
+    /// Its services, as Swarm has them.
+    pub live: &'a [&'a Service],
     /// What it was rolled back to before.
     pub back: Option<&'a Back>,
 }
@@ -42,7 +44,10 @@ impl<'a> Course<'a> {
         let mut fled = Vec::new();
         if let Some(back) = self.back {
             fled.clone_from(&back.fled);
-            fled.push(back.commit.clone());
+            if self.was_tried(back) {
+                fled.push(back.commit.clone());
+            }
+            fled.retain(|commit| *commit != target.commit || back.commit == target.commit);
             return fled;
         }
         let moving = self.motion.and_then(|motion| motion.given.as_ref()).map(|given| &given.commit);
@@ -56,6 +61,25 @@ impl<'a> Course<'a> {
             }
         }
         fled
+    }
+
+    /// Whether what it was rolled back to came to run, or failed.
+    fn was_tried(&self, back: &Back) -> bool {
+        let failed = self.row.status == StackStatus::Error && self.row.commit.as_ref() == Some(&back.commit);
+        failed || self.row.hash == back.hash || self.motion.is_some_and(|motion| motion.hash == back.hash)
+    }
+
+    /// Whether docker has just that version, as it was given.
+    fn has(&self, version: &Version) -> bool {
+        let is_it = |(name, image): (&String, &Option<String>)| {
+            self.live.iter().any(|live| {
+                live.name == *name
+                    && !live.goes_back()
+                    && live.labels.get(FINGERPRINT) == Some(&version.hash)
+                    && image.as_ref().is_none_or(|image| image == live.image())
+            })
+        };
+        version.services.iter().all(is_it)
     }
 
     /// Whether that is what runs, as far as is recorded.
@@ -101,18 +125,23 @@ impl<'a> Course<'a> {
     fn before(&self) -> Option<&'a Version> {
         if let Some(back) = self.back {
             let is_back = |version: &Version| version.commit == back.commit && images(version) == back.images;
+            if !self.was_tried(back) {
+                // Somebody said so already, and was cut off.
+                return self.versions.iter().find(|version| is_back(version));
+            }
             let at = self.versions.iter().rposition(is_back)?;
             let older = self.versions.get(at + 1..).unwrap_or_default();
-            return older.iter().find(|version| !back.fled.contains(&version.commit));
+            let was_fled =
+                |version: &Version| version.commit != back.commit && back.fled.contains(&version.commit);
+            return older.iter().find(|version| !was_fled(version));
         }
         let newest = self.versions.first()?;
         if let Some(motion) = self.motion {
             let is_moving = |version: &&Version| version.hash == motion.hash && motion.rolls.is_empty();
             return self.versions.iter().find(|version| !is_moving(version));
         }
-        let has_failed = self.row.status == StackStatus::Error;
         // What failed may be what converged before, and was put back.
-        if has_failed && self.failed.is_some_and(|failed| failed != newest.text) {
+        if self.row.status == StackStatus::Error && !self.has(newest) {
             return Some(newest);
         }
         self.versions.iter().find(|version| !is_same(version, newest))

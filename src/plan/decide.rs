@@ -51,11 +51,20 @@ pub fn decide(task: &Task<'_>, facts: &Facts<'_>) -> Decision {
 fn on_hold(task: &Task<'_>, hold: &Hold, change: String) -> Decision {
     let how = match task.applied().map(|row| row.status) {
         Some(StackStatus::Error) => OnHold::Failed,
+        Some(_) if lacks_its_version(task, hold) => OnHold::Failed,
         Some(_) => OnHold::Well,
         None => OnHold::Absent,
     };
     let (why, until) = (hold.sentence(), Until::Released(how));
     Decision::Blocked(Blocked { why, detail: Some(change), until })
+}
+
+/// Whether it was rolled back to what has not come to run so far.
+fn lacks_its_version(task: &Task<'_>, hold: &Hold) -> bool {
+    let runs = |hash: &str| {
+        task.applied().is_some_and(|row| row.status == StackStatus::Deployed && row.hash == hash)
+    };
+    hold.back.as_ref().is_some_and(|back| !runs(&back.hash))
 }
 
 /// What can be said of a stack whose source was not read.
@@ -73,7 +82,11 @@ fn unread(task: &Task<'_>, facts: &Facts<'_>) -> Decision {
         let to_correct = row.drift == DriftPolicy::Correct && !drifts.is_empty();
         let to_retry = row.status == StackStatus::Error && !row.held;
         let failed = || to_retry.then(|| "would be deployed: the last attempt failed".to_owned());
-        let change = facts.kept_back.map(str::to_owned).or_else(|| to_correct.then(drifted)).or_else(failed);
+        let lacks = lacks_its_version(task, hold).then(|| "that version does not run so far".to_owned());
+        let change = lacks
+            .or_else(|| facts.kept_back.map(str::to_owned))
+            .or_else(|| to_correct.then(drifted))
+            .or_else(failed);
         if let Some(change) = change {
             return on_hold(task, hold, change);
         }

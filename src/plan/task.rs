@@ -29,6 +29,8 @@ pub struct DesiredStack {
 #[derive(Debug, Clone)]
 pub struct Past {
     pub commit: Commit,
+    /// The fingerprint of its files, whichever images it runs by.
+    pub hash: String,
     /// Holds its files until docker has read them, where its source was read at another commit.
     pub _files: Option<Rc<Checkout>>,
 }

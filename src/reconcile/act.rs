@@ -228,6 +228,7 @@ impl Reconciler {
                 secrets: of(StoredKind::Secret),
                 scripts: rendered.scripts().iter().map(|script| script.name.clone()).collect(),
             },
+            plain: desired.past.as_ref().map(|past| past.hash.clone()),
             text: rendered.shown(),
             jobs,
         };

@@ -105,12 +105,12 @@ impl Reconciler {
         let now = session.door.now().wall;
         for source in &self.sources {
             for row in source.holds.iter().filter(|row| row.hold.is_over(now) || source.is_mended(row)) {
-                session.state.forget_hold(row.repository_id, row.stack.as_ref())?;
                 let subject = row.stack.as_ref().map_or(source.url.as_str(), StackName::as_str);
                 session.report.released(subject, &format!("{}: that is over", row.hold.sentence()));
                 if let Err(error) = forget_in_swarm(session, &source.id, row.stack.as_ref()) {
                     session.report.note(subject, &format!("what the Swarm keeps of a hold stays: {error:#}"));
                 }
+                session.state.forget_hold(row.repository_id, row.stack.as_ref())?;
             }
         }
         Ok(())
@@ -121,12 +121,16 @@ impl Reconciler {
 pub fn restore_holds(session: &Session<'_>, source: &mut WatchedSource) -> Result<()> {
     let Some(row) = &source.row else { return Ok(()) };
     let now = session.door.now().wall;
-    for (_, kept) in kept(session, &source.id)? {
+    let mut all = kept(session, &source.id)?;
+    // Of two of one subject, which a run that was killed left, the later one counts.
+    all.sort_by_key(|(_, kept)| kept.hold.since);
+    for (_, kept) in all {
         if kept.hold.is_over(now) {
             continue;
         }
         let stack = kept.stack.map(StackName::known);
         session.state.note_hold(row, stack.as_ref(), &kept.hold)?;
+        source.holds.retain(|row| row.stack != stack);
         source.holds.push(HoldRow { repository_id: row.id, stack: stack.clone(), hold: kept.hold.clone() });
         let subject = stack.as_ref().map_or(source.url.as_str(), StackName::as_str);
         session.report.note(subject, &format!("{}; the Swarm remembers it", kept.hold.sentence()));

@@ -200,8 +200,7 @@ impl Reconciler {
                 continue;
             }
             let is_there = source.stack(&name).is_some_and(|row| runs(row, &back.hash));
-            let is_listed = source.desired(&name).is_some_and(|desired| desired.entry.enabled);
-            if (is_there && source.motion(&name).is_none()) || !is_listed || !is_selected {
+            if (is_there && source.motion(&name).is_none()) || !is_selected {
                 continue;
             }
             let past = self.past(session, source, &name, &back).contained()?;
@@ -246,17 +245,26 @@ impl Reconciler {
     ) -> Result<()> {
         let row = source.row.clone();
         let Reading::Read(read) = &mut source.reading else { return Ok(()) };
-        let Some(desired) = read.desired.iter_mut().find(|desired| desired.entry.name == *name) else {
-            return Ok(());
-        };
-        match past {
-            Ok(past) => *desired = past,
-            Err(why) => {
-                let commit = Commit::parse(hold.back.as_deref().map_or("", |back| &back.commit))?;
-                desired.past = Some(Past { commit, _files: None });
-                desired.rendered = Some(Err(anyhow!("cannot go back: {why}")));
+        let at = read.desired.iter().position(|desired| desired.entry.name == *name);
+        let desired = match (past, at) {
+            (Ok(past), Some(at)) => {
+                read.desired[at] = past;
+                &read.desired[at]
             }
-        }
+            // It is listed no more, and goes back first; then its removal waits.
+            (Ok(past), None) => {
+                read.desired.push(past);
+                &read.desired[read.desired.len() - 1]
+            }
+            (Err(why), Some(at)) => {
+                let commit = Commit::parse(hold.back.as_deref().map_or("", |back| &back.commit))?;
+                let desired = &mut read.desired[at];
+                desired.past = Some(Past { commit, hash: String::new(), _files: None });
+                desired.rendered = Some(Err(anyhow!("cannot go back: {why}")));
+                desired
+            }
+            (Err(_), None) => return Ok(()),
+        };
         // Another release of DockerOps may give docker something else for it.
         let now = desired.rendered().map(|rendered| rendered.fingerprint.clone());
         if let (Some(now), Some(back), Some(row)) = (now, hold.back.as_deref_mut(), row)
@@ -323,14 +331,14 @@ fn version_of(read: &Read, name: &StackName, back: &Back) -> Result<DesiredStack
             format!("`dockerops history {name}` tells which other versions are kept"),
         )
     })?;
-    let rendered = match &desired.rendered {
-        Some(Ok(rendered)) => with_images(rendered, back),
+    let (rendered, hash) = match &desired.rendered {
+        Some(Ok(rendered)) => (with_images(rendered, back), rendered.fingerprint.clone()),
         Some(Err(error)) => {
             return Err(anyhow!("`{name}` cannot be read at commit `{}`: {error:#}", commit.short()));
         }
         None => return Err(anyhow!("`{name}` cannot be read at commit `{}`", commit.short())),
     };
-    let past = Some(Past { commit: commit.clone(), _files: None });
+    let past = Some(Past { commit: commit.clone(), hash, _files: None });
     Ok(DesiredStack {
         entry: desired.entry.clone(),
         rendered: Some(Ok(rendered)),

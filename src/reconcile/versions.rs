@@ -28,6 +28,8 @@ pub fn ran<'a>(
     };
     let services: BTreeMap<_, _> = given.services.iter().map(service).collect();
     let seconds = u32::try_from(took.as_secs()).unwrap_or(u32::MAX);
+    // By which images it is to run is told beside them.
+    let hash = given.plain.as_deref().unwrap_or(hash);
     Ran { given, hash, seconds, services, most: session.history }
 }
 

@@ -8,7 +8,7 @@ use super::{Report, Subject, harmless};
 use crate::health::Health;
 use crate::hold::{Hold, Kind, stamp};
 use crate::stack::{DriftPolicy, StackName};
-use crate::state::{HoldRow, Level, OnHold};
+use crate::state::{HoldRow, Level, OnHold, StackStatus};
 use crate::watched::Watched;
 
 /// Why a stack, or all of a source, stays as it is.
@@ -86,7 +86,19 @@ pub fn of_stack(
     let is_its = |row: &&HoldRow| row.stack.as_ref() == Some(name) && !row.hold.is_over(now);
     let by_name = watched.iter().flat_map(|known| &known.holds).find(is_its);
     match by_name.or_else(|| of_all(known, now)) {
-        Some(row) => Some(StackHold::of(&row.hold, found)),
+        Some(row) => {
+            let mut told = StackHold::of(&row.hold, found);
+            let stack = known.stacks.iter().find(|stack| stack.name == *name);
+            let runs = |hash: &str| {
+                stack.is_some_and(|stack| stack.status == StackStatus::Deployed && stack.hash == hash)
+            };
+            if row.hold.back.as_ref().is_some_and(|back| !runs(&back.hash)) {
+                let change = "that version does not run so far".to_owned();
+                told.sentence += &format!("; {change}");
+                told.change = Some(change);
+            }
+            Some(told)
+        }
         // What was found stands until the next sync finds something else.
         None => found
             .filter(|found| found.hold.kind != Kind::Hand && !found.hold.is_over(now))

@@ -50,6 +50,9 @@ pub struct Given {
     pub specs: Specs,
     /// Its configs and secrets that have a content in their name, and its scripts.
     pub versions: Versions,
+    /// Of an earlier version that runs by other images than its files say: the fingerprint of those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plain: Option<String>,
     /// The text, as people may see it.
     pub text: String,
     /// Its jobs, where it has some, and which of its services are looked at therefore.
@@ -223,6 +226,7 @@ mod tests {
             wanted: BTreeMap::new(),
             specs: BTreeMap::new(),
             versions: Versions { configs: vec![("a-1".into(), "a".into())], ..Versions::default() },
+            plain: None,
             text: "services: {}".into(),
             jobs: None,
         }

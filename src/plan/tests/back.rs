@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::case::motion;
+use serde_json::json;
+
+use super::case::{motion, service};
+use crate::compose::FINGERPRINT;
+use crate::docker::service::Service;
 use crate::hold::Back;
 use crate::plan::Course;
 use crate::state::{GivenHow, Motion, StackRow, StackStatus, Version, Versions};
@@ -34,36 +38,42 @@ fn back(commit: &str, image: &str, fled: &[&str]) -> Back {
     }
 }
 
+fn given(hash: &str, image: &str) -> Service {
+    service(&json!({ FINGERPRINT: hash }), image, 1)
+}
+
 fn row(status: StackStatus) -> StackRow {
     let mut row = StackRow::of("web", status);
     row.commit = Some("c".repeat(40));
     row
 }
 
-struct Asked<'a> {
+struct Asked {
     row: StackRow,
     motion: Option<Motion>,
-    failed: Option<&'a str>,
+    live: Vec<Service>,
     back: Option<Back>,
 }
 
-impl Asked<'_> {
+impl Asked {
     fn of(status: StackStatus) -> Self {
-        Self { row: row(status), motion: None, failed: None, back: None }
+        Self { row: row(status), motion: None, live: Vec::new(), back: None }
     }
 
     fn id(&self, versions: &[Version], to: Option<&str>) -> Result<i64, String> {
-        self.course(versions).target(to).map(|version| version.id).map_err(|error| error.to_string())
+        let live: Vec<_> = self.live.iter().collect();
+        self.course(versions, &live).target(to).map(|version| version.id).map_err(|error| error.to_string())
     }
 
     fn fled(&self, versions: &[Version]) -> Vec<String> {
-        let course = self.course(versions);
+        let live: Vec<_> = self.live.iter().collect();
+        let course = self.course(versions, &live);
         course.fled(course.target(None).unwrap())
     }
 
-    fn course<'b>(&'b self, versions: &'b [Version]) -> Course<'b> {
+    fn course<'a>(&'a self, versions: &'a [Version], live: &'a [&'a Service]) -> Course<'a> {
         let (motion, back) = (self.motion.as_ref(), self.back.as_ref());
-        Course { row: &self.row, motion, versions, failed: self.failed, back }
+        Course { row: &self.row, motion, versions, live, back }
     }
 }
 
@@ -78,10 +88,12 @@ fn the_newest_that_differs_from_what_runs_or_failed_is_meant() {
     assert_eq!(asked.id(&rolled, None), Ok(1));
     // What failed never converged, or did before.
     asked.row.status = StackStatus::Error;
-    asked.failed = Some("another\n");
+    asked.live = vec![given("new", "x")];
     asked.row.commit = Some("d".repeat(40));
     assert_eq!((asked.id(&versions, None), asked.fled(&versions)), (Ok(3), vec!["d".repeat(40)]));
-    asked.failed = Some("h3\n");
+    asked.live = vec![given("h3", "y")];
+    assert_eq!(asked.id(&versions, None), Ok(3), "by another image, of a tag that moved");
+    asked.live = vec![given("h3", "x")];
     assert_eq!(asked.id(&versions, None), Ok(2));
     // What is in motion is not what ran.
     asked.motion = Some(motion("new"));
@@ -103,6 +115,9 @@ fn a_second_one_goes_further_back_and_never_to_what_was_fled() {
     ];
     let mut asked = Asked::of(StackStatus::Deployed);
     asked.back = Some(back("a", "x", &["b"]));
+    // Nothing of it came to run: it is meant once more.
+    assert_eq!((asked.id(&versions, None), asked.fled(&versions)), (Ok(4), vec!["b".repeat(40)]));
+    asked.row.hash = "back".into();
     assert_eq!(asked.id(&versions, None), Ok(1));
     assert_eq!(asked.fled(&versions), ["b".repeat(40), "a".repeat(40)]);
     let none = asked.id(&versions[..3], None).unwrap_err();
@@ -115,8 +130,12 @@ fn a_second_one_goes_further_back_and_never_to_what_was_fled() {
 #[test]
 fn a_commit_is_named_by_its_first_digits_and_nothing_is_guessed() {
     let versions = [version(3, "ab", "h3", "x"), version(2, "ab", "h2", "y"), version(1, "abc", "h1", "x")];
-    let asked = Asked::of(StackStatus::Deployed);
+    let mut asked = Asked::of(StackStatus::Error);
     assert_eq!(asked.id(&versions, Some("ABAB")), Ok(3));
+    asked.row.status = StackStatus::Deployed;
+    assert_eq!(asked.id(&versions, Some("abab")), Ok(2), "not the one that runs");
+    let said = asked.id(&versions[..1], Some("abab")).unwrap_err();
+    assert!(said.contains("runs as at abababababab already"), "{said}");
     for (to, why) in [("aba", "so few digits"), ("beef", "no version that is kept"), ("", "several")] {
         let said = asked.id(&versions, Some(to)).unwrap_err();
         assert!(said.contains(why), "{to}: {said}");

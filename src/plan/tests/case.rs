@@ -154,6 +154,7 @@ pub fn motion(hash: &str) -> Motion {
         wanted: BTreeMap::new(),
         specs: BTreeMap::new(),
         versions: crate::state::Versions::default(),
+        plain: None,
         text: String::new(),
         jobs: None,
     };

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use super::version_of;
 use crate::compose::RenderedStack;
@@ -51,11 +51,10 @@ impl Reconciler {
     ) -> Result<()> {
         let name = &key.stack;
         let (Some(owner), Some(row)) = (source.row.clone(), source.stack(name).cloned()) else {
-            return Ok(());
+            return Err(anyhow!("no version of `{name}` is known that converged"));
         };
         let versions = session.state.history(name, &source.url)?;
-        let course =
-            Course { row: &row, motion: Some(motion), versions: &versions, failed: None, back: None };
+        let course = Course { row: &row, motion: Some(motion), versions: &versions, live: &[], back: None };
         let version = course.target(None)?;
         let mut back = Back {
             commit: version.commit.clone(),

@@ -49,6 +49,7 @@ fn given(commit: &str) -> Given {
         wanted: BTreeMap::new(),
         specs: BTreeMap::new(),
         versions: Versions { configs: vec![(format!("a-{commit}"), "a".into())], ..Versions::default() },
+        plain: None,
         text: format!("services: {{}} # {commit}\n"),
         jobs: None,
     }
