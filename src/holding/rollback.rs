@@ -5,11 +5,11 @@ use anyhow::Result;
 use super::{Noted, Refusal, Subject};
 use crate::clock;
 use crate::fault::fault;
-use crate::hold::{Hold, Kind};
+use crate::hold::{self, Hold, Kind};
 use crate::plan::Course;
 use crate::reconcile::{Aim, aim, keep_in_swarm, roll_back as deploy};
 use crate::report::Tally;
-use crate::state::Version;
+use crate::state::{StackRow, State, Version};
 use crate::watched::Watched;
 use crate::writer::Writer;
 
@@ -25,6 +25,38 @@ pub struct Back {
     pub pin: bool,
     /// Whether it goes back though the files of bindings do not.
     pub without_bindings: bool,
+}
+
+/// What is kept of a stack, to go back to.
+#[derive(Debug)]
+pub struct Kept {
+    /// The versions of it that converged, newest first.
+    pub versions: Vec<Version>,
+    /// What was tried last and failed, as people may see it.
+    pub failed: Option<String>,
+    back: Option<Box<hold::Back>>,
+}
+
+impl Kept {
+    /// Of a stack that this hold is on.
+    pub fn read(state: &State, row: &StackRow, hold: Option<&Hold>) -> Result<Self> {
+        Ok(Self {
+            versions: state.history(&row.name, &row.repository_url)?,
+            failed: state.texts(&row.repository_url)?.remove(&row.name).and_then(|texts| texts.attempted),
+            back: hold.and_then(|hold| hold.back.clone()),
+        })
+    }
+
+    /// Which of them it would be.
+    pub fn course<'a>(&'a self, known: &'a Watched, row: &'a StackRow) -> Course<'a> {
+        Course {
+            row,
+            motion: known.motions.iter().find(|motion| motion.name == row.name),
+            versions: &self.versions,
+            failed: self.failed.as_deref(),
+            back: self.back.as_deref(),
+        }
+    }
 }
 
 /// A rollback that is noted, and not carried out so far.
@@ -49,20 +81,13 @@ pub fn roll_back(
         return Err(Refusal::Unfit(fault(what, "there is no version of it to go back to")));
     };
     let before = subject.held(watched);
-    let versions = writer.state.history(&row.name, &row.repository_url)?;
-    let texts = writer.state.texts(&row.repository_url)?;
-    let course = Course {
-        row,
-        motion: known.motions.iter().find(|motion| motion.name == row.name),
-        versions: &versions,
-        failed: texts.get(&row.name).and_then(|texts| texts.attempted.as_deref()),
-        back: before.as_ref().and_then(|hold| hold.back.as_deref()),
-    };
+    let kept = Kept::read(&writer.state, row, before.as_ref())?;
+    let course = kept.course(known, row);
     let version = course.target(wish.to.as_deref()).map_err(Refusal::Unfit)?;
     let session = writer.session();
     let aim = aim(&session, known, row, version, (course.fled(version), wish.pin)).map_err(Refusal::Unfit)?;
     if !aim.changed.is_empty() && !wish.without_bindings {
-        return Err(Refusal::Unfit(changed(subject, version, &aim.changed)));
+        return Err(Refusal::Bindings(changed(subject, version, &aim.changed)));
     }
     let hold = Hold {
         kind: Kind::Rollback,
@@ -94,15 +119,12 @@ impl RolledBack {
     }
 }
 
-fn changed(subject: &Subject, version: &Version, changed: &[String]) -> anyhow::Error {
+fn changed(subject: &Subject, version: &Version, changed: &[String]) -> String {
     let ids: Vec<_> = changed.iter().map(|id| format!("`{id}`")).collect();
     let commit = version.commit.get(..12).unwrap_or(&version.commit);
-    fault(
-        format!(
-            "`{subject}` was not rolled back: of what it mounts at {commit} {} is not as it was then, and the files of \
-             bindings do not go back",
-            ids.join(", ")
-        ),
-        "`--without-bindings` goes back all the same, and leaves them as they lie there",
+    format!(
+        "`{subject}` was not rolled back: of what it mounts at {commit} {} is not as it was then, and the files of \
+         bindings do not go back",
+        ids.join(", ")
     )
 }

@@ -42,7 +42,10 @@ impl<'a> Course<'a> {
         let mut fled = Vec::new();
         if let Some(back) = self.back {
             fled.clone_from(&back.fled);
-            fled.push(back.commit.clone());
+            // Two people may go back to the same version.
+            if !is_back(back, target) {
+                fled.push(back.commit.clone());
+            }
             return fled;
         }
         let moving = self.motion.and_then(|motion| motion.given.as_ref()).map(|given| &given.commit);
@@ -86,7 +89,8 @@ impl<'a> Course<'a> {
             ));
         }
         let commit = found[0].commit.get(..12).unwrap_or_default().to_owned();
-        found.retain(|version| !self.runs(version));
+        // What was rolled back to may be asked for again: by a second person, or to pin it.
+        found.retain(|version| self.back.is_some_and(|back| is_back(back, version)) || !self.runs(version));
         found.into_iter().next().ok_or_else(|| {
             let name = &self.row.name;
             fault(
@@ -100,8 +104,7 @@ impl<'a> Course<'a> {
 
     fn before(&self) -> Option<&'a Version> {
         if let Some(back) = self.back {
-            let is_back = |version: &Version| version.commit == back.commit && images(version) == back.images;
-            let at = self.versions.iter().rposition(is_back)?;
+            let at = self.versions.iter().rposition(|version| is_back(back, version))?;
             let older = self.versions.get(at + 1..).unwrap_or_default();
             return older.iter().find(|version| !back.fled.contains(&version.commit));
         }
@@ -162,6 +165,11 @@ impl<'a> Course<'a> {
 /// Whether both ran the same, by the same images.
 fn is_same(one: &Version, other: &Version) -> bool {
     one.hash == other.hash && one.services == other.services
+}
+
+/// Whether that is the version that was rolled back to.
+fn is_back(back: &Back, version: &Version) -> bool {
+    version.commit == back.commit && images(version) == back.images
 }
 
 /// By which image each service of a version ran.

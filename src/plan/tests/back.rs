@@ -105,6 +105,12 @@ fn a_second_one_goes_further_back_and_never_to_what_was_fled() {
     asked.back = Some(back("a", "x", &["b"]));
     assert_eq!(asked.id(&versions, None), Ok(1));
     assert_eq!(asked.fled(&versions), ["b".repeat(40), "a".repeat(40)]);
+    // Nobody flees what two people go back to, and the second is not told that it runs already.
+    assert_eq!(asked.course(&versions).fled(&versions[0]), ["b".repeat(40)]);
+    assert_eq!(asked.id(&versions, Some("aaaa")), Ok(4));
+    asked.back = None;
+    assert_eq!(asked.id(&versions, Some("aaaa")), Ok(2));
+    asked.back = Some(back("a", "x", &["b"]));
     let none = asked.id(&versions[..3], None).unwrap_err();
     assert!(none.contains("older than aaaaaaaaaaaa"), "{none}");
     // What was fled is older only because the first of them is not kept any more.
