@@ -19,7 +19,7 @@ use crate::state::{HoldRow, SourceRow, StackStatus};
 use crate::watched::Watched;
 use crate::writer::Writer;
 
-pub use rollback::{Back, roll_back};
+pub use rollback::{Back, Kept, RolledBack, roll_back};
 
 /// So many events are looked through for what the last one did.
 const EVENTS: usize = 50;
@@ -43,7 +43,7 @@ pub struct Wish {
 }
 
 /// What was noted.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Noted {
     /// What was so until now.
     pub before: Option<Hold>,
@@ -62,6 +62,8 @@ pub enum Refusal {
     Otherwise(String, String),
     /// What it asks for is not there, or needs another word; the hint says which.
     Unfit(Error),
+    /// The files of bindings are not as they were then: it goes back without them where somebody says so.
+    Bindings(String),
     Failed(Error),
 }
 
@@ -76,6 +78,9 @@ impl From<Refusal> for Error {
         match refusal {
             Refusal::Unknown(what, hint) | Refusal::NotHeld(what, hint) | Refusal::Otherwise(what, hint) => {
                 fault(what, hint)
+            }
+            Refusal::Bindings(what) => {
+                fault(what, "`--without-bindings` goes back all the same, and leaves them as they lie there")
             }
             Refusal::Unfit(error) | Refusal::Failed(error) => error,
         }
@@ -142,7 +147,7 @@ impl Subject {
     }
 
     /// As events tell of it.
-    fn about<'a>(&'a self, name: &'a str) -> About<'a> {
+    pub fn about<'a>(&'a self, name: &'a str) -> About<'a> {
         About { repository: Some(&self.source.url), stack: name, commit: None }
     }
 

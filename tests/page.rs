@@ -4,6 +4,7 @@ mod forms;
 mod holds;
 mod logs;
 mod requests;
+mod rollback;
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,7 @@
 //! Rollbacks: an earlier version runs again, by the images it ran by, and stays until there is another than the one fled.
 
+mod api;
+
 use std::fs;
 
 use serde_json::{Value, json};

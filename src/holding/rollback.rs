@@ -4,13 +4,13 @@ use anyhow::Result;
 
 use super::{Noted, Refusal, Subject};
 use crate::clock;
-use crate::docker::Swarm;
+use crate::docker::service::Service;
 use crate::fault::fault;
-use crate::hold::{Hold, Kind};
+use crate::hold::{self, Hold, Kind};
 use crate::plan::Course;
 use crate::reconcile::{Aim, aim, keep_in_swarm, roll_back as deploy};
 use crate::report::Tally;
-use crate::state::{StackStatus, Version};
+use crate::state::{StackRow, StackStatus, State, Version};
 use crate::watched::{Watched, watched};
 use crate::writer::Writer;
 
@@ -26,6 +26,41 @@ pub struct Back {
     pub pin: bool,
     /// Whether it goes back though the files of bindings do not.
     pub without_bindings: bool,
+}
+
+/// What is kept of a stack, to go back to.
+#[derive(Debug)]
+pub struct Kept {
+    /// The versions of it that converged, newest first.
+    pub versions: Vec<Version>,
+    /// What was tried last and failed, as people may see it.
+    pub failed: Option<String>,
+    /// Its services, as Swarm has them; none where that was not asked.
+    live: Vec<Service>,
+    back: Option<Box<hold::Back>>,
+}
+
+impl Kept {
+    /// Of a stack that this hold is on.
+    pub fn read(state: &State, row: &StackRow, hold: Option<&Hold>, live: Vec<Service>) -> Result<Self> {
+        Ok(Self {
+            versions: state.history(&row.name, &row.repository_url)?,
+            failed: state.texts(&row.repository_url)?.remove(&row.name).and_then(|texts| texts.attempted),
+            live,
+            back: hold.and_then(|hold| hold.back.clone()),
+        })
+    }
+
+    /// Which of them it would be.
+    pub fn course<'a>(&'a self, known: &'a Watched, row: &'a StackRow) -> Course<'a> {
+        Course {
+            row,
+            motion: known.motions.iter().find(|motion| motion.name == row.name),
+            versions: &self.versions,
+            live: &self.live,
+            back: self.back.as_deref(),
+        }
+    }
 }
 
 /// A rollback that is noted, and not carried out so far.
@@ -51,25 +86,18 @@ pub fn roll_back(
         return Err(Refusal::Unfit(fault(what, "there is no version of it to go back to")));
     };
     let before = subject.held(watched);
-    let versions = writer.state.history(&row.name, &row.repository_url)?;
     let session = writer.session();
     // What failed is told from what converged by what docker has.
-    let swarm = match row.status {
-        StackStatus::Error => session.door.observe()?,
-        _ => Swarm::default(),
+    let live = match row.status {
+        StackStatus::Error => session.door.observe()?.of_stack(&row.name).cloned().collect(),
+        _ => Vec::new(),
     };
-    let live: Vec<_> = swarm.of_stack(&row.name).collect();
-    let course = Course {
-        row,
-        motion: known.motions.iter().find(|motion| motion.name == row.name),
-        versions: &versions,
-        live: &live,
-        back: before.as_ref().and_then(|hold| hold.back.as_deref()),
-    };
+    let kept = Kept::read(&writer.state, row, before.as_ref(), live)?;
+    let course = kept.course(known, row);
     let version = course.target(wish.to.as_deref()).map_err(Refusal::Unfit)?;
     let aim = aim(&session, known, row, version, (course.fled(version), wish.pin)).map_err(Refusal::Unfit)?;
     if !aim.changed.is_empty() && !wish.without_bindings {
-        return Err(Refusal::Unfit(changed(subject, version, &aim.changed)));
+        return Err(Refusal::Bindings(changed(subject, version, &aim.changed)));
     }
     let hold = Hold {
         kind: Kind::Rollback,
@@ -114,15 +142,12 @@ impl RolledBack {
     }
 }
 
-fn changed(subject: &Subject, version: &Version, changed: &[String]) -> anyhow::Error {
+fn changed(subject: &Subject, version: &Version, changed: &[String]) -> String {
     let ids: Vec<_> = changed.iter().map(|id| format!("`{id}`")).collect();
     let commit = version.commit.get(..12).unwrap_or(&version.commit);
-    fault(
-        format!(
-            "`{subject}` was not rolled back: of what it mounts at {commit} {} is not as it was then, and the files of \
-             bindings do not go back",
-            ids.join(", ")
-        ),
-        "`--without-bindings` goes back all the same, and leaves them as they lie there",
+    format!(
+        "`{subject}` was not rolled back: of what it mounts at {commit} {} is not as it was then, and the files of \
+         bindings do not go back",
+        ids.join(", ")
     )
 }

@@ -24,7 +24,7 @@ pub struct Course<'a> {
     /// The versions of it that converged, newest first.
     pub versions: &'a [Version],
     /// Its services, as Swarm has them.
-    pub live: &'a [&'a Service],
+    pub live: &'a [Service],
     /// What it was rolled back to before.
     pub back: Option<&'a Back>,
 }
@@ -44,7 +44,8 @@ impl<'a> Course<'a> {
         let mut fled = Vec::new();
         if let Some(back) = self.back {
             fled.clone_from(&back.fled);
-            if self.was_tried(back) {
+            // Two people may go back to the same version.
+            if self.was_tried(back) && !is_back(back, target) {
                 fled.push(back.commit.clone());
             }
             fled.retain(|commit| *commit != target.commit || back.commit == target.commit);
@@ -110,7 +111,8 @@ impl<'a> Course<'a> {
             ));
         }
         let commit = found[0].commit.get(..12).unwrap_or_default().to_owned();
-        found.retain(|version| !self.runs(version));
+        // What was rolled back to may be asked for again: by a second person, or to pin it.
+        found.retain(|version| self.back.is_some_and(|back| is_back(back, version)) || !self.runs(version));
         found.into_iter().next().ok_or_else(|| {
             let name = &self.row.name;
             fault(
@@ -124,12 +126,11 @@ impl<'a> Course<'a> {
 
     fn before(&self) -> Option<&'a Version> {
         if let Some(back) = self.back {
-            let is_back = |version: &Version| version.commit == back.commit && images(version) == back.images;
             if !self.was_tried(back) {
                 // Somebody said so already, and was cut off.
-                return self.versions.iter().find(|version| is_back(version));
+                return self.versions.iter().find(|version| is_back(back, version));
             }
-            let at = self.versions.iter().rposition(is_back)?;
+            let at = self.versions.iter().rposition(|version| is_back(back, version))?;
             let older = self.versions.get(at + 1..).unwrap_or_default();
             let was_fled =
                 |version: &Version| version.commit != back.commit && back.fled.contains(&version.commit);
@@ -191,6 +192,11 @@ impl<'a> Course<'a> {
 /// Whether both ran the same, by the same images.
 fn is_same(one: &Version, other: &Version) -> bool {
     one.hash == other.hash && one.services == other.services
+}
+
+/// Whether that is the version that was rolled back to.
+fn is_back(back: &Back, version: &Version) -> bool {
+    version.commit == back.commit && images(version) == back.images
 }
 
 /// By which image each service of a version ran.

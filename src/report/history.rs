@@ -149,6 +149,12 @@ pub fn difference(before: &Version, version: &Version) -> String {
     unified([&told(before), &told(version)], &names)
 }
 
+/// How a version differs from a text that failed.
+pub fn difference_from(failed: &str, version: &Version) -> String {
+    let names = ["what failed".to_owned(), format!("commit {}", tables::short(&version.commit))];
+    unified([&without_credentials(failed), &without_credentials(&version.text)], &names)
+}
+
 /// The text, and below it what no text tells: by which image each service ran, and which configs and secrets it had.
 fn told(version: &Version) -> String {
     let mut out = without_credentials(&version.text);
@@ -267,6 +273,8 @@ mod tests {
         assert_eq!(history.versions[2].difference, None);
         let same = version(1, "x", &[A]);
         assert_eq!(difference(&same, &same), "");
+        let back = difference_from("a: 2\n", &version(1, "a: 1\n", &[A]));
+        assert!(back.ends_with("-a: 2\n+a: 1\n"), "{back}");
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! Stacks and sources held and released over HTTP, by programs and by the page's forms.
+//! Stacks and sources held and released, and stacks rolled back, over HTTP: by programs and by the page's forms.
 //!
 //! An answer of 200 means that it is noted: a request takes the lock of a turn itself, as a command does, and waits for it
-//! no longer than one does. What a release let go is dealt with by the job that the answer names.
+//! no longer than one does. What a release let go is dealt with by the job that the answer names; a rollback is carried out
+//! after its answer of 202.
 
+mod back;
 mod wish;
 
 use std::rc::Rc;
@@ -26,8 +28,10 @@ use crate::report::holds::{StackHold, of_source, of_stack};
 use crate::report::{Pulse, Report, harmless};
 use crate::settings::{LogFormat, RunSettings, Settings, WriteSettings};
 use crate::source::SourceId;
+use crate::stack::StackName;
 use crate::watched::{Watched, watched};
 use crate::writer::Writer;
+use back::Backs;
 use wish::Wish;
 
 /// A request is not worth waiting longer for one call of docker.
@@ -42,6 +46,18 @@ const MOST_TOLD: usize = 100;
 pub enum Act {
     Hold,
     Release,
+    RollBack,
+}
+
+impl Act {
+    /// The word in addresses.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Release => "release",
+            Self::RollBack => "rollback",
+        }
+    }
 }
 
 /// Where programs ask for that.
@@ -53,16 +69,12 @@ pub struct At<'a> {
 }
 
 impl<'a> At<'a> {
-    /// `/api/v1/stacks/<name>/hold`, `/api/v1/repositories/hold`, and likewise `release`.
+    /// `/api/v1/stacks/<name>/hold`, `/api/v1/repositories/hold`, likewise `release`, and `rollback` of a stack.
     pub fn path(path: &'a str) -> Option<Self> {
         let (about, act) = path.strip_prefix("/api/v1/")?.rsplit_once('/')?;
-        let act = match act {
-            "hold" => Act::Hold,
-            "release" => Act::Release,
-            _ => return None,
-        };
+        let act = [Act::Hold, Act::Release, Act::RollBack].into_iter().find(|known| known.as_str() == act)?;
         let stack = match about {
-            "repositories" => None,
+            "repositories" if act != Act::RollBack => None,
             _ => Some(about.strip_prefix("stacks/").filter(|name| !name.is_empty() && !name.contains('/'))?),
         };
         Some(Self { act, stack })
@@ -75,6 +87,7 @@ pub struct Holds {
     settings: Settings,
     log: LogFormat,
     people: WriteSettings,
+    backs: Backs,
 }
 
 /// What is so from now on.
@@ -90,9 +103,15 @@ struct Done {
 
 impl Holds {
     pub fn new(settings: &Settings, run: &RunSettings) -> Self {
+        let backs = Backs::new(settings, run.log);
         let deploy_timeout = settings.deploy_timeout.min(PATIENCE);
         let settings = Settings { deploy_timeout, ..settings.clone() };
-        Self { settings, log: run.log, people: run.write.clone() }
+        Self { settings, log: run.log, people: run.write.clone(), backs }
+    }
+
+    /// Whether a stack of that name is just being rolled back from here.
+    pub fn goes_back(&self, stack: &str) -> bool {
+        self.backs.goes_back(stack)
     }
 
     /// Who asks, where a proxy says so.
@@ -102,7 +121,7 @@ impl Holds {
     }
 }
 
-/// `POST` of a program: 200 with the hold as it is now, and what was there before.
+/// `POST` of a program: 200, of a rollback 202, with the hold as it is now, and what was there before.
 pub fn from_program(web: &Web, at: At<'_>, head: &Head, body: &mut Body<'_>) -> Response {
     let mut answer = || {
         web.access.act(head)?;
@@ -119,12 +138,16 @@ pub fn from_program(web: &Web, at: At<'_>, head: &Head, body: &mut Body<'_>) -> 
             value["job"] = json!(job);
             value["url"] = format!("/api/v1/jobs/{job}").into();
         }
+        if let (Act::RollBack, Some(stack)) = (at.act, &subject.stack) {
+            value["url"] = address(stack, wish.repository.as_deref()).into();
+            return Ok(Response::json(202, &value));
+        }
         Ok(Response::json(200, &value))
     };
     answer().unwrap_or_else(|refusal| refusal)
 }
 
-/// `POST /hold` and `/release`: back to the page, which tells what was done.
+/// `POST /hold`, `/release` and `/rollback`: back to the page, which tells what was done.
 pub fn from_page(web: &Web, act: Act, head: &Head, body: &mut Body<'_>) -> Response {
     let mut answer = || {
         web.access.act(head)?;
@@ -152,6 +175,23 @@ pub fn from_page(web: &Web, act: Act, head: &Head, body: &mut Body<'_>) -> Respo
     answer().unwrap_or_else(|refusal| refusal)
 }
 
+impl Done {
+    /// While the lock is held: nobody else notes any meanwhile.
+    fn told(writer: &Writer, subject: Subject, noted: Noted) -> Result<Self, Error> {
+        let hold = now(&watched(&writer.state)?, &subject);
+        let events = writer.state.events_of(&plain::name(&subject.to_string()), 1)?;
+        Ok(Self { subject, noted, hold, job: None, event: events.first().map(|event| event.id) })
+    }
+}
+
+/// Where it is told how a stack fares.
+fn address(stack: &StackName, repository: Option<&str>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(repository.map(|repository| ("repository", repository)));
+    let query = Some(query.finish()).filter(|query| !query.is_empty());
+    format!("/api/v1/stacks/{stack}{}", query.map(|query| format!("?{query}")).unwrap_or_default())
+}
+
 fn carry_out(web: &Web, act: Act, wish: &Wish, by: &str) -> Result<Done, Response> {
     let find = |watched: &[Watched]| match (&wish.stack, &wish.repository) {
         (Some(stack), repository) => Subject::stack(watched, stack, repository.as_deref()),
@@ -159,33 +199,23 @@ fn carry_out(web: &Web, act: Act, wish: &Wish, by: &str) -> Result<Done, Respons
     };
     // First without the lock: who names nothing that there is takes it from nobody, and makes no database.
     let known = web.view.watched().map_err(|error| refused(Refusal::Failed(error)))?;
-    find(&known).map_err(refused)?;
+    let subject = find(&known).map_err(refused)?;
+    if act == Act::RollBack {
+        return web.holds.backs.begin(&web.handle, &subject, wish, by);
+    }
     let note = || -> Result<_, Refusal> {
         web.handle.has_database()?;
-        let name = match act {
-            Act::Hold => "hold",
-            Act::Release => "release",
-        };
         let report = Rc::new(Report::of_daemon(web.holds.log, Arc::new(Pulse::new())));
-        let writer = Writer::open_for(&web.holds.settings, name, report)?;
+        let writer = Writer::open_for(&web.holds.settings, act.as_str(), report)?;
         let before = watched(&writer.state)?;
         let subject = find(&before)?;
-        let noted = match act {
-            Act::Hold => {
-                let (length, reason) = (wish.length, wish.reason.clone());
-                holding::hold(
-                    &writer,
-                    &before,
-                    &subject,
-                    holding::Wish { length, reason, by: by.to_owned() },
-                )?
-            }
-            Act::Release => holding::release(&writer, &before, &subject, by)?,
+        let noted = if act == Act::Release {
+            holding::release(&writer, &before, &subject, by)?
+        } else {
+            let wish = holding::Wish { length: wish.length, reason: wish.reason.clone(), by: by.to_owned() };
+            holding::hold(&writer, &before, &subject, wish)?
         };
-        let hold = now(&watched(&writer.state)?, &subject);
-        // Nobody else notes any meanwhile.
-        let events = writer.state.events_of(&plain::name(&subject.to_string()), 1)?;
-        Ok(Done { subject, noted, hold, job: None, event: events.first().map(|event| event.id) })
+        Ok(Done::told(&writer, subject, noted)?)
     };
     let mut done = note().map_err(refused)?;
     if act == Act::Release {
@@ -216,6 +246,10 @@ fn refused(refusal: Refusal) -> Response {
             &harmless(&format!("{error:#}")),
             &harmless(hint_of(&error).unwrap_or_default()),
         ),
+        Refusal::Bindings(what) => {
+            let hint = "`without_bindings` goes back all the same, and leaves them as they lie there; nothing was done";
+            Response::refusal(422, &harmless(&what), hint)
+        }
         Refusal::Failed(error) => failed(&error),
     }
 }
@@ -266,11 +300,16 @@ mod tests {
         assert_eq!(At::path("/api/v1/stacks/web/hold"), at(Act::Hold, Some("web")));
         assert_eq!(At::path("/api/v1/stacks/hold/release"), at(Act::Release, Some("hold")));
         assert_eq!(At::path("/api/v1/repositories/release"), at(Act::Release, None));
+        assert_eq!(At::path("/api/v1/stacks/web/rollback"), at(Act::RollBack, Some("web")));
+        let web = StackName::known("web");
+        assert_eq!(address(&web, None), "/api/v1/stacks/web");
+        assert_eq!(address(&web, Some("/a b")), "/api/v1/stacks/web?repository=%2Fa+b");
         for path in [
             "/api/v1/stacks/hold",
             "/api/v1/stacks//hold",
             "/api/v1/stacks/a/b/hold",
             "/api/v1/repositories/a/hold",
+            "/api/v1/repositories/rollback",
             "/api/v1/images/a/hold",
             "/hold",
         ] {

@@ -1,7 +1,7 @@
 //! What the daemon shows and hears over HTTP: webhooks, the JSON API, the status page, metrics.
 //!
 //! In: requests of anybody who reaches the address. Out: answers, triggers for the daemon's queue, commits to what is
-//! watched, and holds. Nothing here syncs, deploys or waits for that.
+//! watched, holds, and rollbacks in threads of their own. No request syncs, deploys or waits for that.
 
 mod access;
 mod actions;

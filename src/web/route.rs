@@ -31,6 +31,7 @@ pub fn answer(web: &Web, head: &Head, body: &mut Body<'_>) -> Response {
             "/reconcile" => page::or_page(head, actions::from_page(web, head, body)),
             "/hold" => page::or_page(head, holds::from_page(web, Act::Hold, head, body)),
             "/release" => page::or_page(head, holds::from_page(web, Act::Release, head, body)),
+            "/rollback" => page::or_page(head, holds::from_page(web, Act::RollBack, head, body)),
             _ => elsewhere(path, "GET"),
         };
     }
@@ -49,7 +50,7 @@ pub fn answer(web: &Web, head: &Head, body: &mut Body<'_>) -> Response {
         "/app.css" | "/app.js" | "/form.js" | "/icon.svg" => page::asset(head),
         "/sign-in" => sign_in(web, head),
         path if path.starts_with("/hooks/")
-            || matches!(path, "/api/v1/reconcile" | "/reconcile" | "/hold" | "/release")
+            || matches!(path, "/api/v1/reconcile" | "/reconcile" | "/hold" | "/release" | "/rollback")
             || holds::At::path(path).is_some() =>
         {
             Response::refusal(405, "this is for POST", "").with("allow", "POST")
@@ -95,9 +96,10 @@ fn nothing(path: &str) -> Response {
 
 /// A path that is known by other methods, or not at all.
 fn elsewhere(path: &str, allow: &'static str) -> Response {
-    let known = matches!(path, "/" | "/metrics" | "/healthz" | "/reconcile" | "/hold" | "/release")
-        || path.starts_with("/api/v1/")
-        || path.starts_with("/hooks/");
+    let known =
+        matches!(path, "/" | "/metrics" | "/healthz" | "/reconcile" | "/hold" | "/release" | "/rollback")
+            || path.starts_with("/api/v1/")
+            || path.starts_with("/hooks/");
     if known && !(path.starts_with("/hooks/") && Hook::at(path).is_none()) {
         Response::refusal(405, "this path knows no such method", "").with("allow", allow)
     } else {

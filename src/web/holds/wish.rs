@@ -1,4 +1,4 @@
-//! What programs and the page's forms send to hold and to release: read strictly, and all mistakes told at once.
+//! What programs and the page's forms send to hold, to release and to roll back: read strictly, and all mistakes told at once.
 
 use std::fmt;
 
@@ -20,7 +20,14 @@ pub struct Wish {
     pub repository: Option<String>,
     pub length: Span,
     pub reason: String,
+    /// The commit to go back to.
+    pub to: Option<String>,
+    pub pin: bool,
+    pub without_bindings: bool,
 }
+
+/// As long as a commit is.
+const MOST_DIGITS: usize = 64;
 
 /// The pairs of an object, those that stand twice too.
 struct Pairs(Vec<(String, Value)>);
@@ -79,12 +86,19 @@ impl Wish {
         let field = |name: &str| sent(name).filter(|value| !value.is_empty());
         let mut wish = Self { stack: field("stack"), repository: field("repository"), ..Self::default() };
         let mut mistakes = Vec::new();
-        let pairs =
-            ["for", "reason"].map(|name| field(name).map(|value| (name.to_owned(), Value::from(value))));
-        let pairs: Vec<_> = pairs.into_iter().flatten().filter(|_| act == Act::Hold).collect();
-        wish.read(act, &pairs, &mut mistakes);
-        if wish.stack.is_none() && wish.repository.is_none() {
-            mistakes.push("neither `stack` nor `repository` is named".to_owned());
+        let (texts, boxes): (&[_], &[_]) = match act {
+            Act::Hold => (&["for", "reason"], &[]),
+            Act::Release => (&[], &[]),
+            Act::RollBack => (&["to", "reason"], &["pin", "without_bindings"]),
+        };
+        let texts = texts.iter().filter_map(|name| Some(((*name).to_owned(), Value::from(field(name)?))));
+        // One that is not ticked is not sent.
+        let boxes = boxes.iter().map(|name| ((*name).to_owned(), Value::from(field(name).is_some())));
+        wish.read(act, &texts.chain(boxes).collect::<Vec<_>>(), &mut mistakes);
+        match (&wish.stack, &wish.repository) {
+            (None, _) if act == Act::RollBack => mistakes.push("`stack` is not named".to_owned()),
+            (None, None) => mistakes.push("neither `stack` nor `repository` is named".to_owned()),
+            _ => {}
         }
         wish.without(act, &mistakes)
     }
@@ -100,12 +114,29 @@ impl Wish {
                     Ok(length) => self.length = length,
                     Err(what) => mistakes.push(format!("`for`: {what}")),
                 },
-                ("reason", Value::String(text)) if act == Act::Hold => match reason(text) {
+                ("reason", Value::String(text)) if act != Act::Release => match reason(text) {
                     Ok(reason) => self.reason = reason,
                     Err(what) => mistakes.push(format!("`reason`: {what}")),
                 },
-                ("reason", Value::Null) if act == Act::Hold => {}
-                ("for" | "reason", _) if act == Act::Hold => mistakes.push(format!("`{key}` is no string")),
+                ("to", Value::String(text)) if act == Act::RollBack => {
+                    if text.len() <= MOST_DIGITS && text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+                        self.to = Some(text.clone());
+                    } else {
+                        mistakes.push(format!("`to`: `{}` is no commit", shown(text)));
+                    }
+                }
+                ("pin", Value::Bool(is_so)) if act == Act::RollBack => self.pin = *is_so,
+                ("without_bindings", Value::Bool(is_so)) if act == Act::RollBack => {
+                    self.without_bindings = *is_so;
+                }
+                ("reason", Value::Null) if act != Act::Release => {}
+                ("to", Value::Null) if act == Act::RollBack => {}
+                ("for", _) if act == Act::Hold => mistakes.push(format!("`{key}` is no string")),
+                ("reason", _) if act != Act::Release => mistakes.push(format!("`{key}` is no string")),
+                ("to", _) if act == Act::RollBack => mistakes.push(format!("`{key}` is no string")),
+                ("pin" | "without_bindings", _) if act == Act::RollBack => {
+                    mistakes.push(format!("`{key}` is neither `true` nor `false`"));
+                }
                 ("repository", Value::String(text)) if self.stack.is_none() => {
                     self.repository = Some(text.clone());
                 }
@@ -124,6 +155,11 @@ impl Wish {
         let repository = if self.stack.is_some() { "" } else { "\"repository\": \"…\"" };
         let hint = match act {
             Act::Release => format!("send `{{{repository}}}`; nothing was done"),
+            Act::RollBack => {
+                "send `{\"to\": \"1f3a9c\", \"reason\": \"…\", \"pin\": false, \"without_bindings\": \
+                 false}`, each of which may be left out; nothing was done"
+                    .to_owned()
+            }
             Act::Hold => {
                 let more = if repository.is_empty() { "" } else { ", " };
                 format!(
@@ -203,12 +239,57 @@ mod tests {
             (Act::Release, None, r#"{"repository": 1}"#, "`repository` is no string"),
             (Act::Release, Some("web"), r#"{"for": "2h"}"#, "`for` is not known here"),
             (Act::Release, Some("web"), "null", "no JSON object"),
+            (Act::Hold, Some("web"), r#"{"pin": true}"#, "`pin` is not known here"),
+            (Act::RollBack, Some("web"), r#"{"for": "2h"}"#, "`for` is not known here"),
+            (Act::RollBack, Some("web"), r#"{"repository": "/r"}"#, "`repository` is not known here"),
         ] {
             let (what, _) = of(act, stack, &[], body).unwrap_err();
             assert!(what.contains(part), "no {part}: {what}");
         }
         let twice = [("repository", "/a"), ("repository", "/b")];
         assert!(of(Act::Release, Some("web"), &twice, "").unwrap_err().0.contains("more than once"));
+    }
+
+    #[test]
+    fn a_rollback_may_name_a_commit_and_all_its_mistakes_are_told() {
+        let read = |body: &str| of(Act::RollBack, Some("web"), &[], body);
+        let usual = read("").unwrap();
+        assert_eq!((usual.to, usual.pin, usual.without_bindings), (None, false, false));
+        assert_eq!(read(r#"{"to": null, "reason": null}"#).unwrap().to, None);
+        let whole = r#"{"to": "1F3a9c", "reason": " why ", "pin": true, "without_bindings": true}"#;
+        let whole = read(whole).unwrap();
+        assert_eq!((whole.to.as_deref(), &*whole.reason), (Some("1F3a9c"), "why"));
+        assert!(whole.pin && whole.without_bindings);
+        let (what, hint) =
+            read(r#"{"to": "main", "pin": "yes", "without_bindings": null, "reason": 1, "pn": 1}"#)
+                .unwrap_err();
+        for part in [
+            "`to`: `main` is no commit",
+            "`pin` is neither `true` nor `false`",
+            "`without_bindings` is neither",
+            "`reason` is no string",
+            "`pn` is not known here",
+        ] {
+            assert!(what.contains(part), "no {part}: {what}");
+        }
+        assert!(
+            hint.contains("\"without_bindings\": false}`") && hint.contains("nothing was done"),
+            "{hint}"
+        );
+        let long = read(&format!(r#"{{"to": "{}"}}"#, "a".repeat(65))).unwrap_err();
+        assert!(long.0.contains("is no commit") && read(r#"{"to": 1}"#).unwrap_err().0.contains("no string"));
+
+        let form = |name: &str| match name {
+            "stack" => Some("web".to_owned()),
+            "to" => Some("1f3a".to_owned()),
+            "pin" => Some("1".to_owned()),
+            "for" | "reason" => Some(String::new()),
+            _ => None,
+        };
+        let wish = Wish::of_form(Act::RollBack, form).unwrap();
+        assert_eq!((wish.to.as_deref(), wish.pin, wish.without_bindings), (Some("1f3a"), true, false));
+        let nobody = Wish::of_form(Act::RollBack, |name| (name == "repository").then(|| "/r".to_owned()));
+        assert!(nobody.unwrap_err().refused.unwrap().0.contains("`stack` is not named"));
     }
 
     #[test]

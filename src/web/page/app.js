@@ -48,7 +48,7 @@
       const { id: focus, selectionStart: from, selectionEnd: to } = document.activeElement ?? {};
       const kept = (it) => !sent?.closest("details")?.contains(it);
       const opened = [...document.querySelectorAll("main details[open]")].filter(kept).map((it) => it.closest("[id]")?.id);
-      const typed = [...document.querySelectorAll("main :is(input, select)[id]")].filter(kept).map((it) => [it.id, it.value]);
+      const typed = [...document.querySelectorAll("main :is(input, select)[id]")].filter(kept).map((it) => [it.id, it.value, it.checked]);
       // Logs that this answer is without stay as they are, and where they are.
       const logs = [...main.querySelectorAll("[data-still]")].map((it) => [it, document.getElementById(it.id)]);
       for (const [place, log] of logs) {
@@ -62,9 +62,9 @@
       for (const details of document.querySelectorAll("main details")) {
         if (opened.includes(details.closest("[id]")?.id)) details.open = true;
       }
-      for (const [id, value] of typed) {
+      for (const [id, value, checked] of typed) {
         const field = document.getElementById(id);
-        if (field) field.value = value;
+        if (field) Object.assign(field, field.type === "checkbox" ? { checked } : { value });
       }
       const field = focus ? document.getElementById(focus) : null;
       field?.focus({ preventScroll: true });

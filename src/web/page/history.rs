@@ -1,4 +1,4 @@
-//! The versions of a stack that converged, and how each differs from the one before.
+//! The versions of a stack that converged, how each differs from the one before, and the way back to it.
 
 use anyhow::Result;
 use maud::{Markup, html};
@@ -19,17 +19,19 @@ pub fn section(page: &Page<'_>, stack: &Stack) -> Result<Markup> {
     // The last one that is shown differs from one that is not.
     let versions = page.web.view.ask(|state| state.newest_versions(&name, &stack.source, SHOWN + 1))?;
     let history = History::told(stack, &versions);
+    let failed = page.web.view.ask(|state| state.texts(&stack.source))?.remove(&name);
+    let failed = failed.and_then(|texts| texts.attempted);
     Ok(html! {
         @if !history.versions.is_empty() {
             h4 { "History" }
             ol.versions {
-                @for at in 0..history.versions.len().min(SHOWN) { (line(&history, at)) }
+                @for at in 0..history.versions.len().min(SHOWN) { (line(&history, at, &page.way_back(stack, &versions, failed.as_deref(), at))) }
             }
         }
     })
 }
 
-fn line(history: &History, at: usize) -> Markup {
+fn line(history: &History, at: usize, way_back: &Markup) -> Markup {
     let version = &history.versions[at];
     let images = history.new_images(at);
     html! {
@@ -50,6 +52,7 @@ fn line(history: &History, at: usize) -> Markup {
                     p.muted { "Only the first " (MOST_LINES) " lines are shown; " code { "dockerops history " (history.stack) " --diff " (at + 1) } " shows all." }
                 }
             }
+            (way_back)
         }
     }
 }

@@ -10,6 +10,7 @@ mod history;
 mod holds;
 mod logs;
 mod parts;
+mod rollback;
 mod sides;
 mod stacks;
 mod templates;
@@ -229,7 +230,7 @@ impl Page<'_> {
                 p { (below) }
                 @for (stack, why) in self.waits() { p.muted { (text(stack)) " waits: " (sentence(why)) } }
             }
-            (wrongs::section(&wrongs))
+            (wrongs::section(&wrongs, |stack| self.usual_way_back(stack))?)
             div.columns {
                 div { (stacks::section(self)?) (templates::section(self)?) (events::section(self)?) }
                 aside aria-label="Repositories and images" {
@@ -239,7 +240,8 @@ impl Page<'_> {
             }
         };
         let is_busy = |job: &JobView| matches!(job.state, JobState::Queued | JobState::Running);
-        let again = self.job.as_ref().is_some_and(is_busy);
+        let goes_back = |stack: &String| self.web.holds.goes_back(stack);
+        let again = self.job.as_ref().is_some_and(is_busy) || self.asked.open.iter().any(goes_back);
         Ok(document(&Frame { title: &title, again, ..Frame::default() }, &self.actions(), &main))
     }
 

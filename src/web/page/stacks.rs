@@ -69,6 +69,9 @@ fn in_full(page: &Page<'_>, stack: &Stack) -> Result<Markup> {
     let origin = page.origin(stack)?;
     let history = super::history::section(page, stack)?;
     Ok(html! {
+        @if page.web.holds.goes_back(&stack.name) {
+            p.job data-tone="calm" data-busy { span.spinner aria-hidden="true" {} span { "Rolling back" } }
+        }
         @if let Some(error) = &stack.error { (why(error)) }
         @if let Some(hold) = &stack.hold { div.on-hold { (why(&hold.sentence)) } }
         dl.facts {

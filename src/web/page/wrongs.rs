@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::Result;
 use maud::{Markup, html};
 
 use super::parts::{Tone, sentence, shape, why};
@@ -14,24 +15,29 @@ use crate::web::view::Snapshot;
 
 /// One thing that needs attention.
 #[derive(Debug)]
-pub struct Wrong {
+pub struct Wrong<'a> {
     tone: Tone,
     /// What it is about, and in which state.
     title: String,
     reasons: Vec<String>,
     hint: Option<String>,
+    /// What fails, or does not keep running: an earlier version of it may.
+    stack: Option<&'a Stack>,
 }
 
+/// So many of them are offered a way back; each costs the database a question.
+const MOST_BACK: usize = 10;
+
 /// All of them, the gravest first. `unwatched` are sources that could not be watched so far, and why.
-pub fn of(
-    snapshot: &Snapshot,
+pub fn of<'a>(
+    snapshot: &'a Snapshot,
     health: &daemon::Health,
     unwatched: &[(String, Option<String>)],
     backs_off: impl Fn(&SourceId) -> Option<Duration>,
-) -> Vec<Wrong> {
+) -> Vec<Wrong<'a>> {
     let mut wrongs = Vec::new();
     let mut bad = |title: String, reasons: Vec<String>, hint: Option<String>| {
-        wrongs.push(Wrong { tone: Tone::Bad, title, reasons, hint });
+        wrongs.push(Wrong { tone: Tone::Bad, title, reasons, hint, stack: None });
     };
     if let Some(stuck) = &health.stuck {
         let hint = "restart DockerOps; what was applied so far is recorded";
@@ -84,7 +90,7 @@ fn tried_again(backs_off: Option<Duration>) -> String {
 
 const PUT_BACK: &str = "The next cycle puts it back.";
 
-fn of_stack(stack: &Stack, backs_off: impl Fn() -> Option<Duration>) -> Option<Wrong> {
+fn of_stack(stack: &Stack, backs_off: impl Fn() -> Option<Duration>) -> Option<Wrong<'_>> {
     let drift = stack.drift.iter().map(|drift| format!("{}: {}", drift.service, drift.what));
     let (tone, state, reasons): (_, _, Vec<_>) = match (&stack.error, &stack.why, stack.drift.is_empty()) {
         (Some(error), why, _) => {
@@ -112,12 +118,16 @@ fn of_stack(stack: &Stack, backs_off: impl Fn() -> Option<Duration>) -> Option<W
         _ => None,
     };
     let reasons = reasons.into_iter().chain(stack.stays.clone()).collect();
-    Some(Wrong { tone, title: format!("{} {state}", stack.name), reasons, hint })
+    let fails = stack.error.is_some() || stack.is_degraded();
+    let title = format!("{} {state}", stack.name);
+    Some(Wrong { tone, title, reasons, hint, stack: fails.then_some(stack) })
 }
 
-/// The list; nothing where nothing is wrong.
-pub fn section(wrongs: &[Wrong]) -> Markup {
-    html! {
+/// The list, each with the way back of its stack; nothing where nothing is wrong.
+pub fn section(wrongs: &[Wrong<'_>], way_back: impl Fn(&Stack) -> Result<Markup>) -> Result<Markup> {
+    let stacks = wrongs.iter().filter_map(|wrong| wrong.stack).take(MOST_BACK);
+    let mut ways = stacks.map(way_back).collect::<Result<Vec<_>>>()?.into_iter();
+    Ok(html! {
         @if !wrongs.is_empty() {
             section.wrongs aria-labelledby="wrongs" {
                 h2 id="wrongs" .hidden { "What is wrong" }
@@ -129,13 +139,14 @@ pub fn section(wrongs: &[Wrong]) -> Markup {
                                 h3 { (sentence(&wrong.title)) }
                                 @for reason in &wrong.reasons { (why(reason)) }
                                 @if let Some(hint) = &wrong.hint { p.muted { (sentence(hint)) } }
+                                @if wrong.stack.is_some() && let Some(way) = ways.next() { (way) }
                             }
                         }
                     }
                 }
             }
         }
-    }
+    })
 }
 
 #[cfg(test)]
