@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::{Noted, Refusal, Subject};
 use crate::clock;
+use crate::docker::Swarm;
 use crate::docker::service::Service;
 use crate::fault::fault;
 use crate::hold::{self, Hold, Kind};
@@ -33,31 +34,30 @@ pub struct Back {
 pub struct Kept {
     /// The versions of it that converged, newest first.
     pub versions: Vec<Version>,
-    /// What was tried last and failed, as people may see it.
-    pub failed: Option<String>,
-    /// Its services, as Swarm has them; none where that was not asked.
-    live: Vec<Service>,
     back: Option<Box<hold::Back>>,
 }
 
 impl Kept {
     /// Of a stack that this hold is on.
-    pub fn read(state: &State, row: &StackRow, hold: Option<&Hold>, live: Vec<Service>) -> Result<Self> {
+    pub fn read(state: &State, row: &StackRow, hold: Option<&Hold>) -> Result<Self> {
         Ok(Self {
             versions: state.history(&row.name, &row.repository_url)?,
-            failed: state.texts(&row.repository_url)?.remove(&row.name).and_then(|texts| texts.attempted),
-            live,
             back: hold.and_then(|hold| hold.back.clone()),
         })
     }
 
-    /// Which of them it would be.
-    pub fn course<'a>(&'a self, known: &'a Watched, row: &'a StackRow) -> Course<'a> {
+    /// Which of them it would be, of a stack whose services Swarm has like that.
+    pub fn course<'a>(
+        &'a self,
+        known: &'a Watched,
+        row: &'a StackRow,
+        live: &'a [&'a Service],
+    ) -> Course<'a> {
         Course {
             row,
             motion: known.motions.iter().find(|motion| motion.name == row.name),
             versions: &self.versions,
-            live: &self.live,
+            live,
             back: self.back.as_deref(),
         }
     }
@@ -86,14 +86,15 @@ pub fn roll_back(
         return Err(Refusal::Unfit(fault(what, "there is no version of it to go back to")));
     };
     let before = subject.held(watched);
+    let kept = Kept::read(&writer.state, row, before.as_ref())?;
     let session = writer.session();
     // What failed is told from what converged by what docker has.
-    let live = match row.status {
-        StackStatus::Error => session.door.observe()?.of_stack(&row.name).cloned().collect(),
-        _ => Vec::new(),
+    let swarm = match row.status {
+        StackStatus::Error => session.door.observe()?,
+        _ => Swarm::default(),
     };
-    let kept = Kept::read(&writer.state, row, before.as_ref(), live)?;
-    let course = kept.course(known, row);
+    let live: Vec<_> = swarm.of_stack(&row.name).collect();
+    let course = kept.course(known, row, &live);
     let version = course.target(wish.to.as_deref()).map_err(Refusal::Unfit)?;
     let aim = aim(&session, known, row, version, (course.fled(version), wish.pin)).map_err(Refusal::Unfit)?;
     if !aim.changed.is_empty() && !wish.without_bindings {

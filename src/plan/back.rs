@@ -24,7 +24,7 @@ pub struct Course<'a> {
     /// The versions of it that converged, newest first.
     pub versions: &'a [Version],
     /// Its services, as Swarm has them.
-    pub live: &'a [Service],
+    pub live: &'a [&'a Service],
     /// What it was rolled back to before.
     pub back: Option<&'a Back>,
 }

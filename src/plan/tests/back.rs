@@ -61,17 +61,19 @@ impl Asked {
     }
 
     fn id(&self, versions: &[Version], to: Option<&str>) -> Result<i64, String> {
-        self.course(versions).target(to).map(|version| version.id).map_err(|error| error.to_string())
+        let live: Vec<_> = self.live.iter().collect();
+        self.course(versions, &live).target(to).map(|version| version.id).map_err(|error| error.to_string())
     }
 
     fn fled(&self, versions: &[Version]) -> Vec<String> {
-        let course = self.course(versions);
+        let live: Vec<_> = self.live.iter().collect();
+        let course = self.course(versions, &live);
         course.fled(course.target(None).unwrap())
     }
 
-    fn course<'a>(&'a self, versions: &'a [Version]) -> Course<'a> {
+    fn course<'a>(&'a self, versions: &'a [Version], live: &'a [&'a Service]) -> Course<'a> {
         let (motion, back) = (self.motion.as_ref(), self.back.as_ref());
-        Course { row: &self.row, motion, versions, live: &self.live, back }
+        Course { row: &self.row, motion, versions, live, back }
     }
 }
 
@@ -119,7 +121,7 @@ fn a_second_one_goes_further_back_and_never_to_what_was_fled() {
     assert_eq!(asked.id(&versions, None), Ok(1));
     assert_eq!(asked.fled(&versions), ["b".repeat(40), "a".repeat(40)]);
     // Nobody flees what two people go back to, and the second is not told that it runs already.
-    assert_eq!(asked.course(&versions).fled(&versions[0]), ["b".repeat(40)]);
+    assert_eq!(asked.course(&versions, &[]).fled(&versions[0]), ["b".repeat(40)]);
     assert_eq!(asked.id(&versions, Some("aaaa")), Ok(4));
     asked.back = None;
     assert_eq!(asked.id(&versions, Some("aaaa")), Ok(2));

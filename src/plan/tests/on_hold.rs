@@ -106,7 +106,7 @@ fn who_goes_back_is_deployed_for_that_and_waits_for_nobody_it_depends_on() {
         (back(Case::new()), "deploy: rolled back to c0"),
         (back(Case::deployed()), "in sync"),
         (back(Case::deployed().with(|case| case.row().hash = "h0".into())), "adopt"),
-        (back(Case::held()), "deploy: rolled back to c0"),
+        (back(Case::held().with(|case| case.facts.commit = "c0")), "deploy: rolled back to c0"),
         (back(Case::deployed().with(|case| case.motion = Some(motion("h1")))), "in motion"),
     ]);
 }

@@ -127,7 +127,7 @@ impl Task {
         if let Err(error) = back.carry_out(&writer).map(drop)
             && !error.is::<Interrupted>()
         {
-            let what = format!("the next sync goes on with the rollback: {error:#}");
+            let what = format!("the rollback was not seen to its end: {error:#}");
             report.failed(subject.about(&self.stack), &what);
         }
     }

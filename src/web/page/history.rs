@@ -19,8 +19,7 @@ pub fn section(page: &Page<'_>, stack: &Stack) -> Result<Markup> {
     // The last one that is shown differs from one that is not.
     let versions = page.web.view.ask(|state| state.newest_versions(&name, &stack.source, SHOWN + 1))?;
     let history = History::told(stack, &versions);
-    let failed = page.web.view.ask(|state| state.texts(&stack.source))?.remove(&name);
-    let failed = failed.and_then(|texts| texts.attempted);
+    let failed = page.failed(stack)?;
     Ok(html! {
         @if !history.versions.is_empty() {
             h4 { "History" }

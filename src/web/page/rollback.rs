@@ -33,7 +33,6 @@ impl Page<'_> {
     pub fn way_back(&self, stack: &Stack, versions: &[Version], failed: Option<&str>, at: usize) -> Markup {
         let version = &versions[at];
         let to = named(versions, version);
-        let failed = failed.filter(|_| stack.status == StackState::Error);
         if self.visitor == Visitor::Reader || to.is_none() || !differs(versions, failed, at) {
             return html! {};
         }
@@ -54,16 +53,30 @@ impl Page<'_> {
         }
         let mut holds = known.holds.iter().filter(|row| row.stack.as_ref() == Some(&name));
         let hold = holds.find(|row| !row.hold.is_over(clock::wall())).map(|row| &row.hold);
-        let Some(kept) = self.web.view.ask(|state| Kept::read(state, row, hold, Vec::new()).map(Some))?
-        else {
+        let Some(kept) = self.web.view.ask(|state| Kept::read(state, row, hold).map(Some))? else {
             return Ok(html! {});
         };
-        let Ok(version) = kept.course(known, row).target(None) else { return Ok(html! {}) };
-        let failed = kept.failed.as_deref().filter(|_| stack.status == StackState::Error);
+        let services = &self.snapshot.services;
+        let live: Vec<_> = services.iter().filter(|service| service.stack == name).collect();
+        let Ok(version) = kept.course(known, row, &live).target(None) else { return Ok(html! {}) };
+        let failed = self.failed(stack)?;
         let label =
             html! { "Roll back to " (short(&version.commit)) span.hidden { ": " (text(&stack.name)) } };
         let (id, to) = (format!("back-{}", stack.name), named(&kept.versions, version));
-        Ok(self.form_back(stack, &Way { id, label, to, change: change(&kept.versions, failed, version) }))
+        Ok(self.form_back(
+            stack,
+            &Way { id, label, to, change: change(&kept.versions, failed.as_deref(), version) },
+        ))
+    }
+
+    /// What was tried last of it and failed, as people may see it.
+    pub fn failed(&self, stack: &Stack) -> Result<Option<String>> {
+        if stack.status != StackState::Error {
+            return Ok(None);
+        }
+        let texts =
+            self.web.view.ask(|state| state.texts(&stack.source))?.remove(&StackName::known(&stack.name));
+        Ok(texts.and_then(|texts| texts.attempted))
     }
 
     fn form_back(&self, stack: &Stack, way: &Way<'_>) -> Markup {
