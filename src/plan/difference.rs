@@ -69,7 +69,8 @@ pub fn difference(
         Decision::Apply(Apply { how: How::Roll(rolls), reason, drifts })
     };
     if let Some(reason) = facts.forced {
-        return deploy_by(reason.to_owned(), RunJobs::Again);
+        let jobs = if facts.back.is_none() { RunJobs::Again } else { RunJobs::No };
+        return deploy_by(reason.to_owned(), jobs);
     }
     match task.motion {
         // A job is not cut off, but by who goes back.

@@ -31,6 +31,8 @@ pub struct Past {
     pub commit: Commit,
     /// The fingerprint of its files, whichever images it runs by.
     pub hash: String,
+    /// Whether its source lists the stack now.
+    pub is_listed: bool,
     /// Holds its files until docker has read them, where its source was read at another commit.
     pub _files: Option<Rc<Checkout>>,
 }

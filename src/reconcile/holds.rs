@@ -70,8 +70,12 @@ impl Reconciler {
         };
         let hold = self.hold_of(session, source, &key.stack);
         let back = hold.as_ref().and_then(|hold| hold.back.clone());
-        let change =
-            change.or_else(|| back.as_ref().map(|_| "what its source says is not deployed".to_owned()));
+        let past = source.desired(&key.stack).and_then(|desired| desired.past.as_ref());
+        let otherwise = match past {
+            Some(past) if !past.is_listed => "would be removed: its source lists it no more",
+            _ => "what its source says is not deployed",
+        };
+        let change = change.or_else(|| back.as_ref().map(|_| otherwise.to_owned()));
         // A hold by hand is told of by its own row, and an open door by nothing.
         let hold = hold.filter(|hold| change.is_some() || hold.kind == Kind::Manifest);
         let Some(hold) = hold else {

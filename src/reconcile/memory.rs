@@ -58,6 +58,8 @@ pub struct Memory {
     /// The stacks that are degraded, as it was when their source came to rest.
     pub degraded: BTreeSet<Key>,
     pub health_judged: Option<Instant>,
+    /// The stacks that failed and went back by themselves.
+    pub fell_back: BTreeSet<Key>,
     /// What came to an end.
     pub ended: BTreeMap<Key, Ended>,
     pub removing: BTreeMap<Key, Removing>,
@@ -168,6 +170,7 @@ impl Memory {
     pub fn begin(&mut self, key: &Key) {
         self.tried.remove(key);
         self.ended.remove(key);
+        self.fell_back.remove(key);
         self.pulls.remove(key);
         self.decisions.remove(key);
         self.reported.retain(|(reported, _)| reported != key);
@@ -185,6 +188,7 @@ impl Memory {
         self.decisions.retain(|key, _| needed(key));
         self.tried.retain(|key, _| needed(key));
         self.ended.retain(|key, _| needed(key));
+        self.fell_back.retain(|key| needed(key));
         self.watches.retain(|key, _| needed(key));
         self.pulls.retain(|key, _| needed(key));
         self.reported.retain(|(key, _)| needed(key));
@@ -204,8 +208,10 @@ impl Memory {
         for (key, decision) in self.decisions.iter().filter(|(key, _)| of_them(key)) {
             let is_degraded = self.degraded.contains(key);
             tally.degraded += usize::from(is_degraded);
+            let is_failure = matches!(decision, Decision::Blocked(blocked) if blocked.until.is_failure());
+            tally.failed += usize::from(is_failure || self.fell_back.contains(key));
             match (self.ended.get(key), decision) {
-                (_, Decision::Blocked(blocked)) if blocked.until.is_failure() => tally.failed += 1,
+                _ if is_failure => {}
                 (_, Decision::Blocked(Blocked { until: Until::Released(_), .. })) => tally.on_hold += 1,
                 (Some(Ended::Deployed), _) => tally.deployed += 1,
                 (Some(Ended::Removed), _) => tally.removed += 1,

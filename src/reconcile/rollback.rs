@@ -252,14 +252,15 @@ impl Reconciler {
                 &read.desired[at]
             }
             // It is listed no more, and goes back first; then its removal waits.
-            (Ok(past), None) => {
+            (Ok(mut past), None) => {
+                past.past = past.past.map(|past| Past { is_listed: false, ..past });
                 read.desired.push(past);
                 &read.desired[read.desired.len() - 1]
             }
             (Err(why), Some(at)) => {
                 let commit = Commit::parse(hold.back.as_deref().map_or("", |back| &back.commit))?;
                 let desired = &mut read.desired[at];
-                desired.past = Some(Past { commit, hash: String::new(), _files: None });
+                desired.past = Some(Past { commit, hash: String::new(), is_listed: true, _files: None });
                 desired.rendered = Some(Err(anyhow!("cannot go back: {why}")));
                 desired
             }
@@ -338,7 +339,7 @@ fn version_of(read: &Read, name: &StackName, back: &Back) -> Result<DesiredStack
         }
         None => return Err(anyhow!("`{name}` cannot be read at commit `{}`", commit.short())),
     };
-    let past = Some(Past { commit: commit.clone(), hash, _files: None });
+    let past = Some(Past { commit: commit.clone(), hash, is_listed: true, _files: None });
     Ok(DesiredStack {
         entry: desired.entry.clone(),
         rendered: Some(Ok(rendered)),

@@ -206,7 +206,7 @@ fn a_smoke_test_that_fails_brings_back_what_ran_where_its_list_says_so() {
     said.failure(3)
         .stdout_has("    | no answer\n")
         .stdout_has("by `on_failure: rollback`")
-        .stdout_has("1 deployed");
+        .stdout_has("1 deployed, 1 failed");
     assert_eq!(shop.said(), ["migrate", "web 2", "smoke 2", "web 1"], "no job runs for what ran before");
     let hold = &shop.scene.status(&shop.stack)["hold"];
     assert_eq!(hold["kind"], "rollback");
@@ -220,6 +220,7 @@ fn a_smoke_test_that_fails_brings_back_what_ran_where_its_list_says_so() {
     shop.push().success().stdout_has("released");
     assert_eq!(shop.said(), ["migrate", "web 3", "smoke 3"]);
     shop.forget();
-    shop.scene.run(&["rollback", &shop.stack]).success();
-    assert_eq!(shop.said(), ["web 1"]);
+    let said = shop.scene.run(&["rollback", &shop.stack]);
+    said.success();
+    assert_eq!(shop.said(), ["web 1"], "{said}");
 }

@@ -140,11 +140,17 @@ mod tests {
             let waiters: Vec<_> = (0..20)
                 .map(|_| {
                     scope.spawn(|| {
-                        within(&source, TICK * 100, TICK * 3).map(drop).map_err(|it| it.to_string())
+                        within(&source, TICK * 600, TICK * 3).map(drop).map_err(|it| it.to_string())
                     })
                 })
                 .collect();
-            std::thread::sleep(TICK * 10);
+            // However late their threads come to run.
+            let waiting = || lock().get(source.repository()).map_or(0, |changes| changes.all);
+            while waiters.iter().filter(|waiter| waiter.is_finished()).count() + waiting() < 21
+                || waiting() > MOST_OF_SLOW
+            {
+                std::thread::sleep(TICK);
+            }
             drop(first);
             let all: Vec<_> = waiters.into_iter().map(|waiter| waiter.join().unwrap()).collect();
             let refused =

@@ -74,6 +74,9 @@ fn jobs_run_for_another_version_and_by_force_alone() {
     runs(&with_jobs(Case::new(), "h1"), RunJobs::New);
     runs(&was("h0"), RunJobs::New);
     runs(&deployed().with(|case| case.facts.forced = Some("forced")), RunJobs::Again);
+    // Who rolls back forces it, and no job of what ran then.
+    let back = |case: &mut Case| (case.facts.forced, case.facts.back) = (Some("back"), Some("back"));
+    runs(&was("h0").with(back), RunJobs::No);
     let drifted = |case: &mut Case| drop(case.live[0].summary.insert("replicas".into(), "3".into()));
     runs(&deployed().with(drifted), RunJobs::No);
     let failed =

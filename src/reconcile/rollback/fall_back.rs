@@ -94,6 +94,7 @@ impl Reconciler {
         source.holds.push(HoldRow { repository_id: owner.id, stack: Some(name.clone()), hold: hold.clone() });
         self.put(session, source, name, hold, Ok(past))?;
         self.memory.tried.remove(key);
+        self.memory.fell_back.insert(key.clone());
         self.stirred = true;
         Ok(())
     }
