@@ -71,6 +71,9 @@ pub struct Back {
     pub fled: Vec<String>,
     /// Whether it stays even then.
     pub pinned: bool,
+    /// The hold by hand that was there before, which counts again once this ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Box<Hold>>,
 }
 
 impl Back {
@@ -84,6 +87,14 @@ impl Hold {
     /// Whether it has ended by itself.
     pub fn is_over(&self, now: DateTime<Utc>) -> bool {
         self.until.is_some_and(|until| until <= now)
+    }
+
+    /// The hold by hand that a person set, before it was rolled back or not.
+    pub fn by_hand(&self) -> Option<&Self> {
+        match &self.back {
+            Some(back) => back.before.as_deref(),
+            None => Some(self).filter(|hold| hold.kind == Kind::Hand),
+        }
     }
 
     /// In words: `held by alice until 2026-11-24T08:00:00Z: the fix is not there`.

@@ -204,7 +204,7 @@ fn mistakes_say_what_there_is() {
 #[test]
 fn what_failed_before_it_was_held_says_why_and_once() {
     let Some(scene) = Scene::new() else { return };
-    let scene = scene.timeout(4);
+    let scene = scene.timeout(20);
     let app = scene.on().shell("exit 7").deploy("restart_policy: {delay: 300s}");
     let stack = scene.stack("bad", &app);
     scene.watch().failure(3);

@@ -332,6 +332,49 @@ fn one_that_was_cut_off_is_meant_again_and_is_done_though_its_source_lists_the_s
 }
 
 #[test]
+fn one_that_was_cut_off_goes_on_though_the_newest_commit_cannot_be_read() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = scene.stack("web", &web(&scene, "1"));
+    let other = scene.stack("other", &web(&scene, "1"));
+    scene.watch().success();
+    for value in ["2", "3"] {
+        scene.set(&stack, value).push().success();
+    }
+    let before = scene.lab.specs(&other);
+    let docker = FakeDocker::new().does("stack deploy", "kill -9 $PPID; sleep 1; exit 1");
+    let ops = scene.ops.with_fake(&docker);
+    ops.run(["rollback", &stack]);
+    let real = FakeDocker::new();
+    let scene = Scene { ops: ops.with_fake(&real), docker: real, ..scene };
+    scene.repo.write("stacks.yaml", "- [\n").commit("broken");
+    let said = scene.reconcile();
+    said.failure(3).stdout_has("stacks.yaml").stdout_has("rolled back to").stdout_has("1 deployed, 1 failed");
+    assert_eq!(value(&scene, &stack), "A=2");
+    scene.reconcile().failure(3).stdout_has("stacks.yaml");
+    assert!(value(&scene, &stack) == "A=2" && scene.lab.specs(&other) == before);
+    scene.repo.write("stacks.yaml", format!("- name: {other}\n- name: {stack}\n")).commit("mended");
+    scene.reconcile().success().stdout_has("1 on hold");
+}
+
+#[test]
+fn the_hold_of_another_person_counts_again_once_a_rollback_ends_by_itself() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = scene.stack("web", &web(&scene, "1"));
+    scene.watch().success();
+    scene.set(&stack, "2").push().success();
+    scene.run(&["hold", &stack, "--for", "ever", "--reason", "the audit"]).success();
+    scene.back(&stack, &[]).success().stdout_has("the audit");
+    assert_eq!(value(&scene, &stack), "A=1");
+    scene.set(&stack, "3").push().success().stdout_has("as before: held by").stdout_has("the audit");
+    assert_eq!(value(&scene, &stack), "A=1");
+    let hold = scene.status(&stack)["hold"].clone();
+    assert!(hold["kind"] == "hand" && hold["reason"] == "the audit", "{hold}");
+    scene.run(&["release", &stack]).success();
+    scene.reconcile().success();
+    assert_eq!(value(&scene, &stack), "A=3");
+}
+
+#[test]
 fn who_was_overtaken_by_a_release_is_told_so() {
     let Some(scene) = Scene::new() else { return };
     let stack = scene.stack("web", &scene.on().update("monitor: 4s").with("environment: {A: '1'}"));

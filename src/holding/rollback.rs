@@ -100,13 +100,14 @@ pub fn roll_back(
     if !aim.changed.is_empty() && !wish.without_bindings {
         return Err(Refusal::Bindings(changed(subject, version, &aim.changed)));
     }
+    let by_hand = before.as_ref().and_then(Hold::by_hand).cloned().map(Box::new);
     let hold = Hold {
         kind: Kind::Rollback,
         reason: Some(wish.reason).filter(|reason| !reason.is_empty()),
         by: Some(wish.by),
         since: Some(clock::wall()),
         until: None,
-        back: Some(Box::new(aim.back.clone())),
+        back: Some(Box::new(hold::Back { before: by_hand, ..aim.back.clone() })),
     };
     let mut notes = Vec::new();
     if let Err(error) = keep_in_swarm(&session, &known.identity, Some(&row.name), &hold) {

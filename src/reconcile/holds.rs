@@ -30,13 +30,12 @@ impl Reconciler {
     pub fn hold_of(&self, session: &Session<'_>, source: &WatchedSource, name: &StackName) -> Option<Hold> {
         let now = session.door.now().wall;
         // A name is one stack of the Swarm, whichever source lists it by now.
-        let is_its = |row: &&HoldRow| {
-            row.stack.as_ref() == Some(name) && !row.hold.is_over(now) && !source.is_mended(row)
-        };
-        let by_name = self.sources.iter().flat_map(|source| &source.holds).find(is_its);
+        let rows = self.sources.iter().flat_map(|source| &source.holds);
+        let mut its = rows.filter(|row| row.stack.as_ref() == Some(name));
+        let by_name = its.find_map(|row| source.counts(row, now));
         let of_all = || source.holds.iter().find(|row| row.stack.is_none() && !row.hold.is_over(now));
-        if let Some(row) = by_name.or_else(of_all) {
-            return Some(row.hold.clone());
+        if let Some(hold) = by_name.or_else(|| of_all().map(|row| &row.hold)) {
+            return Some(hold.clone());
         }
         if source.read().is_none() {
             let found = source.on_hold.iter().find(|stack| stack.name == *name);
@@ -111,13 +110,38 @@ impl Reconciler {
             for row in source.holds.iter().filter(|row| row.hold.is_over(now) || source.is_mended(row)) {
                 let subject = row.stack.as_ref().map_or(source.url.as_str(), StackName::as_str);
                 session.report.released(subject, &format!("{}: that is over", row.hold.sentence()));
-                if let Err(error) = forget_in_swarm(session, &source.id, row.stack.as_ref()) {
+                let stack = row.stack.as_ref();
+                if let (Some(before), Some(owner)) = (source.counts(row, now), &source.row) {
+                    if let Err(error) = keep_in_swarm(session, &source.id, stack, before) {
+                        session
+                            .report
+                            .note(subject, &format!("the Swarm keeps another hold of it: {error:#}"));
+                    }
+                    session.report.on_hold(subject, &format!("as before: {}", before.sentence()));
+                    session.state.note_hold(owner, stack, before)?;
+                    continue;
+                }
+                if let Err(error) = forget_in_swarm(session, &source.id, stack) {
                     session.report.note(subject, &format!("what the Swarm keeps of a hold stays: {error:#}"));
                 }
-                session.state.forget_hold(row.repository_id, row.stack.as_ref())?;
+                session.state.forget_hold(row.repository_id, stack)?;
             }
         }
         Ok(())
+    }
+}
+
+impl WatchedSource {
+    /// What a row says by now: of a rollback that is over, the hold by hand that was there before it.
+    fn counts<'a>(&self, row: &'a HoldRow, now: DateTime<Utc>) -> Option<&'a Hold> {
+        let hold = if self.is_mended(row) { row.hold.by_hand() } else { Some(&row.hold) };
+        hold.filter(|hold| !hold.is_over(now))
+    }
+
+    /// The hold by hand on a stack.
+    pub fn hold_by_hand(&self, name: &StackName, now: DateTime<Utc>) -> Option<Hold> {
+        let row = self.holds.iter().find(|row| row.stack.as_ref() == Some(name))?;
+        row.hold.by_hand().filter(|hold| !hold.is_over(now)).cloned()
     }
 }
 

@@ -4,6 +4,7 @@
 //! from its own commit, with the images by the digests they ran by; from then on the hold keeps it as any other does.
 
 mod fall_back;
+mod unread;
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +63,7 @@ pub fn aim(
         hash: String::new(),
         fled,
         pinned,
+        before: None,
     };
     let target = Target::new(source.clone(), Some(known.row.clone()));
     let wanted = Wanted { target, wishes: Vec::new() };
@@ -104,14 +106,24 @@ pub fn roll_back(session: &Session<'_>, aim: Aim) -> Result<Outcome> {
 }
 
 /// Whether a stack is not what it was rolled back to so far.
-pub fn is_to_go_back(known: &Watched, row: &HoldRow) -> bool {
+pub fn is_to_go_back(stacks: &[StackRow], row: &HoldRow) -> bool {
     let (Some(stack), Some(back)) = (&row.stack, &row.hold.back) else { return false };
-    let there = known.stacks.iter().find(|there| there.name == *stack);
+    let there = stacks.iter().find(|there| there.name == *stack);
     !there.is_some_and(|there| runs(there, &back.hash) || there.held)
 }
 
 fn runs(row: &StackRow, hash: &str) -> bool {
     row.status == StackStatus::Deployed && row.hash == hash
+}
+
+impl Read {
+    /// Leaves these stacks of it, as they were at an earlier commit, and nothing else.
+    fn leave_only(&mut self, pasts: Vec<DesiredStack>) {
+        (self.desired, self.is_past) = (pasts, true);
+        self.images.clear();
+        self.bindings.clear();
+        self.unused.clear();
+    }
 }
 
 impl WatchedSource {
@@ -146,13 +158,8 @@ impl WatchedSource {
         self.forced.insert(name.clone(), hold.reason_to_go_back());
         self.wish.selection = Selection::Some(BTreeSet::from([name.clone()]));
         let Reading::Read(read) = &mut self.reading else { return true };
-        let desired = version_of(read, &name, back);
-        read.is_past = true;
-        read.images.clear();
-        read.bindings.clear();
-        read.unused.clear();
-        match desired {
-            Ok(desired) => read.desired = vec![desired],
+        match version_of(read, &name, back) {
+            Ok(desired) => read.leave_only(vec![desired]),
             // It was read before by who asked for this: somebody changed the rules meanwhile.
             Err(error) => self.reading = Reading::Failed(error),
         }
@@ -188,8 +195,13 @@ impl Reconciler {
     /// run, and notes which rollbacks are over.
     pub fn go_back(&mut self, session: &Session<'_>, source: &mut WatchedSource, is_new: bool) -> Result<()> {
         let backs = source.backs();
-        if source.leave_out_others(&backs) || source.read().is_none() {
+        if source.leave_out_others(&backs) {
             return Ok(());
+        }
+        match source.reading {
+            Reading::Read(_) => {}
+            Reading::Failed(_) => return self.go_back_unread(session, source, &backs),
+            Reading::Unchanged | Reading::BackingOff => return Ok(()),
         }
         for (name, hold, back) in backs {
             let is_selected = source.wish.selection.holds(&name);
@@ -240,40 +252,47 @@ impl Reconciler {
         session: &Session<'_>,
         source: &mut WatchedSource,
         name: &StackName,
-        mut hold: Hold,
+        hold: Hold,
         past: Result<DesiredStack, String>,
     ) -> Result<()> {
-        let row = source.row.clone();
+        if let Ok(past) = &past {
+            self.note_hash(session, source, hold.clone(), past)?;
+        }
         let Reading::Read(read) = &mut source.reading else { return Ok(()) };
         let at = read.desired.iter().position(|desired| desired.entry.name == *name);
-        let desired = match (past, at) {
-            (Ok(past), Some(at)) => {
-                read.desired[at] = past;
-                &read.desired[at]
-            }
+        match (past, at) {
+            (Ok(past), Some(at)) => read.desired[at] = past,
             // It is listed no more, and goes back first; then its removal waits.
             (Ok(mut past), None) => {
                 past.past = past.past.map(|past| Past { is_listed: false, ..past });
                 read.desired.push(past);
-                &read.desired[read.desired.len() - 1]
             }
             (Err(why), Some(at)) => {
                 let commit = Commit::parse(hold.back.as_deref().map_or("", |back| &back.commit))?;
                 let desired = &mut read.desired[at];
                 desired.past = Some(Past { commit, hash: String::new(), is_listed: true, _files: None });
                 desired.rendered = Some(Err(anyhow!("cannot go back: {why}")));
-                desired
             }
-            (Err(_), None) => return Ok(()),
-        };
-        // Another release of DockerOps may give docker something else for it.
-        let now = desired.rendered().map(|rendered| rendered.fingerprint.clone());
-        if let (Some(now), Some(back), Some(row)) = (now, hold.back.as_deref_mut(), row)
+            (Err(_), None) => {}
+        }
+        Ok(())
+    }
+
+    /// Another release of DockerOps may give docker something else for it.
+    fn note_hash(
+        &self,
+        session: &Session<'_>,
+        source: &WatchedSource,
+        mut hold: Hold,
+        past: &DesiredStack,
+    ) -> Result<()> {
+        let now = past.rendered().map(|rendered| rendered.fingerprint.clone());
+        if let (Some(now), Some(back), Some(row)) = (now, hold.back.as_deref_mut(), &source.row)
             && back.hash != now
             && !self.options.dry_run
         {
             back.hash = now;
-            session.state.note_hold(&row, Some(name), &hold)?;
+            session.state.note_hold(row, Some(&past.entry.name), &hold)?;
         }
         Ok(())
     }

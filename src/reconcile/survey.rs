@@ -107,6 +107,7 @@ impl Reconciler {
             for wish in &wishes {
                 source.begin(wish);
             }
+            self.go_back(session, &mut source, is_new)?;
             // Who asked last decides, also by what it had read before: a command may have come between.
             let decides = (is_new || source.read().is_some()) && !self.options.dry_run;
             if let Some(row) = source.row.as_mut().filter(|_| decides) {
@@ -121,7 +122,6 @@ impl Reconciler {
                 session.report.source_failed(source.url.as_str(), error);
                 session.state.note_sync(row, None, Some(&format!("{error:#}")))?;
             }
-            self.go_back(session, &mut source, is_new)?;
             ids.insert(source.id.clone());
             self.look_after(source);
         }
@@ -167,7 +167,8 @@ impl Reconciler {
             Err(error) => (Reading::Failed(error), None),
             Ok(head) => match known {
                 Some(known) if !is_forced && backing_off == Some(&head) => {
-                    (Reading::BackingOff, is_off(known, swarm, now).then_some(head))
+                    let is_off = goes_back(known) || is_off(known, swarm, now);
+                    (Reading::BackingOff, is_off.then_some(head))
                 }
                 Some(known) if !is_forced && !has_work(known, &head, policy, swarm, now) => {
                     (Reading::Unchanged, None)
@@ -275,12 +276,17 @@ fn has_work(known: &Watched, head: &Commit, policy: &str, swarm: &Swarm, now: Da
     moved
         || known.row.is_begun
         || known.row.policy != policy
-        || known.holds.iter().any(|row| is_to_go_back(known, row))
+        || goes_back(known)
         || known.builds.iter().any(|build| build.was_refused() || build.was_cut_off())
         || known.stacks.iter().any(to_retry)
         || !known.motions.is_empty()
         || known.on_hold.iter().any(|stack| is_released(stack, &known.holds, now))
         || is_off(known, swarm, now)
+}
+
+/// Whether a stack of it was rolled back to what does not run so far.
+fn goes_back(known: &Watched) -> bool {
+    known.holds.iter().any(|row| is_to_go_back(&known.stacks, row))
 }
 
 /// Whether the Swarm is not what was last applied of it.

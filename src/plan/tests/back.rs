@@ -35,6 +35,7 @@ fn back(commit: &str, image: &str, fled: &[&str]) -> Back {
         hash: "back".into(),
         fled: fled.iter().map(|commit| commit.repeat(40)).collect(),
         pinned: false,
+        before: None,
     }
 }
 

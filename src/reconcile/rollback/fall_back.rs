@@ -62,6 +62,7 @@ impl Reconciler {
             hash: String::new(),
             fled: course.fled(version),
             pinned: false,
+            before: source.hold_by_hand(name, session.door.now().wall).map(Box::new),
         };
         let read = self.read_at(session, source, &back.commit)?;
         let mut past = version_of(&read, name, &back)?;
