@@ -163,7 +163,9 @@ fn drift_is_left_where_the_manifest_says_so_and_put_back_once_it_says_otherwise(
 
 /// Waits until Swarm has done what an edit made it do; until then less runs than Git says.
 fn has_rolled(scene: &Scene, service: &str) {
-    wait_for("the roll", 60, || scene.lab.spec(service, ".UpdateStatus.State") == "completed");
+    // It is null for a moment.
+    let state = "with .UpdateStatus}}{{.State}}{{end";
+    wait_for("the roll", 60, || scene.lab.spec(service, state) == "completed");
 }
 
 #[test]

@@ -216,7 +216,7 @@ impl Reconciler {
                 continue;
             }
             let past = self.past(session, source, &name, &back).contained()?;
-            self.put(session, source, &name, hold, past)?;
+            self.put(session, source, &name, &hold, past)?;
         }
         Ok(())
     }
@@ -252,7 +252,7 @@ impl Reconciler {
         session: &Session<'_>,
         source: &mut WatchedSource,
         name: &StackName,
-        hold: Hold,
+        hold: &Hold,
         past: Result<DesiredStack, String>,
     ) -> Result<()> {
         if let Ok(past) = &past {

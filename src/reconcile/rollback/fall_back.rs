@@ -93,7 +93,7 @@ impl Reconciler {
         session.report.on_hold(source.subject(name), &hold.sentence());
         source.holds.retain(|row| row.stack.as_ref() != Some(name));
         source.holds.push(HoldRow { repository_id: owner.id, stack: Some(name.clone()), hold: hold.clone() });
-        self.put(session, source, name, hold, Ok(past))?;
+        self.put(session, source, name, &hold, Ok(past))?;
         self.memory.tried.remove(key);
         self.memory.fell_back.insert(key.clone());
         self.stirred = true;
