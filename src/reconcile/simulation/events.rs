@@ -26,7 +26,10 @@ impl Play<'_> {
                 let mut world = self.world.borrow_mut();
                 world.watched.clear();
                 for stack in STACKS {
-                    world.ledger(stack).excused = true;
+                    let ledger = world.ledger(stack);
+                    ledger.excused = true;
+                    // What the Swarm remembers of it is no part of these stories.
+                    ledger.on_hold = ledger.on_hold.filter(|holder| holder != controller);
                 }
                 return;
             }
@@ -173,6 +176,7 @@ impl Play<'_> {
 
     fn mend(&mut self) {
         self.drop_run(1);
+        STACKS.into_iter().for_each(|stack| self.release(stack));
         {
             let mut world = self.world.borrow_mut();
             world.tell(|| "all trouble ends".to_owned());

@@ -38,6 +38,7 @@ impl World {
     /// Before `docker service update --image`.
     pub fn before_roll(&mut self, actor: usize, service: &str, tag: u16, content: u16) {
         let Some(live) = self.swarm.services.get(service).cloned() else { return };
+        self.before_change(actor, live.stack, "rolled");
         let (asked, observed) = (self.views[actor].asked, self.views[actor].observed);
         let (stack, registry) = (live.stack, &self.swarm.nodes.registry);
         let mut wrong = Vec::new();

@@ -10,6 +10,7 @@ mod door;
 mod events;
 mod found;
 mod git;
+mod holds;
 mod images;
 mod play;
 mod played;

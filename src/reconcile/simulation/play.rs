@@ -108,7 +108,7 @@ struct Actor {
 
 /// A story under way.
 pub struct Play<'a> {
-    stage: &'a Stage,
+    pub stage: &'a Stage,
     pub world: Shared,
     actors: [Actor; ACTORS],
     asked: [usize; 2],
@@ -166,6 +166,8 @@ impl<'a> Play<'a> {
                 }
             }
             Event::Kill(who) => self.drop_run(*who),
+            Event::Hold(stack) => self.hold(stack),
+            Event::Release(stack) => self.release(stack),
             other => self.world_event(other),
         }
     }

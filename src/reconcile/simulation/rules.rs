@@ -20,6 +20,7 @@ pub const NO_FIGHT: &str = "two controllers, or two runs, never undo each other"
 pub const ORDER: &str = "a stack is given to docker once what it depends on runs as Git says";
 pub const HELD: &str = "what is held is not tried again before its source changes";
 pub const HANDOVER: &str = "what changes hands is not removed";
+pub const ON_HOLD: &str = "what a person holds is neither deployed, nor rolled, nor removed";
 pub const LOST: &str = "what somebody removes while it is deployed is put back, and not waited for";
 pub const ENDS: &str = "a run comes to its end";
 
@@ -44,6 +45,8 @@ pub struct Ledger {
     pub edited: bool,
     /// When it was last asked to go.
     pub removing: Option<Millis>,
+    /// The controller that is told by hand to leave it as it is.
+    pub on_hold: Option<usize>,
     /// The commit that it was said to be held at.
     pub held: Option<String>,
     /// The fingerprint that it was seen to run since it was last given to docker.
@@ -83,6 +86,7 @@ impl World {
     pub fn before_deploy(&mut self, actor: usize, entry: &Entry, labels: &Labels, forced: bool) {
         let stack = entry.name;
         let fingerprint = entry.fingerprint();
+        self.before_change(actor, stack, "given to docker");
         self.views[actor].deployed.push(stack.to_owned());
         let others: Vec<_> = self
             .swarm
@@ -183,7 +187,8 @@ impl World {
                 let live = self.swarm.services.get(&name).map(|live| &live.labels);
                 live.is_some_and(|it| *owner == *it.owner && it.fingerprint == fingerprint)
             });
-            let is_well = !on.wrong && (edited || (ran && is_there));
+            let is_on_hold = self.is_on_hold(controller(actor), on.name);
+            let is_well = is_on_hold || (!on.wrong && (edited || (ran && is_there)));
             (!is_well).then(|| format!("`{}` depends on `{}`, which does not run so", entry.name, on.name))
         })
     }
@@ -260,6 +265,9 @@ impl World {
                 wrong.push(format!("`{}` is removed, and `{url}` lists it", live.name));
             }
         }
+        if self.ledger(stack).removing.is_none() {
+            self.before_change(actor, stack, "removed");
+        }
         let now = self.now;
         let ledger = self.ledger(stack);
         (ledger.removing, ledger.excused) = (Some(now), true);
@@ -323,6 +331,7 @@ impl World {
         };
         entry.enabled
             && !entry.wrong
+            && !self.is_on_hold(controller(actor), entry.name)
             && entry.depends_on.is_empty()
             && is_new
             && !elsewhere

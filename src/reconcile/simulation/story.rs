@@ -67,6 +67,9 @@ pub enum Event {
     Away(u64),
     Kill(usize),
     Lose(usize),
+    /// Somebody holds a stack by hand, or releases it.
+    Hold(&'static str),
+    Release(&'static str),
     Die(&'static str),
     /// The registry goes away, or comes back.
     Registry,
@@ -186,6 +189,15 @@ impl Story {
                 plot(focus, rng, &mut events);
             } else {
                 event(focus, rng, &mut events);
+            }
+        }
+        // By numbers of their own: the other stories stay as they are.
+        let rng = &mut Rng::new(seed ^ 0x401d);
+        if rng.chance(25) {
+            for _ in 0..=rng.below(3) {
+                let at = rng.below(events.len() + 1);
+                let stack = stack(focus, rng);
+                events.insert(at, if rng.chance(70) { Event::Hold(stack) } else { Event::Release(stack) });
             }
         }
         Self { seed, first, always, events }

@@ -3,7 +3,8 @@
 use super::clock::{Millis, when};
 use super::rules::{ALARM, HEALTH, TRUTH};
 use super::service::Live;
-use super::world::World;
+use super::spec::Entry;
+use super::world::{World, controller};
 use crate::docker::Swarm;
 use crate::health::{Health, Look, judge};
 use crate::stack::DriftPolicy;
@@ -54,7 +55,10 @@ impl World {
         let mut wrong = None;
         for (at, head) in self.views[actor].heads.clone() {
             let (id, commit) = (self.sources[at].source.id().as_str(), &self.sources[at].commits[head]);
-            for entry in &commit.stacks {
+            let is_held = |name: &str| self.is_on_hold(controller(actor), name);
+            let may_differ =
+                |entry: &&Entry| !is_held(entry.name) && !commit.needs(entry).iter().any(|on| is_held(on));
+            for entry in commit.stacks.iter().filter(may_differ) {
                 let (meddled, shaken) =
                     self.ledgers.get(entry.name).map_or((0, 0), |ledger| (ledger.meddled, ledger.shaken));
                 let deep = !some_degraded && shaken < begun;
