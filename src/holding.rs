@@ -212,7 +212,14 @@ pub fn release(writer: &Writer, watched: &[Watched], subject: &Subject, by: &str
         notes.push(format!("the Swarm still remembers it, for a database that is lost: {error:#}"));
     }
     writer.state.forget_hold(row.repository_id, row.stack.as_ref())?;
-    let text = format!("no longer {}; released by {by}", row.hold.sentence());
+    let mut text = format!("no longer {}; released by {by}", row.hold.sentence());
+    if let Some(hand) =
+        row.hold.by_hand().filter(|hand| row.hold.back.is_some() && !hand.is_over(clock::wall()))
+    {
+        let what = format!("from before that it was {}: that is over as well", hand.sentence());
+        text = format!("{text}; {what}");
+        notes.push(what);
+    }
     writer.report.released(subject.about(&subject.to_string()), &text);
     Ok(Noted { before: Some(row.hold.clone()), notes })
 }

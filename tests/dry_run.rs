@@ -102,7 +102,7 @@ fn a_dry_run_leaves_an_older_database_for_the_older_release_and_makes_none() {
     let back = "DROP TABLE history; DROP TABLE holds; DROP TABLE on_hold; DROP TABLE stack_health; DROP TABLE work; ALTER TABLE attempts DROP COLUMN since; ALTER TABLE attempts DROP COLUMN given;
         ALTER TABLE source_states DROP COLUMN asked; ALTER TABLE source_states DROP COLUMN begun; ALTER TABLE source_states DROP COLUMN policy;
         ALTER TABLE stack_states DROP COLUMN depends_on; ALTER TABLE stack_states DROP COLUMN given;
-        ALTER TABLE stack_states DROP COLUMN stays; PRAGMA user_version = 10";
+        ALTER TABLE stack_states DROP COLUMN stays; ALTER TABLE stack_states DROP COLUMN jobs_due; PRAGMA user_version = 10";
     scene.ops.db().execute_batch(back).unwrap();
     scene.change(&stack, &scene.off().with("environment: {A: '1'}")).repo.commit("next");
     scene.run(&["reconcile", "--dry-run"]).success().stdout_has("1 to deploy");

@@ -2,6 +2,7 @@
 
 mod failing;
 mod killed;
+mod tags;
 
 use std::fs;
 use std::path::Path;

@@ -384,6 +384,10 @@ fn who_was_overtaken_by_a_release_is_told_so() {
     let run = scene.ops.spawn(["rollback", &stack]);
     wait_for("it is given", 60, || value(&scene, &stack) == "A=1");
     scene.ops.run(["release", &stack]).success();
+    // Who looks after it meanwhile deals with what is released.
+    scene.reconcile().success();
     run.wait().failure(1).error_has("somebody released it");
+    assert_eq!(value(&scene, &stack), "A=2");
+    assert!(scene.status(&stack)["hold"].is_null());
     scene.ops.run(["release", &stack]).failure(1).error_has("is not held").stderr_lacks("ends that");
 }

@@ -40,7 +40,20 @@ pub fn run(settings: &Settings, arguments: &UnwatchArgs) -> Result<Ending> {
             remove_bindings(&session, &row.url)?;
         }
     }
-    end_holds(&writer, watched(&writer.state)?.iter().filter(|known| known.row.id == row.id));
+    let watched = watched(&writer.state)?;
+    let known = || watched.iter().filter(|known| known.row.id == row.id);
+    if arguments.keep_stacks {
+        // Whoever watches it again finds them in the Swarm.
+        for held in known().flat_map(|known| &known.holds) {
+            let subject = held.stack.as_ref().map_or_else(|| row.url.shown(), ToString::to_string);
+            writer.report.say(&format!(
+                "`{subject}` stays on hold for whoever watches it again: {}",
+                held.hold.sentence()
+            ));
+        }
+    } else {
+        end_holds(&writer, known());
+    }
     writer.state.forget(&row)?;
     writer.state.recount_images()?;
     if !arguments.keep_stacks {

@@ -25,11 +25,13 @@ impl RenderedStack {
             found.and_then(|node| Some(node.text()?.to_owned()))
         };
         let mode = text(&["mode"]);
+        if let Some(mode) = mode.as_deref().filter(|mode| mode.starts_with("global")) {
+            return Some(format!(
+                "has `deploy.mode: {mode}`: a job runs a number of times, and not once on each node that takes it"
+            ));
+        }
         let is_job = mode.as_deref() == Some("replicated-job");
-        if !is_job
-            && (mode.as_deref() == Some("global-job")
-                || text(&["restart_policy", "condition"]).as_deref() != Some("none"))
-        {
+        if !is_job && text(&["restart_policy", "condition"]).as_deref() != Some("none") {
             return Some(
                 "does not end by itself: a job has `deploy.mode: replicated-job`, or \
                  `deploy.restart_policy.condition: none`"

@@ -88,9 +88,11 @@ pub fn roll_back(
     let before = subject.held(watched);
     let kept = Kept::read(&writer.state, row, before.as_ref())?;
     let session = writer.session();
-    // What failed is told from what converged by what docker has.
+    // What failed, or is in motion, is told from what converged by what docker has.
+    let is_moving = known.motions.iter().any(|motion| motion.name == row.name);
     let swarm = match row.status {
         StackStatus::Error => session.door.observe()?,
+        _ if is_moving => session.door.observe()?,
         _ => Swarm::default(),
     };
     let live: Vec<_> = swarm.of_stack(&row.name).collect();
@@ -138,7 +140,9 @@ impl RolledBack {
             Some(hold) => {
                 format!("`{stack}` is no more what this rolled it back to: it is {}", hold.sentence())
             }
-            None => format!("`{stack}` is no more what this rolled it back to: somebody released it"),
+            None => format!(
+                "`{stack}` is no longer held at what this rolled it back to: its source has another version by now, or somebody released it"
+            ),
         };
         Err(fault(what, "`dockerops status` tells what runs; who did it is in the events of the page"))
     }

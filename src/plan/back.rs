@@ -138,7 +138,7 @@ impl<'a> Course<'a> {
         }
         let newest = self.versions.first()?;
         if let Some(motion) = self.motion {
-            let is_moving = |version: &&Version| version.hash == motion.hash && motion.rolls.is_empty();
+            let is_moving = |version: &&Version| version.hash == motion.hash && self.has(version);
             return self.versions.iter().find(|version| !is_moving(version));
         }
         // What failed may be what converged before, and was put back.

@@ -1,5 +1,7 @@
 //! What is to be done about a stack now.
 
+use std::collections::BTreeSet;
+
 use crate::docker::Roll;
 use crate::docker::command::ResolveImage;
 use crate::drift::Drift;
@@ -51,7 +53,7 @@ pub enum How {
 }
 
 /// What becomes of the jobs of a stack that is deployed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunJobs {
     /// They stay as they are: the version is the one that ran before.
     No,
@@ -59,6 +61,8 @@ pub enum RunJobs {
     New,
     /// They run, whatever they did before.
     Again,
+    /// These run, by full name, since their tags moved.
+    Moved(BTreeSet<String>),
     /// A step came to a good end: the next one.
     GoOn,
 }

@@ -1,7 +1,5 @@
 //! How far a stack is from what Git says, whatever keeps it from being applied.
 
-use std::collections::BTreeSet;
-
 use super::decision::{Apply, Decision, How, RunJobs, Until};
 use super::facts::Facts;
 use super::jobs;
@@ -9,11 +7,9 @@ use super::live::{edited, image_edited, is_job, is_labelled, is_right_again, rem
 use super::owners::{is_of, owner};
 use super::task::{DesiredStack, Task};
 use crate::compose::{self, RenderedStack};
-use crate::docker::Roll;
 use crate::docker::command::ResolveImage;
 use crate::docker::service::Service;
 use crate::drift;
-use crate::image::ImageRef;
 use crate::stack::DriftPolicy;
 use crate::state::StackStatus;
 
@@ -33,14 +29,14 @@ pub fn difference(
         edited.map(|service| service.name.clone()).collect()
     };
     let deploy_by = |reason: String, jobs: RunJobs| {
+        let resolve = jobs::resolve(facts.resolve, &desired.entry.jobs, &jobs);
         // docker asks for all images anyway.
-        let edited = if facts.resolve == ResolveImage::Always { Vec::new() } else { other_images() };
-        let how = How::Deploy { resolve: facts.resolve, edited, jobs };
-        Decision::Apply(Apply { how, reason, drifts: Vec::new() })
+        let edited = if resolve == ResolveImage::Always { Vec::new() } else { other_images() };
+        Decision::Apply(Apply { how: How::Deploy { resolve, edited, jobs }, reason, drifts: Vec::new() })
     };
     // What goes back runs none: its database does not go back.
-    let is_new = facts.back.is_none() && task.applied().is_none_or(|row| row.hash != rendered.fingerprint);
-    let deploy = |reason: String| deploy_by(reason, if is_new { RunJobs::New } else { RunJobs::No });
+    let jobs = jobs::due(task, facts, rendered);
+    let deploy = |reason: String| deploy_by(reason, jobs.clone());
     let without_docker =
         |how: How, reason: &str| Decision::Apply(Apply { how, reason: reason.into(), drifts: Vec::new() });
     let adopt_or = |reason: String| {
@@ -63,14 +59,10 @@ pub fn difference(
             }
         }
     };
-    let roll = |drifts| {
-        let rolls = jobs::next(rendered, &desired.entry.jobs, &facts.rolls);
-        let reason = sentence(&rolls);
-        Decision::Apply(Apply { how: How::Roll(rolls), reason, drifts })
-    };
+    let roll = |drifts| jobs::roll(rendered, &desired.entry.jobs, &facts.rolls, drifts);
     if let Some(reason) = facts.forced {
-        let jobs = if facts.back.is_none() { RunJobs::Again } else { RunJobs::No };
-        return deploy_by(reason.to_owned(), jobs);
+        let again = if facts.back.is_none() { RunJobs::Again } else { RunJobs::No };
+        return deploy_by(reason.to_owned(), again);
     }
     match task.motion {
         // A job is not cut off, but by who goes back.
@@ -130,6 +122,10 @@ pub fn difference(
         DriftPolicy::Report | DriftPolicy::Correct => drift::compare(row, &task.live),
     };
     if !drifts.is_empty() && desired.entry.drift == DriftPolicy::Correct {
+        if jobs::moves(rendered, &desired.entry.jobs, &facts.rolls) {
+            // One deploy does both.
+            return roll(Vec::new());
+        }
         return deploy(format!("drifted: {}", drift::sentence(&drifts)));
     }
     if facts.rolls.is_empty() { Decision::InSync { drifts } } else { roll(drifts) }
@@ -153,16 +149,4 @@ fn first_reason(live: &[&Service]) -> String {
         Some(None) => "adopted: it was deployed by hand before".into(),
         Some(Some(_)) => "changed".into(),
     }
-}
-
-/// A roll in words.
-pub fn sentence(rolls: &[Roll]) -> String {
-    let images: BTreeSet<_> = rolls.iter().map(|roll| &roll.image).collect();
-    let line = |image: &&ImageRef| {
-        let services =
-            rolls.iter().filter(|roll| roll.image == **image).map(|roll| format!("`{}`", roll.service));
-        let digest: String = image.digest().unwrap_or_default().chars().take("sha256:".len() + 12).collect();
-        format!("`{}` is `{digest}` now, for {}", image.unpinned(), services.collect::<Vec<_>>().join(", "))
-    };
-    images.iter().map(line).collect::<Vec<_>>().join("; ")
 }

@@ -212,6 +212,8 @@ fn what_is_in_motion_is_judged_and_a_change_overtakes_it() {
         (moving("h1").with(|case| case.live.clear()), "in motion"),
         (moving("h1").with(|case| case.row().status = StackStatus::Error), "in motion"),
         (moving("h1").with(|case| case.facts.rolls = roll()), "in motion"),
+    ]);
+    table(&[
         // Another version was given to docker since: what the row says is not what runs, and no hand did it.
         (moving("h2").with(|case| case.live = vec![ours("h2")]), "deploy: changed"),
         (moving("h2").with(|case| (case.live, case.row) = (vec![ours("h2")], None)), "deploy: new"),

@@ -58,7 +58,7 @@ impl Reconciler {
             session.report.progress(&format!("`{key}` is to be deployed: {reason}"));
         }
         let rendered = self.rendered(key)?;
-        let mut step = self.step(session, key, &rendered, *jobs)?;
+        let mut step = self.step(session, key, &rendered, jobs)?;
         if let Some(step) = &mut step
             && let Some(job) = step.job().filter(|_| !step.again)
             && let Some(name) = jobs::run_of(session, key, &rendered, job, swarm)?
@@ -66,6 +66,7 @@ impl Reconciler {
             (step.name, step.phase) = (name, Phase::Given);
             return self.set_in_motion(session, key, &rendered, By::Deploy(Some(step.clone())), reason);
         }
+        self.cuts_off_none(session, key, &rendered, step.as_ref(), swarm)?;
         if step.as_ref().is_none_or(|step| jobs::mounts_bindings(step, &rendered)) {
             self.copy_bindings(session, key)?;
         }
@@ -202,8 +203,7 @@ impl Reconciler {
         };
         let jobs = match &by {
             By::Deploy(jobs) => jobs.clone(),
-            By::Roll(rolls) => self.jobs_of_a_roll(key, rendered, rolls)?,
-            By::Sight(_) => self.jobs(key, rendered)?,
+            By::Roll(_) | By::Sight(_) => self.jobs(key, rendered)?,
         };
         let before = source.motion(&key.stack).and_then(|motion| motion.given.as_ref());
         let before =
@@ -307,7 +307,7 @@ impl Reconciler {
             if let Some(error) = error.filter(|_| is_new && blocked.until.is_failure()) {
                 session.report.stays_failed(source.subject(&key.stack), error);
             }
-            return Ok(());
+            return self.end_half_way(session, key);
         }
         if blocked.until == Until::Clear {
             self.note_stays(session, key, &blocked.why)?;

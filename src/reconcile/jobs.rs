@@ -15,8 +15,10 @@ use super::{Key, Reconciler, Session};
 use crate::compose::{FINGERPRINT, RUN, RenderedStack};
 use crate::convergence::{Progress, culprit, has_died, judge};
 use crate::docker::service::Service;
+use crate::docker::state::TaskState;
 use crate::docker::task::Task;
 use crate::docker::{SeenTasks, Swarm};
+use crate::fault::fault;
 use crate::plan::{self, RunJobs};
 use crate::state::{Given, Jobs, Motion, Phase, Step};
 
@@ -32,7 +34,7 @@ impl Reconciler {
         session: &Session<'_>,
         key: &Key,
         rendered: &RenderedStack,
-        run: RunJobs,
+        run: &RunJobs,
     ) -> Result<Option<Jobs>> {
         let now = session.door.now().wall;
         let name = now.timestamp_millis().to_string();
@@ -45,8 +47,23 @@ impl Reconciler {
         }
         let jobs = self.jobs(key, rendered)?;
         Ok(jobs.map(|jobs| {
-            let again = run == RunJobs::Again;
-            let jobs = Jobs { run: run != RunJobs::No, again, phase: Phase::Asked, name, begun: now, ..jobs };
+            let again = matches!(run, RunJobs::Again | RunJobs::Moved(_));
+            let skipped = match run {
+                RunJobs::Moved(moved) => {
+                    let all = jobs.before.iter().chain(&jobs.after);
+                    all.filter(|job| !moved.contains(*job)).cloned().collect()
+                }
+                _ => BTreeSet::new(),
+            };
+            let jobs = Jobs {
+                run: *run != RunJobs::No,
+                again,
+                skipped,
+                phase: Phase::Asked,
+                name,
+                begun: now,
+                ..jobs
+            };
             Jobs { step: jobs.first(), ..jobs }
         }))
     }
@@ -63,25 +80,12 @@ impl Reconciler {
             after: names(&entry.after),
             run: false,
             again: false,
+            skipped: BTreeSet::new(),
             step: Step::Rest,
             phase: Phase::Given,
             name: String::new(),
             begun: chrono::DateTime::default(),
             timeout: entry.timeout.map(|timeout| timeout.as_secs()),
-        }))
-    }
-
-    /// Likewise where one of them alone gets a new image.
-    pub fn jobs_of_a_roll(
-        &self,
-        key: &Key,
-        rendered: &RenderedStack,
-        services: &BTreeMap<String, String>,
-    ) -> Result<Option<Jobs>> {
-        let at = |jobs: &[String]| jobs.iter().position(|job| services.contains_key(job));
-        Ok(self.jobs(key, rendered)?.map(|jobs| {
-            let step = at(&jobs.before).map(Step::Before).or_else(|| at(&jobs.after).map(Step::After));
-            Jobs { step: step.unwrap_or(Step::Rest), ..jobs }
         }))
     }
 
@@ -114,7 +118,7 @@ impl Reconciler {
                 return self.forget_motion(session, key);
             }
             let why = format!("its job `{job}` was removed, or deployed by somebody else, while it ran");
-            return self.job_failed(session, key, motion, given, &why, true);
+            return self.job_failed(session, key, motion, given, seen, (&why, true));
         };
         if jobs.phase == Phase::Asked {
             let jobs = Jobs { phase: Phase::Given, ..jobs.clone() };
@@ -136,13 +140,13 @@ impl Reconciler {
                     failed.peek().is_some() && failed.all(|task| task.lacked_its_image())
                 };
                 let why = format!("its job `{job}` failed: {why}{}", words(session, live, &tasks));
-                self.job_failed(session, key, motion, given, &why, !lacked)
+                self.job_failed(session, key, motion, given, seen, (&why, !lacked))
             }
             Progress::Waiting(what) | Progress::Steadying(what) if age >= timeout => {
                 let seconds = timeout.as_secs();
                 let why = format!("its job `{job}` did not complete within {seconds} s: {what}");
                 let why = format!("{why}{}", words(session, live, &tasks));
-                self.job_failed(session, key, motion, given, &why, true)
+                self.job_failed(session, key, motion, given, seen, (&why, true))
             }
             Progress::Waiting(what) | Progress::Steadying(what) => {
                 session.report.waiting(key.stack.as_str(), &format!("its job `{job}` runs: {what}"));
@@ -165,14 +169,54 @@ impl Reconciler {
         key: &Key,
         motion: &Motion,
         given: Given,
-        why: &str,
-        held: bool,
+        seen: &Seen<'_>,
+        (why, held): (&str, bool),
     ) -> Result<()> {
         // That what was given runs tells nothing of a job.
         let given = Given { specs: BTreeMap::new(), ..given };
         self.did_not(session, key, motion, &given, why, held)?;
         let is_behind = given.jobs.as_ref().is_some_and(|jobs| matches!(jobs.step, Step::After(_)));
-        if is_behind { self.fall_back(session, key, motion, why) } else { Ok(()) }
+        if !is_behind {
+            return Ok(());
+        }
+        let live: Vec<_> = seen.swarm.of_stack(&key.stack).collect();
+        self.fall_back(session, key, motion, &live, why)
+    }
+
+    /// Fails where the first step of a deploy would cut off a job of another version, or of an earlier run, that took too
+    /// long and is still at work. By force it does.
+    pub fn cuts_off_none(
+        &self,
+        session: &Session<'_>,
+        key: &Key,
+        rendered: &RenderedStack,
+        step: Option<&Jobs>,
+        swarm: &Swarm,
+    ) -> Result<()> {
+        let is_forced = self.source(key)?.forced.contains_key(&key.stack);
+        let Some(jobs) = step.filter(|jobs| jobs.run && jobs.step == jobs.first() && !is_forced) else {
+            return Ok(());
+        };
+        match at_work(session, key, rendered, jobs, swarm)? {
+            Some(job) => Err(fault(
+                format!("not deployed: its job `{job}` of an earlier version is still at work"),
+                "the next run looks again; `dockerops reconcile --force` ends that job",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// A deploy whose jobs ran goes on no more: its version is not what Git says by now, and that one is on hold.
+    pub fn end_half_way(&mut self, session: &Session<'_>, key: &Key) -> Result<()> {
+        let motion = self.source(key)?.motion(&key.stack).filter(|motion| motion.is_between_steps()).cloned();
+        let Some((motion, given)) = motion.and_then(|motion| Some((motion.clone(), motion.given?))) else {
+            return Ok(());
+        };
+        let commit = given.commit.get(..12).unwrap_or(&given.commit);
+        let why = format!(
+            "half deployed: a job of {commit} ran, and the rest of that was not deployed: it is on hold"
+        );
+        self.did_not(session, key, &motion, &given, &why, false)
     }
 
     /// A step came to a good end: the next one is to be given, or the stack converged.
@@ -227,6 +271,32 @@ pub fn run_of(
     let (swarm, tasks) = session.door.observe_tasks(&stacks, &names, &mut SeenTasks::default())?;
     let live = swarm.services.iter().find(is_of_version);
     Ok(live.filter(|live| !has_died(live, &of(live, &tasks))).map(|live| run(live).to_owned()))
+}
+
+/// A job of another version, or of an earlier run, that is still at work: the first step of a deploy would cut it off.
+fn at_work(
+    session: &Session<'_>,
+    key: &Key,
+    rendered: &RenderedStack,
+    jobs: &Jobs,
+    swarm: &Swarm,
+) -> Result<Option<String>> {
+    let is_other = |live: &&Service| {
+        jobs.has(&live.name)
+            && !jobs.skipped.contains(&live.name)
+            && plan::is_of(live, &key.source)
+            && (jobs.again || live.labels.get(FINGERPRINT) != Some(&rendered.fingerprint))
+    };
+    let others: BTreeSet<_> = swarm.of_stack(&key.stack).filter(is_other).map(|live| &*live.name).collect();
+    if others.is_empty() {
+        return Ok(None);
+    }
+    let stacks = BTreeSet::from([&key.stack]);
+    let (swarm, tasks) = session.door.observe_tasks(&stacks, &others, &mut SeenTasks::default())?;
+    let runs = |live: &&Service| {
+        others.contains(&*live.name) && of(live, &tasks).iter().any(|task| task.state == TaskState::Running)
+    };
+    Ok(swarm.services.iter().find(runs).map(|live| live.name.clone()))
 }
 
 /// The part of a stack that docker gets for a step.

@@ -251,6 +251,7 @@ impl Reconciler {
             hash: Some(&motion.hash),
             services: Some(services),
             ran,
+            jobs_due: Some(false),
             ..record(source, key, given)
         };
         session.state.record(&record)?;
@@ -313,7 +314,11 @@ impl Reconciler {
         // A newer commit that says the same failed with it.
         let is_read = desired.is_some_and(|rendered| rendered.fingerprint == motion.hash);
         let commit = source.commit_of(&key.stack).filter(|_| is_read).unwrap_or(&given.commit);
-        let failed = Record { error: Some(why), held, services, commit, ..record(source, key, given) };
+        // The jobs of another version are due with that by themselves.
+        let is_same = source.stack(&key.stack).is_some_and(|row| row.hash == motion.hash);
+        let jobs_due = given.jobs.as_ref().is_some_and(|jobs| jobs.run && is_same).then_some(true);
+        let failed =
+            Record { error: Some(why), held, services, commit, jobs_due, ..record(source, key, given) };
         session.state.record(&failed)?;
         session.state.note_text(&key.stack, &source.url, &given.text, false)
     }
@@ -340,6 +345,7 @@ fn record<'a>(source: &'a WatchedSource, key: &'a Key, given: &'a Given) -> Reco
         depends_on: &given.depends_on,
         error: None,
         held: false,
+        jobs_due: None,
         services: None,
         given: Some(&given.specs),
         ran: None,

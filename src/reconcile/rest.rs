@@ -36,6 +36,10 @@ impl Reconciler {
             if source.is_settled || self.is_moving(source) {
                 continue;
             }
+            if source.is_stale() {
+                left.push(source.id.clone());
+                continue;
+            }
             let is_left = source.row.as_ref().is_some_and(|row| row.is_begun) || !source.forced.is_empty();
             if source.is_overtaken && is_left && !self.run().is_empty() {
                 if !synced.contains(source.url.as_str()) {

@@ -141,6 +141,18 @@ impl WatchedSource {
         self.read().is_some_and(|read| read.is_past)
     }
 
+    /// Whether what was put in place of a stack is not what it is rolled back to by now: somebody released it, or went
+    /// further back.
+    pub fn is_stale(&self) -> bool {
+        let noted = |name: &StackName, commit: &str| {
+            let mut its = self.holds.iter().filter(|row| row.stack.as_ref() == Some(name));
+            its.any(|row| row.hold.back.as_ref().is_some_and(|back| back.commit == commit))
+        };
+        let desired = self.read().into_iter().filter(|read| !read.is_past).flat_map(|read| &read.desired);
+        let mut pasts = desired.filter_map(|desired| Some((&desired.entry.name, desired.past.as_ref()?)));
+        pasts.any(|(name, past)| !noted(name, past.commit.as_str()))
+    }
+
     /// Whether a rollback is over, now that the source says something else of the stack than what was fled.
     pub fn is_mended(&self, row: &HoldRow) -> bool {
         let stack = row.stack.as_ref().filter(|_| row.hold.back.is_some());

@@ -226,6 +226,7 @@ impl WatchedSource {
                 .unwrap_or_default(),
             error,
             held: false,
+            jobs_due: None,
             services: None,
             given: None,
             ran: None,

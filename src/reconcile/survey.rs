@@ -151,6 +151,7 @@ impl Reconciler {
             before.id == *wanted.id()
                 && !before.is_settled
                 && before.read().is_some()
+                && !before.is_stale()
                 && match &commit {
                     Some(commit) => before.commit() == Some(commit.as_str()),
                     // Another run may have read a newer one since.

@@ -71,7 +71,7 @@ impl Reconciler {
             Decision::Apply(apply) => {
                 let what = match &apply.how {
                     How::Deploy { jobs, .. } => {
-                        format!("deploy: {}{}", apply.reason, self.jobs_that_run(key, *jobs))
+                        format!("deploy: {}{}", apply.reason, self.jobs_that_run(key, jobs))
                     }
                     How::Roll(_) => format!("roll: {}", apply.reason),
                     How::Judge => format!("not deploy: {}", apply.reason),
@@ -144,20 +144,27 @@ impl Reconciler {
     }
 
     /// Which jobs a deploy of the stack runs, in words.
-    fn jobs_that_run(&self, key: &Key, jobs: RunJobs) -> String {
+    fn jobs_that_run(&self, key: &Key, run: &RunJobs) -> String {
         let source = self.sources.iter().find(|source| source.id == key.source);
         let entry = source.and_then(|source| source.desired(&key.stack)).map(|desired| &desired.entry.jobs);
         let Some(entry) = entry.filter(|entry| !entry.is_empty()) else { return String::new() };
         let names = |jobs: &[NamedJob]| {
-            jobs.iter().map(|job| format!("`{}`", job.service)).collect::<Vec<_>>().join(", ")
+            let runs = |job: &&NamedJob| match run {
+                RunJobs::Moved(moved) => moved.contains(&key.stack.scope(&job.service)),
+                _ => true,
+            };
+            jobs.iter().filter(runs).map(|job| format!("`{}`", job.service)).collect::<Vec<_>>()
         };
-        let told =
-            |jobs: &[NamedJob], place| (!jobs.is_empty()).then(|| format!("{} {place} it", names(jobs)));
-        let parts: Vec<_> =
-            [told(&entry.before, "before"), told(&entry.after, "behind")].into_iter().flatten().collect();
-        match jobs {
+        let told = |names: Vec<String>, place| {
+            (!names.is_empty()).then(|| format!("{} {place} it", names.join(", ")))
+        };
+        let parts: Vec<_> = [told(names(&entry.before), "before"), told(names(&entry.after), "behind")]
+            .into_iter()
+            .flatten()
+            .collect();
+        match run {
             RunJobs::No => String::new(),
-            RunJobs::New | RunJobs::Again => format!("; with {}", parts.join(" and ")),
+            RunJobs::New | RunJobs::Again | RunJobs::Moved(_) => format!("; with {}", parts.join(" and ")),
             RunJobs::GoOn => "; a step of it is done".to_owned(),
         }
     }

@@ -88,7 +88,9 @@ pub fn of_stack(
     match by_name.or_else(|| of_all(known, now)) {
         Some(row) => {
             let mut told = StackHold::of(&row.hold, found);
-            let stack = known.stacks.iter().find(|stack| stack.name == *name);
+            // The source that had it then may list it no more.
+            let owner = watched.iter().find(|known| known.row.id == row.repository_id).unwrap_or(known);
+            let stack = owner.stacks.iter().find(|stack| stack.name == *name);
             let runs = |hash: &str| {
                 stack.is_some_and(|stack| stack.status == StackStatus::Deployed && stack.hash == hash)
             };
@@ -101,7 +103,9 @@ pub fn of_stack(
         }
         // What was found stands until the next sync finds something else.
         None => found
-            .filter(|found| found.hold.kind != Kind::Hand && !found.hold.is_over(now))
+            .filter(|found| {
+                matches!(found.hold.kind, Kind::Manifest | Kind::Window) && !found.hold.is_over(now)
+            })
             .map(|found| StackHold::of(&found.hold, Some(found))),
     }
 }

@@ -1,5 +1,8 @@
 //! The jobs of a deploy in motion, and how far it is: a step is one job, or all the rest of the stack.
 
+use std::collections::BTreeSet;
+use std::iter::once;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +18,9 @@ pub struct Jobs {
     /// Whether it runs those, too, that did for this version.
     #[serde(default)]
     pub again: bool,
+    /// Those that it leaves as they are, by full name.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub skipped: BTreeSet<String>,
     pub step: Step,
     pub phase: Phase,
     /// The run of the job, as its tasks are labelled.
@@ -64,22 +70,21 @@ impl Jobs {
 
     /// What comes first.
     pub fn first(&self) -> Step {
-        if self.run && !self.before.is_empty() { Step::Before(0) } else { Step::Rest }
+        self.steps().next().unwrap_or(Step::Rest)
     }
 
     /// What comes behind the step; `None` of the last one.
     pub fn next(&self) -> Option<Step> {
-        let next = match self.step {
-            Step::Before(at) if at + 1 < self.before.len() => Step::Before(at + 1),
-            Step::Before(_) => Step::Rest,
-            Step::Rest => Step::After(0),
-            Step::After(at) => Step::After(at + 1),
+        self.steps().skip_while(|step| *step != self.step).nth(1)
+    }
+
+    fn steps(&self) -> impl Iterator<Item = Step> {
+        let of = |jobs: &[String]| {
+            let runs = |at: &usize| self.run && !self.skipped.contains(&jobs[*at]);
+            (0..jobs.len()).filter(runs).collect::<Vec<_>>()
         };
-        let is_there = match next {
-            Step::After(at) => self.run && at < self.after.len(),
-            Step::Before(_) | Step::Rest => true,
-        };
-        is_there.then_some(next)
+        let (before, after) = (of(&self.before), of(&self.after));
+        before.into_iter().map(Step::Before).chain(once(Step::Rest)).chain(after.into_iter().map(Step::After))
     }
 }
 
@@ -94,6 +99,7 @@ mod tests {
             after: names("after", after),
             run,
             again: false,
+            skipped: BTreeSet::new(),
             step: Step::Rest,
             phase: Phase::Given,
             name: "1".into(),
@@ -119,6 +125,8 @@ mod tests {
         assert_eq!(steps(jobs(2, 0, true)), all[..3]);
         assert_eq!(steps(jobs(0, 2, true)), all[2..]);
         assert_eq!(steps(jobs(2, 2, false)), ["rest"]);
+        let skipped = BTreeSet::from(["web_before0".to_owned(), "web_after0".to_owned()]);
+        assert_eq!(steps(Jobs { skipped, ..jobs(2, 2, true) }), ["web_before1", "rest", "web_after1"]);
     }
 
     #[test]

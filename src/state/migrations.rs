@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::fault::fault;
 
-const MIGRATIONS: [&str; 22] = [
+const MIGRATIONS: [&str; 23] = [
     // The older release's tables, which it made without a version.
     "CREATE TABLE IF NOT EXISTS images (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -171,6 +171,8 @@ const MIGRATIONS: [&str; 22] = [
         text TEXT NOT NULL
     );
     CREATE INDEX history_of_a_stack ON history (stack_id, id);",
+    // Whether the version that converged was given anew with its jobs, and failed.
+    "ALTER TABLE stack_states ADD COLUMN jobs_due INTEGER NOT NULL DEFAULT 0;",
 ];
 
 fn version(connection: &Connection) -> Result<usize> {

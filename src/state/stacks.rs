@@ -90,6 +90,8 @@ pub struct StackRow {
     pub stays: Option<String>,
     /// Its services by full name.
     pub services: BTreeMap<String, AppliedService>,
+    /// Whether the version that converged was given anew with its jobs, since a tag moved or by force, and failed.
+    pub jobs_due: bool,
     /// By full name, what docker was given of a failure that is held.
     pub given: Specs,
     /// When it converged last.
@@ -128,6 +130,8 @@ pub struct Record<'a> {
     pub held: bool,
     /// Its services by full name; `None` keeps the earlier ones.
     pub services: Option<BTreeMap<String, AppliedService>>,
+    /// Whether its jobs are to be run by the next attempt; `None` where that stays as it was.
+    pub jobs_due: Option<bool>,
     /// What docker was given; kept of a failure that is held.
     pub given: Option<&'a Specs>,
     /// The version that converged.
@@ -150,6 +154,7 @@ impl StackRow {
             depends_on: Vec::new(),
             error: None,
             held: false,
+            jobs_due: false,
             stays: None,
             services: BTreeMap::new(),
             given: Specs::new(),
@@ -175,6 +180,7 @@ impl<'a> Record<'a> {
             depends_on: &[],
             error: None,
             held: false,
+            jobs_due: None,
             services: None,
             given: None,
             ran: None,
@@ -206,7 +212,7 @@ impl State {
         let mut query = self.connection.prepare_cached(
             "SELECT s.id, s.name, s.repository_url, s.compose_path, s.hash, s.status, t.commit_id, t.drift, t.error,
                     coalesce(t.held, 0), coalesce(t.depends_on, '[]'), h.converged, h.degraded, h.words, t.given,
-                    t.stays
+                    t.stays, coalesce(t.jobs_due, 0)
              FROM stacks s LEFT JOIN stack_states t ON t.stack_id = s.id
              LEFT JOIN stack_health h ON h.stack_id = s.id ORDER BY s.name, s.repository_url",
         )?;
@@ -223,6 +229,7 @@ impl State {
                 drift: drift.as_deref().and_then(DriftPolicy::parse).unwrap_or_default(),
                 error: row.get(8)?,
                 held: row.get(9)?,
+                jobs_due: row.get(16)?,
                 depends_on: names(&row.get::<_, String>(10)?),
                 stays: row.get(15)?,
                 services: BTreeMap::new(),
@@ -283,10 +290,11 @@ impl State {
         )?;
         execute(
             &transaction,
-            "INSERT INTO stack_states (stack_id, commit_id, drift, error, held, depends_on, given)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+            "INSERT INTO stack_states (stack_id, commit_id, drift, error, held, depends_on, given, jobs_due)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, coalesce(?8, 0))
              ON CONFLICT(stack_id) DO UPDATE SET commit_id = ?2, drift = ?3, error = ?4, held = ?5, depends_on = ?6,
-                 given = CASE WHEN ?5 THEN coalesce(?7, given) END, stays = NULL",
+                 given = CASE WHEN ?5 THEN coalesce(?7, given) END, stays = NULL,
+                 jobs_due = coalesce(?8, jobs_due)",
             params![
                 id,
                 record.commit,
@@ -295,6 +303,7 @@ impl State {
                 record.held,
                 serde_json::to_string(&record.depends_on.iter().map(StackName::as_str).collect::<Vec<_>>())?,
                 record.given.filter(|_| record.held).map(serde_json::to_string).transpose()?,
+                record.jobs_due,
             ],
         )?;
         health::note(&transaction, id, record.status)?;

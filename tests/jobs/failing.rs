@@ -224,3 +224,56 @@ fn a_smoke_test_that_fails_brings_back_what_ran_where_its_list_says_so() {
     said.success();
     assert_eq!(shop.said(), ["web 1"], "{said}");
 }
+
+#[test]
+fn a_push_does_not_cut_off_a_migration_that_took_too_long() {
+    let Some(scene) = Scene::new() else { return };
+    let shop = Shop::of(scene);
+    let write = |version: &str, script: &str| {
+        let script =
+            format!("echo begins {version} >> /log/said; {script}; echo ends {version} >> /log/said");
+        shop.write(&[("migrate", &shop.job(&script)), ("web", &shop.web(version))]);
+    };
+    shop.list("before: [migrate]\ntimeout: 12s");
+    write("1", "true");
+    shop.watch().success();
+    shop.forget();
+    write("2", "sleep 40");
+    shop.push().failure(3).stdout_has("did not complete within 12 s");
+    write("3", "true");
+    shop.push().failure(3).stdout_has("is still at work").stdout_has("--force");
+    assert_eq!(shop.said(), ["begins 2"]);
+    wait_for("its end", 60, || shop.said().len() == 2);
+    shop.scene.reconcile().success();
+    assert_eq!(shop.said(), ["begins 2", "ends 2", "begins 3", "ends 3", "web 3"]);
+}
+
+#[test]
+fn a_hold_between_a_migration_and_another_push_leaves_no_deploy_under_way() {
+    let Some(scene) = Scene::new() else { return };
+    let shop = Shop::of(scene);
+    let write = |version: &str| {
+        let migrate = format!("sleep 6; echo migrate {version} >> /log/said");
+        shop.write(&[("migrate", &shop.job(&migrate)), ("web", &shop.web(version))]);
+    };
+    shop.list("before: [migrate]");
+    write("1");
+    shop.watch().success();
+    write("2");
+    shop.scene.repo.commit("2");
+    let run = shop.scene.ops.spawn(["reconcile"]);
+    wait_for("the job", 60, || run.stderr().contains("runs"));
+    shop.run(&["hold", &shop.stack]).success();
+    write("3");
+    shop.push().failure(3).stdout_has("half deployed");
+    run.wait().failure(3);
+    let status = shop.scene.status(&shop.stack);
+    assert!(
+        status["status"] == "error" && status["error"].as_str().unwrap().contains("half deployed"),
+        "{status}"
+    );
+    assert_eq!(shop.said(), ["migrate 1", "web 1", "migrate 2"]);
+    shop.run(&["release", &shop.stack]).success();
+    shop.scene.reconcile().success();
+    assert_eq!(shop.said()[3..], ["migrate 3", "web 3"]);
+}

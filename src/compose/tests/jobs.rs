@@ -54,7 +54,7 @@ fn only_what_ends_by_itself_is_a_job() {
         ("migrate", None),
         ("list", None),
         ("web", Some("does not end by itself")),
-        ("every", Some("does not end by itself")),
+        ("every", Some("has `deploy.mode: global")),
         ("off", Some("has `replicas: 0`")),
         ("back", Some("has `update_config.failure_action: rollback`")),
         ("other", Some("is no service of its compose file, which has `migrate`, `list`, `web`")),

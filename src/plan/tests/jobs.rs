@@ -7,6 +7,7 @@ use chrono::DateTime;
 use super::case::{Case, motion, ours, table};
 use crate::compose::RenderedStack;
 use crate::docker::Roll;
+use crate::docker::command::ResolveImage;
 use crate::docker::service::Service;
 use crate::hold::{Hold, Kind};
 use crate::image::ImageRef;
@@ -43,6 +44,7 @@ fn at(hash: &str, step: Step, phase: Phase) -> Motion {
         after: vec!["web_smoke".into()],
         run: true,
         again: false,
+        skipped: std::collections::BTreeSet::new(),
         step,
         phase,
         name: "1".into(),
@@ -55,9 +57,9 @@ fn at(hash: &str, step: Step, phase: Phase) -> Motion {
 }
 
 #[track_caller]
-fn runs(case: &Case, wanted: RunJobs) {
+fn runs(case: &Case, wanted: &RunJobs) {
     match case.decide() {
-        Decision::Apply(Apply { how: How::Deploy { jobs, .. }, .. }) => assert_eq!(jobs, wanted),
+        Decision::Apply(Apply { how: How::Deploy { jobs, .. }, .. }) => assert_eq!(jobs, *wanted),
         other => panic!("{other:?}"),
     }
 }
@@ -71,18 +73,18 @@ fn jobs_run_for_another_version_and_by_force_alone() {
             case.live[0] = ours(hash);
         })
     };
-    runs(&with_jobs(Case::new(), "h1"), RunJobs::New);
-    runs(&was("h0"), RunJobs::New);
-    runs(&deployed().with(|case| case.facts.forced = Some("forced")), RunJobs::Again);
+    runs(&with_jobs(Case::new(), "h1"), &RunJobs::New);
+    runs(&was("h0"), &RunJobs::New);
+    runs(&deployed().with(|case| case.facts.forced = Some("forced")), &RunJobs::Again);
     // Who rolls back forces it, and no job of what ran then.
     let back = |case: &mut Case| (case.facts.forced, case.facts.back) = (Some("back"), Some("back"));
-    runs(&was("h0").with(back), RunJobs::No);
+    runs(&was("h0").with(back), &RunJobs::No);
     let drifted = |case: &mut Case| drop(case.live[0].summary.insert("replicas".into(), "3".into()));
-    runs(&deployed().with(drifted), RunJobs::No);
+    runs(&deployed().with(drifted), &RunJobs::No);
     let failed =
         |case: &mut Case| (case.row().status, case.row().error) = (StackStatus::Error, Some("no".into()));
-    runs(&deployed().with(failed), RunJobs::No);
-    runs(&was("h0").with(failed), RunJobs::New);
+    runs(&deployed().with(failed), &RunJobs::No);
+    runs(&was("h0").with(failed), &RunJobs::New);
 }
 
 #[test]
@@ -129,20 +131,20 @@ fn a_step_that_is_done_is_followed_by_the_next_and_no_job_is_cut_off() {
                 (moving("h2", step, phase), "in motion"),
                 (moving("h2", step, phase).with(|case| case.facts.hold = Some(hold)), "in motion"),
             ]);
-            runs(&moving("h2", step, phase).with(|case| case.facts.forced = Some("forced")), RunJobs::Again);
+            runs(&moving("h2", step, phase).with(|case| case.facts.forced = Some("forced")), &RunJobs::Again);
         }
     }
     let goes_back = |case: &mut Case| case.facts.back = Some("rolled back to c0");
-    runs(&moving("h2", Step::Before(0), Phase::Given).with(goes_back), RunJobs::No);
-    runs(&moving("h1", Step::Before(0), Phase::Done), RunJobs::GoOn);
-    runs(&moving("h1", Step::Rest, Phase::Done), RunJobs::GoOn);
-    runs(&moving("h2", Step::Before(0), Phase::Done), RunJobs::New);
-    runs(&moving("h2", Step::Rest, Phase::Given), RunJobs::New);
+    runs(&moving("h2", Step::Before(0), Phase::Given).with(goes_back), &RunJobs::No);
+    runs(&moving("h1", Step::Before(0), Phase::Done), &RunJobs::GoOn);
+    runs(&moving("h1", Step::Rest, Phase::Done), &RunJobs::GoOn);
+    runs(&moving("h2", Step::Before(0), Phase::Done), &RunJobs::New);
+    runs(&moving("h2", Step::Rest, Phase::Given), &RunJobs::New);
     table(&[(moving("h1", Step::Rest, Phase::Given), "in motion")]);
     // Half of a deploy is on hold no more than an update that Swarm is at; another version is.
     runs(
         &moving("h1", Step::Before(0), Phase::Done).with(|case| case.facts.hold = Some(hold)),
-        RunJobs::GoOn,
+        &RunJobs::GoOn,
     );
     let other = moving("h2", Step::Before(0), Phase::Done).with(|case| case.facts.hold = Some(hold));
     table(&[(other, "Released(Well)")]);
@@ -155,6 +157,12 @@ fn of_tags_that_moved_those_of_jobs_are_followed_around_the_rest() {
         let roll = |service: &&str| Roll { service: format!("web_{service}"), image: image.clone() };
         let case = case.with(|case| case.facts.rolls = services.iter().map(roll).collect());
         match case.decide() {
+            Decision::Apply(Apply {
+                how: How::Deploy { jobs: RunJobs::Moved(jobs), resolve, .. }, ..
+            }) => {
+                assert_eq!(resolve, ResolveImage::Always);
+                format!("all, with {}", jobs.into_iter().collect::<Vec<_>>().join(" "))
+            }
             Decision::Apply(Apply { how: How::Roll(rolls), .. }) => {
                 rolls.iter().map(|roll| roll.service.clone()).collect::<Vec<_>>().join(" ")
             }
@@ -162,11 +170,27 @@ fn of_tags_that_moved_those_of_jobs_are_followed_around_the_rest() {
         }
     };
     let deployed = || with_jobs(Case::deployed(), "h1");
-    assert_eq!(rolled(deployed(), &["app", "smoke", "migrate"]), "web_migrate");
-    assert_eq!(rolled(deployed(), &["app", "smoke"]), "web_app");
-    assert_eq!(rolled(deployed(), &["smoke"]), "web_smoke");
+    assert_eq!(rolled(deployed(), &["app", "smoke", "migrate"]), "all, with web_migrate web_smoke");
+    assert_eq!(rolled(deployed(), &["app", "smoke"]), "all, with web_smoke");
+    assert_eq!(rolled(deployed(), &["app"]), "web_app");
+    // What drifted is put back with it, and by itself follows no tag.
+    let drifted = |case: &mut Case| drop(case.live[0].summary.insert("replicas".into(), "3".into()));
+    assert_eq!(rolled(deployed().with(drifted), &["app", "migrate"]), "all, with web_migrate");
+    for (case, wanted) in [(deployed(), ResolveImage::Changed), (Case::deployed(), ResolveImage::Always)] {
+        let case = case.with(drifted).with(|case| case.facts.resolve = ResolveImage::Always);
+        match case.decide() {
+            Decision::Apply(Apply { how: How::Deploy { resolve, .. }, .. }) => assert_eq!(resolve, wanted),
+            other => panic!("{other:?}"),
+        }
+    }
+    // What failed behind a tag that moved is tried with its jobs.
+    let failed = |case: &mut Case| {
+        (case.row().status, case.row().error, case.row().jobs_due) =
+            (StackStatus::Error, Some("no".into()), true);
+    };
+    runs(&deployed().with(failed), &RunJobs::Again);
     // The job may be why it is held.
     let held = || with_jobs(Case::held(), "h1");
     assert!(rolled(held(), &["app"]).contains("SourceChanges"));
-    assert_eq!(rolled(held(), &["app", "migrate"]), "web_migrate");
+    assert_eq!(rolled(held(), &["app", "migrate"]), "all, with web_migrate");
 }

@@ -59,6 +59,8 @@ fn nothing_is_given_to_docker_for_a_stack_on_hold_and_it_fails_nothing() {
         // Nor does what is missing for it count.
         (changed().with(|case| case.facts.objections.secret = Some("a secret is missing".into())), well),
         (changed().with(|case| case.facts.dependencies = vec![(db(), Dependency::Moving)]), well),
+    ]);
+    table(&[
         (held(Case::deployed().with(|case| case.wish().rendered = None)), well),
         (held(Case::deployed().with(|case| case.desired = None)), well),
         (held(Case::deployed().with(|case| case.facts.forced = Some("forced"))), well),

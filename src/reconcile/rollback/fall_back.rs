@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::version_of;
 use crate::compose::RenderedStack;
+use crate::docker::service::Service;
 use crate::fault::fault;
 use crate::hold::{Back, Hold, Kind};
 use crate::plan::{Course, Past, images_of};
@@ -20,7 +21,14 @@ use crate::state::{HoldRow, Motion};
 
 impl Reconciler {
     /// Rolls a stack back whose own word that is, now that a job behind it failed.
-    pub fn fall_back(&mut self, session: &Session<'_>, key: &Key, motion: &Motion, why: &str) -> Result<()> {
+    pub fn fall_back(
+        &mut self,
+        session: &Session<'_>,
+        key: &Key,
+        motion: &Motion,
+        live: &[&Service],
+        why: &str,
+    ) -> Result<()> {
         let Some(at) = self.sources.iter().position(|source| source.id == key.source) else { return Ok(()) };
         let desired = self.sources[at].desired(&key.stack);
         let is_wanted = desired.is_some_and(|desired| {
@@ -31,7 +39,7 @@ impl Reconciler {
             return Ok(());
         }
         let mut source = self.sources.remove(at);
-        let done = self.fall_back_to_what_ran(session, &mut source, key, motion, why).contained();
+        let done = self.fall_back_to_what_ran(session, &mut source, key, (motion, live), why).contained();
         let subject_url = source.url.clone();
         self.sources.insert(at, source);
         if let Err(why) = done? {
@@ -46,7 +54,7 @@ impl Reconciler {
         session: &Session<'_>,
         source: &mut WatchedSource,
         key: &Key,
-        motion: &Motion,
+        (motion, live): (&Motion, &[&Service]),
         why: &str,
     ) -> Result<()> {
         let name = &key.stack;
@@ -54,7 +62,7 @@ impl Reconciler {
             return Err(anyhow!("no version of `{name}` is known that converged"));
         };
         let versions = session.state.history(name, &source.url)?;
-        let course = Course { row: &row, motion: Some(motion), versions: &versions, live: &[], back: None };
+        let course = Course { row: &row, motion: Some(motion), versions: &versions, live, back: None };
         let version = course.target(None)?;
         let mut back = Back {
             commit: version.commit.clone(),

@@ -176,7 +176,9 @@ impl Play<'_> {
 
     fn mend(&mut self) {
         self.drop_run(1);
-        STACKS.into_iter().for_each(|stack| self.release(stack));
+        for stack in STACKS {
+            self.release(stack);
+        }
         {
             let mut world = self.world.borrow_mut();
             world.tell(|| "all trouble ends".to_owned());

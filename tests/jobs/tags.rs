@@ -1,0 +1,132 @@
+//! Tags that moved of stacks with jobs: the migration of an image runs before anything of it, and a failure is told.
+
+use std::fs;
+
+use rustix::process::Signal;
+
+use super::Shop;
+use crate::support::fake_docker::FakeDocker;
+use crate::support::lab::{Lab, lab};
+use crate::support::registry::Registry;
+use crate::support::scene::{App, Scene};
+use crate::support::{unique, wait_for};
+
+/// A shop whose services run by one tag, and whose jobs end as a file in its log says.
+struct Tagged {
+    shop: Shop,
+    lab: &'static Lab,
+    short: String,
+    _registry: Registry,
+}
+
+impl Tagged {
+    fn start(list: &str) -> Option<Self> {
+        let lab = lab()?;
+        let scene = Scene::before(lab, FakeDocker::new());
+        let ops = scene.ops.beside_the_registry(lab).always();
+        let shop = Shop::of(Scene { ops, ..scene });
+        let registry = Registry::start(lab, &[]);
+        let short = format!("{}:1", unique("tagged"));
+        lab.publish(&short, &[]);
+        let image = format!("{}/{short}", registry.name(lab));
+        let service = |script: &str| {
+            App::new(&image).shell(script).with(format!("volumes: ['{}:/log']", shop.log.path().display()))
+        };
+        let job = |word: &str| {
+            let script = format!(
+                "echo {word} >> /log/said; sleep $$(cat /log/slow); test ! -e /log/bad-{word} && echo {word} ends >> /log/said"
+            );
+            service(&script)
+                .update("")
+                .deploy("mode: replicated-job")
+                .deploy("restart_policy: {condition: none}")
+        };
+        let web = service("echo web >> /log/said; exec sleep 100000");
+        fs::write(shop.log.path().join("slow"), "0").unwrap();
+        shop.list(list).write(&[("migrate", &job("migrate")), ("web", &web), ("smoke", &job("smoke"))]);
+        shop.watch().success();
+        shop.forget();
+        Some(Self { shop, lab, short, _registry: registry })
+    }
+
+    fn move_the_tag(&self) {
+        self.lab.publish(&self.short, &[]);
+    }
+
+    fn fails(&self, job: &str, fails: bool) {
+        let file = self.shop.log.path().join(format!("bad-{job}"));
+        if fails { fs::write(file, "").unwrap() } else { fs::remove_file(file).unwrap() }
+    }
+
+    fn image(&self, service: &str) -> String {
+        self.lab.spec(&self.shop.name(service), ".Spec.TaskTemplate.ContainerSpec.Image")
+    }
+}
+
+const BOTH: &str = "before: [migrate]\nafter: [smoke]";
+
+#[test]
+fn what_failed_behind_a_tag_that_moved_goes_back_to_the_image_that_ran() {
+    let Some(it) = Tagged::start(&format!("{BOTH}\non_failure: rollback")) else { return };
+    let before = it.image("web");
+    it.fails("smoke", true);
+    it.move_the_tag();
+    it.shop
+        .scene
+        .reconcile()
+        .failure(3)
+        .stdout_has("by `on_failure: rollback`")
+        .stdout_has("1 deployed, 1 failed");
+    assert_eq!(it.image("web"), before);
+    assert_eq!(it.shop.said(), ["migrate", "migrate ends", "web", "smoke", "web"]);
+    // The tag names what failed: that does not come back, and a fix does.
+    it.shop.scene.reconcile().success().stdout_has("1 on hold");
+    assert_eq!(it.image("web"), before);
+    it.fails("smoke", false);
+    it.shop.run(&["release", &it.shop.stack]).success();
+    it.shop.scene.reconcile().success();
+    assert_ne!(it.image("web"), before);
+    it.shop.scene.reconcile().success().stdout_has("1 unchanged");
+}
+
+#[test]
+fn no_push_and_no_drift_takes_an_image_past_its_migration() {
+    let Some(it) = Tagged::start(BOTH) else { return };
+    let before = it.image("web");
+    it.fails("migrate", true);
+    it.move_the_tag();
+    it.lab.docker(&["service", "scale", "--detach", &format!("{}=2", it.shop.name("web"))]);
+    wait_for("the second one", 60, || it.shop.said() == ["web"]);
+    it.shop.scene.reconcile().failure(3).stdout_has("1 failed");
+    assert_eq!((it.image("web"), it.shop.said()), (before.clone(), vec!["web".to_owned(), "migrate".to_owned()]));
+    // A commit that leaves it alone tries the migration again, and it alone.
+    it.shop.forget();
+    it.shop.scene.repo.write("README", "x");
+    it.shop.push().failure(3);
+    assert_eq!((it.image("web"), it.shop.said()), (before.clone(), vec!["migrate".to_owned()]));
+    it.fails("migrate", false);
+    it.shop.forget();
+    it.shop.scene.repo.write("README", "y");
+    it.shop.push().success();
+    let said = it.shop.said();
+    assert!(said[..2] == ["migrate", "migrate ends"] && said.last().unwrap() == "smoke ends", "{said:?}");
+    assert_ne!(it.image("web"), before);
+    it.shop.scene.reconcile().success().stdout_has("1 unchanged");
+}
+
+#[test]
+fn a_run_that_is_killed_behind_a_tag_that_moved_starts_no_migration_twice_and_forgets_none() {
+    let Some(it) = Tagged::start(BOTH) else { return };
+    let before = it.image("web");
+    fs::write(it.shop.log.path().join("slow"), "8").unwrap();
+    it.fails("migrate", true);
+    it.move_the_tag();
+    let run = it.shop.scene.ops.spawn(["reconcile"]);
+    wait_for("the job", 60, || !it.shop.said().is_empty());
+    run.signal(Signal::KILL);
+    run.wait();
+    it.shop.scene.reconcile().failure(3).stdout_has("its job");
+    assert_eq!((it.image("web"), it.shop.said()), (before, vec!["migrate".to_owned()]));
+    let status = it.shop.scene.status(&it.shop.stack);
+    assert_eq!(status["status"], "error", "{status}");
+}
