@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::reason::reason;
 use crate::span::{Span, span};
@@ -131,6 +131,21 @@ pub enum Command {
     #[command(after_help = "It asks neither docker nor git, and works while another run does:\n  \
         sudo dockerops debug-cache")]
     DebugCache,
+    /// Print what a shell needs to complete the command line.
+    #[command(
+        after_help = "It needs neither root, docker nor a database. The installer puts it in place; by hand:\n  \
+        dockerops completion bash | sudo tee /etc/bash_completion.d/dockerops >/dev/null\n  \
+        dockerops completion zsh > ~/.zfunc/_dockerops\n  \
+        dockerops completion fish > ~/.config/fish/completions/dockerops.fish"
+    )]
+    Completion(CompletionArgs),
+    /// Print the manual page, of the program or of a command, as `man` reads it.
+    #[command(after_help = "It needs neither root, docker nor a database. To read, and to install:\n  \
+        dockerops man | man -l -\n  \
+        dockerops man rollback | man -l -\n  \
+        dockerops man > dockerops.1\n\n\
+        The page of the program holds all commands with their options.")]
+    Man(ManArgs),
     /// Show the version and where DockerOps comes from.
     #[command(after_help = "It needs neither root, docker nor a database:\n  dockerops version")]
     Version,
@@ -288,6 +303,28 @@ pub struct ValidateArgs {
     /// The source by whose rules; `origin` of the repository without it.
     #[arg(long, value_name = "URL", requires = "policy")]
     pub source: Option<String>,
+}
+
+/// `completion`.
+#[derive(Debug, Args)]
+pub struct CompletionArgs {
+    /// The shell.
+    pub shell: Shell,
+}
+
+/// The shells that the command line can be completed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+/// `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// A command; the whole program without it.
+    pub command: Option<String>,
 }
 
 /// `stop`.

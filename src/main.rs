@@ -24,6 +24,7 @@ mod image;
 mod lock;
 mod logs;
 mod manifest;
+mod nearest;
 mod network;
 mod paths;
 mod patterns;

@@ -1,9 +1,11 @@
 //! One file a subcommand; each says in order what it does. Here: what they have in common.
 
+mod completion;
 mod debug_cache;
 mod history;
 mod hold;
 mod logs;
+mod man;
 mod reconcile;
 mod rollback;
 mod run;
@@ -69,12 +71,12 @@ impl From<Tally> for Ending {
 }
 
 pub fn run(command: Command) -> Result<Ending> {
-    if matches!(command, Command::Version) {
-        version::run();
-        return Ok(Ending::Done);
-    }
-    if let Command::Validate(arguments) = &command {
-        return validate::run(arguments);
+    match &command {
+        Command::Version => return Ok(version::run()),
+        Command::Completion(arguments) => return completion::run(arguments.shell),
+        Command::Man(arguments) => return man::run(arguments.command.as_deref()),
+        Command::Validate(arguments) => return validate::run(arguments),
+        _ => {}
     }
     require_root(&command)?;
     let settings = Settings::from_environment()?;
@@ -92,7 +94,9 @@ pub fn run(command: Command) -> Result<Ending> {
         Command::Stop(arguments) => stop::run(&settings, &arguments),
         Command::Run => run::run(&settings),
         Command::DebugCache => debug_cache::run(&settings),
-        Command::Validate(_) | Command::Version => Ok(Ending::Done),
+        Command::Completion(_) | Command::Man(_) | Command::Validate(_) | Command::Version => {
+            Ok(Ending::Done)
+        }
     };
     ending.map_err(|error| match error.is::<Interrupted>() {
         true if removes => because_of(error, "not all is removed", AGAIN),
@@ -120,7 +124,12 @@ fn require_root(command: &Command) -> Result<()> {
         Command::Run => ("run", "it deploys to the Swarm and keeps a database of its own"),
         Command::DebugCache => ("debug-cache", "it reads root's database"),
         // Who may read the database, or docker lets in, may look.
-        Command::History(_) | Command::Logs(_) | Command::Validate(_) | Command::Version => return Ok(()),
+        Command::History(_)
+        | Command::Logs(_)
+        | Command::Completion(_)
+        | Command::Man(_)
+        | Command::Validate(_)
+        | Command::Version => return Ok(()),
     };
     Err(fault(
         format!("DockerOps must be run with root privileges: {purpose}"),
