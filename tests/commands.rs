@@ -250,6 +250,25 @@ fn wrong_variables_are_named_before_anything_is_done() {
 }
 
 #[test]
+fn a_variable_that_nobody_reads_is_a_warning_with_the_nearest() {
+    let (ops, _) = idle();
+    let ops = ops.env("DOCKEROPS_REPO", "its-value").env("DOCKEROPS_PREFIX", "/opt").env("DOCKEROPS_X", "");
+    for command in
+        [&["reconcile"][..], &["status", "--json"], &["validate", "/nonexistent"], &["stop", "--yes"]]
+    {
+        let said = ops.run(command);
+        said.stderr_has(
+            "warning: nobody reads the variable `DOCKEROPS_REPO`; did you mean `DOCKEROPS_REPOS`?\n",
+        );
+        said.stderr_has("warning: nobody reads the variable `DOCKEROPS_X`\n");
+        assert_eq!(said.stderr.matches("warning").count(), 2, "{said}");
+        said.stdout_lacks("nobody reads").stderr_lacks("its-value");
+    }
+    ops.run(["status", "--json"]).json();
+    ops.run(["version"]).success().stderr_lacks("warning");
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_crash() {
     let (ops, _) = idle();
     let ops = ops.through(["bash", "-c", "set -o pipefail; \"$@\" 2>&1 >&- | cat; \"$@\" | true", "bash"]);

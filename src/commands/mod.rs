@@ -20,8 +20,8 @@ use anyhow::{Error, Result};
 
 use crate::cli::Command;
 use crate::fault::{because_of, fault};
-use crate::report::Tally;
-use crate::settings::Settings;
+use crate::report::{Report, Tally};
+use crate::settings::{Environment, Settings};
 use crate::signal::Interrupted;
 use crate::state;
 use crate::writer::Writer;
@@ -75,8 +75,12 @@ pub fn run(command: Command) -> Result<Ending> {
         Command::Version => return Ok(version::run()),
         Command::Completion(arguments) => return completion::run(arguments.shell),
         Command::Man(arguments) => return man::run(arguments.command.as_deref()),
-        Command::Validate(arguments) => return validate::run(arguments),
         _ => {}
+    }
+    let report = Report::new();
+    Environment::of_the_process().unread().iter().for_each(|what| report.warn(what));
+    if let Command::Validate(arguments) = &command {
+        return validate::run(arguments);
     }
     require_root(&command)?;
     let settings = Settings::from_environment()?;
