@@ -44,7 +44,10 @@ pub enum Command {
         What it would do, in which lines the files differ, and all again from scratch:\n  \
         sudo dockerops reconcile --dry-run\n  \
         sudo dockerops reconcile --dry-run --diff\n  \
-        sudo dockerops reconcile --force\n\n\
+        sudo dockerops reconcile --force\n\
+        Some stacks, or all of a repository, and nothing else:\n  \
+        sudo dockerops reconcile web db\n  \
+        sudo dockerops reconcile https://github.com/org/repo --force\n\n\
         Idle, it costs one ls-remote a repository and three docker calls. It exits with 3 if a stack or a source \
         failed, or a stack is degraded.\n\
         Services that were removed, scaled or edited by hand are put back (`drift: correct` in stacks.yaml).")]
@@ -162,7 +165,10 @@ pub struct WatchArgs {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct ReconcileArgs {
-    /// Deploy every stack again, also those that failed and are held; tasks restart only where their spec differs.
+    /// Only these stacks, and all stacks of these repositories; everything without one.
+    #[arg(value_name = "STACK|SOURCE")]
+    pub subjects: Vec<String>,
+    /// Deploy them again, also those that failed and are held; tasks restart only where their spec differs.
     #[arg(long)]
     pub force: bool,
     /// Say what would change, and touch nothing.

@@ -2,7 +2,7 @@
 
 use strsim::damerau_levenshtein;
 
-/// The known name that `name` is most likely a slip of; of three letters one may be wrong.
+/// The known name that `name` is most likely a slip of: of three letters one may be wrong, of a long name three.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Longer ones are no slips, and would take long to compare.
     const LONGEST: usize = 200;
@@ -10,7 +10,7 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     if letters > LONGEST {
         return None;
     }
-    let most = (letters / 3).max(1);
+    let most = (letters / 3).clamp(1, 3);
     let distance = |known: &&str| damerau_levenshtein(&name.to_lowercase(), &known.to_lowercase());
     known
         .into_iter()
