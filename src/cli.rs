@@ -17,7 +17,8 @@ use crate::span::{Span, span};
                   sudo dockerops watch https://github.com/org/repo\n  \
                   sudo dockerops reconcile\n\n\
                   Exit codes: 0 done or nothing to do, 1 failed or nothing watched, 2 usage, 3 some stacks failed or \
-                  are degraded and the others are fine, 4 another run holds the lock, 128+n ended by signal n."
+                  are degraded and the others are fine, 4 another run holds the lock, 5 a dry run with --exit-code would change \
+                  something, 128+n ended by signal n."
 )]
 pub struct Cli {
     /// What to do.
@@ -44,6 +45,7 @@ pub enum Command {
         What it would do, in which lines the files differ, and all again from scratch:\n  \
         sudo dockerops reconcile --dry-run\n  \
         sudo dockerops reconcile --dry-run --diff\n  \
+        sudo dockerops reconcile --dry-run --exit-code\n  \
         sudo dockerops reconcile --force\n\
         Some stacks, or all of a repository, and nothing else:\n  \
         sudo dockerops reconcile web db\n  \
@@ -81,7 +83,8 @@ pub enum Command {
     Rollback(RollbackArgs),
     /// Show what is watched, deployed, drifted and failed, and why; changes nothing.
     #[command(after_help = "It reads while another run works. For scripts:\n  \
-        sudo dockerops status --json | jq '.stacks[] | select(.status == \"error\")'")]
+        sudo dockerops status --json | jq '.stacks[] | select(.status == \"error\")'\n  \
+        sudo dockerops status --exit-code > /dev/null || echo 'not all is as Git says'")]
     Status(StatusArgs),
     /// Show the versions of a stack that converged; changes nothing.
     #[command(
@@ -180,6 +183,9 @@ pub struct ReconcileArgs {
     /// In a dry run, show how that file differs from the one applied last.
     #[arg(long, requires = "dry_run")]
     pub diff: bool,
+    /// End a dry run with 5 if it would change something, and with 3 if something stays other than Git says.
+    #[arg(long, requires = "dry_run")]
+    pub exit_code: bool,
 }
 
 /// `unwatch`.
@@ -236,6 +242,7 @@ pub struct RollbackArgs {
 
 /// `status`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct StatusArgs {
     /// Print JSON with stable field names.
     #[arg(long, conflicts_with = "diff")]
@@ -246,6 +253,9 @@ pub struct StatusArgs {
     /// Show, of stacks that failed, how the file differs from the one applied last.
     #[arg(long)]
     pub diff: bool,
+    /// End with 3 also where a hold, or `drift: report`, leaves something other than Git says.
+    #[arg(long)]
+    pub exit_code: bool,
 }
 
 /// `history`.

@@ -41,7 +41,8 @@ fn help_teaches_every_command_with_an_example() {
     all.success().stdout_has(
         "Exit codes: 0 done or nothing to do, 1 failed or nothing watched, 2 usage, 3 some stacks failed",
     );
-    all.stdout_has("4 another run holds the lock, 128+n ended by signal n")
+    all.stdout_has("4 another run holds the lock, 5 a dry run")
+        .stdout_has("128+n ended by signal n")
         .stdout_has("dockerops watch https://");
     for command in COMMANDS {
         all.stdout_has(&format!("  {command} "));
@@ -61,13 +62,14 @@ fn help_teaches_every_command_with_an_example() {
 #[test]
 fn what_is_no_command_line_exits_2_and_shows_the_usage() {
     let (ops, _) = idle();
-    let wrong: [&[&str]; 16] = [
+    let wrong: [&[&str]; 17] = [
         &[],
         &["deploy"],
         &["watch"],
         &["watch", "/a", "/b"],
         &["unwatch"],
         &["reconcile", "--hard"],
+        &["reconcile", "--exit-code"],
         &["status", "extra"],
         &["history"],
         &["logs"],

@@ -43,6 +43,41 @@ fn a_dry_run_says_what_would_change_and_touches_nothing() {
 }
 
 #[test]
+fn the_exit_code_tells_every_difference_where_that_is_asked_for() {
+    let Some(scene) = Scene::new() else { return };
+    let (web, db) = (scene.stack("web", &scene.off()), scene.stack("db", &scene.off()));
+    scene.watch().success();
+    let ends = |plan: i32, status: i32| {
+        // Without it as ever.
+        for command in [&["reconcile", "--dry-run"][..], &["status"]] {
+            scene.run(command).success();
+        }
+        let told =
+            [(&["reconcile", "--dry-run", "--exit-code"][..], plan), (&["status", "--exit-code"], status)];
+        for (command, code) in told {
+            scene.run(command).failure(code);
+        }
+    };
+    ends(0, 0);
+    scene.change(&web, &scene.off().with("environment: {A: '2'}")).repo.commit("next");
+    // `status` knows what was deployed, and asks no repository.
+    ends(5, 0);
+    scene.run(&["reconcile", "--dry-run", "--exit-code", &db]).success();
+    scene.run(&["hold", &web]).success();
+    scene.reconcile().success().stdout_has("1 unchanged, 1 on hold");
+    ends(3, 3);
+    scene.run(&["release", &web]).success();
+    scene.reconcile().success();
+    ends(0, 0);
+    scene.repo.write("stacks.yaml", format!("- name: {web}\n- {{name: {db}, drift: report}}\n"));
+    scene.push().success();
+    scene.lab.edit(&format!("{db}_app"), &["--env-add", "B=1"]);
+    ends(3, 3);
+    scene.change(&web, &scene.off().with("environment: {A: '3'}")).repo.commit("both");
+    ends(3, 3);
+}
+
+#[test]
 fn the_rendered_file_and_what_differs_in_it_are_shown_without_secrets() {
     let Some(scene) = Scene::new() else { return };
     let with = |value: &str, password: &str| {

@@ -35,7 +35,7 @@ fn only_what_is_named_is_dealt_with() {
     let ([one, two, three], other) = behind(&scene);
     let plan = scene.run(&["reconcile", "--dry-run", &two]);
     plan.success().stdout_has(&format!("{two}  deploy: changed")).stdout_has("changed: 1 to deploy\n");
-    plan.stdout_lacks(&format!("{one}  deploy")).stdout_lacks(&format!("{three}  deploy"));
+    plan.stdout_lacks(&format!("{one}  deploy: ")).stdout_lacks(&format!("{three}  deploy: "));
     scene.run(&["reconcile", &one]).success().stdout_has("\n1 deployed\n");
     scene.deployed([&one]);
     scene.run(&["reconcile", &one, "--force"]).success().stdout_has("1 deployed\n");

@@ -60,6 +60,8 @@ pub enum Ending {
     Usage,
     /// Exit 3: some stacks failed or are degraded, the others are fine.
     Partly,
+    /// Exit 5: a dry run would change something, and somebody wants to know that.
+    WouldChange,
     /// Exit 128+n: a signal is how it is to end.
     EndedBy(Interrupted),
 }
@@ -67,6 +69,19 @@ pub enum Ending {
 impl From<Tally> for Ending {
     fn from(tally: Tally) -> Self {
         if tally.failed > 0 || tally.degraded > 0 { Self::Partly } else { Self::Done }
+    }
+}
+
+impl Ending {
+    /// Of a dry run, where every difference from Git counts: one that would stay comes first.
+    fn of_preview(tally: Tally) -> Self {
+        let stays = tally.failed + tally.degraded + tally.on_hold + tally.drifted;
+        let changes = tally.built + tally.deployed + tally.removed;
+        match (stays, changes) {
+            (0, 0) => Self::Done,
+            (0, _) => Self::WouldChange,
+            _ => Self::Partly,
+        }
     }
 }
 
@@ -148,4 +163,29 @@ fn all_removed(failures: usize) -> Result<Ending> {
         return Err(fault(format!("{stacks} could not be removed"), AGAIN));
     }
     Ok(Ending::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preview_ends_with_what_stays_wrong_before_what_would_change() {
+        let nothing = Tally { unchanged: 4, pulled: 1, ..Tally::default() };
+        let ends = |tally| Ending::of_preview(tally);
+        assert_eq!(ends(nothing), Ending::Done);
+        for changes in
+            [Tally { built: 1, ..nothing }, Tally { deployed: 1, ..nothing }, Tally { removed: 1, ..nothing }]
+        {
+            assert_eq!(ends(changes), Ending::WouldChange, "{changes:?}");
+            for stays in [
+                Tally { failed: 1, ..changes },
+                Tally { degraded: 1, ..changes },
+                Tally { on_hold: 1, ..changes },
+                Tally { drifted: 1, ..changes },
+            ] {
+                assert_eq!(ends(stays), Ending::Partly, "{stays:?}");
+            }
+        }
+    }
 }

@@ -51,7 +51,7 @@ pub fn run(settings: &Settings, arguments: &ReconcileArgs) -> Result<Ending> {
     let mut tally = reconcile(&writer.session(), targets, &options)?.tally;
     tally.failed += unreadable;
     writer.report.summary(&tally, arguments.dry_run);
-    Ok(tally.into())
+    Ok(if arguments.exit_code { Ending::of_preview(tally) } else { tally.into() })
 }
 
 /// Of each source the stacks that it is for, `None` where it is for none; all of all where nobody names any. The error
