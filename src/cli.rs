@@ -34,6 +34,8 @@ pub enum Command {
         sudo dockerops watch https://github.com/org/repo\n  \
         sudo dockerops watch git@host:org/repo.git#v1.2\n  \
         sudo dockerops watch https://github.com/org/repo#main:environments/prod\n\n\
+        What that would do, to see it first; nothing is deployed, and nothing remembered:\n  \
+        sudo dockerops watch --dry-run https://github.com/org/repo\n\n\
         Everything in it is validated first. A source that cannot be fetched, or is wrong as a whole, is not \
         remembered and nothing of it is deployed; one with a stack that fails, or whose files are wrong, is (exit \
         3), and `reconcile` tries again.\n\
@@ -162,6 +164,12 @@ pub enum Command {
 pub struct WatchArgs {
     /// The repository: `URL[#ref[:dir]]`.
     pub source: String,
+    /// Say what would be deployed, and touch nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// End a dry run with 5 if it would change something, and with 3 if something stays other than Git says.
+    #[arg(long, requires = "dry_run")]
+    pub exit_code: bool,
 }
 
 /// `reconcile`.

@@ -62,11 +62,12 @@ fn help_teaches_every_command_with_an_example() {
 #[test]
 fn what_is_no_command_line_exits_2_and_shows_the_usage() {
     let (ops, _) = idle();
-    let wrong: [&[&str]; 17] = [
+    let wrong: [&[&str]; 18] = [
         &[],
         &["deploy"],
         &["watch"],
         &["watch", "/a", "/b"],
+        &["watch", "/a", "--exit-code"],
         &["unwatch"],
         &["reconcile", "--hard"],
         &["reconcile", "--exit-code"],
