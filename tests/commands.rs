@@ -189,7 +189,10 @@ fn a_source_is_watched_once_however_it_is_spelled() {
     ops.run(["watch", &repo.url()]).failure(3);
     fake.forget();
     let url = repo.url();
-    for spelling in [url.clone(), format!("{url}/"), format!("{url}.git"), format!("{url}.git/")] {
+    let path = repo.path().display().to_string();
+    let spelled =
+        |name: &str| [name.to_owned(), format!("{name}/"), format!("{name}.git"), format!("{name}.git/")];
+    for spelling in spelled(&url).into_iter().chain(spelled(&path)) {
         let outcome = ops.run(["watch", &*spelling]);
         outcome.failure(1).error_has("Repository is already being watched").stderr_has("reconcile");
     }
