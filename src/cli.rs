@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::reason::reason;
 use crate::span::{Span, span};
@@ -17,7 +17,8 @@ use crate::span::{Span, span};
                   sudo dockerops watch https://github.com/org/repo\n  \
                   sudo dockerops reconcile\n\n\
                   Exit codes: 0 done or nothing to do, 1 failed or nothing watched, 2 usage, 3 some stacks failed or \
-                  are degraded and the others are fine, 4 another run holds the lock, 128+n ended by signal n."
+                  are degraded and the others are fine, 4 another run holds the lock, 5 a dry run with --exit-code would change \
+                  something, 128+n ended by signal n."
 )]
 pub struct Cli {
     /// What to do.
@@ -33,6 +34,8 @@ pub enum Command {
         sudo dockerops watch https://github.com/org/repo\n  \
         sudo dockerops watch git@host:org/repo.git#v1.2\n  \
         sudo dockerops watch https://github.com/org/repo#main:environments/prod\n\n\
+        What that would do, to see it first; nothing is deployed, and nothing remembered:\n  \
+        sudo dockerops watch --dry-run https://github.com/org/repo\n\n\
         Everything in it is validated first. A source that cannot be fetched, or is wrong as a whole, is not \
         remembered and nothing of it is deployed; one with a stack that fails, or whose files are wrong, is (exit \
         3), and `reconcile` tries again.\n\
@@ -44,7 +47,11 @@ pub enum Command {
         What it would do, in which lines the files differ, and all again from scratch:\n  \
         sudo dockerops reconcile --dry-run\n  \
         sudo dockerops reconcile --dry-run --diff\n  \
-        sudo dockerops reconcile --force\n\n\
+        sudo dockerops reconcile --dry-run --exit-code\n  \
+        sudo dockerops reconcile --force\n\
+        Some stacks, or all of a repository, and nothing else:\n  \
+        sudo dockerops reconcile web db\n  \
+        sudo dockerops reconcile https://github.com/org/repo --force\n\n\
         Idle, it costs one ls-remote a repository and three docker calls. It exits with 3 if a stack or a source \
         failed, or a stack is degraded.\n\
         Services that were removed, scaled or edited by hand are put back (`drift: correct` in stacks.yaml).")]
@@ -78,7 +85,8 @@ pub enum Command {
     Rollback(RollbackArgs),
     /// Show what is watched, deployed, drifted and failed, and why; changes nothing.
     #[command(after_help = "It reads while another run works. For scripts:\n  \
-        sudo dockerops status --json | jq '.stacks[] | select(.status == \"error\")'")]
+        sudo dockerops status --json | jq '.stacks[] | select(.status == \"error\")'\n  \
+        sudo dockerops status --exit-code > /dev/null || echo 'not all is as Git says'")]
     Status(StatusArgs),
     /// Show the versions of a stack that converged; changes nothing.
     #[command(
@@ -131,6 +139,21 @@ pub enum Command {
     #[command(after_help = "It asks neither docker nor git, and works while another run does:\n  \
         sudo dockerops debug-cache")]
     DebugCache,
+    /// Print what a shell needs to complete the command line.
+    #[command(
+        after_help = "It needs neither root, docker nor a database. The installer puts it in place; by hand:\n  \
+        dockerops completion bash | sudo tee /etc/bash_completion.d/dockerops >/dev/null\n  \
+        dockerops completion zsh > ~/.zfunc/_dockerops\n  \
+        dockerops completion fish > ~/.config/fish/completions/dockerops.fish"
+    )]
+    Completion(CompletionArgs),
+    /// Print the manual page, of the program or of a command, as `man` reads it.
+    #[command(after_help = "It needs neither root, docker nor a database. To read, and to install:\n  \
+        dockerops man | man -l -\n  \
+        dockerops man rollback | man -l -\n  \
+        dockerops man > dockerops.1\n\n\
+        The page of the program holds all commands with their options.")]
+    Man(ManArgs),
     /// Show the version and where DockerOps comes from.
     #[command(after_help = "It needs neither root, docker nor a database:\n  dockerops version")]
     Version,
@@ -141,13 +164,22 @@ pub enum Command {
 pub struct WatchArgs {
     /// The repository: `URL[#ref[:dir]]`.
     pub source: String,
+    /// Say what would be deployed, and touch nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// End a dry run with 5 if it would change something, and with 3 if something stays other than Git says.
+    #[arg(long, requires = "dry_run")]
+    pub exit_code: bool,
 }
 
 /// `reconcile`.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct ReconcileArgs {
-    /// Deploy every stack again, also those that failed and are held; tasks restart only where their spec differs.
+    /// Only these stacks, and all stacks of these repositories; everything without one.
+    #[arg(value_name = "STACK|SOURCE")]
+    pub subjects: Vec<String>,
+    /// Deploy them again, also those that failed and are held; tasks restart only where their spec differs.
     #[arg(long)]
     pub force: bool,
     /// Say what would change, and touch nothing.
@@ -159,6 +191,9 @@ pub struct ReconcileArgs {
     /// In a dry run, show how that file differs from the one applied last.
     #[arg(long, requires = "dry_run")]
     pub diff: bool,
+    /// End a dry run with 5 if it would change something, and with 3 if something stays other than Git says.
+    #[arg(long, requires = "dry_run")]
+    pub exit_code: bool,
 }
 
 /// `unwatch`.
@@ -215,6 +250,7 @@ pub struct RollbackArgs {
 
 /// `status`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct StatusArgs {
     /// Print JSON with stable field names.
     #[arg(long, conflicts_with = "diff")]
@@ -225,6 +261,9 @@ pub struct StatusArgs {
     /// Show, of stacks that failed, how the file differs from the one applied last.
     #[arg(long)]
     pub diff: bool,
+    /// End with 3 also where a hold, or `drift: report`, leaves something other than Git says.
+    #[arg(long)]
+    pub exit_code: bool,
 }
 
 /// `history`.
@@ -288,6 +327,28 @@ pub struct ValidateArgs {
     /// The source by whose rules; `origin` of the repository without it.
     #[arg(long, value_name = "URL", requires = "policy")]
     pub source: Option<String>,
+}
+
+/// `completion`.
+#[derive(Debug, Args)]
+pub struct CompletionArgs {
+    /// The shell.
+    pub shell: Shell,
+}
+
+/// The shells that the command line can be completed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Shell {
+    Bash,
+    Zsh,
+    Fish,
+}
+
+/// `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// A command; the whole program without it.
+    pub command: Option<String>,
 }
 
 /// `stop`.

@@ -9,6 +9,7 @@ use anyhow::{Error, Result};
 use crate::clock;
 use crate::fault::fault;
 use crate::hold::{Hold, Kind};
+use crate::nearest::did_you_mean;
 use crate::plain;
 use crate::reconcile::{forget_all_in_swarm, forget_in_swarm, keep_in_swarm};
 use crate::report::Subject as About;
@@ -92,9 +93,10 @@ impl Subject {
     pub fn named(watched: &[Watched], name: &str) -> Result<Self, Refusal> {
         Self::stack(watched, name, None).or_else(|_| Self::source(watched, name)).map_err(|_| {
             let what = format!("`{}` is neither a stack nor a source that is watched", shown(name));
+            let near = nearest(stack_names(watched).chain(source_names(watched)), name);
             Refusal::Unknown(
                 what,
-                format!("stacks are {}; sources are {}", stacks(watched), sources(watched)),
+                format!("{near}stacks are {}; sources are {}", stacks(watched), sources(watched)),
             )
         })
     }
@@ -117,7 +119,8 @@ impl Subject {
             .ok_or_else(|| {
                 let of = source.map(|source| format!(" of `{}`", shown(source))).unwrap_or_default();
                 let what = format!("there is no stack `{}`{of}", shown(name));
-                Refusal::Unknown(what, format!("stacks are {}", stacks(watched)))
+                let near = nearest(stack_names(watched), name);
+                Refusal::Unknown(what, format!("{near}stacks are {}", stacks(watched)))
             })
     }
 
@@ -126,7 +129,8 @@ impl Subject {
         watched.iter().find(|known| is_named(known, name)).map(|known| Self::of(known, None)).ok_or_else(
             || {
                 let what = format!("the repository `{}` is not watched", shown(name));
-                Refusal::Unknown(what, format!("watched are {}", sources(watched)))
+                let near = nearest(source_names(watched), name);
+                Refusal::Unknown(what, format!("{near}watched are {}", sources(watched)))
             },
         )
     }
@@ -288,12 +292,26 @@ fn shown(name: &str) -> String {
     plain::name(&name.chars().take(200).collect::<String>())
 }
 
+/// What they may have meant.
+fn nearest(known: impl Iterator<Item = String>, name: &str) -> String {
+    let known: Vec<_> = known.collect();
+    did_you_mean(name, known.iter().map(String::as_str))
+}
+
+fn stack_names(watched: &[Watched]) -> impl Iterator<Item = String> {
+    watched.iter().flat_map(Watched::names).map(ToString::to_string)
+}
+
+fn source_names(watched: &[Watched]) -> impl Iterator<Item = String> {
+    watched.iter().map(|known| known.row.url.shown())
+}
+
 fn stacks(watched: &[Watched]) -> String {
-    listed(&watched.iter().flat_map(Watched::names).map(|name| format!("`{name}`")).collect::<Vec<_>>())
+    listed(&stack_names(watched).map(|name| format!("`{name}`")).collect::<Vec<_>>())
 }
 
 fn sources(watched: &[Watched]) -> String {
-    listed(&watched.iter().map(|known| format!("`{}`", known.row.url.shown())).collect::<Vec<_>>())
+    listed(&source_names(watched).map(|name| format!("`{name}`")).collect::<Vec<_>>())
 }
 
 /// The first of them, and how many more there are.

@@ -24,6 +24,7 @@ mod image;
 mod lock;
 mod logs;
 mod manifest;
+mod nearest;
 mod network;
 mod paths;
 mod patterns;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         Ok(Ending::Wrong) => ExitCode::FAILURE,
         Ok(Ending::Usage) => ExitCode::from(2),
         Ok(Ending::Partly) => ExitCode::from(3),
+        Ok(Ending::WouldChange) => ExitCode::from(5),
         Ok(Ending::EndedBy(interrupted)) => ExitCode::from(exit_code(&interrupted.into())),
         Err(error) => {
             report::print_error(&error);

@@ -3,12 +3,12 @@
 //! Out: one `Settings` value, complete and validated; a wrong variable is an error that names it.
 
 mod check;
+mod environment;
 mod git;
 mod guard;
 mod run;
 mod write;
 
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,6 +22,7 @@ use crate::image::ImageRef;
 use crate::redact::Secret;
 
 pub use check::{CheckSettings, Ci};
+pub use environment::{Environment, Variables};
 pub use git::{GitAccess, Purpose};
 pub use run::{LogFormat, RunSettings};
 pub use write::{Author, WriteSettings};
@@ -52,7 +53,7 @@ pub struct Settings {
     /// Who runs this, for others to read: `SUDO_USER`, else `USER`.
     pub person: String,
     /// What docker inherits: the environment less DockerOps' own variables and tokens.
-    pub docker_environment: BTreeMap<OsString, OsString>,
+    pub docker_environment: Variables,
 }
 
 /// How registries are asked: by the docker CLI's own credentials.
@@ -63,7 +64,7 @@ pub struct RegistryAccess {
     /// `DOCKEROPS_REGISTRY_TIMEOUT`: for one request.
     pub timeout: Duration,
     /// What docker's credential helpers inherit.
-    pub environment: Environment,
+    pub environment: Variables,
 }
 
 /// When images are brought to this node.
@@ -76,14 +77,10 @@ pub enum PullPolicy {
     Always,
 }
 
-/// Names and values.
-type Environment = BTreeMap<OsString, OsString>;
-
 impl Settings {
     /// Reads the process environment.
-    #[expect(clippy::disallowed_methods, reason = "the one door of the environment")]
     pub fn from_environment() -> Result<Self> {
-        Self::from(&std::env::vars_os().collect())
+        Self::from(&Environment::of_the_process())
     }
 
     /// Where programs are looked for.
@@ -92,7 +89,7 @@ impl Settings {
     }
 
     /// Reads this environment.
-    pub fn from(environment: &BTreeMap<OsString, OsString>) -> Result<Self> {
+    pub fn from(environment: &Environment) -> Result<Self> {
         let home = text(environment, "HOME")?.map(PathBuf::from);
         let database = match text(environment, "DOCKEROPS_DB_PATH")? {
             Some(path) => PathBuf::from(path),
@@ -102,7 +99,7 @@ impl Settings {
         };
         let database = std::path::absolute(&database)
             .with_context(|| format!("`DOCKEROPS_DB_PATH` is no usable path: `{}`", database.display()))?;
-        let docker_environment: Environment =
+        let docker_environment: Variables =
             environment.iter().filter(|(name, _)| for_docker(name)).map(owned).collect();
         let docker_config = match text(environment, "DOCKER_CONFIG")? {
             Some(folder) => Some(PathBuf::from(folder)),
@@ -169,13 +166,13 @@ fn owned((name, value): (&OsString, &OsString)) -> (OsString, OsString) {
 /// Whether docker, and so `${…}` in a compose file, may see the variable (DESIGN: decision 3).
 fn for_docker(name: &OsString) -> bool {
     let name = name.to_string_lossy();
-    !name.starts_with("DOCKEROPS_")
+    !name.starts_with(environment::OWN)
         && !["GITHUB_TOKEN", "GITHUB_TOKEN_FILE", "GH_TOKEN", "GH_ENTERPRISE_TOKEN"].contains(&&*name)
 }
 
 /// The variable's text; unset and empty are the same.
 fn text(environment: &Environment, name: &str) -> Result<Option<String>> {
-    let Some(value) = environment.get(&OsString::from(name)) else {
+    let Some(value) = environment.ask(name) else {
         return Ok(None);
     };
     let value = value

@@ -10,7 +10,7 @@ use crate::support::fake_docker::FakeDocker;
 use crate::support::repo::Repo;
 use crate::support::{command, stdout_of};
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 16] = [
     "watch",
     "reconcile",
     "unwatch",
@@ -23,6 +23,8 @@ const COMMANDS: [&str; 14] = [
     "stop",
     "run",
     "validate",
+    "completion",
+    "man",
     "debug-cache",
     "version",
 ];
@@ -39,7 +41,8 @@ fn help_teaches_every_command_with_an_example() {
     all.success().stdout_has(
         "Exit codes: 0 done or nothing to do, 1 failed or nothing watched, 2 usage, 3 some stacks failed",
     );
-    all.stdout_has("4 another run holds the lock, 128+n ended by signal n")
+    all.stdout_has("4 another run holds the lock, 5 a dry run")
+        .stdout_has("128+n ended by signal n")
         .stdout_has("dockerops watch https://");
     for command in COMMANDS {
         all.stdout_has(&format!("  {command} "));
@@ -59,13 +62,15 @@ fn help_teaches_every_command_with_an_example() {
 #[test]
 fn what_is_no_command_line_exits_2_and_shows_the_usage() {
     let (ops, _) = idle();
-    let wrong: [&[&str]; 14] = [
+    let wrong: [&[&str]; 18] = [
         &[],
         &["deploy"],
         &["watch"],
         &["watch", "/a", "/b"],
+        &["watch", "/a", "--exit-code"],
         &["unwatch"],
         &["reconcile", "--hard"],
+        &["reconcile", "--exit-code"],
         &["status", "extra"],
         &["history"],
         &["logs"],
@@ -73,6 +78,8 @@ fn what_is_no_command_line_exits_2_and_shows_the_usage() {
         &["hold"],
         &["release"],
         &["rollback"],
+        &["completion"],
+        &["man", "watch", "more"],
         &["version", "--json"],
     ];
     for arguments in wrong {
@@ -107,9 +114,44 @@ fn version_needs_neither_root_nor_docker_nor_a_database_nor_a_home() {
 }
 
 #[test]
+fn completions_and_manual_pages_come_from_the_program_and_need_nothing() {
+    let ops = DockerOps::without_docker().env_remove("HOME").env_remove("DOCKEROPS_DB_PATH");
+    let (_folder, nobody) = as_nobody(ops.env("DOCKEROPS_DEPLOY_TIMEOUT", "nonsense"));
+    let print = |arguments: &[&str]| nobody.run(arguments).success().stderr_lacks(" ").stdout.clone();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = print(&["completion", shell]);
+        for name in COMMANDS {
+            assert!(script.contains(name), "{shell}: {name}");
+        }
+    }
+    let complete =
+        "source /dev/stdin; COMP_WORDS=(dockerops unw) COMP_CWORD=1; _dockerops dockerops unw dockerops";
+    let mut bash = command("bash");
+    bash.args(["-c", &format!("{complete}; echo ${{COMPREPLY[*]}}")]);
+    assert_eq!(stdout_fed(&mut bash, &print(&["completion", "bash"])), "unwatch\n");
+    let page = print(&["man"]);
+    assert!(page.contains(".TH dockerops 1"), "{page}");
+    for name in COMMANDS {
+        assert!(page.contains(&format!(".SH DOCKEROPS {}\n", name.to_uppercase())), "{name}: {page}");
+        let own = print(&["man", name]);
+        assert!(own.contains(&format!(".TH dockerops-{name} 1")) && own.contains("EXTRA\n"), "{own}");
+    }
+    let slip = nobody.run(["man", "rolback"]);
+    slip.failure(2).error_has("there is no command `rolback`").stderr_has("hint: did you mean `rollback`?");
+    nobody.run(["completion", "tcsh"]).failure(2).stderr_has("[possible values: bash, zsh, fish]");
+}
+
+/// What a program prints that is given this to read.
+fn stdout_fed(program: &mut std::process::Command, text: &str) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    stdout_of(program.stdin(std::fs::File::open(file.path()).unwrap()))
+}
+
+#[test]
 fn without_root_every_other_command_says_so_whatever_the_user_variable_claims() {
     let (_folder, nobody) = as_nobody(DockerOps::without_docker().env("USER", "root").env("SUDO_USER", "x"));
-    let for_all = ["history", "logs", "validate", "version"];
+    let for_all = ["history", "logs", "validate", "completion", "man", "version"];
     for name in COMMANDS.into_iter().filter(|name| !for_all.contains(name)) {
         let arguments: &[&str] = match name {
             "watch" | "unwatch" => &[name, "/repo"],
@@ -147,7 +189,10 @@ fn a_source_is_watched_once_however_it_is_spelled() {
     ops.run(["watch", &repo.url()]).failure(3);
     fake.forget();
     let url = repo.url();
-    for spelling in [url.clone(), format!("{url}/"), format!("{url}.git"), format!("{url}.git/")] {
+    let path = repo.path().display().to_string();
+    let spelled =
+        |name: &str| [name.to_owned(), format!("{name}/"), format!("{name}.git"), format!("{name}.git/")];
+    for spelling in spelled(&url).into_iter().chain(spelled(&path)) {
         let outcome = ops.run(["watch", &*spelling]);
         outcome.failure(1).error_has("Repository is already being watched").stderr_has("reconcile");
     }
@@ -208,6 +253,25 @@ fn wrong_variables_are_named_before_anything_is_done() {
     let (ops, _) = idle();
     let outcome = ops.env("DOCKEROPS_IMAGE_PULL_POLICY", "never").run(["reconcile"]);
     outcome.stderr_has("`ifnotpresent`").stderr_has("`always`");
+}
+
+#[test]
+fn a_variable_that_nobody_reads_is_a_warning_with_the_nearest() {
+    let (ops, _) = idle();
+    let ops = ops.env("DOCKEROPS_REPO", "its-value").env("DOCKEROPS_PREFIX", "/opt").env("DOCKEROPS_X", "");
+    for command in
+        [&["reconcile"][..], &["status", "--json"], &["validate", "/nonexistent"], &["stop", "--yes"]]
+    {
+        let said = ops.run(command);
+        said.stderr_has(
+            "warning: nobody reads the variable `DOCKEROPS_REPO`; did you mean `DOCKEROPS_REPOS`?\n",
+        );
+        said.stderr_has("warning: nobody reads the variable `DOCKEROPS_X`\n");
+        assert_eq!(said.stderr.matches("warning").count(), 2, "{said}");
+        said.stdout_lacks("nobody reads").stderr_lacks("its-value");
+    }
+    ops.run(["status", "--json"]).json();
+    ops.run(["version"]).success().stderr_lacks("warning");
 }
 
 #[test]

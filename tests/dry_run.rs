@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use walkdir::WalkDir;
+
+use crate::support::repo::Repo;
 use crate::support::scene::{Scene, compose};
 
 #[test]
@@ -40,6 +43,90 @@ fn a_dry_run_says_what_would_change_and_touches_nothing() {
     assert!(calls.len() <= 3 && calls.iter().all(|call| call.starts_with("service ")), "{calls:?}");
     scene.reconcile().success().stdout_has("3 deployed, 2 removed, 1 unchanged");
     scene.run(&["reconcile", "--dry-run"]).success().stdout_has("unchanged").stdout_lacks("would");
+}
+
+#[test]
+fn what_watch_would_deploy_is_told_and_nothing_is_remembered() {
+    let Some(scene) = Scene::new() else { return };
+    let (web, db) = (scene.stack("web", &scene.off()), scene.stack("db", &scene.off()));
+    scene.repo.commit("first");
+    let url = scene.repo.url();
+    let said = scene.run(&["watch", "--dry-run", &url]);
+    said.success().stdout_has("dry run, nothing was changed: 2 to deploy\n").stdout_lacks("from now on");
+    said.stdout_has(&format!("{web}  deploy: new")).stdout_has(&format!("{db}  deploy: new"));
+    let left = || -> Vec<_> {
+        let files = WalkDir::new(scene.ops.database().parent().unwrap()).into_iter().map(Result::unwrap);
+        let files = files.filter(|entry| entry.file_type().is_file());
+        files.map(|entry| entry.file_name().to_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(left(), ["dockerops.db.lock"], "no database, and nothing of the repository");
+    assert_eq!((scene.lab.services(&web), scene.deploys()), (vec![], vec![]));
+    scene.run(&["watch", "--dry-run", "--exit-code", &url]).failure(5);
+    scene.run(&["watch", "--dry-run", "/nonexistent/repo"]).failure(1).stderr_has("was not found");
+    assert_eq!(left(), ["dockerops.db.lock"]);
+    scene.run(&["reconcile"]).failure(1).error_has("No repositories found in cache");
+    // The same with a database, in which others are watched.
+    let other = Repo::new();
+    other.stack(&scene.ops.unique("other"), &compose([("app", &scene.off())])).commit("first");
+    scene.run(&["watch", &other.url()]).success();
+    let before = fs::read(scene.ops.database()).unwrap();
+    scene.run(&["watch", "--dry-run", &url]).success().stdout_has("2 to deploy\n");
+    assert_eq!(fs::read(scene.ops.database()).unwrap(), before);
+    scene.run(&["watch", "--dry-run", &other.url()]).failure(1).error_has("already being watched");
+    // What is wrong is so here too.
+    scene
+        .repo
+        .write(&format!("{db}/docker-compose.yml"), "services: {app: {env_file: no.env}}\n")
+        .commit("wrong");
+    scene
+        .run(&["watch", "--dry-run", &url])
+        .failure(3)
+        .stdout_has("no.env")
+        .stdout_has("1 to deploy, 1 failed");
+    // What a lost database forgot, the Swarm remembers: the stack runs, and is held.
+    scene.repo.write(&format!("{db}/docker-compose.yml"), compose([("app", &scene.off())])).commit("right");
+    scene.run(&["watch", &url]).success();
+    scene.run(&["hold", &web, "--reason", "not now"]).success();
+    crate::ownership::lose_database(&scene);
+    scene.change(&web, &scene.off().with("environment: {A: '2'}")).repo.commit("next");
+    let said = scene.run(&["watch", "--dry-run", "--exit-code", &url]);
+    said.failure(3).stdout_has("not now").stdout_has("1 on hold");
+    assert!(!scene.ops.database().exists());
+}
+
+#[test]
+fn the_exit_code_tells_every_difference_where_that_is_asked_for() {
+    let Some(scene) = Scene::new() else { return };
+    let (web, db) = (scene.stack("web", &scene.off()), scene.stack("db", &scene.off()));
+    scene.watch().success();
+    let ends = |plan: i32, status: i32| {
+        // Without it as ever.
+        for command in [&["reconcile", "--dry-run"][..], &["status"]] {
+            scene.run(command).success();
+        }
+        let told =
+            [(&["reconcile", "--dry-run", "--exit-code"][..], plan), (&["status", "--exit-code"], status)];
+        for (command, code) in told {
+            scene.run(command).failure(code);
+        }
+    };
+    ends(0, 0);
+    scene.change(&web, &scene.off().with("environment: {A: '2'}")).repo.commit("next");
+    // `status` knows what was deployed, and asks no repository.
+    ends(5, 0);
+    scene.run(&["reconcile", "--dry-run", "--exit-code", &db]).success();
+    scene.run(&["hold", &web]).success();
+    scene.reconcile().success().stdout_has("1 unchanged, 1 on hold");
+    ends(3, 3);
+    scene.run(&["release", &web]).success();
+    scene.reconcile().success();
+    ends(0, 0);
+    scene.repo.write("stacks.yaml", format!("- name: {web}\n- {{name: {db}, drift: report}}\n"));
+    scene.push().success();
+    scene.lab.edit(&format!("{db}_app"), &["--env-add", "B=1"]);
+    ends(3, 3);
+    scene.change(&web, &scene.off().with("environment: {A: '3'}")).repo.commit("both");
+    ends(3, 3);
 }
 
 #[test]

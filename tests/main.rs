@@ -51,6 +51,7 @@ mod layout;
 mod lock;
 mod logs;
 mod moves;
+mod named;
 mod nodes;
 mod objects;
 mod outages;

@@ -7,9 +7,8 @@
 #   dockerops-share.tar.gz             shell completions and man page
 #   *.sha256                           of each
 #
-# It needs Rust, a C compiler, make, perl (for OpenSSL's own build), glibc 2.36 or newer with its static libraries,
-# as Debian 12 and Ubuntu 24.04 have (libc6-dev), and pkg-config and libssl-dev, for what writes completions and man
-# page is built as for a test. Where it was built does not matter for where it runs.
+# It needs Rust, a C compiler, make, perl (for OpenSSL's own build), and glibc 2.36 or newer with its static libraries,
+# as Debian 12 and Ubuntu 24.04 have (libc6-dev). Where it was built does not matter for where it runs.
 set -euo pipefail
 
 fail() {
@@ -28,11 +27,10 @@ find_target() {
 
 check_tools() {
     local tool
-    for tool in cargo cc make perl pkg-config readelf tar sha256sum; do
+    for tool in cargo cc make perl readelf tar sha256sum; do
         command -v "$tool" >/dev/null || fail "\`$tool\` is missing"
     done
     [[ -e $(cc -print-file-name=libc.a) ]] || fail "glibc's static libraries are missing: apt-get install libc6-dev"
-    pkg-config --exists openssl || fail "OpenSSL's headers are missing: apt-get install libssl-dev"
 }
 
 build() {
@@ -55,11 +53,14 @@ build() {
     install -m 755 "$made/$target/release/dockerops" "$folder/dockerops-linux-$architecture"
 }
 
-# In the profile the tests have, which is built already where they ran.
+# The program itself has them, and needs nothing to tell them.
 write_share() {
-    local share
+    local program=$folder/dockerops-linux-$architecture share
     share=$(mktemp -d)
-    cargo run --quiet --locked --example share -- "$share"
+    env -i "$program" completion bash >"$share/dockerops.bash"
+    env -i "$program" completion zsh >"$share/_dockerops"
+    env -i "$program" completion fish >"$share/dockerops.fish"
+    env -i "$program" man >"$share/dockerops.1"
     # The same files make the same archive, whenever and by whomever.
     tar --create --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --directory "$share" \
         _dockerops dockerops.1 dockerops.bash dockerops.fish | gzip -n >"$folder/dockerops-share.tar.gz"
@@ -82,8 +83,8 @@ main() {
     find_target
     check_tools
     cd "$root"
-    write_share
     build
+    write_share
     write_checksums
     "$root/deploy/release/check.sh" "$folder"
 }

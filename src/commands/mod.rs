@@ -1,9 +1,11 @@
 //! One file a subcommand; each says in order what it does. Here: what they have in common.
 
+mod completion;
 mod debug_cache;
 mod history;
 mod hold;
 mod logs;
+mod man;
 mod reconcile;
 mod rollback;
 mod run;
@@ -18,8 +20,8 @@ use anyhow::{Error, Result};
 
 use crate::cli::Command;
 use crate::fault::{because_of, fault};
-use crate::report::Tally;
-use crate::settings::Settings;
+use crate::report::{Report, Tally};
+use crate::settings::{Environment, Settings};
 use crate::signal::Interrupted;
 use crate::state;
 use crate::writer::Writer;
@@ -58,6 +60,8 @@ pub enum Ending {
     Usage,
     /// Exit 3: some stacks failed or are degraded, the others are fine.
     Partly,
+    /// Exit 5: a dry run would change something, and somebody wants to know that.
+    WouldChange,
     /// Exit 128+n: a signal is how it is to end.
     EndedBy(Interrupted),
 }
@@ -68,11 +72,28 @@ impl From<Tally> for Ending {
     }
 }
 
-pub fn run(command: Command) -> Result<Ending> {
-    if matches!(command, Command::Version) {
-        version::run();
-        return Ok(Ending::Done);
+impl Ending {
+    /// Of a dry run, where every difference from Git counts: one that would stay comes first.
+    fn of_preview(tally: Tally) -> Self {
+        let stays = tally.failed + tally.degraded + tally.on_hold + tally.drifted;
+        let changes = tally.built + tally.deployed + tally.removed;
+        match (stays, changes) {
+            (0, 0) => Self::Done,
+            (0, _) => Self::WouldChange,
+            _ => Self::Partly,
+        }
     }
+}
+
+pub fn run(command: Command) -> Result<Ending> {
+    match &command {
+        Command::Version => return Ok(version::run()),
+        Command::Completion(arguments) => return completion::run(arguments.shell),
+        Command::Man(arguments) => return man::run(arguments.command.as_deref()),
+        _ => {}
+    }
+    let report = Report::new();
+    Environment::of_the_process().unread().iter().for_each(|what| report.warn(what));
     if let Command::Validate(arguments) = &command {
         return validate::run(arguments);
     }
@@ -92,7 +113,9 @@ pub fn run(command: Command) -> Result<Ending> {
         Command::Stop(arguments) => stop::run(&settings, &arguments),
         Command::Run => run::run(&settings),
         Command::DebugCache => debug_cache::run(&settings),
-        Command::Validate(_) | Command::Version => Ok(Ending::Done),
+        Command::Completion(_) | Command::Man(_) | Command::Validate(_) | Command::Version => {
+            Ok(Ending::Done)
+        }
     };
     ending.map_err(|error| match error.is::<Interrupted>() {
         true if removes => because_of(error, "not all is removed", AGAIN),
@@ -120,7 +143,12 @@ fn require_root(command: &Command) -> Result<()> {
         Command::Run => ("run", "it deploys to the Swarm and keeps a database of its own"),
         Command::DebugCache => ("debug-cache", "it reads root's database"),
         // Who may read the database, or docker lets in, may look.
-        Command::History(_) | Command::Logs(_) | Command::Validate(_) | Command::Version => return Ok(()),
+        Command::History(_)
+        | Command::Logs(_)
+        | Command::Completion(_)
+        | Command::Man(_)
+        | Command::Validate(_)
+        | Command::Version => return Ok(()),
     };
     Err(fault(
         format!("DockerOps must be run with root privileges: {purpose}"),
@@ -135,4 +163,29 @@ fn all_removed(failures: usize) -> Result<Ending> {
         return Err(fault(format!("{stacks} could not be removed"), AGAIN));
     }
     Ok(Ending::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preview_ends_with_what_stays_wrong_before_what_would_change() {
+        let nothing = Tally { unchanged: 4, pulled: 1, ..Tally::default() };
+        let ends = |tally| Ending::of_preview(tally);
+        assert_eq!(ends(nothing), Ending::Done);
+        for changes in
+            [Tally { built: 1, ..nothing }, Tally { deployed: 1, ..nothing }, Tally { removed: 1, ..nothing }]
+        {
+            assert_eq!(ends(changes), Ending::WouldChange, "{changes:?}");
+            for stays in [
+                Tally { failed: 1, ..changes },
+                Tally { degraded: 1, ..changes },
+                Tally { on_hold: 1, ..changes },
+                Tally { drifted: 1, ..changes },
+            ] {
+                assert_eq!(ends(stays), Ending::Partly, "{stays:?}");
+            }
+        }
+    }
 }

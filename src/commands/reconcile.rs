@@ -1,12 +1,16 @@
-//! `reconcile`: syncs every watched source.
+//! `reconcile`: syncs every watched source, or what is named.
 
-use anyhow::Result;
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Error, Result};
 
 use super::{Ending, Writer, nothing_watched};
 use crate::cli::ReconcileArgs;
-use crate::reconcile::{Options, Target, Wish, reconcile};
-use crate::report::Show;
+use crate::holding::Subject;
+use crate::reconcile::{Options, Selection, Target, Wish, reconcile};
+use crate::report::{Show, print_error};
 use crate::settings::Settings;
+use crate::watched::{Watched, watched};
 
 /// Shows the state, then syncs. A dry run takes the lock as well: what it says must not be moving.
 pub fn run(settings: &Settings, arguments: &ReconcileArgs) -> Result<Ending> {
@@ -16,19 +20,27 @@ pub fn run(settings: &Settings, arguments: &ReconcileArgs) -> Result<Ending> {
         true => Writer::open_to_preview(settings, "reconcile")?,
         false => Writer::open(settings, "reconcile")?,
     };
+    let watched = watched(&writer.state)?;
+    if watched.is_empty() {
+        return Err(nothing_watched(settings));
+    }
+    let wanted = match wanted(&watched, &arguments.subjects) {
+        Ok(wanted) => wanted,
+        Err(wrong) => {
+            wrong.iter().for_each(print_error);
+            return Ok(Ending::Wrong);
+        }
+    };
     let mut targets = Vec::new();
     let mut unreadable = 0;
-    for row in writer.state.sources()? {
-        match row.url.parse() {
-            Ok(source) => targets.push(Target::new(source, Some(row))),
+    for (known, stacks) in watched.iter().zip(wanted).filter_map(|(known, stacks)| Some((known, stacks?))) {
+        match known.row.url.parse() {
+            Ok(source) => targets.push(Target { stacks, ..Target::new(source, Some(known.row.clone())) }),
             Err(error) => {
                 unreadable += 1;
-                writer.report.source_failed(row.url.as_str(), &error);
+                writer.report.source_failed(known.row.url.as_str(), &error);
             }
         }
-    }
-    if targets.is_empty() && unreadable == 0 {
-        return Err(nothing_watched(settings));
     }
     let options = Options {
         dry_run: arguments.dry_run,
@@ -39,5 +51,32 @@ pub fn run(settings: &Settings, arguments: &ReconcileArgs) -> Result<Ending> {
     let mut tally = reconcile(&writer.session(), targets, &options)?.tally;
     tally.failed += unreadable;
     writer.report.summary(&tally, arguments.dry_run);
-    Ok(tally.into())
+    Ok(if arguments.exit_code { Ending::of_preview(tally) } else { tally.into() })
+}
+
+/// Of each source the stacks that it is for, `None` where it is for none; all of all where nobody names any. The error
+/// is every name that is none.
+fn wanted(watched: &[Watched], names: &[String]) -> Result<Vec<Option<Selection>>, Vec<Error>> {
+    if names.is_empty() {
+        return Ok(vec![Some(Selection::All); watched.len()]);
+    }
+    let (mut wanted, mut wrong) = (BTreeMap::new(), Vec::new());
+    for name in names {
+        match Subject::named(watched, name) {
+            Err(refusal) => wrong.push(refusal.into()),
+            Ok(Subject { source, stack: None, .. }) => {
+                wanted.insert(source.id, Selection::All);
+            }
+            Ok(Subject { source, stack: Some(stack), .. }) => {
+                let known = wanted.entry(source.id).or_insert_with(|| Selection::Some(BTreeSet::new()));
+                if let Selection::Some(stacks) = known {
+                    stacks.insert(stack);
+                }
+            }
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(watched.iter().map(|known| wanted.remove(&known.row.id)).collect());
+    }
+    Err(wrong)
 }

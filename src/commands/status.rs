@@ -53,7 +53,8 @@ pub fn run(settings: &Settings, arguments: &StatusArgs) -> Result<Ending> {
         Some(Ok(policy)) => policy.ending_keys().iter().for_each(|what| report.warn(what)),
         None => {}
     }
-    Ok(if status.is_wrong() { Ending::Partly } else { Ending::Done })
+    let is_wrong = status.is_wrong() || arguments.exit_code && status.differs();
+    Ok(if is_wrong { Ending::Partly } else { Ending::Done })
 }
 
 fn texts(state: &State, status: &Status) -> Result<Vec<Texts>> {

@@ -9,10 +9,11 @@ use crate::reconcile::{Options, Target, reconcile};
 use crate::settings::Settings;
 use crate::source::Source;
 
-/// Refuses a source that is watched already; validates everything first.
+/// Refuses a source that is watched already; validates everything first. A dry run remembers nothing.
 pub fn run(settings: &Settings, arguments: &WatchArgs) -> Result<Ending> {
     let source = Source::parse(&arguments.source)?;
-    let writer = Writer::open(settings, "watch")?;
+    let open = if arguments.dry_run { Writer::open_to_preview } else { Writer::open };
+    let writer = open(settings, "watch")?;
     if let Some(row) = writer.row_of(&source)? {
         return Err(fault(
             format!("Repository is already being watched: `{}`, last synced {}", row.url, row.last_watch),
@@ -20,7 +21,15 @@ pub fn run(settings: &Settings, arguments: &WatchArgs) -> Result<Ending> {
         ));
     }
     let targets = vec![Target::new(source.clone(), None)];
-    let tally = reconcile(&writer.session(), targets, &Options::default())?.tally;
+    let options = Options { dry_run: arguments.dry_run, ..Options::default() };
+    let done = reconcile(&writer.session(), targets, &options);
+    let forgotten = if arguments.dry_run { forget_files(&writer) } else { Ok(()) };
+    let tally = done?.tally;
+    forgotten?;
+    if arguments.dry_run {
+        writer.report.summary(&tally, true);
+        return Ok(if arguments.exit_code { Ending::of_preview(tally) } else { tally.into() });
+    }
     let Some(row) = writer.row_of(&source)? else {
         let what = format!("`{source}` is not watched any more: another run ended that meanwhile");
         return Err(fault(what, "see what it said; `dockerops watch` begins anew"));
@@ -28,4 +37,12 @@ pub fn run(settings: &Settings, arguments: &WatchArgs) -> Result<Ending> {
     writer.report.watched(&row.url);
     writer.report.summary(&tally, false);
     Ok(tally.into())
+}
+
+/// What git sent is kept for watched sources alone.
+fn forget_files(writer: &Writer) -> Result<()> {
+    let session = writer.session();
+    session.unlock();
+    session.lock_again()?;
+    writer.sweep_kept()
 }

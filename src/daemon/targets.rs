@@ -129,7 +129,7 @@ impl Selection {
         match known.row.url.parse() {
             Ok(source) => {
                 let row = Some(known.row.clone());
-                self.targets.push(Target { source, row, backing_off, back: None });
+                self.targets.push(Target { backing_off, ..Target::new(source, row) });
             }
             Err(error) => self.unreadable.push((known.row.url.to_string(), error)),
         }

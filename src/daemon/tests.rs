@@ -47,7 +47,7 @@ impl Scene {
             listen: None,
             webhook_secret: None,
             api_token: None,
-            write: RunSettings::from(&std::collections::BTreeMap::new()).unwrap().write,
+            write: RunSettings::from(&[].into()).unwrap().write,
         };
         let daemon = Daemon::new(&settings, &run).unwrap();
         let scene = Self { handle: daemon.handle(), daemon, folder };

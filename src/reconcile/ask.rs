@@ -113,7 +113,7 @@ impl Reconciler {
         for target in &targets {
             self.memory.others_asked.remove(target.source.id());
         }
-        let wanted = targets.into_iter().map(|target| Wanted { target, wishes: vec![wish.clone()] });
+        let wanted = targets.into_iter().map(|target| Wanted { wishes: vec![wish.of(&target)], target });
         self.wait_for_heads(heads, wanted.collect());
         let (begun, wait) = (Instant::now(), (!self.options.dry_run).then_some(MOMENT));
         if self.options.dry_run {

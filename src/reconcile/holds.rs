@@ -145,9 +145,9 @@ impl WatchedSource {
     }
 }
 
-/// A source that is watched anew is held as the Swarm remembers it: the database that knew may be lost.
+/// A source that is watched anew is held as the Swarm remembers it: the database that knew may be lost. A dry run has no
+/// row of it, and notes nothing.
 pub fn restore_holds(session: &Session<'_>, source: &mut WatchedSource) -> Result<()> {
-    let Some(row) = &source.row else { return Ok(()) };
     let now = session.door.now().wall;
     let mut all = kept(session, &source.id)?;
     // Of two of one subject, which a run that was killed left, the later one counts.
@@ -157,9 +157,12 @@ pub fn restore_holds(session: &Session<'_>, source: &mut WatchedSource) -> Resul
             continue;
         }
         let stack = kept.stack.map(StackName::known);
-        session.state.note_hold(row, stack.as_ref(), &kept.hold)?;
+        if let Some(row) = &source.row {
+            session.state.note_hold(row, stack.as_ref(), &kept.hold)?;
+        }
         source.holds.retain(|row| row.stack != stack);
-        source.holds.push(HoldRow { repository_id: row.id, stack: stack.clone(), hold: kept.hold.clone() });
+        let repository_id = source.row.as_ref().map_or(0, |row| row.id);
+        source.holds.push(HoldRow { repository_id, stack: stack.clone(), hold: kept.hold.clone() });
         let subject = stack.as_ref().map_or(source.url.as_str(), StackName::as_str);
         session.report.note(subject, &format!("{}; the Swarm remembers it", kept.hold.sentence()));
     }

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use super::giving::Running;
 use super::objects::Objects;
 use super::rolls::Rolls;
-use super::session::Selection;
 use crate::compose::RenderedStack;
 use crate::convergence::Watch;
 use crate::docker::{NodeImages, SeenTasks};
@@ -197,14 +196,14 @@ impl Memory {
         self.last.clear();
     }
 
-    /// In numbers, what came of these stacks of the sources that `concern`.
-    pub fn tally(&self, concern: impl Fn(&SourceId) -> bool, stacks: &Selection) -> Tally {
+    /// In numbers, what came of the sources that `concern`, and of those stacks of them.
+    pub fn tally(&self, concern: impl Fn(&SourceId) -> bool, is_wished: impl Fn(&Key) -> bool) -> Tally {
         let mut tally = Tally::default();
         for (_, of_source) in self.of_sources.iter().filter(|(id, _)| concern(id)) {
             tally.built += of_source.built;
             tally.failed += of_source.failed;
         }
-        let of_them = |key: &Key| concern(&key.source) && stacks.holds(&key.stack);
+        let of_them = |key: &Key| concern(&key.source) && is_wished(key);
         for (key, decision) in self.decisions.iter().filter(|(key, _)| of_them(key)) {
             let is_degraded = self.degraded.contains(key);
             tally.degraded += usize::from(is_degraded);

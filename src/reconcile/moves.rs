@@ -151,7 +151,7 @@ impl Reconciler {
             let Ok(source) = known.row.url.parse() else { continue };
             asked_for.extend(owners.iter().map(|owner| (owner.id.clone(), id.clone())));
             let backing_off = self.backing_off.get(id).cloned().flatten();
-            let target = Target { source, row: Some(known.row.clone()), backing_off, back: None };
+            let target = Target { backing_off, ..Target::new(source, Some(known.row.clone())) };
             wanted.push(Wanted { target, wishes: vec![wish.clone()] });
         }
         self.memory.asked_for.extend(asked_for);

@@ -1,7 +1,7 @@
 //! How far a run is. In: what it remembers; out: whether anything is still in motion, for how long to sleep, and what
 //! came of the stacks that somebody asks about.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -167,7 +167,7 @@ impl Reconciler {
     /// In numbers, what came of these stacks.
     pub fn tally<'a>(&self, ids: impl IntoIterator<Item = &'a SourceId>, stacks: &Selection) -> Tally {
         let ids: BTreeSet<_> = ids.into_iter().collect();
-        self.memory.tally(|source| ids.contains(source), stacks)
+        self.memory.tally(|source| ids.contains(source), |key| stacks.holds(&key.stack))
     }
 
     /// What happened since this was last asked: deploys that converged, removals, pulls.
@@ -192,6 +192,9 @@ impl Reconciler {
 
     /// What came of the run.
     pub fn outcome(&self) -> Outcome {
-        Outcome { tally: self.memory.tally(|_| true, &Selection::All) }
+        let wishes: BTreeMap<_, _> =
+            self.sources.iter().map(|source| (&source.id, &source.wish.selection)).collect();
+        let is_wished = |key: &Key| wishes.get(&key.source).is_none_or(|wish| wish.holds(&key.stack));
+        Outcome { tally: self.memory.tally(|_| true, is_wished) }
     }
 }

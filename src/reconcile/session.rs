@@ -127,11 +127,13 @@ pub struct Target {
     pub backing_off: Option<Commit>,
     /// The stack for which it is read at an earlier commit, and for which alone: somebody rolls it back.
     pub back: Option<StackName>,
+    /// Its stacks that somebody names; those of the wish where nobody names any.
+    pub stacks: Selection,
 }
 
 impl Target {
     pub fn new(source: Source, row: Option<SourceRow>) -> Self {
-        Self { source, row, backing_off: None, back: None }
+        Self { source, row, backing_off: None, back: None, stacks: Selection::All }
     }
 }
 
@@ -157,6 +159,17 @@ pub struct Wish {
     pub pushed: Option<ImageRef>,
     /// An image that is built again, whatever became of it.
     pub build: Option<ImageRef>,
+}
+
+impl Wish {
+    /// What is wished of that source.
+    pub fn of(&self, target: &Target) -> Self {
+        let selection = match &target.stacks {
+            Selection::All => &self.selection,
+            named @ Selection::Some(_) => named,
+        };
+        Self { selection: selection.clone(), ..self.clone() }
+    }
 }
 
 /// The stacks of a source that a run is for.

@@ -90,9 +90,10 @@ impl Reconciler {
                 match source.reading {
                     Reading::Failed(error) if !self.options.go_on => return Err(error),
                     Reading::Failed(_) => {}
-                    _ if self.options.dry_run => {}
                     _ => {
-                        source.row = Some(session.state.remember(&source.url)?);
+                        if !self.options.dry_run {
+                            source.row = Some(session.state.remember(&source.url)?);
+                        }
                         if swarm.services.iter().any(|service| plan::is_of(service, &source.id)) {
                             restore_holds(session, &mut source)?;
                         }

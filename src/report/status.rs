@@ -367,6 +367,12 @@ impl Stack {
             || to_correct
             || matches!(self.health, Health::Error | Health::Unknown | Health::Deploying | Health::Removing)
     }
+
+    /// Whether it is left other than Git says, as somebody wants it.
+    fn differs(&self) -> bool {
+        let is_kept = self.hold.as_ref().is_some_and(|hold| hold.change.is_some());
+        is_kept || self.drift_policy != DriftPolicy::Ignore && !self.drift.is_empty()
+    }
 }
 
 impl Status {
@@ -376,5 +382,10 @@ impl Status {
             || self.builds.iter().any(|build| build.error.is_some())
             || self.under_way.iter().any(|work| work.state == WorkKind::Waiting)
             || self.stacks.iter().any(Stack::is_wrong)
+    }
+
+    /// Whether anything that is watched is left other than Git says.
+    pub fn differs(&self) -> bool {
+        self.stacks.iter().any(Stack::differs)
     }
 }

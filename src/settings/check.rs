@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::guard::folders;
-use super::{Environment, GitAccess, limits, text};
+use super::{Environment, GitAccess, Variables, limits, text};
 use crate::guard::Guard;
 
 /// Whose form mistakes are told in as well.
@@ -23,7 +23,7 @@ pub struct CheckSettings {
     pub guard: Guard,
     pub ci: Ci,
     /// What docker's CLI inherits: no variable of a compose file is looked up in it.
-    pub docker_environment: Environment,
+    pub docker_environment: Variables,
 }
 
 /// What docker needs to find itself, and its plugins.
@@ -31,12 +31,11 @@ const OF_DOCKER: [&str; 3] = ["PATH", "HOME", "DOCKER_CONFIG"];
 
 impl CheckSettings {
     /// Reads the process environment.
-    #[expect(clippy::disallowed_methods, reason = "the one door of the environment")]
     pub fn from_environment() -> Result<Self> {
-        Self::from(&std::env::vars_os().collect())
+        Self::from(&Environment::of_the_process())
     }
 
-    fn from(environment: &Environment) -> Result<Self> {
+    pub(super) fn from(environment: &Environment) -> Result<Self> {
         let roots = text(environment, "DOCKEROPS_BINDING_ROOTS")?;
         let roots = roots.as_deref().map_or_else(|| Ok(Vec::new()), folders)?;
         let is_github = text(environment, "GITHUB_ACTIONS")?.is_some_and(|value| value == "true");

@@ -43,9 +43,8 @@ pub struct RunSettings {
 
 impl RunSettings {
     /// Reads the process environment.
-    #[expect(clippy::disallowed_methods, reason = "the one door of the environment")]
     pub fn from_environment() -> Result<Self> {
-        Self::from(&std::env::vars_os().collect())
+        Self::from(&Environment::of_the_process())
     }
 
     pub(crate) fn from(environment: &Environment) -> Result<Self> {
@@ -145,10 +144,7 @@ fn listen(environment: &Environment) -> Result<Option<SocketAddr>> {
 /// Set and empty is a mistake here, not the same as unset: an empty secret would be anybody's.
 pub(super) fn strict_secret(environment: &Environment, name: &str) -> Result<Option<Secret>> {
     let refuse_blank = || -> Result<()> {
-        if environment
-            .get(std::ffi::OsStr::new(name))
-            .is_some_and(|value| value.to_string_lossy().trim().is_empty())
-        {
+        if environment.ask(name).is_some_and(|value| value.to_string_lossy().trim().is_empty()) {
             bail!("`{name}` is set and empty");
         }
         Ok(())

@@ -37,6 +37,12 @@ fn spelling_makes_no_other_repository() {
     }
     assert_eq!(id("git@Host:o/r.git"), id("git@host:o/r/"));
     assert_eq!(id("ssh://git@host:22/o/r"), id("ssh://git@host/o/r.git"));
+    // What is on this machine is named by its path or by its URL; labels have the URL.
+    for text in ["/srv/r", "/srv/r/", "/srv/r.git", "file:///srv/r.git/", "FILE:///srv/r"] {
+        assert_eq!(id(text), "file:///srv/r", "{text}");
+    }
+    assert_eq!(Source::parse("/srv/r#main:a").unwrap(), Source::parse("file:///srv/r#main:a").unwrap());
+    assert_ne!(id("/srv/R"), id("file:///srv/r"));
     assert_ne!(id("https://github.com/O/r"), one);
     assert_ne!(id("http://github.com/o/r"), one);
     assert_ne!(id("https://github.com/o/r#main"), one);

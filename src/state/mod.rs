@@ -86,12 +86,21 @@ impl State {
         read().map_err(|error| trouble(error, path))
     }
 
-    /// Opens the database at `path` for a run that writes nothing: an older one stays as old as it is.
+    /// Opens the database at `path` for a run that writes nothing: an older one stays as old as it is, and none is made.
     pub fn preview(path: &Path) -> Result<Self> {
         match Self::read(path)? {
             Some(copy) if copy.is_copy() => Ok(copy),
-            _ => Self::open(path),
+            Some(_) => Self::open(path),
+            None => Self::nowhere().map_err(|error| trouble(error, path)),
         }
+    }
+
+    /// An empty one, which is gone with this.
+    fn nowhere() -> Result<Self> {
+        let connection = Connection::open_in_memory()?;
+        prepare(&connection)?;
+        migrations::migrate(&connection)?;
+        Ok(Self::of(connection))
     }
 
     fn read_inner(path: &Path) -> Result<Self> {
@@ -140,10 +149,7 @@ impl State {
 
     #[cfg(test)]
     pub fn in_memory() -> Self {
-        let connection = Connection::open_in_memory().unwrap();
-        prepare(&connection).unwrap();
-        migrations::migrate(&connection).unwrap();
-        Self::of(connection)
+        Self::nowhere().unwrap()
     }
 }
 

@@ -7,8 +7,6 @@ mod meanwhile;
 mod removal;
 mod words;
 
-use std::collections::BTreeMap;
-
 use git2::{Oid, Repository, Signature};
 use serde_json::json;
 
@@ -46,9 +44,8 @@ impl Scene {
         let folder = tempfile::tempdir().unwrap();
         let there = Repository::init_bare(folder.path().join("r.git")).unwrap();
         there.set_head("refs/heads/main").unwrap();
-        let environment = BTreeMap::from([("HOME".into(), folder.path().into())]);
-        let settings = Settings::from(&environment).unwrap();
-        let desk = Desk::new(&settings, &RunSettings::from(&BTreeMap::new()).unwrap()).unwrap();
+        let settings = Settings::from(&[("HOME".into(), folder.path().into())].into()).unwrap();
+        let desk = Desk::new(&settings, &RunSettings::from(&[].into()).unwrap()).unwrap();
         let source = format!("{}#{what}", folder.path().join("r.git").display());
         let source = Source::parse(&source).unwrap();
         let scene = Self { folder, there, desk, source, beside: Beside::default() };

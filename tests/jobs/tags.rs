@@ -98,7 +98,10 @@ fn no_push_and_no_drift_takes_an_image_past_its_migration() {
     it.lab.docker(&["service", "scale", "--detach", &format!("{}=2", it.shop.name("web"))]);
     wait_for("the second one", 60, || it.shop.said() == ["web"]);
     it.shop.scene.reconcile().failure(3).stdout_has("1 failed");
-    assert_eq!((it.image("web"), it.shop.said()), (before.clone(), vec!["web".to_owned(), "migrate".to_owned()]));
+    assert_eq!(
+        (it.image("web"), it.shop.said()),
+        (before.clone(), vec!["web".to_owned(), "migrate".to_owned()])
+    );
     // A commit that leaves it alone tries the migration again, and it alone.
     it.shop.forget();
     it.shop.scene.repo.write("README", "x");

@@ -89,8 +89,7 @@ fn names_that_are_no_text_stay_apart() {
 #[test]
 fn what_an_earlier_daemon_left_goes_and_a_full_disk_is_called_one() {
     let folder = tempfile::tempdir().unwrap();
-    let environment = BTreeMap::from([("HOME".into(), folder.path().into())]);
-    let settings = Settings::from(&environment).unwrap();
+    let settings = Settings::from(&[("HOME".into(), folder.path().into())].into()).unwrap();
     let left = crate::write::folder(&settings).join("checkout-1");
     fs::create_dir_all(&left).unwrap();
     sweep(&settings).unwrap();

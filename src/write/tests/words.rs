@@ -127,8 +127,8 @@ fn options_are_read_where_they_were_written_just_now() {
 #[test]
 fn a_branch_of_a_stack_is_not_the_one_that_is_watched() {
     let mut scene = Scene::new();
-    let branch = BTreeMap::from([("DOCKEROPS_WRITE_BRANCH".into(), "{stack}".into())]);
-    scene.desk.write = RunSettings::from(&branch).unwrap().write;
+    let branch = [("DOCKEROPS_WRITE_BRANCH".into(), "{stack}".into())];
+    scene.desk.write = RunSettings::from(&branch.into()).unwrap().write;
     assert!(stopped(scene.ask("main", blog(json!({"HOST": "a"}))), 409).contains("the one that is watched"));
     pushed(scene.ask("blog", blog(json!({"HOST": "a"}))));
 }
