@@ -114,12 +114,15 @@ fn a_lost_database_forgets_no_hold() {
     said.success().stdout_has("1 on hold").stdout_has("moving house; the Swarm remembers it");
     assert_eq!(scene.deploys(), [""; 0]);
     assert_eq!(scene.status(&stack)["hold"]["reason"], "moving house");
-    // All of a source, and its stacks, are forgotten with it.
+    // Stacks that are kept stay on hold for whoever watches them again, and what is removed takes its holds along.
     scene.run(&["hold", &url, "--reason", "all of it"]).success();
+    let said = scene.run(&["unwatch", "--keep-stacks", &url]);
+    said.success().stdout_has(&format!("`{stack}` stays on hold")).stdout_has("moving house");
     assert_eq!(remembered(&scene).len(), 2);
-    scene.run(&["unwatch", "--keep-stacks", &url]).success();
+    scene.watch().success().stdout_has("1 on hold").stdout_has("moving house");
+    assert_eq!(scene.deploys(), [""; 0]);
+    scene.run(&["unwatch", &url]).success();
     assert!(remembered(&scene).is_empty());
-    scene.watch().success().stdout_has("1 deployed");
 }
 
 #[test]

@@ -361,6 +361,7 @@ fn the_hold_of_another_person_counts_again_once_a_rollback_ends_by_itself() {
     let Some(scene) = Scene::new() else { return };
     let stack = scene.stack("web", &web(&scene, "1"));
     scene.watch().success();
+    let good = scene.repo.head();
     scene.set(&stack, "2").push().success();
     scene.run(&["hold", &stack, "--for", "ever", "--reason", "the audit"]).success();
     scene.back(&stack, &[]).success().stdout_has("the audit");
@@ -369,9 +370,15 @@ fn the_hold_of_another_person_counts_again_once_a_rollback_ends_by_itself() {
     assert_eq!(value(&scene, &stack), "A=1");
     let hold = scene.status(&stack)["hold"].clone();
     assert!(hold["kind"] == "hand" && hold["reason"] == "the audit", "{hold}");
+    // Who ends both is told of both.
+    scene.back(&stack, &["--to", &good]).failure(1).error_has("already");
     scene.run(&["release", &stack]).success();
     scene.reconcile().success();
     assert_eq!(value(&scene, &stack), "A=3");
+    scene.run(&["hold", &stack, "--reason", "the audit"]).success();
+    scene.back(&stack, &[]).success();
+    scene.run(&["release", &stack]).success().stdout_has("the audit").stdout_has("over as well");
+    assert!(scene.status(&stack)["hold"].is_null(), "{}", scene.status(&stack));
 }
 
 #[test]
