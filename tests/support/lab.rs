@@ -167,7 +167,8 @@ impl Lab {
         self.try_on(self.docker_host(), arguments)
     }
 
-    fn try_on(&self, host: &str, arguments: &[&str]) -> Result<String, String> {
+    /// Likewise by the address of either node.
+    pub fn try_on(&self, host: &str, arguments: &[&str]) -> Result<String, String> {
         try_stdout_of(self.command(host).args(arguments)).map(|text| text.trim_end().to_owned())
     }
 
