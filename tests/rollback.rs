@@ -353,6 +353,21 @@ fn the_hold_of_another_person_counts_again_once_a_rollback_ends_by_itself() {
 }
 
 #[test]
+fn a_run_for_another_stack_ends_no_rollback() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = two_versions(&scene);
+    let other = scene.stack("other", &web(&scene, "1"));
+    scene.push().success();
+    scene.back(&stack, &[]).success();
+    scene.set(&stack, "3").repo.commit("a fix");
+    scene.run(&["reconcile", &other]).success().stdout_lacks("released");
+    assert_eq!(scene.status(&stack)["hold"]["kind"], "rollback");
+    // Taken back, it is what was fled.
+    scene.set(&stack, "2").push().success().stdout_has("1 on hold");
+    assert_eq!(value(&scene, &stack), "A=1");
+}
+
+#[test]
 fn who_was_overtaken_by_a_release_is_told_so() {
     let Some(scene) = Scene::new() else { return };
     let stack = scene.stack("web", &scene.on().update("monitor: 4s").with("environment: {A: '1'}"));

@@ -1,11 +1,13 @@
 //! Jobs of a stack: which services may be one, and the part of the text that docker gets for a step of a deploy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::RenderedStack;
 use super::labels::{add, child};
+use super::pin::pin_services;
 use super::volumes::BINDINGS;
+use super::{RenderedStack, Service};
+use crate::image::ImageRef;
 use crate::yaml::{Kind, Node};
 
 /// Which run of a job a task belongs to. It is part of the task, so that Swarm runs a job once more whose text is as
@@ -72,6 +74,17 @@ impl RenderedStack {
         let pairs = all.merged_pairs().into_iter().filter(kept).collect();
         Rc::make_mut(all).kind = Kind::Mapping(pairs);
         part
+    }
+
+    /// With these services, by full name, on the images that their tags named when the deploy began. It is the same version.
+    pub fn by_digests(self, images: &BTreeMap<String, String>) -> Self {
+        let image = |service: &Service| {
+            let image = ImageRef::parse(images.get(&self.name.scope(&service.name))?).ok()?;
+            Some((service.name.clone(), image))
+        };
+        let images: BTreeMap<_, _> = self.services.iter().filter_map(image).collect();
+        let (fingerprint, is_part) = (self.fingerprint.clone(), self.is_part);
+        Self { fingerprint, is_part, ..pin_services(&self, &images) }
     }
 
     /// With the name of its run on the tasks of a job.

@@ -98,7 +98,13 @@ pub fn roll_back(
     let live: Vec<_> = swarm.of_stack(&row.name).collect();
     let course = kept.course(known, row, &live);
     let version = course.target(wish.to.as_deref()).map_err(Refusal::Unfit)?;
-    let aim = aim(&session, known, row, version, (course.fled(version), wish.pin)).map_err(Refusal::Unfit)?;
+    let mut fled = course.fled(version);
+    // What its source says now is no fix, whether or not it came to run.
+    fled.extend(known.row.commit.clone().filter(|head| !fled.contains(head)));
+    if fled.len() > 1 {
+        fled.retain(|commit| *commit != version.commit);
+    }
+    let aim = aim(&session, known, row, version, (fled, wish.pin)).map_err(Refusal::Unfit)?;
     if !aim.changed.is_empty() && !wish.without_bindings {
         return Err(Refusal::Bindings(changed(subject, version, &aim.changed)));
     }
@@ -132,7 +138,11 @@ impl RolledBack {
         let (stack, back) = (self.subject, self.aim.back.clone());
         let tally = deploy(&writer.session(), self.aim)?.tally;
         let now = stack.held(&watched(&writer.state)?);
-        if now.as_ref().and_then(|hold| hold.back.as_deref()).is_some_and(|now| now.commit == back.commit) {
+        if now
+            .as_ref()
+            .and_then(|hold| hold.back.as_deref())
+            .is_some_and(|now| (&now.commit, &now.images) == (&back.commit, &back.images))
+        {
             return Ok(tally);
         }
         // Exit 0 would say that it runs.

@@ -53,6 +53,8 @@ fn on_hold(task: &Task<'_>, hold: &Hold, change: String) -> Decision {
         Some(StackStatus::Error) => OnHold::Failed,
         Some(_) if lacks_its_version(task, hold) => OnHold::Failed,
         Some(_) => OnHold::Well,
+        // The database that knew of it was lost.
+        None if task.live.iter().any(|live| is_of(live, task.source)) => OnHold::Well,
         None => OnHold::Absent,
     };
     let (why, until) = (hold.sentence(), Until::Released(how));

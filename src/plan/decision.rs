@@ -1,6 +1,6 @@
 //! What is to be done about a stack now.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::docker::Roll;
 use crate::docker::command::ResolveImage;
@@ -61,8 +61,8 @@ pub enum RunJobs {
     New,
     /// They run, whatever they did before.
     Again,
-    /// These run, by full name, since their tags moved.
-    Moved(BTreeSet<String>),
+    /// These run, by full name, since their tags moved: of the services with such a tag, the images they name now.
+    Moved { jobs: BTreeSet<String>, images: BTreeMap<String, String> },
     /// A step came to a good end: the next one.
     GoOn,
 }

@@ -59,7 +59,7 @@ pub fn difference(
             }
         }
     };
-    let roll = |drifts| jobs::roll(rendered, &desired.entry.jobs, &facts.rolls, drifts);
+    let roll = |drifts| jobs::roll(task, rendered, &desired.entry.jobs, &facts.rolls, drifts);
     if let Some(reason) = facts.forced {
         let again = if facts.back.is_none() { RunJobs::Again } else { RunJobs::No };
         return deploy_by(reason.to_owned(), again);

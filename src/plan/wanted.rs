@@ -48,7 +48,10 @@ fn is_same_image(wanted: &str, live: Option<&String>) -> bool {
     }
     let parsed = |text: &str| ImageRef::parse(text).ok();
     let both = parsed(wanted).zip(live.and_then(|live| parsed(live)));
-    both.is_none_or(|(wanted, live)| wanted == live)
+    // What runs by the digest of a tag runs that tag.
+    both.is_none_or(|(wanted, live)| {
+        wanted == live || (wanted.digest().is_none() && wanted == live.unpinned())
+    })
 }
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ impl Reconciler {
         match session.door.deploy(&given, &ownership, resolve, folder, &self.ends)? {
             Giving::Done(result) => {
                 result?;
-                self.set_in_motion(session, key, &rendered, By::Deploy(accepted(step)), reason)
+                self.set_in_motion(session, key, &rendered, By::Deploy(step.map(Jobs::given)), reason)
             }
             Giving::Running(call) => {
                 let given = Given { call, rendered, reason: reason.to_owned(), jobs: step, goes_on: false };
@@ -126,9 +126,13 @@ impl Reconciler {
         let (rendered, reason) = (&given.rendered, &given.reason);
         match result.contained()? {
             // Its source may be watched no more.
-            Ok(()) if self.source(key).is_ok() => {
-                self.set_in_motion(session, key, rendered, By::Deploy(accepted(given.jobs.clone())), reason)
-            }
+            Ok(()) if self.source(key).is_ok() => self.set_in_motion(
+                session,
+                key,
+                rendered,
+                By::Deploy(given.jobs.clone().map(Jobs::given)),
+                reason,
+            ),
             Ok(()) => Ok(()),
             Err(why) => self.fail(session, key, &why, false),
         }
@@ -235,7 +239,12 @@ impl Reconciler {
         if let By::Sight(swarm) = by {
             given.specs = first::specs(&given, &key.stack, swarm);
         }
-        let rolls = if let By::Roll(rolls) = by { rolls } else { BTreeMap::new() };
+        let rolls = match by {
+            By::Roll(rolls) => rolls,
+            // What fails of it is not tried again before these tags move.
+            By::Deploy(Some(jobs)) => jobs.images,
+            By::Deploy(None) | By::Sight(_) => BTreeMap::new(),
+        };
         let motion = Motion {
             repository_id: row.id,
             name: key.stack.clone(),
@@ -380,11 +389,6 @@ impl Reconciler {
         session.state.record(&Record { held, services, ..record })?;
         session.state.note_text(&key.stack, &source.url, &rendered.shown(), false)
     }
-}
-
-/// docker took the step.
-fn accepted(jobs: Option<Jobs>) -> Option<Jobs> {
-    jobs.map(|jobs| Jobs { phase: Phase::Given, ..jobs })
 }
 
 /// The services of a stack that did not converge so far.

@@ -47,18 +47,19 @@ impl Reconciler {
         }
         let jobs = self.jobs(key, rendered)?;
         Ok(jobs.map(|jobs| {
-            let again = matches!(run, RunJobs::Again | RunJobs::Moved(_));
-            let skipped = match run {
-                RunJobs::Moved(moved) => {
+            let again = matches!(run, RunJobs::Again | RunJobs::Moved { .. });
+            let (skipped, images) = match run {
+                RunJobs::Moved { jobs: moved, images } => {
                     let all = jobs.before.iter().chain(&jobs.after);
-                    all.filter(|job| !moved.contains(*job)).cloned().collect()
+                    (all.filter(|job| !moved.contains(*job)).cloned().collect(), images.clone())
                 }
-                _ => BTreeSet::new(),
+                _ => Default::default(),
             };
             let jobs = Jobs {
                 run: *run != RunJobs::No,
                 again,
                 skipped,
+                images,
                 phase: Phase::Asked,
                 name,
                 begun: now,
@@ -81,6 +82,7 @@ impl Reconciler {
             run: false,
             again: false,
             skipped: BTreeSet::new(),
+            images: BTreeMap::new(),
             step: Step::Rest,
             phase: Phase::Given,
             name: String::new(),
@@ -194,10 +196,11 @@ impl Reconciler {
         swarm: &Swarm,
     ) -> Result<()> {
         let is_forced = self.source(key)?.forced.contains_key(&key.stack);
-        let Some(jobs) = step.filter(|jobs| jobs.run && jobs.step == jobs.first() && !is_forced) else {
+        let is_first = step.is_none_or(|jobs| jobs.run && jobs.step == jobs.first());
+        if is_forced || !is_first {
             return Ok(());
-        };
-        match at_work(session, key, rendered, jobs, swarm)? {
+        }
+        match at_work(session, key, rendered, step, swarm)? {
             Some(job) => Err(fault(
                 format!("not deployed: its job `{job}` of an earlier version is still at work"),
                 "the next run looks again; `dockerops reconcile --force` ends that job",
@@ -278,14 +281,17 @@ fn at_work(
     session: &Session<'_>,
     key: &Key,
     rendered: &RenderedStack,
-    jobs: &Jobs,
+    jobs: Option<&Jobs>,
     swarm: &Swarm,
 ) -> Result<Option<String>> {
+    // One of this version is joined.
+    let is_joined = |live: &Service| {
+        live.labels.get(FINGERPRINT) == Some(&rendered.fingerprint)
+            && jobs.is_some_and(|jobs| jobs.has(&live.name) && !jobs.again)
+    };
+    let is_left = |live: &Service| jobs.is_some_and(|jobs| jobs.skipped.contains(&live.name));
     let is_other = |live: &&Service| {
-        jobs.has(&live.name)
-            && !jobs.skipped.contains(&live.name)
-            && plan::is_of(live, &key.source)
-            && (jobs.again || live.labels.get(FINGERPRINT) != Some(&rendered.fingerprint))
+        !run(live).is_empty() && plan::is_of(live, &key.source) && !is_joined(live) && !is_left(live)
     };
     let others: BTreeSet<_> = swarm.of_stack(&key.stack).filter(is_other).map(|live| &*live.name).collect();
     if others.is_empty() {
@@ -307,7 +313,7 @@ pub fn part(jobs: &Jobs, rendered: &RenderedStack) -> RenderedStack {
         None => !jobs.has(&full(service)),
     };
     let services: BTreeSet<_> = rendered.services.iter().filter(is_in_it).map(|it| &*it.name).collect();
-    let part = rendered.part(&services);
+    let part = rendered.part(&services).by_digests(&jobs.images);
     match services.first().filter(|_| jobs.job().is_some()) {
         Some(job) => part.with_run(job, &jobs.name),
         None => part,

@@ -156,7 +156,11 @@ impl WatchedSource {
     /// Whether a rollback is over, now that the source says something else of the stack than what was fled.
     pub fn is_mended(&self, row: &HoldRow) -> bool {
         let stack = row.stack.as_ref().filter(|_| row.hold.back.is_some());
-        stack.is_some_and(|stack| self.read().is_some_and(|read| read.mended.contains(stack)))
+        let is_this = |stack: &StackName| {
+            let mended = self.read().map(|read| &read.mended);
+            mended.is_some_and(|mended| mended.contains(&(stack.clone(), row.hold.since)))
+        };
+        stack.is_some_and(is_this)
     }
 
     /// Of a source that was read at the commit of an earlier version of one stack, all but that stack is left out; whether
@@ -217,9 +221,9 @@ impl Reconciler {
         }
         for (name, hold, back) in backs {
             let is_selected = source.wish.selection.holds(&name);
-            if is_new && !back.pinned && self.is_mended(session, source, &name, &back)? {
+            if is_selected && is_new && !back.pinned && self.is_mended(session, source, &name, &back)? {
                 if let Reading::Read(read) = &mut source.reading {
-                    read.mended.insert(name);
+                    read.mended.insert((name, hold.since));
                 }
                 continue;
             }
@@ -320,7 +324,7 @@ impl Reconciler {
     ) -> Result<bool> {
         let at = source.commit().unwrap_or_default();
         let Some(now) = source.read().and_then(|read| content(read, name)) else { return Ok(false) };
-        if back.fled.iter().any(|fled| fled == at) {
+        if back.fled.is_empty() || back.fled.iter().any(|fled| fled == at) {
             return Ok(false);
         }
         for fled in &back.fled {

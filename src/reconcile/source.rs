@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use chrono::{DateTime, Utc};
+
 use super::builds::Image;
 use super::session::{Selection, Wish};
 use crate::docker::Swarm;
@@ -85,8 +87,8 @@ pub struct Read {
     /// What is to be copied for it.
     pub bindings: Bindings,
     pub images: Vec<Image>,
-    /// The stacks that were rolled back, and of which it has another version than those they fled.
-    pub mended: BTreeSet<StackName>,
+    /// The stacks that were rolled back, since when, and of which it has another version than those they fled.
+    pub mended: BTreeSet<(StackName, Option<DateTime<Utc>>)>,
     /// Whether it was read for one stack alone, at the commit of an earlier version of that.
     pub is_past: bool,
     /// Bindings that are wrong and that no stack was seen to mount, each with what is wrong.

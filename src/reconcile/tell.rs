@@ -150,7 +150,7 @@ impl Reconciler {
         let Some(entry) = entry.filter(|entry| !entry.is_empty()) else { return String::new() };
         let names = |jobs: &[NamedJob]| {
             let runs = |job: &&NamedJob| match run {
-                RunJobs::Moved(moved) => moved.contains(&key.stack.scope(&job.service)),
+                RunJobs::Moved { jobs, .. } => jobs.contains(&key.stack.scope(&job.service)),
                 _ => true,
             };
             jobs.iter().filter(runs).map(|job| format!("`{}`", job.service)).collect::<Vec<_>>()
@@ -164,7 +164,9 @@ impl Reconciler {
             .collect();
         match run {
             RunJobs::No => String::new(),
-            RunJobs::New | RunJobs::Again | RunJobs::Moved(_) => format!("; with {}", parts.join(" and ")),
+            RunJobs::New | RunJobs::Again | RunJobs::Moved { .. } => {
+                format!("; with {}", parts.join(" and "))
+            }
             RunJobs::GoOn => "; a step of it is done".to_owned(),
         }
     }

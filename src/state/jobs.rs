@@ -1,6 +1,6 @@
 //! The jobs of a deploy in motion, and how far it is: a step is one job, or all the rest of the stack.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::once;
 
 use chrono::{DateTime, Utc};
@@ -21,6 +21,9 @@ pub struct Jobs {
     /// Those that it leaves as they are, by full name.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub skipped: BTreeSet<String>,
+    /// The images that tags named when it began, by full name: of the services that follow these.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub images: BTreeMap<String, String>,
     pub step: Step,
     pub phase: Phase,
     /// The run of the job, as its tasks are labelled.
@@ -68,6 +71,11 @@ impl Jobs {
         self.before.iter().chain(&self.after).any(|job| job == service)
     }
 
+    /// docker took the step.
+    pub fn given(self) -> Self {
+        Self { phase: Phase::Given, ..self }
+    }
+
     /// What comes first.
     pub fn first(&self) -> Step {
         self.steps().next().unwrap_or(Step::Rest)
@@ -100,6 +108,7 @@ mod tests {
             run,
             again: false,
             skipped: BTreeSet::new(),
+            images: BTreeMap::new(),
             step: Step::Rest,
             phase: Phase::Given,
             name: "1".into(),

@@ -41,7 +41,8 @@ impl Tagged {
                 .deploy("mode: replicated-job")
                 .deploy("restart_policy: {condition: none}")
         };
-        let web = service("echo web >> /log/said; exec sleep 100000");
+        let web = service("echo web >> /log/said; test ! -e /log/bad-web && exec sleep 100000; exit 4");
+        let web = web.update("failure_action: rollback, monitor: 4s");
         fs::write(shop.log.path().join("slow"), "0").unwrap();
         shop.list(list).write(&[("migrate", &job("migrate")), ("web", &web), ("smoke", &job("smoke"))]);
         shop.watch().success();
@@ -132,4 +133,42 @@ fn a_run_that_is_killed_behind_a_tag_that_moved_starts_no_migration_twice_and_fo
     assert_eq!((it.image("web"), it.shop.said()), (before, vec!["migrate".to_owned()]));
     let status = it.shop.scene.status(&it.shop.stack);
     assert_eq!(status["status"], "error", "{status}");
+}
+
+#[test]
+fn a_migration_that_failed_is_passed_by_nothing_until_its_tag_moves_again() {
+    let Some(it) = Tagged::start("before: [smoke, migrate]") else { return };
+    let before = it.image("web");
+    it.fails("smoke", true);
+    it.move_the_tag();
+    it.shop.scene.reconcile().failure(3).stdout_has("1 failed");
+    for _ in 0..2 {
+        it.shop.scene.reconcile().failure(3).stdout_has("held until the repository changes");
+    }
+    assert_eq!((it.image("web"), it.shop.said()), (before.clone(), vec!["smoke".to_owned()]));
+    // A job that a hand removed is not forgotten.
+    it.fails("smoke", false);
+    it.shop.forget();
+    it.lab.docker(&["service", "rm", &it.shop.name("migrate")]);
+    it.move_the_tag();
+    it.shop.scene.reconcile().success();
+    assert_eq!(it.shop.said(), ["smoke", "smoke ends", "migrate", "migrate ends", "web"]);
+    assert_ne!(it.image("web"), before);
+    it.shop.scene.reconcile().success().stdout_has("1 unchanged");
+}
+
+#[test]
+fn an_image_that_fails_before_the_jobs_behind_it_is_not_deployed_at_every_run() {
+    let Some(it) = Tagged::start("after: [migrate, smoke]") else { return };
+    fs::write(it.shop.log.path().join("bad-web"), "").unwrap();
+    it.move_the_tag();
+    it.shop.scene.reconcile().failure(3);
+    let said = it.shop.said();
+    assert!(said.contains(&"web".to_owned()), "{said:?}");
+    it.shop.scene.deploys();
+    for _ in 0..2 {
+        it.shop.scene.reconcile().failure(3).stdout_has("held until the repository changes");
+    }
+    assert_eq!(it.shop.scene.deploys(), [""; 0]);
+    assert!(!it.shop.said().iter().any(|word| word == "migrate"));
 }

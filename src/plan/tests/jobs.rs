@@ -45,6 +45,7 @@ fn at(hash: &str, step: Step, phase: Phase) -> Motion {
         run: true,
         again: false,
         skipped: std::collections::BTreeSet::new(),
+        images: BTreeMap::new(),
         step,
         phase,
         name: "1".into(),
@@ -152,15 +153,16 @@ fn a_step_that_is_done_is_followed_by_the_next_and_no_job_is_cut_off() {
 
 #[test]
 fn of_tags_that_moved_those_of_jobs_are_followed_around_the_rest() {
-    let image = ImageRef::parse(&format!("app:1@sha256:{}", "ab".repeat(32))).unwrap();
+    let image = |tag: &str| ImageRef::parse(&format!("{tag}:1@sha256:{}", "ab".repeat(32))).unwrap();
     let rolled = |case: Case, services: &[&str]| {
-        let roll = |service: &&str| Roll { service: format!("web_{service}"), image: image.clone() };
+        let roll = |service: &&str| Roll { service: format!("web_{service}"), image: image("moved") };
         let case = case.with(|case| case.facts.rolls = services.iter().map(roll).collect());
         match case.decide() {
             Decision::Apply(Apply {
-                how: How::Deploy { jobs: RunJobs::Moved(jobs), resolve, .. }, ..
+                how: How::Deploy { jobs: RunJobs::Moved { jobs, .. }, resolve, .. },
+                ..
             }) => {
-                assert_eq!(resolve, ResolveImage::Always);
+                assert_eq!(resolve, ResolveImage::Changed);
                 format!("all, with {}", jobs.into_iter().collect::<Vec<_>>().join(" "))
             }
             Decision::Apply(Apply { how: How::Roll(rolls), .. }) => {
@@ -173,6 +175,20 @@ fn of_tags_that_moved_those_of_jobs_are_followed_around_the_rest() {
     assert_eq!(rolled(deployed(), &["app", "smoke", "migrate"]), "all, with web_migrate web_smoke");
     assert_eq!(rolled(deployed(), &["app", "smoke"]), "all, with web_smoke");
     assert_eq!(rolled(deployed(), &["app"]), "web_app");
+    // Whatever runs of a job: it has the tag that moved.
+    let by_tag = |case: Case| {
+        let case = case.with(|case| {
+            case.facts.rolls = vec![Roll { service: "web_app".into(), image: image("app") }];
+            case.live.truncate(1);
+        });
+        match case.decide() {
+            Decision::Apply(Apply {
+                how: How::Deploy { jobs: RunJobs::Moved { jobs, images }, .. }, ..
+            }) => (jobs.len(), images.len()),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(by_tag(deployed()), (2, 3));
     // What drifted is put back with it, and by itself follows no tag.
     let drifted = |case: &mut Case| drop(case.live[0].summary.insert("replicas".into(), "3".into()));
     assert_eq!(rolled(deployed().with(drifted), &["app", "migrate"]), "all, with web_migrate");
