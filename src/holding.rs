@@ -220,7 +220,7 @@ pub fn release(writer: &Writer, watched: &[Watched], subject: &Subject, by: &str
     if let Some(hand) =
         row.hold.by_hand().filter(|hand| row.hold.back.is_some() && !hand.is_over(clock::wall()))
     {
-        let what = format!("from before that it was {}: that is over as well", hand.sentence());
+        let what = format!("the hold from before that ends as well: {}", hand.sentence());
         text = format!("{text}; {what}");
         notes.push(what);
     }

@@ -82,7 +82,7 @@ pub use bindings::remove_bindings;
 pub use builds::{LOCAL_TAG, lasting_tag};
 pub use clean::{clean_after_removal, note_digests};
 pub use door::World;
-pub use holds::{forget_all_in_swarm, forget_in_swarm, keep_in_swarm};
+pub use holds::{forget_all_in_swarm, forget_every_in_swarm, forget_in_swarm, keep_in_swarm};
 pub use remove::{remove_all, wait_for_others};
 pub use rollback::{Aim, aim, roll_back};
 pub use session::{Options, Outcome, Paths, Selection, Session, Target, Wish};
@@ -198,7 +198,7 @@ impl Reconciler {
             return self.describe(session, key, decision, swarm);
         }
         self.memory.decided(key, decision.clone());
-        self.note_on_hold(session, key, &decision)?;
+        self.note_on_hold(session, key, &decision, swarm)?;
         let done = match &decision {
             Decision::InSync { drifts } => self.keep(session, key, drifts),
             Decision::InMotion => Ok(()),

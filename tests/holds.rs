@@ -113,7 +113,11 @@ fn a_lost_database_forgets_no_hold() {
     let said = scene.watch();
     said.success().stdout_has("1 on hold").stdout_has("moving house; the Swarm remembers it");
     assert_eq!(scene.deploys(), [""; 0]);
-    assert_eq!(scene.status(&stack)["hold"]["reason"], "moving house");
+    let status = scene.status(&stack);
+    assert_eq!(status["hold"]["reason"], "moving house");
+    // It runs, whoever remembers it.
+    assert!(status["status"] == "deployed" && status["health"] == "healthy", "{status}");
+    assert_eq!(status["services"].as_array().unwrap().len(), 1);
     // Stacks that are kept stay on hold for whoever watches them again, and what is removed takes its holds along.
     scene.run(&["hold", &url, "--reason", "all of it"]).success();
     let said = scene.run(&["unwatch", "--keep-stacks", &url]);
@@ -121,6 +125,11 @@ fn a_lost_database_forgets_no_hold() {
     assert_eq!(remembered(&scene).len(), 2);
     scene.watch().success().stdout_has("1 on hold").stdout_has("moving house");
     assert_eq!(scene.deploys(), [""; 0]);
+    assert_eq!(scene.status(&stack)["status"], "deployed");
+    scene.run(&["release", &url]).success();
+    scene.run(&["release", &stack]).success();
+    scene.reconcile().success().stdout_has("changed").stdout_has("1 deployed");
+    scene.run(&["hold", &stack]).success();
     scene.run(&["unwatch", &url]).success();
     assert!(remembered(&scene).is_empty());
 }

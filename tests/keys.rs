@@ -99,11 +99,16 @@ fn stop_takes_the_key_along_where_nothing_else_is_deployed() {
     let repo = Repo::new();
     repo.write("stacks.yaml", "- {name: web, enabled: false}\n");
     repo.write("web/compose.yml", "services: {app: {image: app}}").commit("first");
-    let fake = FakeDocker::of_an_empty_swarm();
+    // Nor does it leave holds that `unwatch --keep-stacks` had kept for stacks that are gone.
+    let mark = r#"{\"repository\":\"h/old\",\"stack\":null,\"hold\":{\"kind\":\"hand\",\"reason\":null,\"by\":null,\"since\":null,\"until\":null}}"#;
+    let fake = FakeDocker::of_an_empty_swarm()
+        .prints("label=dockerops.hold", &format!("[\"c1\",\"dockerops-hold-1\",\"\",\"{mark}\"]\n"))
+        .prints("config rm c1", "");
     let ops = DockerOps::without_docker().with_fake(&fake);
     ops.run(["watch", &repo.url()]).success();
-    ops.run(["stop", "--yes"]).success();
+    ops.run(["stop", "--yes"]).success().stdout_lacks("remembers").stderr_lacks("remembers");
     assert_eq!(fake.calls_with("dockerops-key"), ["config rm dockerops-key"]);
+    assert_eq!(fake.calls_with("config rm c1"), ["config rm c1"]);
 
     // On a Swarm with stacks of others it stays.
     let Some(scene) = Scene::new() else { return };

@@ -348,7 +348,7 @@ fn the_hold_of_another_person_counts_again_once_a_rollback_ends_by_itself() {
     assert_eq!(value(&scene, &stack), "A=3");
     scene.run(&["hold", &stack, "--reason", "the audit"]).success();
     scene.back(&stack, &[]).success();
-    scene.run(&["release", &stack]).success().stdout_has("the audit").stdout_has("over as well");
+    scene.run(&["release", &stack]).success().stdout_has("the audit").stdout_has("ends as well");
     assert!(scene.status(&stack)["hold"].is_null(), "{}", scene.status(&stack));
 }
 

@@ -17,7 +17,9 @@ use crate::holding::end_holds;
 use crate::image::ImageRef;
 use crate::plain;
 use crate::plan;
-use crate::reconcile::{LOCAL_TAG, lasting_tag, remove_all, remove_bindings, wait_for_others};
+use crate::reconcile::{
+    LOCAL_TAG, forget_every_in_swarm, lasting_tag, remove_all, remove_bindings, wait_for_others,
+};
 use crate::settings::Settings;
 use crate::signal;
 use crate::state::{BuildRow, State};
@@ -53,13 +55,16 @@ pub fn run(settings: &Settings, arguments: &StopArgs) -> Result<Ending> {
         remove_bindings(&session, &known.row.url)?;
     }
     remove_images(&writer, digests)?;
-    // Another installation may still tell its stacks by it.
-    if writer.docker.observe()?.services.iter().all(|service| plan::owner(service).is_none())
-        && let Err(error) = writer.docker.remove_key()
-    {
-        writer.report.note("dockerops-key", &format!("the config with the key stays: {error:#}"));
-    }
     end_holds(&writer, watched.iter());
+    // Another installation may still have stacks, and holds on them, and tell its own by the key.
+    if writer.docker.observe()?.services.iter().all(|service| plan::owner(service).is_none()) {
+        if let Err(error) = writer.docker.remove_key() {
+            writer.report.note("dockerops-key", &format!("the config with the key stays: {error:#}"));
+        }
+        if let Err(error) = forget_every_in_swarm(&session) {
+            writer.report.warn(&format!("the Swarm still remembers holds: {error:#}"));
+        }
+    }
     writer.state.clear()?;
     writer.sweep_kept()?;
     writer.report.say("everything DockerOps managed is removed; volumes stay");

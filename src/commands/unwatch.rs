@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::{Ending, Writer, all_removed};
 use crate::cli::UnwatchArgs;
+use crate::clock;
 use crate::fault::fault;
 use crate::holding::end_holds;
 use crate::reconcile::{clean_after_removal, note_digests, remove_all, remove_bindings, wait_for_others};
@@ -44,7 +45,8 @@ pub fn run(settings: &Settings, arguments: &UnwatchArgs) -> Result<Ending> {
     let known = || watched.iter().filter(|known| known.row.id == row.id);
     if arguments.keep_stacks {
         // Whoever watches it again finds them in the Swarm.
-        for held in known().flat_map(|known| &known.holds) {
+        let now = clock::wall();
+        for held in known().flat_map(|known| &known.holds).filter(|held| !held.hold.is_over(now)) {
             let subject = held.stack.as_ref().map_or_else(|| row.url.shown(), ToString::to_string);
             writer.report.say(&format!(
                 "`{subject}` stays on hold for whoever watches it again: {}",

@@ -62,7 +62,7 @@ pub use dotenv::dotenv_values;
 #[cfg(test)]
 pub use dotenv::values as dotenv_of;
 pub use jobs::RUN;
-pub use labels::{FINGERPRINT, Ownership, REPOSITORY};
+pub use labels::{COMMIT, FINGERPRINT, Ownership, REPOSITORY};
 pub use merge::{Merged, Merger, Unmerged};
 pub use objects::Object;
 pub use rendered::{RenderedStack, Service};

@@ -53,10 +53,7 @@ pub fn difference(
             Some(what) if desired.entry.drift == DriftPolicy::Correct => {
                 deploy(format!("drifted while nobody looked: {what}"))
             }
-            Some(what) => {
-                let text = format!("adopted; drifted while nobody looked, left as it is: {what}");
-                without_docker(How::Adopt, &text)
-            }
+            Some(what) => without_docker(How::Adopt, &adopted_with(&what)),
         }
     };
     let roll = |drifts| jobs::roll(task, rendered, &desired.entry.jobs, &facts.rolls, drifts);
@@ -141,6 +138,11 @@ fn has_another_version(rendered: &RenderedStack, task: &Task<'_>, desired: &Desi
             && !service.goes_back()
             && version.is_some_and(|version| *version != rendered.fingerprint)
     })
+}
+
+/// Of what runs already, and what a hand made of it.
+pub fn adopted_with(drift: &str) -> String {
+    format!("adopted; drifted while nobody looked, left as it is: {drift}")
 }
 
 fn first_reason(live: &[&Service]) -> String {

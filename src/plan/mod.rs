@@ -20,6 +20,7 @@ mod wanted;
 pub use back::{Course, images as images_of};
 pub use decide::{decide, own_stays};
 pub use decision::{Apply, Blocked, Decision, How, OnHold, Remove, RunJobs, Until};
+pub use difference::adopted_with;
 pub use facts::{Dependency, Elsewhere, Facts, Handover, Objections, Tags, Tried};
 pub use live::is_right_again;
 pub use makers::{Maker, claim as claim_image};

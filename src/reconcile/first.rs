@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::{Key, Reconciler, Session};
-use crate::docker::Swarm;
 use crate::docker::service::Service;
+use crate::docker::{Swarm, spec};
+use crate::drift::Drift;
 use crate::plan;
 use crate::stack::{DriftPolicy, StackName};
 use crate::state::{AppliedService, Given};
@@ -54,6 +55,16 @@ pub fn specs(given: &Given, stack: &StackName, swarm: &Swarm) -> BTreeMap<String
 /// Whether a hand edited any of it since.
 pub fn is_edited(given: &Given, live: &[Service]) -> bool {
     live.iter().any(|live| given.specs.get(&live.name).is_some_and(|spec| *spec != live.summary))
+}
+
+/// What a hand made of it since, in words.
+pub fn edits(given: &Given, live: &[Service]) -> Vec<Drift> {
+    let drift = |live: &Service| {
+        let differences = spec::differences(given.specs.get(&live.name)?, &live.summary);
+        let what = format!("by hand: {}", differences.join(", "));
+        (!differences.is_empty()).then(|| Drift { service: live.name.clone(), what })
+    };
+    live.iter().filter_map(drift).collect()
 }
 
 /// Whether what failed is what a hand made of it, and not what was given.

@@ -1,5 +1,7 @@
 //! What keeps a stack as it is: read before each decision, told and recorded after it.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use md5::{Digest, Md5};
@@ -7,13 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use super::source::WatchedSource;
 use super::{Key, Reconciler, Session};
+use crate::compose::{COMMIT, FINGERPRINT};
+use crate::docker::Swarm;
+use crate::docker::service::Service;
 use crate::docker::stored::Stored;
 use crate::hash;
 use crate::hold::{Hold, Kind, LABEL};
-use crate::plan::{Blocked, Decision, Until};
+use crate::plan::{self, Blocked, Decision, Until};
 use crate::source::SourceId;
 use crate::stack::StackName;
-use crate::state::{HoldRow, OnHold};
+use crate::state::{AppliedService, HoldRow, OnHold, Record, StackStatus};
 use crate::watched::Watched;
 
 /// A hold by hand, as a Swarm config keeps it.
@@ -59,7 +64,14 @@ impl Reconciler {
     }
 
     /// Records that a stack is on hold, or is no more.
-    pub fn note_on_hold(&self, session: &Session<'_>, key: &Key, decision: &Decision) -> Result<()> {
+    pub fn note_on_hold(
+        &self,
+        session: &Session<'_>,
+        key: &Key,
+        decision: &Decision,
+        swarm: &Swarm,
+    ) -> Result<()> {
+        self.take_over(session, key, decision, swarm)?;
         let source = self.source(key)?;
         let Some(row) = source.row.as_ref().filter(|_| source.read().is_some()) else { return Ok(()) };
         let before = source.on_hold.iter().find(|known| known.name == key.stack);
@@ -98,6 +110,48 @@ impl Reconciler {
         let (name, commit) = (key.stack.clone(), commit.to_owned());
         let on_hold = OnHold { repository_id: row.id, name, hold, change, commit, behind };
         if before == Some(&on_hold) { Ok(()) } else { session.state.note_on_hold(&on_hold) }
+    }
+
+    /// A stack on hold that runs, and that no row tells of since a database was lost or its source was unwatched, is
+    /// recorded as it runs: it would be told as gone.
+    fn take_over(&self, session: &Session<'_>, key: &Key, decision: &Decision, swarm: &Swarm) -> Result<()> {
+        let Decision::Blocked(Blocked { until: Until::Released(_), .. }) = decision else { return Ok(()) };
+        let source = self.source(key)?;
+        let live: Vec<_> = swarm.of_stack(&key.stack).collect();
+        let is_known = source.stack(&key.stack).is_some_and(|row| row.status != StackStatus::Stopped)
+            || source.motion(&key.stack).is_some();
+        let Some(first) = live.first().filter(|_| !is_known) else { return Ok(()) };
+        if !live.iter().all(|service| plan::is_of(service, &source.id)) {
+            return Ok(());
+        }
+        let entry = source.desired(&key.stack).map(|desired| &desired.entry);
+        let is_job = |service: &Service| {
+            entry.is_some_and(|entry| {
+                entry.jobs.all().any(|job| key.stack.scope(&job.service) == service.name)
+            })
+        };
+        let service = |service: &&Service| {
+            let spec = if is_job(service) { BTreeMap::new() } else { service.summary.clone() };
+            (service.name.clone(), AppliedService { image: service.summary.get("image").cloned(), spec })
+        };
+        let label = |name: &str| first.labels.get(name).map_or("", String::as_str);
+        let record = Record {
+            name: &key.stack,
+            repository_url: &source.url,
+            compose_path: entry.map_or("", |entry| &entry.compose_path),
+            status: StackStatus::Deployed,
+            hash: Some(label(FINGERPRINT)),
+            commit: label(COMMIT),
+            drift: entry.map(|entry| entry.drift).unwrap_or_default(),
+            depends_on: entry.map_or(&[], |entry| &entry.depends_on),
+            error: None,
+            held: false,
+            services: Some(live.iter().map(service).collect()),
+            jobs_due: None,
+            given: None,
+            ran: None,
+        };
+        session.state.record(&record)
     }
 
     /// Holds that have ended by themselves go.
@@ -220,6 +274,14 @@ pub fn forget_all_in_swarm(session: &Session<'_>, source: &SourceId) -> Result<(
     Ok(())
 }
 
+/// Ends what the Swarm keeps of holds, whoever's source they are on: for when no stack of any is left.
+pub fn forget_every_in_swarm(session: &Session<'_>) -> Result<()> {
+    for (stored, _) in all_kept(session)? {
+        session.door.remove_stored(&stored)?.map_err(anyhow::Error::msg)?;
+    }
+    Ok(())
+}
+
 /// Ends what the Swarm keeps of a hold.
 pub fn forget_in_swarm(session: &Session<'_>, source: &SourceId, stack: Option<&StackName>) -> Result<()> {
     remove(session, source, stack, None)
@@ -241,10 +303,15 @@ fn remove(
 }
 
 fn kept(session: &Session<'_>, source: &SourceId) -> Result<Vec<(Stored, Kept)>> {
+    let all = all_kept(session)?.into_iter();
+    Ok(all.filter(|(_, kept)| *source == *kept.repository).collect())
+}
+
+fn all_kept(session: &Session<'_>) -> Result<Vec<(Stored, Kept)>> {
     let stored = session.door.marked_configs(LABEL)?.into_iter();
     let read = |stored: Stored| {
         let kept: Kept = serde_json::from_str(&stored.mark).ok()?;
-        (*source == *kept.repository).then_some((stored, kept))
+        Some((stored, kept))
     };
     Ok(stored.filter_map(read).collect())
 }

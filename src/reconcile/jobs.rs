@@ -18,7 +18,7 @@ use crate::docker::service::Service;
 use crate::docker::state::TaskState;
 use crate::docker::task::Task;
 use crate::docker::{SeenTasks, Swarm};
-use crate::fault::fault;
+use crate::fault::{fault, with_hint};
 use crate::plan::{self, RunJobs};
 use crate::state::{Given, Jobs, Motion, Phase, Step};
 
@@ -216,9 +216,13 @@ impl Reconciler {
             return Ok(());
         };
         let commit = given.commit.get(..12).unwrap_or(&given.commit);
-        let why = format!(
-            "half deployed: a job of {commit} ran, and the rest of that was not deployed: it is on hold"
-        );
+        let stack = &key.stack;
+        let why = with_hint(&fault(
+            format!("half deployed: a job of {commit} ran, and then it was put on hold"),
+            format!(
+                "`dockerops release {stack}` goes on with what Git says, `dockerops rollback {stack}` back to what ran"
+            ),
+        ));
         self.did_not(session, key, &motion, &given, &why, false)
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::contain::ends_the_run;
-use super::first::{applied, is_edited, is_edited_and_paused};
+use super::first::{applied, edits, is_edited, is_edited_and_paused};
 use super::memory::{Converged, Ended};
 use super::motion::{Seen, due_of, judge_stack, lost};
 use super::source::WatchedSource;
@@ -16,6 +16,7 @@ use crate::convergence::{Progress, notes};
 use crate::docker::service::Service;
 use crate::docker::task::Task;
 use crate::docker::{Roll, Swarm};
+use crate::drift;
 use crate::image::ImageRef;
 use crate::plan::{self, Decision, DesiredStack, Tried};
 use crate::stack::DriftPolicy;
@@ -213,10 +214,13 @@ impl Reconciler {
         };
         source.motions.retain(|known| known.name != key.stack);
         let (took, told) = match given.how {
-            GivenHow::Adopt => (Duration::ZERO, String::new()),
+            GivenHow::Adopt => match edits(given, live) {
+                left if left.is_empty() => (Duration::ZERO, given.reason.clone()),
+                left => (Duration::ZERO, plan::adopted_with(&drift::sentence(&left))),
+            },
             GivenHow::Deploy | GivenHow::Rollback | GivenHow::Roll => {
                 let took = session.door.now().age(motion.since);
-                (took, format!("; converged in {} s", took.as_secs()))
+                (took, format!("{}; converged in {} s", given.reason, took.as_secs()))
             }
         };
         let subject = crate::report::Subject { commit: Some(&given.commit), ..source.subject(&key.stack) };
@@ -224,7 +228,7 @@ impl Reconciler {
         if edited {
             session.report.note(subject, EDITED);
         } else {
-            session.report.deployed(subject, &format!("{}{told}", given.reason));
+            session.report.deployed(subject, &told);
         }
         for service in live {
             let own: Vec<_> = tasks.iter().filter(|task| task.service == service.id).collect();

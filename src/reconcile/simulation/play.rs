@@ -367,6 +367,7 @@ impl<'a> Play<'a> {
     fn ended(&mut self, who: usize, run: &Run, tally: &Tally) {
         let mut world = self.world.borrow_mut();
         world.tell(|| format!("  {who}: ends: {}", tally.words(false)));
+        world.views[who].failed = tally.failed > 0;
         // Another one on the same database took over.
         if tally.failed > 0 || run.asked != self.asked[controller(who)] {
             return;

@@ -90,6 +90,8 @@ pub struct View {
     pub troubles: usize,
     /// Whether it was asked to deploy by force.
     pub forced: bool,
+    /// Whether its last run came to an end with something that failed.
+    pub failed: bool,
     /// The stacks it gave to docker since it asked.
     pub deployed: Vec<String>,
     /// The stacks that were well when their tasks were seen last.
