@@ -1,11 +1,11 @@
-//! The README's way from an empty Swarm to an image of one's own, word for word.
+//! The documented way from an empty Swarm to an image of one's own, word for word.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::readme::blocks;
+use crate::documents::blocks;
 use crate::support::dockerops::DockerOps;
 use crate::support::lab::{Lab, docker_binaries, lab};
 use crate::support::{command, programs, search_path, stdout_of, try_stdout_of, wait_for};

@@ -288,8 +288,8 @@ fn a_thousand_stacks_take_no_time() {
 }
 
 #[test]
-fn the_readme_shows_what_it_prints() {
-    let blocks = crate::readme::blocks();
+fn the_page_shows_what_it_prints() {
+    let blocks = crate::documents::blocks();
     let of =
         |info: &str| blocks.iter().find(|block| block.info == info).map(|block| block.text.clone()).unwrap();
     let (ops, repo) = (bare(), Repo::new());

@@ -9,7 +9,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::readme::block;
+use crate::documents::block;
 use crate::support::dockerops::DockerOps;
 use crate::support::fake_docker::FakeDocker;
 use crate::support::git_server::GitServer;
@@ -368,7 +368,7 @@ fn a_protected_branch_gets_a_request_to_merge_and_is_not_touched() {
 }
 
 #[test]
-fn the_readme_s_calls_make_a_stack_and_remove_it() {
+fn the_documented_calls_make_a_stack_and_remove_it() {
     let origin = Origin::new("app");
     let compose = "services: {app: {image: app, hostname: '${HOST}', deploy: {replicas: '${COPIES:-1}'}}}\n";
     origin.author.write("templates/blog/compose.yml", compose).commit("second");

@@ -41,7 +41,7 @@ pub struct Bounds {
     pub time: Duration,
 }
 
-/// One line, as it is told; `--json` prints these fields, which the README documents.
+/// One line, as it is told; `--json` prints these fields, which docs/commands.md documents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Line {
     /// RFC 3339, by the clock of its node.

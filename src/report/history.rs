@@ -20,7 +20,7 @@ const WIDTH: usize = 80;
 /// So many images are named in a line.
 const IMAGES: usize = 2;
 
-/// What `history --json` prints; the README documents the fields.
+/// What `history --json` prints; docs/hold-and-rollback.md documents the fields.
 #[derive(Debug, Serialize)]
 pub struct History {
     pub stack: String,

@@ -96,7 +96,7 @@ impl Journal {
     }
 }
 
-/// One line of the daemon's JSON log, in the order it is read; the README documents the fields.
+/// One line of the daemon's JSON log, in the order it is read; docs/daemon.md documents the fields.
 #[derive(Serialize)]
 struct Line<'a> {
     time: String,

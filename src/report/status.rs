@@ -20,7 +20,7 @@ use crate::stack::DriftPolicy;
 use crate::state::{BuildRow, ImageRow, Motion, StackRow, StackStatus, Work, WorkKind};
 use crate::watched::Watched;
 
-/// Everything `status --json` prints; the README documents the fields.
+/// Everything `status --json` prints; docs/commands.md documents the fields.
 #[derive(Debug, Serialize)]
 pub struct Status {
     pub repositories: Vec<Repository>,

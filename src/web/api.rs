@@ -1,5 +1,5 @@
-//! The JSON API, version 1: what `dockerops status --json` tells, a stack in full and its history, events and jobs. The
-//! README documents the fields.
+//! The JSON API, version 1: what `dockerops status --json` tells, a stack in full and its history, events and jobs.
+//! `docs/api.md` documents the fields.
 
 use std::collections::BTreeSet;
 
@@ -74,7 +74,11 @@ pub fn answer(web: &Web, what: &str, head: &Head) -> Response {
     };
     match answer {
         Ok(Some(value)) => Response::json(200, &value),
-        Ok(None) => Response::refusal(404, "there is no such thing", "the README lists what there is"),
+        Ok(None) => Response::refusal(
+            404,
+            "there is no such thing",
+            concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/main/docs/api.md lists what there is"),
+        ),
         Err(error) => trouble(&error),
     }
 }

@@ -75,7 +75,7 @@ pub struct PushedImage {
 /// One kind of sender.
 #[derive(Debug)]
 pub struct Hook {
-    /// Its place in metrics, causes and the README.
+    /// Its place in metrics, causes and docs/daemon.md.
     pub name: &'static str,
     /// Where it posts to.
     pub path: &'static str,
