@@ -145,6 +145,17 @@ impl Subject {
         self.row(watched).map(|row| row.hold.clone()).filter(|hold| !hold.is_over(now))
     }
 
+    /// Where another source has the hold on a stack of this name, that one's: it counts for the stack wherever it is listed.
+    fn holder(&self, watched: &[Watched]) -> Self {
+        let now = clock::wall();
+        let is_its = |row: &HoldRow| row.stack.is_some() && row.stack == self.stack && !row.hold.is_over(now);
+        if self.row(watched).is_some_and(is_its) {
+            return self.clone();
+        }
+        let other = watched.iter().find(|known| known.holds.iter().any(is_its));
+        other.map_or_else(|| self.clone(), |known| Self::of(known, self.stack.clone()))
+    }
+
     fn row<'a>(&self, watched: &'a [Watched]) -> Option<&'a HoldRow> {
         let mut rows = watched.iter().flat_map(|known| &known.holds);
         rows.find(|row| row.repository_id == self.source.id && row.stack == self.stack)
@@ -174,6 +185,7 @@ impl std::fmt::Display for Subject {
 
 /// Notes the hold, in place of one that is there.
 pub fn hold(writer: &Writer, watched: &[Watched], subject: &Subject, wish: Wish) -> Result<Noted, Refusal> {
+    let subject = &subject.holder(watched);
     let now = clock::wall();
     let until = match wish.length {
         Span::For(length) => Some(now + length),
@@ -209,6 +221,7 @@ pub fn hold(writer: &Writer, watched: &[Watched], subject: &Subject, wish: Wish)
 
 /// Ends the hold by hand; the next sync of the source deals with what it kept back.
 pub fn release(writer: &Writer, watched: &[Watched], subject: &Subject, by: &str) -> Result<Noted, Refusal> {
+    let subject = &subject.holder(watched);
     let Some(row) = subject.row(watched) else { return Err(not_held(writer, watched, subject)?) };
     let mut notes = Vec::new();
     // First: what was released comes back with no database.
@@ -230,7 +243,12 @@ pub fn release(writer: &Writer, watched: &[Watched], subject: &Subject, by: &str
 
 /// What the Swarm remembers of the holds on these sources goes with them.
 pub fn end_holds<'a>(writer: &Writer, watched: impl Iterator<Item = &'a Watched>) {
-    for known in watched.filter(|known| !known.holds.is_empty()) {
+    let now = clock::wall();
+    for known in watched {
+        for row in known.holds.iter().filter(|row| !row.hold.is_over(now)) {
+            let subject = row.stack.as_ref().map_or_else(|| known.row.url.shown(), ToString::to_string);
+            writer.report.released(&*subject, &format!("{}: that is over with it", row.hold.sentence()));
+        }
         if let Err(error) = forget_all_in_swarm(&writer.session(), &known.identity) {
             let what = format!("the Swarm still remembers that it was held: {error:#}");
             writer.report.note(known.row.url.as_str(), &what);

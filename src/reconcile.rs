@@ -174,6 +174,10 @@ impl Reconciler {
                 (self.stirred, self.memory.objects) = (false, objects::Objects::default());
                 decided = self.decide(session, &swarm)?;
             }
+            if self.restore_by_name(session, &decided)? {
+                decided = self.decide(session, &swarm)?;
+            }
+            self.forget_unlisted(session)?;
             self.memory.forget_vanished(&decided);
             let goes = |(_, decision): &(Key, Decision)| matches!(decision, Decision::Remove(_));
             let (gone, rest): (Vec<_>, Vec<_>) = decided.into_iter().partition(goes);

@@ -31,7 +31,8 @@ impl Watched {
     pub fn names(&self) -> BTreeSet<&StackName> {
         let rows = self.stacks.iter().map(|row| &row.name);
         let moving = self.motions.iter().map(|motion| &motion.name);
-        rows.chain(moving).chain(self.on_hold.iter().map(|stack| &stack.name)).collect()
+        let held = self.holds.iter().filter_map(|row| row.stack.as_ref());
+        rows.chain(moving).chain(self.on_hold.iter().map(|stack| &stack.name)).chain(held).collect()
     }
 
     /// Whether the database knows of that stack.

@@ -4,7 +4,8 @@ mod api;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::support::scene::{App, Scene};
+use crate::support::repo::Repo;
+use crate::support::scene::{App, Scene, compose};
 use crate::support::wait_for;
 
 fn web(scene: &Scene, value: u8) -> App {
@@ -226,4 +227,74 @@ fn what_failed_before_it_was_held_says_why_and_once() {
         said.failure(3).stdout_has("looked at").stdout_has("non-zero exit (7)").stdout_has("1 failed");
         assert_eq!(said.stdout.matches("\nhold      ").count(), 1, "{said}");
     }
+}
+
+#[test]
+fn a_name_is_held_whichever_source_lists_it_and_a_release_ends_that() {
+    let Some(scene) = Scene::new() else { return };
+    let (stack, _) = deployed(&scene);
+    scene.repo.write("stacks.yaml", format!("- {{name: {stack}, enabled: false}}\n"));
+    scene.push().success();
+    scene.run(&["hold", &stack, "--for", "ever", "--reason", "not yet"]).success();
+    // It moves to another repository, which the same database watches, or one that knows nothing of it.
+    let other = Repo::new();
+    other.write("stacks.yaml", format!("- name: {stack}\n"));
+    other.write(&format!("{stack}/docker-compose.yml"), compose([("app", &web(&scene, 2))])).commit("moved");
+    scene.repo.write("stacks.yaml", "[]\n").commit("given away");
+    scene.reconcile().success();
+    scene.run(&["watch", &other.url()]).success().stdout_has("not yet").stdout_has("1 on hold");
+    // An idle run says the same, and so does one for something else.
+    scene.run(&["reconcile", "--exit-code"]).failure(3).stdout_has("1 on hold");
+    scene.run(&["reconcile", "--force"]).success().stdout_has("1 on hold");
+    assert!(scene.lab.services(&stack).is_empty());
+    scene.run(&["release", &stack]).success();
+    assert!(remembered(&scene).is_empty());
+    scene.reconcile().success().stdout_has("1 deployed");
+    assert_eq!(scene.lab.services(&stack).len(), 1);
+
+    // Watched from elsewhere after it was kept, it is held there too: by force as well.
+    scene.run(&["hold", &stack, "--for", "ever", "--reason", "moving house"]).success();
+    scene.run(&["unwatch", "--keep-stacks", &other.url()]).success();
+    scene
+        .change(&stack, &web(&scene, 3))
+        .repo
+        .write("stacks.yaml", format!("- name: {stack}\n"))
+        .commit("back");
+    scene.run(&["reconcile", "--force"]).stdout_lacks("1 deployed");
+    assert!(scene.run(&["status"]).stdout.contains("moving house"));
+    scene.run(&["release", &stack]).success();
+    scene.run(&["reconcile", "--force"]).success().stdout_has("1 deployed");
+    let listed = scene.lab.docker(&[
+        "config",
+        "ls",
+        "--filter",
+        "label=dockerops.hold",
+        "--format",
+        "{{.Label \"dockerops.hold\"}}",
+    ]);
+    assert!(!listed.contains(&stack), "{listed}");
+}
+
+#[test]
+fn a_run_for_another_stack_forgets_nothing_that_is_kept_back() {
+    let Some(scene) = Scene::new() else { return };
+    let (stack, _) = deployed(&scene);
+    let other = scene.stack("other", &web(&scene, 1));
+    scene.push().success();
+    scene.run(&["hold", &stack]).success();
+    scene.change(&stack, &web(&scene, 2));
+    scene.push().success().stdout_has("1 on hold");
+    let before = scene.status(&stack)["hold"].clone();
+    scene.run(&["reconcile", &other, "--force"]).success().stdout_has("1 deployed");
+    assert_eq!(scene.status(&stack)["hold"], before);
+    scene.run(&["status", "--exit-code"]).failure(3);
+    // What is new, held with its source, and dropped again is told no more.
+    let url = scene.repo.url();
+    scene.run(&["hold", &url, "--reason", "freeze"]).success();
+    let new = scene.stack("new", &web(&scene, 1));
+    scene.push().success();
+    assert_eq!(scene.status(&new)["hold"]["change"], "would be deployed: new");
+    scene.repo.write("stacks.yaml", format!("- name: {stack}\n- name: {other}\n"));
+    scene.push().success();
+    assert!(!scene.run(&["status"]).stdout.contains(&new));
 }

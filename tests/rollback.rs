@@ -353,6 +353,18 @@ fn the_hold_of_another_person_counts_again_once_a_rollback_ends_by_itself() {
 }
 
 #[test]
+fn another_rollback_does_not_lift_a_pin() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = two_versions(&scene);
+    scene.back(&stack, &["--pin"]).success();
+    scene.set(&stack, "3").push().success().stdout_has("1 on hold");
+    let at = scene.status(&stack)["commit"].as_str().unwrap().to_owned();
+    scene.back(&stack, &["--to", &at, "--reason", "me too"]).success().stderr_has("stays pinned");
+    scene.set(&stack, "4").push().success().stdout_has("1 on hold");
+    assert_eq!(value(&scene, &stack), "A=1");
+}
+
+#[test]
 fn a_run_for_another_stack_ends_no_rollback() {
     let Some(scene) = Scene::new() else { return };
     let stack = two_versions(&scene);

@@ -104,7 +104,9 @@ pub fn roll_back(
     if fled.len() > 1 {
         fled.retain(|commit| *commit != version.commit);
     }
-    let aim = aim(&session, known, row, version, (fled, wish.pin)).map_err(Refusal::Unfit)?;
+    // Who pins it says until when: another rollback is no release.
+    let was_pinned = before.as_ref().and_then(|hold| hold.back.as_ref()).is_some_and(|back| back.pinned);
+    let aim = aim(&session, known, row, version, (fled, wish.pin || was_pinned)).map_err(Refusal::Unfit)?;
     if !aim.changed.is_empty() && !wish.without_bindings {
         return Err(Refusal::Bindings(changed(subject, version, &aim.changed)));
     }
@@ -120,6 +122,9 @@ pub fn roll_back(
     let mut notes = Vec::new();
     if let Err(error) = keep_in_swarm(&session, &known.identity, Some(&row.name), &hold) {
         notes.push(format!("the Swarm does not remember it, a lost database would forget it: {error:#}"));
+    }
+    if was_pinned && !wish.pin {
+        notes.push("it stays pinned, as it was; `dockerops release` ends that".to_owned());
     }
     writer.state.note_hold(&known.row, Some(&row.name), &hold)?;
     writer.sweep_kept()?;

@@ -44,6 +44,14 @@ impl JobsEntry {
         self.before.iter().chain(&self.after)
     }
 
+    /// What it says, wherever that stands: the names, how long each may take, and whether the stack goes back.
+    pub fn told(&self) -> (Vec<&str>, Vec<&str>, Option<Duration>, bool) {
+        fn names(jobs: &[NamedJob]) -> Vec<&str> {
+            jobs.iter().map(|job| &*job.service).collect()
+        }
+        (names(&self.before), names(&self.after), self.timeout, self.rolls_back)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.before.is_empty() && self.after.is_empty()
     }

@@ -48,7 +48,7 @@ pub fn decide(task: &Task<'_>, facts: &Facts<'_>) -> Decision {
 }
 
 /// It stays as it is, whatever would be done to it.
-fn on_hold(task: &Task<'_>, hold: &Hold, change: String) -> Decision {
+fn on_hold(task: &Task<'_>, hold: &Hold, change: impl Into<Option<String>>) -> Decision {
     let how = match task.applied().map(|row| row.status) {
         Some(StackStatus::Error) => OnHold::Failed,
         Some(_) if lacks_its_version(task, hold) => OnHold::Failed,
@@ -58,7 +58,7 @@ fn on_hold(task: &Task<'_>, hold: &Hold, change: String) -> Decision {
         None => OnHold::Absent,
     };
     let (why, until) = (hold.sentence(), Until::Released(how));
-    Decision::Blocked(Blocked { why, detail: Some(change), until })
+    Decision::Blocked(Blocked { why, detail: change.into(), until })
 }
 
 /// Whether it was rolled back to what has not come to run so far.
@@ -74,7 +74,12 @@ fn unread(task: &Task<'_>, facts: &Facts<'_>) -> Decision {
     if let Some(failed) = failed_before(facts.tried) {
         return failed;
     }
-    let Some(row) = task.recorded else { return in_motion(task) };
+    let Some(row) = task.recorded else {
+        return match (facts.hold, facts.kept_back) {
+            (Some(hold), Some(change)) if task.motion.is_none() => on_hold(task, hold, change.to_owned()),
+            _ => in_motion(task),
+        };
+    };
     if task.motion.is_some() {
         return Decision::InMotion;
     }
@@ -211,7 +216,7 @@ fn rendered_stack(
     if let Some(other) = another_controller(task, facts).filter(|_| facts.forced.is_none()) {
         return Decision::refused(other);
     }
-    let decision = difference(task, facts, rendered, desired);
+    let decision = difference(task, facts, facts.forced, rendered, desired);
     if matches!(&decision, Decision::Apply(_) | Decision::InSync { .. })
         && let Some(why) = &facts.objections.binding
     {
@@ -226,24 +231,25 @@ fn rendered_stack(
     }
 }
 
-/// What docker would be given of a stack that is on hold.
+/// What docker would be given of a stack that is on hold: nothing more to tell of one that is in sync, and is to be
+/// deployed by force.
 fn change(
     task: &Task<'_>,
     facts: &Facts<'_>,
     rendered: &RenderedStack,
     desired: &DesiredStack,
-) -> Option<String> {
+) -> Option<Option<String>> {
     if desired.images != Images::Ready {
-        return Some("an image of it would be built, and it be deployed".to_owned());
+        return Some(Some("an image of it would be built, and it be deployed".to_owned()));
     }
     if somebody_elses(rendered, task.recorded, &task.live).is_some() {
         return None;
     }
-    match difference(task, facts, rendered, desired) {
+    match difference(task, facts, None, rendered, desired) {
         Decision::Apply(Apply { how: How::Deploy { .. } | How::Roll(_), reason, .. }) => {
-            Some(format!("would be deployed: {reason}"))
+            Some(Some(format!("would be deployed: {reason}")))
         }
-        _ => None,
+        _ => facts.forced.map(|_| None),
     }
 }
 

@@ -16,10 +16,11 @@ use crate::state::StackStatus;
 /// Of a stack that Swarm went back from while DockerOps was not there to see it.
 const UNSEEN: &str = "an earlier run deployed it, and nobody saw what came of it";
 
-/// How far it is from what Git says.
+/// How far it is from what Git says; as far as can be where it is deployed whether or not anything changed.
 pub fn difference(
     task: &Task<'_>,
     facts: &Facts<'_>,
+    forced: Option<&str>,
     rendered: &RenderedStack,
     desired: &DesiredStack,
 ) -> Decision {
@@ -57,7 +58,7 @@ pub fn difference(
         }
     };
     let roll = |drifts| jobs::roll(task, rendered, &desired.entry.jobs, &facts.rolls, drifts);
-    if let Some(reason) = facts.forced {
+    if let Some(reason) = forced {
         let again = if facts.back.is_none() { RunJobs::Again } else { RunJobs::No };
         return deploy_by(reason.to_owned(), again);
     }
@@ -86,7 +87,13 @@ pub fn difference(
     let Some(row) = task.applied() else { return adopt_or(first_reason(&task.live)) };
     if row.status == StackStatus::Error {
         return match &row.error {
-            Some(_) if row.held && removed_by_hand(rendered, task).is_some() => {
+            // Its jobs would run once more, and fail as they did.
+            Some(_)
+                if row.held
+                    && (desired.entry.jobs.is_empty()
+                        || row.hash == rendered.fingerprint && !row.jobs_due)
+                    && removed_by_hand(rendered, task).is_some() =>
+            {
                 let service = removed_by_hand(rendered, task).unwrap_or_default();
                 deploy(format!("the last attempt failed, and `{service}` was removed by hand"))
             }

@@ -63,15 +63,17 @@ pub fn is_labelled(rendered: &RenderedStack, jobs: &JobsEntry, live: &[&Service]
     let wanted: BTreeSet<_> =
         rendered.services.iter().map(|service| rendered.name.scope(&service.name)).collect();
     let found: BTreeSet<_> = live.iter().map(|service| service.name.clone()).collect();
+    let is_as_given = |service: &&&Service| {
+        let version = service.labels.get(compose::FINGERPRINT);
+        !image_edited(service) && version == Some(&rendered.fingerprint)
+    };
+    let runs_before =
+        |service: &Service| jobs.before.iter().any(|job| rendered.name.scope(&job.service) == service.name);
+    // Of a stack of nothing else, its jobs alone tell.
+    let has_rest = live.iter().any(|service| !runs_before(service));
     wanted == found
         && live.iter().all(|service| {
-            let is_as_given = || {
-                let version = service.labels.get(compose::FINGERPRINT);
-                !image_edited(service) && version == Some(&rendered.fingerprint)
-            };
-            let mut before = jobs.before.iter();
-            let runs_before = before.any(|job| rendered.name.scope(&job.service) == service.name);
-            is_of(service, source) && (runs_before || is_as_given())
+            is_of(service, source) && (has_rest && runs_before(service) || is_as_given(&service))
         })
 }
 

@@ -58,10 +58,10 @@ impl Reconciler {
             session.report.progress(&format!("`{key}` is to be deployed: {reason}"));
         }
         let rendered = self.rendered(key)?;
-        let mut step = self.step(session, key, &rendered, jobs)?;
+        let mut step = self.step(session, key, &rendered, (jobs, resolve), swarm)?;
         if let Some(step) = &mut step
             && let Some(job) = step.job().filter(|_| !step.again)
-            && let Some(name) = jobs::run_of(session, key, &rendered, job, swarm)?
+            && let Some(name) = jobs::run_of(session, key, &rendered, (step, job), swarm)?
         {
             (step.name, step.phase) = (name, Phase::Given);
             return self.set_in_motion(session, key, &rendered, By::Deploy(Some(step.clone())), reason);
@@ -70,7 +70,7 @@ impl Reconciler {
         if step.as_ref().is_none_or(|step| jobs::mounts_bindings(step, &rendered)) {
             self.copy_bindings(session, key)?;
         }
-        if let Pulled::UnderWay = self.bring(session, key, &rendered, resolve, swarm)? {
+        if let Pulled::UnderWay = self.bring(session, key, (&rendered, step.as_ref()), resolve, swarm)? {
             return Ok(());
         }
         self.nodes_can_pull(session, key, &rendered, resolve, swarm)?;

@@ -123,6 +123,15 @@ pub fn changed<'a>(
     Ok(changed)
 }
 
+/// Those of these bindings of which nothing lies there: no task starts with one.
+pub fn gone<'a>(read: &Read, ids: &[&'a str]) -> Vec<&'a str> {
+    let is_gone = |id: &&str| {
+        let place = read.bindings.get(*id).map(|binding| binding.root.join(&binding.path));
+        place.is_some_and(|place| !place.try_exists().unwrap_or(true))
+    };
+    ids.iter().copied().filter(is_gone).collect()
+}
+
 impl WatchedSource {
     /// Says of bindings that no stack mounts.
     pub fn note_unused_bindings(&self, session: &Session<'_>) {

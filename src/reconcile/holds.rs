@@ -15,7 +15,7 @@ use crate::docker::service::Service;
 use crate::docker::stored::Stored;
 use crate::hash;
 use crate::hold::{Hold, Kind, LABEL};
-use crate::plan::{self, Blocked, Decision, Until};
+use crate::plan::{self, Apply, Blocked, Decision, How, Until};
 use crate::source::SourceId;
 use crate::stack::StackName;
 use crate::state::{AppliedService, HoldRow, OnHold, Record, StackStatus};
@@ -71,6 +71,10 @@ impl Reconciler {
         decision: &Decision,
         swarm: &Swarm,
     ) -> Result<()> {
+        // Nothing was found out about it.
+        if let Decision::Blocked(Blocked { until: Until::Selected { .. } | Until::Given, .. }) = decision {
+            return Ok(());
+        }
         self.take_over(session, key, decision, swarm)?;
         let source = self.source(key)?;
         let Some(row) = source.row.as_ref().filter(|_| source.read().is_some()) else { return Ok(()) };
@@ -154,6 +158,63 @@ impl Reconciler {
         session.state.record(&record)
     }
 
+    /// Before a stack is deployed that this database does not know as deployed: the Swarm may remember a hold on it that
+    /// another source's stack of the name was under. Whether any was found.
+    pub fn restore_by_name(&mut self, session: &Session<'_>, decided: &[(Key, Decision)]) -> Result<bool> {
+        let is_new = |(key, decision): &&(Key, Decision)| {
+            let is_deploy = matches!(decision, Decision::Apply(Apply { how: How::Deploy { .. }, .. }));
+            let known = |source: &WatchedSource| {
+                source.motion(&key.stack).is_some()
+                    || source.stack(&key.stack).is_some_and(|row| row.status == StackStatus::Deployed)
+            };
+            is_deploy && self.source(key).is_ok_and(|source| !known(source))
+        };
+        let new: Vec<_> = decided.iter().filter(is_new).map(|(key, _)| key.clone()).collect();
+        if new.is_empty() {
+            return Ok(false);
+        }
+        let now = session.door.now().wall;
+        let dry_run = self.options.dry_run;
+        let mut found = false;
+        for (_, kept) in all_kept(session)? {
+            let is_its = |key: &&Key| kept.stack.as_deref() == Some(key.stack.as_str());
+            let Some(key) = new.iter().find(is_its).filter(|_| !kept.hold.is_over(now)) else { continue };
+            let Some(source) = self.sources.iter_mut().find(|source| source.id == key.source) else {
+                continue;
+            };
+            if source.holds.iter().any(|row| row.stack.as_ref() == Some(&key.stack)) {
+                continue;
+            }
+            // The version that another source's stack was rolled back to is none of this one.
+            let hold = Hold { kind: Kind::Hand, back: None, ..kept.hold };
+            if let Some(row) = source.row.as_ref().filter(|_| !dry_run) {
+                session.state.note_hold(row, Some(&key.stack), &hold)?;
+            }
+            let text = format!("{}; the Swarm remembers it", hold.sentence());
+            session.report.note(source.subject(&key.stack), &text);
+            let repository_id = source.row.as_ref().map_or(0, |row| row.id);
+            source.holds.push(HoldRow { repository_id, stack: Some(key.stack.clone()), hold });
+            found = true;
+        }
+        Ok(found)
+    }
+
+    /// What was kept back of stacks that no source lists any more, and that never ran, is told no more.
+    pub fn forget_unlisted(&self, session: &Session<'_>) -> Result<()> {
+        for source in self.sources.iter().filter(|source| source.read().is_some()) {
+            let Some(row) = source.row.as_ref().filter(|_| !self.options.dry_run) else { continue };
+            let is_gone = |name: &StackName| {
+                source.desired(name).is_none()
+                    && source.stack(name).is_none()
+                    && source.motion(name).is_none()
+            };
+            for stack in source.on_hold.iter().filter(|stack| is_gone(&stack.name)) {
+                session.state.forget_on_hold(row.id, &stack.name)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Holds that have ended by themselves go.
     pub fn end_holds(&self, session: &Session<'_>) -> Result<()> {
         if self.options.dry_run {
@@ -206,8 +267,11 @@ pub fn restore_holds(session: &Session<'_>, source: &mut WatchedSource) -> Resul
     let mut all = kept(session, &source.id)?;
     // Of two of one subject, which a run that was killed left, the later one counts.
     all.sort_by_key(|(_, kept)| kept.hold.since);
-    for (_, kept) in all {
+    for (stored, kept) in all {
         if kept.hold.is_over(now) {
+            if source.row.is_some() {
+                session.door.remove_stored(&stored)?.map_err(anyhow::Error::msg)?;
+            }
             continue;
         }
         let stack = kept.stack.map(StackName::known);
@@ -293,8 +357,12 @@ fn remove(
     stack: Option<&StackName>,
     but: Option<&str>,
 ) -> Result<()> {
-    for (stored, kept) in kept(session, source)? {
-        let is_it = kept.stack.as_deref() == stack.map(StackName::as_str);
+    for (stored, kept) in all_kept(session)? {
+        // A name is one stack of the Swarm, whichever source lists it by now.
+        let is_it = match stack {
+            Some(stack) => kept.stack.as_deref() == Some(stack.as_str()),
+            None => kept.stack.is_none() && *source == *kept.repository,
+        };
         if is_it && Some(&*stored.name) != but {
             session.door.remove_stored(&stored)?.map_err(anyhow::Error::msg)?;
         }

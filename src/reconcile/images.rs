@@ -1,6 +1,6 @@
 //! The images of this node: what is to come before a stack is deployed, and what was here before DockerOps.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
 
@@ -19,7 +19,8 @@ use crate::docker::task::Task;
 use crate::docker::{NodeImages, Roll, SeenTasks, Swarm};
 use crate::fault::fault;
 use crate::image::ImageRef;
-use crate::state::WorkKind;
+use crate::plan::{RunJobs, image_edited};
+use crate::state::{Jobs, WorkKind};
 
 /// What is on this node; docker is asked once a run, and again after builds and pulls.
 pub fn here<'a>(known: &'a mut Option<NodeImages>, door: &dyn Door) -> Result<&'a NodeImages> {
@@ -45,13 +46,13 @@ impl Reconciler {
         &mut self,
         session: &Session<'_>,
         key: &Key,
-        rendered: &RenderedStack,
+        (rendered, jobs): (&RenderedStack, Option<&Jobs>),
         resolve: ResolveImage,
         swarm: &Swarm,
     ) -> Result<Pulled> {
         if !self.memory.pulls.contains_key(key) {
             self.note_foreign_images(session, rendered)?;
-            let absent = self.absent(session, rendered, resolve, swarm)?;
+            let absent = self.absent(session, (rendered, jobs), resolve, swarm)?;
             self.pull(session, key, absent)?;
         }
         Ok(match self.pulled(key) {
@@ -71,6 +72,51 @@ impl Reconciler {
             Pulled::Failed(..) => Pulled::Done,
             other => other,
         })
+    }
+
+    /// What each tag of a stack names, by the full names of its services, for all steps of a deploy. What docker keeps
+    /// stays: of a tag that a job ran, the image it ran by, since no service is to pass its migration. Registries are
+    /// asked for the others.
+    pub fn named(
+        &mut self,
+        session: &Session<'_>,
+        rendered: &RenderedStack,
+        jobs: &Jobs,
+        (run, resolve): (&RunJobs, ResolveImage),
+        swarm: &Swarm,
+    ) -> Result<BTreeMap<String, String>> {
+        let tags = rendered.services.iter().filter_map(|service| {
+            let tag = service.image.as_ref().filter(|image| self.memory.rolls.is_asked_for(image))?;
+            Some((rendered.name.scope(&service.name), tag.clone()))
+        });
+        let tags: Vec<_> = tags.collect();
+        let live: Vec<_> = swarm.of_stack(&rendered.name).collect();
+        let runs = |service: &Service, tag: &ImageRef| {
+            let image = ImageRef::parse(service.image()).ok()?;
+            (image.digest().is_some() && image.unpinned() == *tag && !image_edited(service)).then_some(image)
+        };
+        let kept = |name: &String, tag: &ImageRef| {
+            let own = live.iter().find(|live| live.name == *name).and_then(|live| runs(live, tag));
+            let of = |is_job: bool| {
+                let mut its = live.iter().filter(|live| jobs.has(&live.name) == is_job);
+                its.find_map(|live| runs(live, tag))
+            };
+            match run {
+                RunJobs::No => own.or_else(|| of(true)),
+                _ if resolve == ResolveImage::Always => None,
+                _ => of(true).or(own).or_else(|| of(false)),
+            }
+        };
+        let kept: BTreeMap<_, _> =
+            tags.iter().filter_map(|(name, tag)| Some((name.clone(), kept(name, tag)?))).collect();
+        let rest = tags.iter().filter(|(name, _)| !kept.contains_key(name)).map(|(_, tag)| tag);
+        self.memory.rolls.ask(session, rest)?;
+        let image = |(name, tag): (String, ImageRef)| {
+            let asked = || Some(tag.pinned(self.memory.rolls.digest(&tag)?));
+            let image = kept.get(&name).cloned().or_else(asked)?;
+            Some((name, image.to_string()))
+        };
+        Ok(tags.into_iter().filter_map(image).collect())
     }
 
     /// Whether Swarm went back from what failed last, and nobody wishes for more of it by force.
@@ -175,7 +221,7 @@ impl Reconciler {
     fn absent(
         &mut self,
         session: &Session<'_>,
-        rendered: &RenderedStack,
+        (rendered, jobs): (&RenderedStack, Option<&Jobs>),
         resolve: ResolveImage,
         swarm: &Swarm,
     ) -> Result<BTreeSet<String>> {
@@ -188,13 +234,19 @@ impl Reconciler {
             let stays =
                 noted.as_ref() == Some(image) && runs.is_some_and(|runs| runs.unpinned() == image.unpinned());
             let here = here(&mut self.memory.here, session.door)?;
-            let is_here = match (image.pulled(), self.memory.rolls.digest(image)) {
+            let named = jobs.and_then(|jobs| jobs.image(&rendered.name.scope(&service.name)));
+            let named = named.and_then(|named| ImageRef::parse(named).ok());
+            let other = named.as_ref().is_some_and(|named| {
+                live.is_none_or(|live| ImageRef::parse(live.image()).ok().as_ref() != Some(named))
+            });
+            let pulled = named.and_then(|named| named.pulled()).or_else(|| image.pulled());
+            let is_here = match (pulled, self.memory.rolls.digest(image)) {
                 (Some(pulled), _) => here.has(&pulled),
                 (None, Some(digest)) => here.has(&image.repository().pinned(digest)),
                 (None, None) => here.has(image),
             };
             // docker keeps what such a service runs.
-            let kept = stays && resolve == ResolveImage::Changed;
+            let kept = stays && !other && resolve == ResolveImage::Changed;
             if !is_here && !kept {
                 absent.insert(image.to_string());
             }

@@ -14,11 +14,13 @@ use super::words::of;
 use super::{Key, Reconciler, Session};
 use crate::compose::{FINGERPRINT, RUN, RenderedStack};
 use crate::convergence::{Progress, culprit, has_died, judge};
+use crate::docker::command::ResolveImage;
 use crate::docker::service::Service;
 use crate::docker::state::TaskState;
 use crate::docker::task::Task;
 use crate::docker::{SeenTasks, Swarm};
 use crate::fault::{fault, with_hint};
+use crate::image::ImageRef;
 use crate::plan::{self, RunJobs};
 use crate::state::{Given, Jobs, Motion, Phase, Step};
 
@@ -30,11 +32,12 @@ const LINES: usize = 40;
 impl Reconciler {
     /// What is given now of a stack that has jobs; `None` of one that has none.
     pub fn step(
-        &self,
+        &mut self,
         session: &Session<'_>,
         key: &Key,
         rendered: &RenderedStack,
-        run: &RunJobs,
+        (run, resolve): (&RunJobs, ResolveImage),
+        swarm: &Swarm,
     ) -> Result<Option<Jobs>> {
         let now = session.door.now().wall;
         let name = now.timestamp_millis().to_string();
@@ -45,8 +48,9 @@ impl Reconciler {
         {
             return Ok(Some(Jobs { step, phase: Phase::Asked, name, ..jobs }));
         }
-        let jobs = self.jobs(key, rendered)?;
-        Ok(jobs.map(|jobs| {
+        let Some(jobs) = self.jobs(key, rendered)? else { return Ok(None) };
+        let named = self.named(session, rendered, &jobs, (run, resolve), swarm)?;
+        Ok(Some({
             let again = matches!(run, RunJobs::Again | RunJobs::Moved { .. });
             let (skipped, images) = match run {
                 RunJobs::Moved { jobs: moved, images } => {
@@ -60,6 +64,7 @@ impl Reconciler {
                 again,
                 skipped,
                 images,
+                named,
                 phase: Phase::Asked,
                 name,
                 begun: now,
@@ -83,6 +88,7 @@ impl Reconciler {
             again: false,
             skipped: BTreeSet::new(),
             images: BTreeMap::new(),
+            named: BTreeMap::new(),
             step: Step::Rest,
             phase: Phase::Given,
             name: String::new(),
@@ -263,14 +269,11 @@ pub fn run_of(
     session: &Session<'_>,
     key: &Key,
     rendered: &RenderedStack,
-    job: &str,
+    (jobs, job): (&Jobs, &str),
     swarm: &Swarm,
 ) -> Result<Option<String>> {
-    let is_of_version = |live: &&Service| {
-        live.name == job
-            && plan::is_of(live, &key.source)
-            && live.labels.get(FINGERPRINT) == Some(&rendered.fingerprint)
-    };
+    let is_of_version =
+        |live: &&Service| live.name == job && plan::is_of(live, &key.source) && is_for(live, rendered, jobs);
     if !swarm.of_stack(&key.stack).any(|live| is_of_version(&live)) {
         return Ok(None);
     }
@@ -278,6 +281,12 @@ pub fn run_of(
     let (swarm, tasks) = session.door.observe_tasks(&stacks, &names, &mut SeenTasks::default())?;
     let live = swarm.services.iter().find(is_of_version);
     Ok(live.filter(|live| !has_died(live, &of(live, &tasks))).map(|live| run(live).to_owned()))
+}
+
+/// Whether a job was given for this version, by the image that it is to run by.
+fn is_for(live: &Service, rendered: &RenderedStack, jobs: &Jobs) -> bool {
+    let runs_by = |image: &str| ImageRef::parse(image).ok() == ImageRef::parse(live.image()).ok();
+    live.labels.get(FINGERPRINT) == Some(&rendered.fingerprint) && jobs.image(&live.name).is_none_or(runs_by)
 }
 
 /// A job of another version, or of an earlier run, that is still at work: the first step of a deploy would cut it off.
@@ -290,8 +299,7 @@ fn at_work(
 ) -> Result<Option<String>> {
     // One of this version is joined.
     let is_joined = |live: &Service| {
-        live.labels.get(FINGERPRINT) == Some(&rendered.fingerprint)
-            && jobs.is_some_and(|jobs| jobs.has(&live.name) && !jobs.again)
+        jobs.is_some_and(|jobs| jobs.has(&live.name) && !jobs.again && is_for(live, rendered, jobs))
     };
     let is_left = |live: &Service| jobs.is_some_and(|jobs| jobs.skipped.contains(&live.name));
     let is_other = |live: &&Service| {
@@ -317,7 +325,7 @@ pub fn part(jobs: &Jobs, rendered: &RenderedStack) -> RenderedStack {
         None => !jobs.has(&full(service)),
     };
     let services: BTreeSet<_> = rendered.services.iter().filter(is_in_it).map(|it| &*it.name).collect();
-    let part = rendered.part(&services).by_digests(&jobs.images);
+    let part = rendered.part(&services).by_digests(&jobs.images).by_digests(&jobs.named);
     match services.first().filter(|_| jobs.job().is_some()) {
         Some(job) => part.with_run(job, &jobs.name),
         None => part,

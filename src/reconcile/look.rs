@@ -21,7 +21,7 @@ use crate::report::with_held;
 use crate::signal;
 use crate::source::SourceId;
 use crate::stack::StackName;
-use crate::state::{Motion, StackStatus, WorkKind};
+use crate::state::{Motion, StackRow, StackStatus, WorkKind};
 use crate::watched::Watched;
 
 /// What was gathered for all stacks together.
@@ -95,7 +95,16 @@ impl Reconciler {
     fn ended_elsewhere(&mut self, session: &Session<'_>, key: &Key, motion: &Motion) {
         let Some(source) = self.sources.iter().find(|source| source.id == key.source) else { return };
         let row = source.stack(&key.stack);
-        let converged = row.is_some_and(|row| row.status == StackStatus::Deployed && row.hash == motion.hash);
+        // Of what follows its tags the hash is as before: the version that ran last tells whether it came to that.
+        let ran = |row: &StackRow| {
+            let versions = session.state.history(&row.name, &row.repository_url).unwrap_or_default();
+            let runs = |(service, image): (&String, &String)| {
+                versions.first()?.services.get(service).map(|ran| ran.as_ref() == Some(image))
+            };
+            motion.rolls.iter().all(|roll| runs(roll).unwrap_or(true))
+        };
+        let converged =
+            row.is_some_and(|row| row.status == StackStatus::Deployed && row.hash == motion.hash && ran(row));
         session.report.stop_waiting(key.stack.as_str());
         if let Some(given) = motion.given.as_ref().filter(|_| converged) {
             let text = format!("{}; another run saw it converge", given.reason);

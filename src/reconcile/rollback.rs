@@ -14,7 +14,7 @@ use std::rc::Rc;
 use anyhow::{Context, Result, anyhow};
 
 use super::ask::Wanted;
-use super::bindings::changed;
+use super::bindings::{changed, gone as gone_bindings};
 use super::contain::Contain;
 use super::session::{Options, Outcome, Selection, Target, Wish};
 use super::source::{Read, Reading, WatchedSource};
@@ -74,6 +74,14 @@ pub fn aim(
     let rendered = desired.rendered.transpose()?.with_context(|| format!("`{}` was not read", row.name))?;
     back.hash.clone_from(&rendered.fingerprint);
     let changed = changed(session, &known.row.url, &read, &rendered)?;
+    let gone = gone_bindings(&read, &changed);
+    if !gone.is_empty() {
+        let ids: Vec<_> = gone.iter().map(|id| format!("`{id}`")).collect();
+        return Err(fault(
+            format!("the files of {} are gone, and its tasks would not start without them", ids.join(", ")),
+            format!("`dockerops history {}` tells which other versions are kept", row.name),
+        ));
+    }
     let changed = changed.into_iter().map(str::to_owned).collect();
     // The run reads them once more, under its own lock.
     let files = read.checkout;
@@ -346,15 +354,15 @@ impl Reconciler {
 }
 
 /// What tells a version of a stack from others: what docker gets but for images that are built, and what these are
-/// built of; `None` where that cannot be told.
-fn content(read: &Read, name: &StackName) -> Option<(String, BTreeMap<String, String>)> {
+/// built of, and how its jobs run; `None` where that cannot be told.
+fn content(read: &Read, name: &StackName) -> Option<(String, BTreeMap<String, String>, String)> {
     let desired = read.desired.iter().find(|desired| desired.entry.name == *name)?;
     let rendered = desired.rendered()?;
     let uses =
         |image: &ImageRef| rendered.services.iter().any(|service| service.image.as_ref() == Some(image));
     let built = read.images.iter().filter(|image| uses(&image.source.name));
     let built = built.map(|image| (image.source.name.to_string(), image.content.clone()));
-    Some((rendered.fingerprint.clone(), built.collect()))
+    Some((rendered.fingerprint.clone(), built.collect(), format!("{:?}", desired.entry.jobs.told())))
 }
 
 /// A stack as it ran then: its files at that commit, and its images by their digests.

@@ -49,7 +49,8 @@ impl Rolls {
         self.answers.get(image)?.as_ref().ok().map(String::as_str)
     }
 
-    fn ask<'a>(
+    /// Asks for the tags that were not asked for so far in this run.
+    pub fn ask<'a>(
         &mut self,
         session: &Session<'_>,
         images: impl IntoIterator<Item = &'a ImageRef>,
@@ -66,7 +67,7 @@ impl Rolls {
 
     /// Whether a registry may know what an image's tag names: not of one with a digest, which names itself, nor
     /// of one that was built here and pushed nowhere.
-    fn is_asked_for(&self, image: &ImageRef) -> bool {
+    pub fn is_asked_for(&self, image: &ImageRef) -> bool {
         image.digest().is_none() && local_repository(image).is_none_or(|local| !self.local.contains(&local))
     }
 

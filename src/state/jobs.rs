@@ -24,6 +24,9 @@ pub struct Jobs {
     /// The images that tags named when it began, by full name: of the services that follow these.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub images: BTreeMap<String, String>,
+    /// Likewise those of all other services: one tag is one image in all steps of a deploy.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub named: BTreeMap<String, String>,
     pub step: Step,
     pub phase: Phase,
     /// The run of the job, as its tasks are labelled.
@@ -71,6 +74,11 @@ impl Jobs {
         self.before.iter().chain(&self.after).any(|job| job == service)
     }
 
+    /// What docker is given for a service; `None` where that is as its file says.
+    pub fn image(&self, service: &str) -> Option<&str> {
+        self.images.get(service).or_else(|| self.named.get(service)).map(String::as_str)
+    }
+
     /// docker took the step.
     pub fn given(self) -> Self {
         Self { phase: Phase::Given, ..self }
@@ -109,6 +117,7 @@ mod tests {
             again: false,
             skipped: BTreeSet::new(),
             images: BTreeMap::new(),
+            named: BTreeMap::new(),
             step: Step::Rest,
             phase: Phase::Given,
             name: "1".into(),

@@ -17,6 +17,8 @@ struct Tagged {
     lab: &'static Lab,
     short: String,
     _registry: Registry,
+    apps: [App; 2],
+    web: App,
 }
 
 impl Tagged {
@@ -41,13 +43,30 @@ impl Tagged {
                 .deploy("mode: replicated-job")
                 .deploy("restart_policy: {condition: none}")
         };
-        let web = service("echo web >> /log/said; test ! -e /log/bad-web && exec sleep 100000; exit 4");
+        let apps = [job("migrate"), job("smoke")];
+        let web =
+            service("echo web$$VERSION >> /log/said; test ! -e /log/bad-web && exec sleep 100000; exit 4");
         let web = web.update("failure_action: rollback, monitor: 4s");
         fs::write(shop.log.path().join("slow"), "0").unwrap();
-        shop.list(list).write(&[("migrate", &job("migrate")), ("web", &web), ("smoke", &job("smoke"))]);
-        shop.watch().success();
-        shop.forget();
-        Some(Self { shop, lab, short, _registry: registry })
+        shop.list(list);
+        let it = Self { shop, lab, short, _registry: registry, apps, web };
+        it.write("");
+        it.shop.watch().success();
+        it.shop.forget();
+        Some(it)
+    }
+
+    /// That version of its server.
+    fn write(&self, version: &str) {
+        let space = if version.is_empty() { "" } else { " " };
+        let web = self.web.clone().with(format!("environment: {{VERSION: '{space}{version}'}}"));
+        let [migrate, smoke] = &self.apps;
+        self.shop.write(&[("migrate", migrate), ("web", &web), ("smoke", smoke)]);
+    }
+
+    fn push_version(&self, version: &str) {
+        self.write(version);
+        self.shop.push();
     }
 
     fn move_the_tag(&self) {
@@ -171,4 +190,79 @@ fn an_image_that_fails_before_the_jobs_behind_it_is_not_deployed_at_every_run() 
     }
     assert_eq!(it.shop.scene.deploys(), [""; 0]);
     assert!(!it.shop.said().iter().any(|word| word == "migrate"));
+}
+
+/// A second version of the shop's server, and back from it.
+fn rolled_back(it: &Tagged) -> (String, String) {
+    let first = it.image("web");
+    it.push_version("2");
+    let second = it.image("migrate");
+    it.shop.run(&["rollback", &it.shop.stack]).success();
+    it.shop.forget();
+    (first, second)
+}
+
+#[test]
+fn what_is_released_after_its_tag_moved_runs_by_the_image_that_its_migration_ran_by() {
+    let Some(it) = Tagged::start(BOTH) else { return };
+    // Under the default no tag that moved rolls anything.
+    let Shop { scene, stack, log } = it.shop;
+    let ops = scene.ops.env("DOCKEROPS_IMAGE_PULL_POLICY", "ifnotpresent");
+    let it = Tagged { shop: Shop { scene: Scene { ops, ..scene }, stack, log }, ..it };
+    let (_, second) = rolled_back(&it);
+    it.move_the_tag();
+    it.shop.run(&["release", &it.shop.stack]).success();
+    it.shop.scene.reconcile().success().stdout_has("1 deployed");
+    assert_eq!(
+        (it.image("web"), it.image("migrate"), it.image("smoke")),
+        (second.clone(), second.clone(), second)
+    );
+    assert_eq!(it.shop.said(), ["web 2"]);
+    it.shop.scene.reconcile().success().stdout_has("1 unchanged");
+}
+
+#[test]
+fn what_is_released_after_its_tag_moved_follows_it_behind_its_migration() {
+    let Some(it) = Tagged::start(BOTH) else { return };
+    let (_, second) = rolled_back(&it);
+    it.move_the_tag();
+    it.shop.run(&["release", &it.shop.stack]).success();
+    it.shop.scene.reconcile().success().stdout_has("1 deployed");
+    assert_eq!(it.shop.said(), ["migrate", "migrate ends", "web 2", "smoke", "smoke ends"]);
+    assert_ne!(it.image("web"), second);
+    assert_eq!((it.image("web"), it.image("smoke")), (it.image("migrate"), it.image("migrate")));
+    it.shop.scene.reconcile().success().stdout_has("1 unchanged");
+    assert_eq!(it.shop.said().len(), 5);
+    // A revert of a version whose migration failed: what it goes back to waits for its own migration as well.
+    it.shop.forget();
+    it.fails("migrate", true);
+    it.push_version("3");
+    it.move_the_tag();
+    it.fails("migrate", false);
+    it.shop.forget();
+    it.push_version("2");
+    it.shop.scene.reconcile().success();
+    let said = it.shop.said();
+    assert_eq!(said.iter().find(|word| *word != "web 2").map(String::as_str), Some("migrate"), "{said:?}");
+    assert!(
+        said.iter().position(|word| word == "migrate") < said.iter().position(|word| word == "web 2"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn one_tag_is_one_image_in_all_steps_of_a_new_version() {
+    let Some(it) = Tagged::start(BOTH) else { return };
+    fs::write(it.shop.log.path().join("slow"), "6").unwrap();
+    it.write("2");
+    it.shop.scene.repo.commit("second");
+    let run = it.shop.scene.ops.spawn(["reconcile"]);
+    wait_for("the migration", 60, || it.shop.said() == ["migrate"]);
+    it.move_the_tag();
+    run.wait();
+    assert_eq!((it.image("web"), it.image("smoke")), (it.image("migrate"), it.image("migrate")));
+    fs::write(it.shop.log.path().join("slow"), "0").unwrap();
+    it.shop.forget();
+    it.shop.scene.reconcile().success().stdout_has("1 deployed");
+    assert_eq!(it.shop.said(), ["migrate", "migrate ends", "web 2", "smoke", "smoke ends"]);
 }

@@ -46,6 +46,7 @@ fn at(hash: &str, step: Step, phase: Phase) -> Motion {
         again: false,
         skipped: std::collections::BTreeSet::new(),
         images: BTreeMap::new(),
+        named: BTreeMap::new(),
         step,
         phase,
         name: "1".into(),
@@ -209,4 +210,35 @@ fn of_tags_that_moved_those_of_jobs_are_followed_around_the_rest() {
     let held = || with_jobs(Case::held(), "h1");
     assert!(rolled(held(), &["app"]).contains("SourceChanges"));
     assert_eq!(rolled(held(), &["app", "migrate"]), "all, with web_migrate");
+}
+
+#[test]
+fn a_stack_of_nothing_but_jobs_runs_each_version() {
+    let only = |ran_for: &'static str| {
+        with_jobs(Case::deployed(), ran_for).with(|case| {
+            case.wish().rendered = Some(Ok(RenderedStack::of("web", &[("migrate", "app:1")], "h1")));
+            case.entry().jobs.after.clear();
+            case.live = vec![live("migrate", ran_for)];
+            case.row().services.retain(|name, _| name == "web_migrate");
+            case.row().hash = ran_for.into();
+        })
+    };
+    table(&[(only("h0"), "deploy: changed"), (only("h1"), "in sync")]);
+    runs(&only("h0"), &RunJobs::New);
+}
+
+#[test]
+fn a_migration_that_failed_is_not_run_again_for_what_a_hand_removes() {
+    let failed = |hash: &'static str| {
+        with_jobs(Case::held(), "h1").with(|case| {
+            case.row().hash = hash.into();
+            case.live.remove(0);
+        })
+    };
+    let held = "SourceChanges: rolled back";
+    table(&[
+        (failed("h0"), held),
+        (failed("h1"), "deploy: the last attempt failed, and `web_app` was removed by hand"),
+        (failed("h1").with(|case| case.row().jobs_due = true), held),
+    ]);
 }

@@ -70,6 +70,15 @@ fn nothing_is_given_to_docker_for_a_stack_on_hold_and_it_fails_nothing() {
             well,
         ),
     ]);
+    // What is in sync is not deployed by force either, and is no other than Git says.
+    assert_eq!(change(&held(Case::deployed().with(|case| case.facts.forced = Some("forced")))), "");
+    assert_eq!(
+        change(&changed().with(|case| case.facts.forced = Some("forced"))),
+        "would be deployed: changed"
+    );
+    // So does what was kept back of one that never ran.
+    let unread = |case: &mut Case| (case.read, case.facts.kept_back) = (None, Some("would be deployed: new"));
+    assert_eq!(change(&held(Case::new().with(unread))), "would be deployed: new");
     assert_eq!(change(&changed()), "would be deployed: changed");
     assert!(change(&drifted()).starts_with("would be deployed: drifted"), "{}", change(&drifted()));
     assert!(!Until::Released(OnHold::Well).is_failure() && !Until::Released(OnHold::Absent).is_failure());

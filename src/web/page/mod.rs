@@ -290,6 +290,8 @@ impl Page<'_> {
             (self.under_way(), below)
         } else if status.stacks.iter().any(|stack| stack.updating || stack.health == Health::Deploying) {
             ("A deploy is under way".into(), below)
+        } else if status.differs() {
+            ("Everything runs, and some is kept as it is".into(), below)
         } else {
             ("Everything runs as Git says".into(), below)
         }
