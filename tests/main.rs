@@ -55,6 +55,7 @@ mod moves;
 mod named;
 mod nodes;
 mod objects;
+mod operations;
 mod outages;
 mod output;
 mod own_images;
