@@ -106,6 +106,7 @@ fn every_kind_of_block_has_a_test_here() {
         "sh daemon",
         "sh push",
         "sh end",
+        "sh secrets",
         "sh backup",
         "sh restore",
         "sh quorum",

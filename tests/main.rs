@@ -13,6 +13,7 @@ mod budget;
 mod builds;
 mod chaos;
 mod clean;
+mod coming_from;
 mod commands;
 mod container;
 mod cost;
