@@ -10,7 +10,7 @@ mod links;
 mod lists;
 mod repository;
 mod told;
-mod tour;
+pub mod tour;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -43,6 +43,8 @@ fn blocks_of(page: &str, text: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut inside = false;
     for line in text.lines() {
+        let is_mark = line.trim_start().starts_with("```");
+        assert_eq!(line.starts_with("```"), is_mark, "{page}: no test sees an indented block: {line}");
         match line.strip_prefix("```") {
             Some(info) if !inside => {
                 blocks.push(Block { page: page.to_owned(), info: info.to_owned(), text: String::new() });
@@ -60,9 +62,10 @@ fn blocks_of(page: &str, text: &str) -> Vec<Block> {
     blocks
 }
 
-/// The one block of this kind.
+/// The one block of this kind in English.
 pub fn block(info: &str) -> String {
-    let mut of_it: Vec<_> = blocks().into_iter().filter(|block| block.info == info).collect();
+    let is_it = |block: &Block| block.info == info && !block.page.starts_with("docs/fr/");
+    let mut of_it: Vec<_> = blocks().into_iter().filter(is_it).collect();
     let pages: Vec<_> = of_it.iter().map(|block| &block.page).collect();
     assert_eq!(pages.len(), 1, "blocks `{info}`: {pages:?}");
     of_it.remove(0).text
@@ -100,6 +103,13 @@ fn every_kind_of_block_has_a_test_here() {
         "json log",
         "text logs",
         "json logs",
+        "sh daemon",
+        "sh push",
+        "sh end",
+        "sh secrets",
+        "sh backup",
+        "sh restore",
+        "sh quorum",
         "sh listen",
         "yaml registry",
         "sh curl",

@@ -36,6 +36,7 @@ missing_packages() {
     has git || echo git
     has python3 || echo python3
     has rsync || echo rsync
+    has sqlite3 || echo sqlite3
     has sshd || echo openssh-server
     # Who signs commits.
     has ssh-keygen || echo openssh-client

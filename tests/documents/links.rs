@@ -120,6 +120,10 @@ fn every_page_is_found_from_the_readme_and_from_the_index_of_its_folder() {
     for page in pages.keys().filter(|page| *page != "README.md") {
         let (folder, name) = page.rsplit_once('/').unwrap();
         if name == "README.md" {
+            assert!(
+                folder == "docs" || from("docs/README.md").contains(page),
+                "{page} is not in docs/README.md"
+            );
             continue;
         }
         assert!(

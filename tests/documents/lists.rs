@@ -4,8 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use walkdir::WalkDir;
+
 use super::{ROOT, blocks, page};
 use crate::support::dockerops::DockerOps;
+
+/// Messages that are docker's own.
+const DOCKER_SAYS: [&str; 1] = ["unsupported Compose file version: 1.0"];
 
 const SETTINGS: [&str; 3] = [
     include_str!("../../src/settings.rs"),
@@ -63,6 +68,61 @@ fn every_variable_is_documented_and_every_documented_one_is_read() {
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next().map(str::to_owned))
         .collect();
     assert_eq!(documented, read);
+}
+
+#[test]
+fn every_command_and_every_option_of_it_is_in_the_table() {
+    let ops = DockerOps::without_docker();
+    let help = |words: &[&str]| ops.run(words.iter().chain(&["--help"])).success().stdout.clone();
+    let table = page("docs/commands.md");
+    let all = help(&[]);
+    let all = all.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    let commands =
+        all.lines().filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
+    let mut options = 0;
+    for command in commands {
+        let is_it = |line: &&str| {
+            let rest = line.strip_prefix("| `").and_then(|line| line.strip_prefix(command));
+            rest.is_some_and(|rest| rest.starts_with([' ', '`']))
+        };
+        let row = table.lines().find(is_it).unwrap_or_else(|| panic!("`{command}` is not in the table"));
+        for line in help(&[command]).lines() {
+            let line = line.trim_start();
+            let Some(at) = line.starts_with('-').then(|| line.find("--")).flatten() else { continue };
+            let option = line[at..].split([' ', '[', '=']).next().unwrap();
+            if !["--help", "--version"].contains(&option) {
+                options += 1;
+                assert!(row.contains(option), "`{command} {option}` is not in the table");
+            }
+        }
+    }
+    assert!(options > 25, "{options}");
+}
+
+/// The text of the program, lines of one string joined.
+fn source() -> String {
+    let files = WalkDir::new(Path::new(ROOT).join("src")).into_iter().map(|entry| entry.unwrap().into_path());
+    let texts = files.filter(|file| file.is_file()).map(|file| fs::read_to_string(file).unwrap());
+    let joined = texts.collect::<Vec<_>>().join("\n");
+    joined.split("\\\n").map(str::trim_start).collect()
+}
+
+#[test]
+fn every_message_of_troubleshooting_is_one_that_is_said() {
+    let (source, page) = (source(), page("docs/troubleshooting.md"));
+    let mut count = 0;
+    for row in page.lines().filter_map(|line| line.strip_prefix("| ")) {
+        let cell = row.split(" | ").next().unwrap().replace("``", "\u{0}");
+        let marks = |mark: char| cell.split(mark).skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+        let messages = if cell.contains('\u{0}') { marks('\u{0}') } else { marks('`') };
+        for message in messages.iter().filter(|message| !DOCKER_SAYS.contains(&message.as_str())) {
+            for part in message.split('…').map(str::trim).filter(|part| !part.is_empty()) {
+                count += 1;
+                assert!(source.contains(part), "nothing says `{part}`");
+            }
+        }
+    }
+    assert!(count > 25, "{count}");
 }
 
 #[test]

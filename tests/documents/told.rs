@@ -173,6 +173,12 @@ fn the_daemon_listens_and_answers_as_documented() {
     let table = metrics_page.split("| metric | |").nth(1).unwrap().split("\n\n").next().unwrap();
     let documented: BTreeSet<_> = table.split('`').filter(|word| word.starts_with("dockerops_")).collect();
     assert_eq!(documented, exported);
+    for label in ["kind", "status", "outcome"] {
+        for value in metrics.split(&format!("{label}=\"")).skip(1).map(|rest| rest.split('"').next().unwrap())
+        {
+            assert!(table.contains(&format!("`{value}`")), "{label} {value}");
+        }
+    }
 }
 
 #[test]
