@@ -20,9 +20,10 @@ pub struct Block {
     pub text: String,
 }
 
-/// The README and every page below `docs`, by their paths.
+/// The README and every page below `docs` and `examples`, by their paths.
 fn pages() -> BTreeMap<String, String> {
-    let below = WalkDir::new(Path::new(ROOT).join("docs")).into_iter().map(Result::unwrap);
+    let folders = ["docs", "examples"].map(|folder| WalkDir::new(Path::new(ROOT).join(folder)));
+    let below = folders.into_iter().flatten().map(Result::unwrap);
     let files =
         below.map(walkdir::DirEntry::into_path).filter(|file| file.extension() == Some("md".as_ref()));
     let files = files.chain([Path::new(ROOT).join("README.md")]);
@@ -122,6 +123,7 @@ fn every_kind_of_block_has_a_test_here() {
         "sh ci",
         "json validate",
         "yaml policy",
+        "yaml signed",
     ];
     assert_eq!(kinds, tested.map(str::to_owned).into());
 }

@@ -29,6 +29,7 @@ mod documents;
 mod drift;
 mod dry_run;
 mod environments;
+mod examples;
 mod faulty_docker;
 mod fetching;
 mod fidelity;

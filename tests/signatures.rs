@@ -1,10 +1,12 @@
 //! `commits: signed`: what nobody signed is neither read nor deployed, what runs stays, and the source says why.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
 
+use crate::documents::block;
 use crate::support::dockerops::DockerOps;
 use crate::support::fake_docker::FakeDocker;
 use crate::support::lab::lab;
@@ -167,4 +169,32 @@ fn files_of_keys_that_are_wrong_stop_everything_before_anything_is_touched() {
         .stderr_has("lines:2: there is no option `colour`");
     said.stderr_has("none`: No such file");
     assert_eq!(fake.calls_with("stack deploy"), [""; 0]);
+}
+
+#[test]
+fn the_documented_keys_are_taken_and_what_is_revoked_is_not() {
+    let (keys, repo) = (Keys::new(), Repo::new());
+    let fake = FakeDocker::of_an_empty_swarm();
+    let ops = DockerOps::without_docker().with_fake(&fake).env("DOCKEROPS_POLICY", keys.path("policy.yaml"));
+    let both = ["ann", "eve"].map(|name| {
+        let public = fs::read_to_string(keys.path(&format!("{name}.pub"))).unwrap();
+        format!("{name}@example.org {public}")
+    });
+    fs::write(keys.path("allowed_signers"), both.concat()).unwrap();
+    fs::copy(keys.path("eve.pub"), keys.path("revoked")).unwrap();
+    let home = keys.path("gpg");
+    let gpg = |arguments: &[&str]| stdout_of(command("gpg").arg("--homedir").arg(&home).args(arguments));
+    DirBuilder::new().mode(0o700).create(&home).unwrap();
+    gpg(&["--batch", "--passphrase", "", "--quick-gen-key", "forge@example.org", "ed25519", "sign"]);
+    fs::write(keys.path("keys.asc"), gpg(&["--armor", "--export"])).unwrap();
+    stdout_of(command("gpgconf").arg("--homedir").arg(&home).args(["--kill", "all"]));
+    let entry = block("yaml signed").replace("/etc/dockerops", keys.folder.path().to_str().unwrap());
+    let entry = entry.replace('\n', "\n    ");
+    fs::write(keys.path("policy.yaml"), format!("rules:\n  - {}\n", entry.trim_end())).unwrap();
+
+    repo.write("stacks.yaml", "- {name: web, enabled: false}\n").write("web/compose.yml", "services: {}\n");
+    keys.commit(&repo, "eve");
+    ops.run(["watch", &repo.url()]).failure(1).stderr_has("which is revoked");
+    keys.commit(&repo, "ann");
+    ops.run(["watch", &repo.url()]).success();
 }
