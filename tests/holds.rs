@@ -240,7 +240,7 @@ fn a_name_is_held_whichever_source_lists_it_and_a_release_ends_that() {
     let other = Repo::new();
     other.write("stacks.yaml", format!("- name: {stack}\n"));
     other.write(&format!("{stack}/docker-compose.yml"), compose([("app", &web(&scene, 2))])).commit("moved");
-    scene.repo.write("stacks.yaml", "[]\n").commit("given away");
+    scene.repo.write("stacks.yaml", "- {name: other, enabled: false}\n").commit("given away");
     scene.reconcile().success();
     scene.run(&["watch", &other.url()]).success().stdout_has("not yet").stdout_has("1 on hold");
     // An idle run says the same, and so does one for something else.
