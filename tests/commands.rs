@@ -71,7 +71,7 @@ fn what_is_no_command_line_exits_2_and_shows_the_usage() {
         &["unwatch"],
         &["reconcile", "--hard"],
         &["reconcile", "--exit-code"],
-        &["status", "extra"],
+        &["status", "web", "extra"],
         &["history"],
         &["logs"],
         &["logs", "web", "app", "more"],

@@ -74,6 +74,7 @@ mod service;
 mod shared_images;
 mod signatures;
 mod small_memory;
+mod status;
 mod stop;
 #[allow(dead_code, reason = "made for all the tests, also those to come")]
 mod support;

@@ -12,11 +12,14 @@ pub mod holds;
 mod journal;
 mod live;
 mod pulse;
+pub mod one;
 mod rendered;
-mod services;
+pub mod screen;
+pub mod services;
 pub mod status;
 pub mod tables;
 mod tally;
+mod times;
 mod under_way;
 
 use std::io::{IsTerminal, Write};

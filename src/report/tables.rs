@@ -80,7 +80,8 @@ pub fn text(status: &Status) -> String {
     out + &wrongs(status)
 }
 
-fn wrongs(status: &Status) -> String {
+/// What is wrong, a line for each; empty where nothing is.
+pub fn wrongs(status: &Status) -> String {
     let mut out = String::new();
     for repository in &status.repositories {
         if let Some(error) = &repository.error {
@@ -156,7 +157,7 @@ pub fn with_held(why: &str) -> String {
 }
 
 /// The status word, and what it does not say by itself.
-fn in_words(stack: &Stack) -> String {
+pub fn in_words(stack: &Stack) -> String {
     let mut words = stack.status.as_str().to_owned();
     if stack.held {
         words += ", held";
@@ -182,11 +183,16 @@ fn in_words(stack: &Stack) -> String {
     words
 }
 
-fn tasks(stack: &Stack) -> String {
-    if stack.services.is_empty() {
+/// How many tasks of its services run, of how many.
+pub fn tasks(stack: &Stack) -> String {
+    tasks_of(&stack.services)
+}
+
+pub fn tasks_of(services: &[status::LiveService]) -> String {
+    if services.is_empty() {
         return "-".to_owned();
     }
-    let sum = |count: fn(&status::LiveService) -> u64| stack.services.iter().map(count).sum::<u64>();
+    let sum = |count: fn(&status::LiveService) -> u64| services.iter().map(count).sum::<u64>();
     let (running, wanted) =
         (sum(|service| service.running.min(service.wanted)), sum(|service| service.wanted));
     let also = |count: u64, word: &str| if count == 0 { String::new() } else { format!(", {count} {word}") };
