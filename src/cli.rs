@@ -42,7 +42,7 @@ pub enum Command {
     Watch(WatchArgs),
     /// Sync every watched repository with the Swarm.
     #[command(after_help = "From cron, every five minutes:\n  \
-        */5 * * * *  root  dockerops reconcile\n\
+        */5 * * * *  root  dockerops reconcile --quiet\n\
         What it would do, in which lines the files differ, and all again from scratch:\n  \
         sudo dockerops reconcile --dry-run\n  \
         sudo dockerops reconcile --dry-run --diff\n  \
@@ -50,7 +50,9 @@ pub enum Command {
         sudo dockerops reconcile --force\n\
         Some stacks, or all of a repository, and nothing else:\n  \
         sudo dockerops reconcile web db\n  \
-        sudo dockerops reconcile https://github.com/org/repo --force\n\n\
+        sudo dockerops reconcile https://github.com/org/repo --force\n\
+        What happened to each stack, for scripts:\n  \
+        sudo dockerops reconcile --json | jq '.stacks[] | select(.outcome == \"failed\")'\n\n\
         Idle, it costs one ls-remote a repository and three docker calls. It exits with 3 if a stack or a source \
         failed, or a stack is degraded.\n\
         Services that were removed, scaled or edited by hand are put back (`drift: correct` in stacks.yaml).")]

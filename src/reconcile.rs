@@ -34,6 +34,7 @@ mod nodes;
 mod objects;
 mod observe;
 mod order;
+mod outcome;
 mod progress;
 mod prune;
 mod puller;

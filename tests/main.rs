@@ -81,6 +81,7 @@ mod support;
 mod swarm_stories;
 mod templates;
 mod terminal;
+mod told;
 mod unattended;
 mod uninstall;
 mod unwatch;

@@ -9,6 +9,7 @@ use crate::span::{Span, span};
 
 /// `watch`.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 pub struct WatchArgs {
     /// The repository: `URL[#ref[:dir]]`.
     pub source: String,
@@ -18,6 +19,12 @@ pub struct WatchArgs {
     /// End a dry run with 5 if it would change something, and with 3 if something stays other than Git says.
     #[arg(long, requires = "dry_run")]
     pub exit_code: bool,
+    /// Print one JSON object in the end, what happened to each stack; the rest goes to stderr.
+    #[arg(long)]
+    pub json: bool,
+    /// Print nothing but what failed, and warnings.
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 /// `reconcile`.
@@ -42,6 +49,12 @@ pub struct ReconcileArgs {
     /// End a dry run with 5 if it would change something, and with 3 if something stays other than Git says.
     #[arg(long, requires = "dry_run")]
     pub exit_code: bool,
+    /// Print one JSON object in the end, what happened to each stack; the rest goes to stderr.
+    #[arg(long, conflicts_with_all = ["rendered", "diff"])]
+    pub json: bool,
+    /// Print nothing but what failed, and warnings.
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 /// `unwatch`.
@@ -52,6 +65,9 @@ pub struct UnwatchArgs {
     /// Forget the repository and leave its stacks running.
     #[arg(long)]
     pub keep_stacks: bool,
+    /// Print nothing but what failed, and warnings.
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 /// `hold`.
@@ -66,6 +82,9 @@ pub struct HoldArgs {
     /// Why, for whoever comes to it; at most 500 letters.
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     pub reason: Option<String>,
+    /// Print nothing but what failed, and warnings.
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 /// `release`.
@@ -74,6 +93,9 @@ pub struct ReleaseArgs {
     /// The stack, or the repository as it was watched.
     #[arg(value_name = "STACK|SOURCE")]
     pub subject: String,
+    /// Print nothing but what failed, and warnings.
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 /// `rollback`.
@@ -94,6 +116,9 @@ pub struct RollbackArgs {
     /// Go back though bindings have changed since: their files stay as they are.
     #[arg(long)]
     pub without_bindings: bool,
+    /// Print nothing but what failed, and warnings.
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 /// `status`.
@@ -210,4 +235,7 @@ pub struct StopArgs {
     /// Do not ask.
     #[arg(long, short)]
     pub yes: bool,
+    /// Print nothing but what failed, and warnings.
+    #[arg(long, short)]
+    pub quiet: bool,
 }

@@ -2,6 +2,7 @@
 
 mod completion;
 mod debug_cache;
+mod ending;
 mod history;
 mod hold;
 mod logs;
@@ -20,11 +21,13 @@ use anyhow::{Error, Result};
 
 use crate::cli::Command;
 use crate::fault::{because_of, fault};
-use crate::report::{Report, Tally};
+use crate::report::Report;
 use crate::settings::{Environment, Settings};
 use crate::signal::Interrupted;
 use crate::state;
 use crate::writer::Writer;
+
+pub use ending::Ending;
 
 /// What to do about a removal that is not done.
 const AGAIN: &str =
@@ -46,42 +49,6 @@ fn no_repositories(settings: &Settings) -> String {
         format!("No repositories found in cache: nothing is watched in the database `{path}`")
     } else {
         format!("No repositories found in cache: there is no database `{path}`")
-    }
-}
-
-/// How a command that could be done ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// Exit 0.
-    Done,
-    /// Exit 1, and all is told.
-    Wrong,
-    /// Exit 2, and all is told: it was asked for in a way that is none.
-    Usage,
-    /// Exit 3: some stacks failed or are degraded, the others are fine.
-    Partly,
-    /// Exit 5: a dry run would change something, and somebody wants to know that.
-    WouldChange,
-    /// Exit 128+n: a signal is how it is to end.
-    EndedBy(Interrupted),
-}
-
-impl From<Tally> for Ending {
-    fn from(tally: Tally) -> Self {
-        if tally.failed > 0 || tally.degraded > 0 { Self::Partly } else { Self::Done }
-    }
-}
-
-impl Ending {
-    /// Of a dry run, where every difference from Git counts: one that would stay comes first.
-    fn of_preview(tally: Tally) -> Self {
-        let stays = tally.failed + tally.degraded + tally.on_hold + tally.drifted;
-        let changes = tally.built + tally.deployed + tally.removed;
-        match (stays, changes) {
-            (0, 0) => Self::Done,
-            (0, _) => Self::WouldChange,
-            _ => Self::Partly,
-        }
     }
 }
 
@@ -163,29 +130,4 @@ fn all_removed(failures: usize) -> Result<Ending> {
         return Err(fault(format!("{stacks} could not be removed"), AGAIN));
     }
     Ok(Ending::Done)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_preview_ends_with_what_stays_wrong_before_what_would_change() {
-        let nothing = Tally { unchanged: 4, pulled: 1, ..Tally::default() };
-        let ends = |tally| Ending::of_preview(tally);
-        assert_eq!(ends(nothing), Ending::Done);
-        for changes in
-            [Tally { built: 1, ..nothing }, Tally { deployed: 1, ..nothing }, Tally { removed: 1, ..nothing }]
-        {
-            assert_eq!(ends(changes), Ending::WouldChange, "{changes:?}");
-            for stays in [
-                Tally { failed: 1, ..changes },
-                Tally { degraded: 1, ..changes },
-                Tally { on_hold: 1, ..changes },
-                Tally { drifted: 1, ..changes },
-            ] {
-                assert_eq!(ends(stays), Ending::Partly, "{stays:?}");
-            }
-        }
-    }
 }

@@ -226,6 +226,7 @@ impl Reconciler {
         } else {
             session.report.deployed(subject, &format!("{}{told}", given.reason));
         }
+        self.memory.took.insert(key.clone(), (given.reason.clone(), Some(took)));
         for service in live {
             let own: Vec<_> = tasks.iter().filter(|task| task.service == service.id).collect();
             for note in notes(service, &own) {
