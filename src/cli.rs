@@ -105,6 +105,15 @@ pub enum Command {
         works while another run does."
     )]
     History(HistoryArgs),
+    /// Show what happened: deploys, failures, removals, holds, newest last; changes nothing.
+    #[command(after_help = "Of everything, of one stack, and as it happens:\n  \
+        sudo dockerops events\n  \
+        sudo dockerops events web --since 2h\n  \
+        sudo dockerops events --follow\n  \
+        sudo dockerops events --since 1d --json | jq -r 'select(.level == \"error\") | .message'\n\n\
+        It asks the database alone, which keeps the newest 10,000, and works while another run does. Times are ages on a \
+        terminal, and UTC elsewhere. --follow ends with Ctrl-C (exit 130).")]
+    Events(EventsArgs),
     /// Show what the services of a stack print.
     #[command(after_help = "All services of a stack, or one of them:\n  \
         dockerops logs web\n  \

@@ -10,7 +10,7 @@ use crate::support::fake_docker::FakeDocker;
 use crate::support::repo::Repo;
 use crate::support::{command, stdout_of};
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "watch",
     "reconcile",
     "unwatch",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 16] = [
     "rollback",
     "status",
     "history",
+    "events",
     "logs",
     "stop",
     "run",

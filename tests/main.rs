@@ -27,6 +27,7 @@ mod deploy;
 mod drift;
 mod dry_run;
 mod environments;
+mod events;
 mod faulty_docker;
 mod fetching;
 mod fidelity;

@@ -157,6 +157,23 @@ pub struct HistoryArgs {
     pub json: bool,
 }
 
+/// `events`.
+#[derive(Debug, Args)]
+pub struct EventsArgs {
+    /// A stack, an image, or a repository with its stacks; everything without one.
+    #[arg(value_name = "STACK|SOURCE")]
+    pub subject: Option<String>,
+    /// Events from then on: `2h` ago, or a time like `2026-11-23T07:00:00Z`; the newest 50 without it.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Go on with what happens from now on.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// Print a JSON object a line, with stable field names.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `logs`.
 #[derive(Debug, Args)]
 pub struct LogsArgs {

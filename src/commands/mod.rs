@@ -3,6 +3,7 @@
 mod completion;
 mod debug_cache;
 mod ending;
+mod events;
 mod history;
 mod hold;
 mod logs;
@@ -17,10 +18,13 @@ mod validate;
 mod version;
 mod watch;
 
-use anyhow::{Error, Result};
+use anyhow::{Context, Error, Result};
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 
-use crate::cli::Command;
+use crate::cli::{Cli, Command};
 use crate::fault::{because_of, fault};
+use crate::plain;
 use crate::report::Report;
 use crate::settings::{Environment, Settings};
 use crate::signal::Interrupted;
@@ -76,6 +80,7 @@ pub fn run(command: Command) -> Result<Ending> {
         Command::Rollback(arguments) => rollback::run(&settings, &arguments),
         Command::Status(arguments) => status::run(&settings, &arguments),
         Command::History(arguments) => history::run(&settings, &arguments),
+        Command::Events(arguments) => events::run(&settings, &arguments),
         Command::Logs(arguments) => logs::run(&settings, &arguments),
         Command::Stop(arguments) => stop::run(&settings, &arguments),
         Command::Run => run::run(&settings),
@@ -106,6 +111,7 @@ fn require_root(command: &Command) -> Result<()> {
         Command::Release(_) => ("release <stack>", "it decides what is deployed"),
         Command::Rollback(_) => ("rollback <stack>", "it deploys to the Swarm"),
         Command::Status(_) => ("status", "it reads root's database and asks docker"),
+        Command::Events(_) => ("events", "it reads root's database"),
         Command::Stop(_) => ("stop", "it removes stacks and images"),
         Command::Run => ("run", "it deploys to the Swarm and keeps a database of its own"),
         Command::DebugCache => ("debug-cache", "it reads root's database"),
@@ -121,6 +127,15 @@ fn require_root(command: &Command) -> Result<()> {
         format!("DockerOps must be run with root privileges: {purpose}"),
         format!("run `sudo dockerops {name}`"),
     ))
+}
+
+/// As clap tells what is no command line of `command`.
+fn usage(command: &str, what: &str) -> Result<Ending> {
+    let mut cli = Cli::command();
+    cli.build();
+    let command = cli.find_subcommand_mut(command).context("no such command")?;
+    command.error(ErrorKind::ValueValidation, plain::line(what)).print()?;
+    Ok(Ending::Usage)
 }
 
 /// Ends with an error if stacks of a removal failed.

@@ -3,6 +3,7 @@
 //! On a terminal: colour, and a live line for every stack that is waited for. Elsewhere: plain, whole
 //! lines. What somebody else wrote is made plain here (see `plain`). What happened is also noted as an event.
 
+pub mod events;
 #[cfg(test)]
 mod example;
 #[cfg(test)]

@@ -14,11 +14,11 @@ use crate::daemon::JobId;
 use crate::docker::task::Task;
 use crate::fault::hint_of;
 use crate::redact::without_credentials;
+use crate::report::events::harmless_event;
 use crate::report::history::{self, History};
 use crate::report::services::{MOST_TASKS, TaskView, image_of};
 use crate::report::status::{LiveService, Stack};
 use crate::stack::StackName;
-use crate::state::EventRow;
 
 /// Events on a page, unless `limit` says otherwise.
 const EVENTS: usize = 50;
@@ -148,13 +148,6 @@ fn events(web: &Web, head: &Head) -> Response {
         }
         Err(error) => trouble(&error),
     }
-}
-
-/// An event without what may have been in an older database's URLs.
-pub fn harmless_event(mut row: EventRow) -> EventRow {
-    row.repository = row.repository.as_deref().map(without_credentials);
-    row.message = crate::report::harmless(&row.message);
-    row
 }
 
 fn job(web: &Web, id: &str) -> Response {

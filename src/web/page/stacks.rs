@@ -7,9 +7,10 @@ use super::Page;
 use super::parts::{badge, count, moment, sentence, short, state, text, why};
 use super::templates::Made;
 use crate::docker::task::Task;
+use crate::report::events::harmless_event;
 use crate::report::services::{TaskView, image_of};
 use crate::report::status::{LiveService, Stack};
-use crate::web::api::{LAST, harmless_event, tasks_of};
+use crate::web::api::{LAST, tasks_of};
 
 pub fn section(page: &Page<'_>) -> Result<Markup> {
     let stacks = &page.snapshot.status.stacks;
