@@ -62,6 +62,7 @@ mod ownership;
 mod page;
 mod policy;
 mod prune;
+mod readers;
 mod readme;
 mod registry;
 mod registry_access;

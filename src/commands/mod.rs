@@ -70,6 +70,10 @@ pub fn run(command: Command) -> Result<Ending> {
     }
     require_root(&command)?;
     let settings = Settings::from_environment()?;
+    let closed = reader(&command).and_then(|typed| state::closed(&settings.database, &typed));
+    if let Some(error) = closed {
+        return Err(error);
+    }
     let removes = matches!(command, Command::Unwatch(_) | Command::Stop(_));
     let ending = match command {
         Command::Watch(arguments) => watch::run(&settings, &arguments),
@@ -110,14 +114,14 @@ fn require_root(command: &Command) -> Result<()> {
         Command::Hold(_) => ("hold <stack>", "it decides what is deployed"),
         Command::Release(_) => ("release <stack>", "it decides what is deployed"),
         Command::Rollback(_) => ("rollback <stack>", "it deploys to the Swarm"),
-        Command::Status(_) => ("status", "it reads root's database and asks docker"),
-        Command::Events(_) => ("events", "it reads root's database"),
         Command::Stop(_) => ("stop", "it removes stacks and images"),
         Command::Run => ("run", "it deploys to the Swarm and keeps a database of its own"),
-        Command::DebugCache => ("debug-cache", "it reads root's database"),
         // Who may read the database, or docker lets in, may look.
-        Command::History(_)
+        Command::Status(_)
+        | Command::History(_)
+        | Command::Events(_)
         | Command::Logs(_)
+        | Command::DebugCache
         | Command::Completion(_)
         | Command::Man(_)
         | Command::Validate(_)
@@ -127,6 +131,20 @@ fn require_root(command: &Command) -> Result<()> {
         format!("DockerOps must be run with root privileges: {purpose}"),
         format!("run `sudo dockerops {name}`"),
     ))
+}
+
+/// As it is typed, a command that reads the database, and changes nothing.
+fn reader(command: &Command) -> Option<String> {
+    let of = |name: &str, stack: Option<&String>| {
+        stack.map_or_else(|| name.to_owned(), |stack| format!("{name} {}", plain::name(stack)))
+    };
+    match command {
+        Command::Status(arguments) => Some(of("status", arguments.stack.as_ref())),
+        Command::History(arguments) => Some(of("history", Some(&arguments.stack))),
+        Command::Events(arguments) => Some(of("events", arguments.subject.as_ref())),
+        Command::DebugCache => Some(of("debug-cache", None)),
+        _ => None,
+    }
 }
 
 /// As clap tells what is no command line of `command`.

@@ -4,6 +4,9 @@ mod one;
 mod redraw;
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::Path;
 use std::slice;
 
 use anyhow::{Context, Result};
@@ -50,8 +53,9 @@ pub fn run(settings: &Settings, arguments: &StatusArgs) -> Result<Ending> {
     if told.status().repositories.is_empty() {
         return Err(nothing_watched(settings));
     }
-    // Nothing is put right as long as that is so.
-    let policy = settings.policy.as_deref().map(|path| policy::read(path, Trust::Root, &settings.programs()));
+    // Nothing is put right as long as that is so. Who may not read it cannot tell.
+    let policy = settings.policy.as_deref().filter(|path| !is_closed(path));
+    let policy = policy.map(|path| policy::read(path, Trust::Root, &settings.programs()));
     match policy {
         Some(Err(error)) => {
             print_error(&error);
@@ -63,6 +67,10 @@ pub fn run(settings: &Settings, arguments: &StatusArgs) -> Result<Ending> {
     let status = told.status();
     let is_wrong = status.is_wrong() || arguments.exit_code && status.differs();
     Ok(if is_wrong { Ending::Partly } else { Ending::Done })
+}
+
+fn is_closed(path: &Path) -> bool {
+    File::open(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
 }
 
 /// What is told.
