@@ -120,6 +120,17 @@ impl Told {
             Self::One(one) => one.text(reader),
         }
     }
+
+    /// For a screen: where all of it has no room, what is wrong comes before what is well.
+    fn picture(&self, reader: Reader, rows: usize) -> String {
+        let text = self.text(Some(reader));
+        match self {
+            Self::All(status) if text.lines().count() > rows => {
+                tables::brief(status) + &tables::wrongs(status)
+            }
+            _ => text,
+        }
+    }
 }
 
 fn texts(state: &State, status: &Status) -> Result<Vec<Texts>> {

@@ -10,8 +10,9 @@ use super::objects::Objects;
 use super::rolls::Rolls;
 use crate::compose::RenderedStack;
 use crate::convergence::Watch;
-use crate::docker::{NodeImages, SeenTasks};
+use crate::docker::{NodeImages, SeenTasks, Swarm};
 use crate::git::Commit;
+use crate::health::Look;
 use crate::image::ImageCommand;
 use crate::plan::{Blocked, Decision, Tried, Until};
 use crate::report::Tally;
@@ -58,6 +59,9 @@ pub struct Memory {
     /// The stacks that are degraded, as it was when their source came to rest.
     pub degraded: BTreeSet<Key>,
     pub health_judged: Option<Instant>,
+    /// The tasks as they were then, and the Swarm as it was when all came to rest.
+    pub look: Option<Look>,
+    pub left: Option<Swarm>,
     /// The stacks that failed and went back by themselves.
     pub fell_back: BTreeSet<Key>,
     /// What came to an end.

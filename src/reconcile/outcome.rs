@@ -1,16 +1,22 @@
 //! What came of a run as a whole: in numbers, and of each stack.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Reconciler;
+use anyhow::Result;
+
 use super::memory::Key;
-use super::session::Outcome;
+use super::session::{Outcome, Selection};
 use super::source::WatchedSource;
 use super::survey::failure;
+use super::{Reconciler, Session};
 use crate::drift;
+use crate::health::Look;
 use crate::plan::Decision;
-use crate::report::harmless;
 use crate::report::run::{End, FailedSource, StackEnd};
+use crate::report::{harmless, status};
+use crate::source::{SourceId, SourceUrl};
+use crate::stack::StackName;
+use crate::watched::Watched;
 
 impl Reconciler {
     /// Of the stacks that the run was for.
@@ -32,6 +38,37 @@ impl Reconciler {
             stacks: stacks.into_values().collect(),
             failed_sources: self.sources.iter().filter_map(failed).collect(),
         }
+    }
+
+    /// Tells how all is that the run was for, by what was seen last.
+    pub fn tell_how_it_is(&mut self, session: &Session<'_>) -> Result<()> {
+        let (Some(swarm), look) = (self.memory.left.take(), self.memory.look.take()) else { return Ok(()) };
+        let all = self.known.read(session.state)?;
+        let wish = |id: &SourceId| {
+            self.sources.iter().find(|source| source.id == *id).map(|source| &source.wish.selection)
+        };
+        let images = session.state.images()?;
+        let mut status = status::gather(&all, &images, &[], &swarm, &look.unwrap_or_else(Look::none));
+        let of =
+            |url: &SourceUrl| all.iter().find(|known| known.row.url == *url).map(|known| &known.identity);
+        status.repositories.retain(|known| wish(&known.source).is_some());
+        status.stacks.retain(|stack| {
+            let wish = of(&stack.source).and_then(wish);
+            wish.is_some_and(|wish| wish.holds(&StackName::known(&stack.name)))
+        });
+        status.builds.retain(|build| status.repositories.iter().any(|known| known.url == build.repository));
+        let is_whole = |known: &Watched| wish(&known.identity) == Some(&Selection::All);
+        if !all.iter().all(is_whole) {
+            let used: BTreeSet<_> = status
+                .stacks
+                .iter()
+                .flat_map(|stack| &stack.services)
+                .map(|service| &service.image)
+                .collect();
+            status.images.retain(|image| used.contains(&image.name));
+        }
+        session.report.state(&status);
+        Ok(())
     }
 
     fn end(&self, key: &Key, outcome: End, decision: &Decision) -> StackEnd {

@@ -26,6 +26,7 @@ mod times;
 mod under_way;
 mod voice;
 
+use std::cell::Cell;
 use std::io::{IsTerminal, Write};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -33,15 +34,14 @@ use std::sync::Arc;
 use anstyle::{AnsiColor, Style};
 use anyhow::Error;
 
-use crate::docker::Swarm;
 use crate::fault::hint_of;
 use crate::plain;
 use crate::redact::without_credentials;
 use crate::settings::LogFormat;
-use crate::state::{Event, ImageRow, Level, State};
-use crate::watched::Watched;
+use crate::state::{Event, Level, State};
 use journal::{Journal, about};
 use live::Live;
+use status::Status;
 
 pub use journal::Subject;
 pub use pulse::Pulse;
@@ -64,6 +64,8 @@ pub struct Report {
     /// The daemon's own: how it logs, and who watches that it lives.
     daemon: Option<(LogFormat, Arc<Pulse>)>,
     voice: Voice,
+    /// Whether anything was told.
+    said: Cell<bool>,
     /// In tests that want no output: what was told, and of whom.
     #[cfg(test)]
     heard: Option<std::cell::RefCell<Vec<heard::Heard>>>,
@@ -92,6 +94,7 @@ impl Report {
             journal: Journal::default(),
             daemon,
             voice: Voice::default(),
+            said: Cell::default(),
             #[cfg(test)]
             heard: None,
         }
@@ -282,10 +285,13 @@ impl Report {
         self.live.suspend(|| drop(writeln!(anstream::stdout(), "{}", plain::json(text))));
     }
 
-    /// The state before a sync: sources, stacks, images.
-    pub fn state(&self, watched: &[Watched], images: &[ImageRow], swarm: &Swarm) {
-        if !watched.is_empty() && self.daemon.is_none() && !self.hears("state", None, "") {
-            self.lines(&tables::state(watched, images, swarm));
+    /// How things are after a run: sources, stacks, images.
+    pub fn state(&self, status: &Status) {
+        if !status.repositories.is_empty() && self.daemon.is_none() && !self.hears("state", None, "") {
+            if self.said.get() {
+                self.stdout("");
+            }
+            self.lines(&tables::brief(status));
             self.stdout("");
         }
     }
@@ -339,6 +345,7 @@ impl Report {
         if self.heard.is_some() {
             return;
         }
+        self.said.set(true);
         match self.voice {
             // A closed pipe is no reason to leave a stack half-way.
             Voice::Plain | Voice::Quiet => {

@@ -16,6 +16,8 @@ use crate::signal;
 use crate::state::State;
 
 const EVERY: Duration = Duration::from_secs(2);
+/// The lines that are not the status: the time, a blank, and the cursor's.
+const HEAD: usize = 3;
 
 /// Until Ctrl-C. What cannot be read ends it at the first picture only: docker, say, may be back at the next.
 pub fn run(settings: &Settings, stack: Option<&str>) -> Result<Ending> {
@@ -29,7 +31,9 @@ pub fn run(settings: &Settings, stack: Option<&str>) -> Result<Ending> {
         };
         let now = clock::wall();
         let text = match read(settings, stack) {
-            Ok(status) => told.insert(status).text(Some(Reader { screen, now })),
+            Ok(status) => {
+                told.insert(status).picture(Reader { screen, now }, screen.rows.saturating_sub(HEAD))
+            }
             Err(_) if signal::received().is_some() => String::new(),
             Err(error) if told.is_some() => format!("error: {}", plain::text(&with_hint(&error))),
             Err(error) => return Err(error),
