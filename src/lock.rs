@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -65,10 +65,12 @@ pub fn take(path: &Path, command: &str) -> Result<Lock> {
 /// The file in the folder of a run that is locked as long as it lives.
 pub const OF_A_RUN: &str = "lock";
 
-/// Whether somebody holds the lock at `path`.
+/// Whether somebody holds the lock at `path`. Who may not look there takes it for held: the next run knows, and clears away.
 pub fn is_held(path: &Path) -> bool {
-    let lock = File::open(path);
-    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+    match File::open(path) {
+        Ok(lock) => matches!(lock.try_lock(), Err(TryLockError::WouldBlock)),
+        Err(error) => error.kind() == ErrorKind::PermissionDenied,
+    }
 }
 
 #[cfg(test)]

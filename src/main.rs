@@ -67,12 +67,7 @@ fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     let ending = signal::install().and_then(|()| commands::run(cli.command));
     match ending {
-        Ok(Ending::Done) => ExitCode::SUCCESS,
-        Ok(Ending::Wrong) => ExitCode::FAILURE,
-        Ok(Ending::Usage) => ExitCode::from(2),
-        Ok(Ending::Partly) => ExitCode::from(3),
-        Ok(Ending::WouldChange) => ExitCode::from(5),
-        Ok(Ending::EndedBy(interrupted)) => ExitCode::from(exit_code(&interrupted.into())),
+        Ok(ending) => ExitCode::from(ending.code()),
         Err(error) => {
             report::print_error(&error);
             ExitCode::from(exit_code(&error))
@@ -85,8 +80,5 @@ fn exit_code(error: &Error) -> u8 {
     if error.is::<lock::Held>() {
         return 4;
     }
-    match error.downcast_ref::<signal::Interrupted>() {
-        Some(signal::Interrupted(number)) => u8::try_from(128 + number).unwrap_or(1),
-        None => 1,
-    }
+    error.downcast_ref().map_or(1, |interrupted| Ending::EndedBy(*interrupted).code())
 }

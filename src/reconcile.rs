@@ -34,6 +34,7 @@ mod nodes;
 mod objects;
 mod observe;
 mod order;
+mod outcome;
 mod progress;
 mod prune;
 mod puller;
@@ -147,7 +148,7 @@ impl Reconciler {
             self.wait()?;
             session.lock_again()?;
         }
-        Ok(())
+        self.tell_how_it_is(session)
     }
 
     /// One turn; whether another one has anything to do. An error ends the run: docker or the database are away, or

@@ -14,7 +14,7 @@ use crate::git::{self, Commit};
 use crate::lock::{self, Held, Lock};
 use crate::policy::{self, Policy, Trust};
 use crate::reconcile::{Paths, Session, World};
-use crate::report::Report;
+use crate::report::{Report, Voice};
 use crate::settings::{Settings, beside};
 use crate::signal;
 use crate::signature::Required;
@@ -42,13 +42,13 @@ pub struct Writer {
 
 impl Writer {
     /// Takes the lock for `command`, clears what a killed run left behind, opens the database.
-    pub fn open(settings: &Settings, command: &str) -> Result<Self> {
-        Self::open_for(settings, command, Rc::new(Report::new()))
+    pub fn open(settings: &Settings, command: &str, voice: Voice) -> Result<Self> {
+        Self::open_for(settings, command, Rc::new(Report::with(voice)))
     }
 
     /// Likewise, for a run that says what another one would do.
-    pub fn open_to_preview(settings: &Settings, command: &str) -> Result<Self> {
-        let new = Self::of(settings, command, Rc::new(Report::new()), State::preview)?;
+    pub fn open_to_preview(settings: &Settings, command: &str, voice: Voice) -> Result<Self> {
+        let new = Self::of(settings, command, Rc::new(Report::with(voice)), State::preview)?;
         new.report.keep_events(None);
         Ok(new)
     }

@@ -10,7 +10,7 @@ use crate::support::fake_docker::FakeDocker;
 use crate::support::repo::Repo;
 use crate::support::{command, stdout_of};
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 17] = [
     "watch",
     "reconcile",
     "unwatch",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 16] = [
     "rollback",
     "status",
     "history",
+    "events",
     "logs",
     "stop",
     "run",
@@ -71,7 +72,7 @@ fn what_is_no_command_line_exits_2_and_shows_the_usage() {
         &["unwatch"],
         &["reconcile", "--hard"],
         &["reconcile", "--exit-code"],
-        &["status", "extra"],
+        &["status", "web", "extra"],
         &["history"],
         &["logs"],
         &["logs", "web", "app", "more"],
@@ -151,7 +152,8 @@ fn stdout_fed(program: &mut std::process::Command, text: &str) -> String {
 #[test]
 fn without_root_every_other_command_says_so_whatever_the_user_variable_claims() {
     let (_folder, nobody) = as_nobody(DockerOps::without_docker().env("USER", "root").env("SUDO_USER", "x"));
-    let for_all = ["history", "logs", "validate", "completion", "man", "version"];
+    let for_all =
+        ["status", "history", "events", "logs", "validate", "completion", "man", "debug-cache", "version"];
     for name in COMMANDS.into_iter().filter(|name| !for_all.contains(name)) {
         let arguments: &[&str] = match name {
             "watch" | "unwatch" => &[name, "/repo"],
@@ -168,11 +170,20 @@ fn without_root_every_other_command_says_so_whatever_the_user_variable_claims() 
     std::fs::set_permissions(open.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let database = open.path().join("root.db");
     let nobody = nobody.env("DOCKEROPS_DB_PATH", &database);
-    nobody.run(["history", "web"]).failure(1).error_has("No repositories found in cache");
+    let readers = [&["history", "web"][..], &["status"], &["status", "web"], &["events"], &["debug-cache"]];
+    for reader in readers {
+        nobody.run(reader).failure(1).error_has("No repositories found in cache");
+    }
     std::fs::write(&database, "").unwrap();
     std::fs::set_permissions(&database, PermissionsExt::from_mode(0o600)).unwrap();
-    let refused = nobody.run(["history", "web"]);
-    refused.failure(1).error_has("ermission denied").stderr_has("`sudo dockerops history web`");
+    for reader in readers {
+        let refused = nobody.run(reader);
+        refused
+            .failure(1)
+            .error_has("ermission denied")
+            .stderr_has(&format!("`sudo dockerops {}`", reader.join(" ")));
+    }
+    assert_eq!(std::fs::read_dir(open.path()).unwrap().count(), 1, "nothing is made beside it");
 }
 
 #[test]

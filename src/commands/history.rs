@@ -1,7 +1,6 @@
 //! `history`: the versions of a stack that converged; read only, and of the database alone.
 
-use std::fs::File;
-use std::io::{ErrorKind, IsTerminal, stdout};
+use std::io::{IsTerminal, stdout};
 
 use anyhow::{Context, Result};
 
@@ -19,7 +18,6 @@ use crate::watched::{Watched, watched};
 /// Prints a table, one difference, or JSON.
 pub fn run(settings: &Settings, arguments: &HistoryArgs) -> Result<Ending> {
     let report = Report::new();
-    readable(settings, arguments)?;
     let Some(state) = State::read(&settings.database)? else { return Err(nothing_watched(settings)) };
     let watched = watched(&state)?;
     if watched.is_empty() {
@@ -74,15 +72,4 @@ fn unknown(watched: &[Watched], stack: &str) -> anyhow::Error {
         names => format!("stacks are `{}`", names.join("`, `")),
     };
     fault(format!("there is no stack `{}`", plain::name(stack)), hint)
-}
-
-/// Root's database is for root.
-fn readable(settings: &Settings, arguments: &HistoryArgs) -> Result<()> {
-    match File::open(&settings.database) {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(fault(
-            format!("the database `{}`: {error}", settings.database.display()),
-            format!("run `sudo dockerops history {}`", plain::name(&arguments.stack)),
-        )),
-        _ => Ok(()),
-    }
 }

@@ -5,12 +5,13 @@ use anyhow::Result;
 use super::{Ending, Writer};
 use crate::cli::{HoldArgs, ReleaseArgs};
 use crate::holding::{self, Noted, Subject, Wish};
+use crate::report::Voice;
 use crate::settings::Settings;
 use crate::watched::{Watched, watched};
 
 /// Notes the hold, in the database and in the Swarm.
 pub fn hold(settings: &Settings, arguments: &HoldArgs) -> Result<Ending> {
-    let writer = Writer::open(settings, "hold")?;
+    let writer = Writer::open(settings, "hold", Voice::from_options(false, arguments.quiet))?;
     let watched = watched(&writer.state)?;
     let subject = subject(&watched, &arguments.subject, settings)?;
     let wish = Wish {
@@ -24,7 +25,7 @@ pub fn hold(settings: &Settings, arguments: &HoldArgs) -> Result<Ending> {
 
 /// Ends the hold; the next sync deals with what it kept back.
 pub fn release(settings: &Settings, arguments: &ReleaseArgs) -> Result<Ending> {
-    let writer = Writer::open(settings, "release")?;
+    let writer = Writer::open(settings, "release", Voice::from_options(false, arguments.quiet))?;
     let watched = watched(&writer.state)?;
     let subject = subject(&watched, &arguments.subject, settings)?;
     tell(&writer, &holding::release(&writer, &watched, &subject, &settings.person)?);

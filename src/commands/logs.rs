@@ -4,11 +4,9 @@ use std::io::Write;
 
 use anstyle::Style;
 use anyhow::{Context, Result};
-use clap::CommandFactory;
-use clap::error::ErrorKind;
 
-use super::Ending;
-use crate::cli::{Cli, LogsArgs};
+use super::{Ending, usage};
+use crate::cli::LogsArgs;
 use crate::clock;
 use crate::compose::REPOSITORY;
 use crate::docker::service::Service;
@@ -33,21 +31,12 @@ pub fn run(settings: &Settings, arguments: &LogsArgs) -> Result<Ending> {
     let docker = Docker::new(&settings.docker_environment, settings.deploy_timeout);
     let wish = match Wish::read(arguments.tail.as_deref(), arguments.since.as_deref(), clock::wall()) {
         Ok(wish) => wish,
-        Err(error) => return usage(&format!("--{error:#}")),
+        Err(error) => return usage("logs", &format!("--{error:#}")),
     };
     match (print(settings, arguments, &wish, &docker), signal::received()) {
         (Err(_), Some(interrupted)) => Ok(Ending::EndedBy(interrupted)),
         (ended, _) => ended,
     }
-}
-
-/// As clap tells what is no command line.
-fn usage(what: &str) -> Result<Ending> {
-    let mut cli = Cli::command();
-    cli.build();
-    let logs = cli.find_subcommand_mut("logs").context("no such command")?;
-    logs.error(ErrorKind::ValueValidation, plain::line(what)).print()?;
-    Ok(Ending::Usage)
 }
 
 fn print(settings: &Settings, arguments: &LogsArgs, wish: &Wish, docker: &Docker) -> Result<Ending> {

@@ -2,6 +2,8 @@
 
 mod completion;
 mod debug_cache;
+mod ending;
+mod events;
 mod history;
 mod hold;
 mod logs;
@@ -16,15 +18,20 @@ mod validate;
 mod version;
 mod watch;
 
-use anyhow::{Error, Result};
+use anyhow::{Context, Error, Result};
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 
-use crate::cli::Command;
+use crate::cli::{Cli, Command};
 use crate::fault::{because_of, fault};
-use crate::report::{Report, Tally};
+use crate::plain;
+use crate::report::Report;
 use crate::settings::{Environment, Settings};
 use crate::signal::Interrupted;
 use crate::state;
 use crate::writer::Writer;
+
+pub use ending::Ending;
 
 /// What to do about a removal that is not done.
 const AGAIN: &str =
@@ -49,42 +56,6 @@ fn no_repositories(settings: &Settings) -> String {
     }
 }
 
-/// How a command that could be done ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// Exit 0.
-    Done,
-    /// Exit 1, and all is told.
-    Wrong,
-    /// Exit 2, and all is told: it was asked for in a way that is none.
-    Usage,
-    /// Exit 3: some stacks failed or are degraded, the others are fine.
-    Partly,
-    /// Exit 5: a dry run would change something, and somebody wants to know that.
-    WouldChange,
-    /// Exit 128+n: a signal is how it is to end.
-    EndedBy(Interrupted),
-}
-
-impl From<Tally> for Ending {
-    fn from(tally: Tally) -> Self {
-        if tally.failed > 0 || tally.degraded > 0 { Self::Partly } else { Self::Done }
-    }
-}
-
-impl Ending {
-    /// Of a dry run, where every difference from Git counts: one that would stay comes first.
-    fn of_preview(tally: Tally) -> Self {
-        let stays = tally.failed + tally.degraded + tally.on_hold + tally.drifted;
-        let changes = tally.built + tally.deployed + tally.removed;
-        match (stays, changes) {
-            (0, 0) => Self::Done,
-            (0, _) => Self::WouldChange,
-            _ => Self::Partly,
-        }
-    }
-}
-
 pub fn run(command: Command) -> Result<Ending> {
     match &command {
         Command::Version => return Ok(version::run()),
@@ -99,6 +70,10 @@ pub fn run(command: Command) -> Result<Ending> {
     }
     require_root(&command)?;
     let settings = Settings::from_environment()?;
+    let closed = reader(&command).and_then(|typed| state::closed(&settings.database, &typed));
+    if let Some(error) = closed {
+        return Err(error);
+    }
     let removes = matches!(command, Command::Unwatch(_) | Command::Stop(_));
     let ending = match command {
         Command::Watch(arguments) => watch::run(&settings, &arguments),
@@ -109,6 +84,7 @@ pub fn run(command: Command) -> Result<Ending> {
         Command::Rollback(arguments) => rollback::run(&settings, &arguments),
         Command::Status(arguments) => status::run(&settings, &arguments),
         Command::History(arguments) => history::run(&settings, &arguments),
+        Command::Events(arguments) => events::run(&settings, &arguments),
         Command::Logs(arguments) => logs::run(&settings, &arguments),
         Command::Stop(arguments) => stop::run(&settings, &arguments),
         Command::Run => run::run(&settings),
@@ -138,13 +114,14 @@ fn require_root(command: &Command) -> Result<()> {
         Command::Hold(_) => ("hold <stack>", "it decides what is deployed"),
         Command::Release(_) => ("release <stack>", "it decides what is deployed"),
         Command::Rollback(_) => ("rollback <stack>", "it deploys to the Swarm"),
-        Command::Status(_) => ("status", "it reads root's database and asks docker"),
         Command::Stop(_) => ("stop", "it removes stacks and images"),
         Command::Run => ("run", "it deploys to the Swarm and keeps a database of its own"),
-        Command::DebugCache => ("debug-cache", "it reads root's database"),
         // Who may read the database, or docker lets in, may look.
-        Command::History(_)
+        Command::Status(_)
+        | Command::History(_)
+        | Command::Events(_)
         | Command::Logs(_)
+        | Command::DebugCache
         | Command::Completion(_)
         | Command::Man(_)
         | Command::Validate(_)
@@ -156,6 +133,29 @@ fn require_root(command: &Command) -> Result<()> {
     ))
 }
 
+/// As it is typed, a command that reads the database, and changes nothing.
+fn reader(command: &Command) -> Option<String> {
+    let of = |name: &str, stack: Option<&String>| {
+        stack.map_or_else(|| name.to_owned(), |stack| format!("{name} {}", plain::name(stack)))
+    };
+    match command {
+        Command::Status(arguments) => Some(of("status", arguments.stack.as_ref())),
+        Command::History(arguments) => Some(of("history", Some(&arguments.stack))),
+        Command::Events(arguments) => Some(of("events", arguments.subject.as_ref())),
+        Command::DebugCache => Some(of("debug-cache", None)),
+        _ => None,
+    }
+}
+
+/// As clap tells what is no command line of `command`.
+fn usage(command: &str, what: &str) -> Result<Ending> {
+    let mut cli = Cli::command();
+    cli.build();
+    let command = cli.find_subcommand_mut(command).context("no such command")?;
+    command.error(ErrorKind::ValueValidation, plain::line(what)).print()?;
+    Ok(Ending::Usage)
+}
+
 /// Ends with an error if stacks of a removal failed.
 fn all_removed(failures: usize) -> Result<Ending> {
     if failures > 0 {
@@ -163,29 +163,4 @@ fn all_removed(failures: usize) -> Result<Ending> {
         return Err(fault(format!("{stacks} could not be removed"), AGAIN));
     }
     Ok(Ending::Done)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_preview_ends_with_what_stays_wrong_before_what_would_change() {
-        let nothing = Tally { unchanged: 4, pulled: 1, ..Tally::default() };
-        let ends = |tally| Ending::of_preview(tally);
-        assert_eq!(ends(nothing), Ending::Done);
-        for changes in
-            [Tally { built: 1, ..nothing }, Tally { deployed: 1, ..nothing }, Tally { removed: 1, ..nothing }]
-        {
-            assert_eq!(ends(changes), Ending::WouldChange, "{changes:?}");
-            for stays in [
-                Tally { failed: 1, ..changes },
-                Tally { degraded: 1, ..changes },
-                Tally { on_hold: 1, ..changes },
-                Tally { drifted: 1, ..changes },
-            ] {
-                assert_eq!(ends(stays), Ending::Partly, "{stays:?}");
-            }
-        }
-    }
 }

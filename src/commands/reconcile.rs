@@ -4,21 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Error, Result};
 
+use super::ending::{Preview, end};
 use super::{Ending, Writer, nothing_watched};
 use crate::cli::ReconcileArgs;
 use crate::holding::Subject;
 use crate::reconcile::{Options, Selection, Target, Wish, reconcile};
-use crate::report::{Show, print_error};
+use crate::report::run::FailedSource;
+use crate::report::{Show, Voice, print_error};
 use crate::settings::Settings;
 use crate::watched::{Watched, watched};
 
 /// Shows the state, then syncs. A dry run takes the lock as well: what it says must not be moving.
 pub fn run(settings: &Settings, arguments: &ReconcileArgs) -> Result<Ending> {
+    let voice = Voice::from_options(arguments.json, arguments.quiet);
     let writer = match arguments.dry_run {
         // It makes no database either.
         true if !settings.database.exists() => return Err(nothing_watched(settings)),
-        true => Writer::open_to_preview(settings, "reconcile")?,
-        false => Writer::open(settings, "reconcile")?,
+        true => Writer::open_to_preview(settings, "reconcile", voice)?,
+        false => Writer::open(settings, "reconcile", voice)?,
     };
     let watched = watched(&writer.state)?;
     if watched.is_empty() {
@@ -32,13 +35,13 @@ pub fn run(settings: &Settings, arguments: &ReconcileArgs) -> Result<Ending> {
         }
     };
     let mut targets = Vec::new();
-    let mut unreadable = 0;
+    let mut unreadable = Vec::new();
     for (known, stacks) in watched.iter().zip(wanted).filter_map(|(known, stacks)| Some((known, stacks?))) {
         match known.row.url.parse() {
             Ok(source) => targets.push(Target { stacks, ..Target::new(source, Some(known.row.clone())) }),
             Err(error) => {
-                unreadable += 1;
                 writer.report.source_failed(known.row.url.as_str(), &error);
+                unreadable.push(FailedSource::of(&known.row.url, &error));
             }
         }
     }
@@ -48,10 +51,11 @@ pub fn run(settings: &Settings, arguments: &ReconcileArgs) -> Result<Ending> {
         wish: Wish { forced: arguments.force.then(|| "forced".to_owned()), ..Wish::default() },
         ..Options::default()
     };
-    let mut tally = reconcile(&writer.session(), targets, &options)?.tally;
-    tally.failed += unreadable;
-    writer.report.summary(&tally, arguments.dry_run);
-    Ok(if arguments.exit_code { Ending::of_preview(tally) } else { tally.into() })
+    let mut outcome = reconcile(&writer.session(), targets, &options)?;
+    outcome.tally.failed += unreadable.len();
+    outcome.failed_sources.append(&mut unreadable);
+    let preview = Preview::from_options(arguments.dry_run, arguments.exit_code);
+    end(&writer.report, &outcome, preview, arguments.json)
 }
 
 /// Of each source the stacks that it is for, `None` where it is for none; all of all where nobody names any. The error

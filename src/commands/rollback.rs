@@ -5,12 +5,13 @@ use anyhow::Result;
 use super::{Ending, Writer, hold, nothing_watched};
 use crate::cli::RollbackArgs;
 use crate::holding::{Back, Subject, roll_back};
+use crate::report::Voice;
 use crate::settings::Settings;
 use crate::watched::watched;
 
 /// Reads the version, notes that it is to stay, deploys it, and waits until it runs.
 pub fn run(settings: &Settings, arguments: &RollbackArgs) -> Result<Ending> {
-    let writer = Writer::open(settings, "rollback")?;
+    let writer = Writer::open(settings, "rollback", Voice::from_options(false, arguments.quiet))?;
     let watched = watched(&writer.state)?;
     if watched.is_empty() {
         return Err(nothing_watched(settings));

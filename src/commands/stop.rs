@@ -20,6 +20,7 @@ use crate::plan;
 use crate::reconcile::{
     LOCAL_TAG, forget_every_in_swarm, lasting_tag, remove_all, remove_bindings, wait_for_others,
 };
+use crate::report::Voice;
 use crate::settings::Settings;
 use crate::signal;
 use crate::state::{BuildRow, State};
@@ -32,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// if a stack could not be removed.
 pub fn run(settings: &Settings, arguments: &StopArgs) -> Result<Ending> {
     let confirmed = (!arguments.yes).then(|| confirm(settings)).transpose()?;
-    let writer = Writer::open(settings, "stop")?;
+    let writer = Writer::open(settings, "stop", Voice::from_options(false, arguments.quiet))?;
     wait_for_others(&writer.session())?;
     let watched = watched(&writer.state)?;
     if watched.is_empty() && writer.state.images()?.is_empty() {

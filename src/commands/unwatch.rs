@@ -8,6 +8,7 @@ use crate::clock;
 use crate::fault::fault;
 use crate::holding::end_holds;
 use crate::reconcile::{clean_after_removal, note_digests, remove_all, remove_bindings, wait_for_others};
+use crate::report::Voice;
 use crate::settings::Settings;
 use crate::source::Source;
 use crate::watched::watched;
@@ -15,7 +16,7 @@ use crate::watched::watched;
 /// Forgets the source only when all its stacks are gone, or are to stay.
 pub fn run(settings: &Settings, arguments: &UnwatchArgs) -> Result<Ending> {
     let source = Source::parse(&arguments.source)?;
-    let writer = Writer::open(settings, "unwatch")?;
+    let writer = Writer::open(settings, "unwatch", Voice::from_options(false, arguments.quiet))?;
     let Some(row) = writer.row_of(&source)? else {
         let known: Vec<_> =
             writer.state.sources()?.into_iter().map(|row| format!("`{}`", row.url.shown())).collect();

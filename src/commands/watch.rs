@@ -2,10 +2,12 @@
 
 use anyhow::Result;
 
+use super::ending::{Preview, end};
 use super::{Ending, Writer};
 use crate::cli::WatchArgs;
 use crate::fault::fault;
 use crate::reconcile::{Options, Target, reconcile};
+use crate::report::Voice;
 use crate::settings::Settings;
 use crate::source::Source;
 
@@ -13,7 +15,7 @@ use crate::source::Source;
 pub fn run(settings: &Settings, arguments: &WatchArgs) -> Result<Ending> {
     let source = Source::parse(&arguments.source)?;
     let open = if arguments.dry_run { Writer::open_to_preview } else { Writer::open };
-    let writer = open(settings, "watch")?;
+    let writer = open(settings, "watch", Voice::from_options(arguments.json, arguments.quiet))?;
     if let Some(row) = writer.row_of(&source)? {
         return Err(fault(
             format!("Repository is already being watched: `{}`, last synced {}", row.url, row.last_watch),
@@ -24,19 +26,18 @@ pub fn run(settings: &Settings, arguments: &WatchArgs) -> Result<Ending> {
     let options = Options { dry_run: arguments.dry_run, ..Options::default() };
     let done = reconcile(&writer.session(), targets, &options);
     let forgotten = if arguments.dry_run { forget_files(&writer) } else { Ok(()) };
-    let tally = done?.tally;
+    let outcome = done?;
     forgotten?;
     if arguments.dry_run {
-        writer.report.summary(&tally, true);
-        return Ok(if arguments.exit_code { Ending::of_preview(tally) } else { tally.into() });
+        let preview = Preview::from_options(true, arguments.exit_code);
+        return end(&writer.report, &outcome, preview, arguments.json);
     }
     let Some(row) = writer.row_of(&source)? else {
         let what = format!("`{source}` is not watched any more: another run ended that meanwhile");
         return Err(fault(what, "see what it said; `dockerops watch` begins anew"));
     };
     writer.report.watched(&row.url);
-    writer.report.summary(&tally, false);
-    Ok(tally.into())
+    end(&writer.report, &outcome, Preview::No, arguments.json)
 }
 
 /// What git sent is kept for watched sources alone.

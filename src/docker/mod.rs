@@ -321,7 +321,10 @@ fn refused(call: &[String], output: &Output) -> anyhow::Error {
     } else if lower.contains("not a swarm manager") {
         fault(what, "run DockerOps on a manager node; `docker swarm init` makes a first one")
     } else if lower.contains("permission denied") {
-        fault(what, "run `sudo dockerops …`")
+        fault(
+            what,
+            "run `sudo dockerops …`; `sudo usermod -aG docker \"$USER\"` and a new login let you use docker, as root would",
+        )
     } else if lower.contains("unsupported compose file version: 1.0") {
         fault(what, "this docker CLI wants a `version: \"3.8\"` line in the compose file")
     } else {

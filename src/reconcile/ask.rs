@@ -84,8 +84,6 @@ impl Reconciler {
         let sources: Vec<_> = targets.iter().map(|target| target.source.clone()).collect();
         let heads = session.door.heads(&sources);
         let swarm = self.observe_anew(session)?;
-        let watched = self.known.read(session.state)?;
-        session.report.state(&watched, &session.state.images()?, &swarm);
         self.ask_anew(session, targets, wish, heads, swarm)
     }
 

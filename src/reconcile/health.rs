@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use super::contain::ends_the_run;
 use super::{Key, Reconciler, Session};
 use crate::docker::Swarm;
-use crate::health::{self, Health, Verdict};
+use crate::health::{self, Health, Look, Verdict};
 use crate::plan::{Decision, Until};
 use crate::report::Subject;
 use crate::report::status::stacks_of;
@@ -32,7 +32,7 @@ fn judge(
     is_left_out: impl Fn(&Key) -> bool,
     swarm: &Swarm,
     dry_run: bool,
-) -> Result<BTreeSet<Key>> {
+) -> Result<(BTreeSet<Key>, Look)> {
     let look = session.door.health(swarm, &stacks_of(watched.iter().copied()))?;
     let until = session.door.now().instant + ASKING;
     let mut degraded = BTreeSet::new();
@@ -49,7 +49,7 @@ fn judge(
             }
         }
     }
-    Ok(degraded)
+    Ok((degraded, look))
 }
 
 fn note(
@@ -159,8 +159,9 @@ impl Reconciler {
                     || motions().any(|motion| motion.name == key.stack)
                     || memory.decisions.get(key).is_some_and(goes)
             };
-            let degraded = judge(session, &watched, is_changing, swarm, self.options.dry_run)?;
+            let (degraded, look) = judge(session, &watched, is_changing, swarm, self.options.dry_run)?;
             self.memory.degraded.extend(degraded);
+            self.memory.look = Some(look);
         }
         Ok(())
     }

@@ -110,6 +110,7 @@ impl Reconciler {
             let text = format!("{}; another run saw it converge", given.reason);
             session.report.deployed_elsewhere(source.subject(&key.stack), &text);
             self.memory.ended.insert(key.clone(), Ended::Deployed);
+            self.memory.took.insert(key.clone(), (given.reason.clone(), None));
         }
         let failed = row.filter(|row| row.status == StackStatus::Error);
         let is_wanted = source

@@ -10,11 +10,13 @@ use super::objects::Objects;
 use super::rolls::Rolls;
 use crate::compose::RenderedStack;
 use crate::convergence::Watch;
-use crate::docker::{NodeImages, SeenTasks};
+use crate::docker::{NodeImages, SeenTasks, Swarm};
 use crate::git::Commit;
+use crate::health::Look;
 use crate::image::ImageCommand;
 use crate::plan::{Blocked, Decision, Tried, Until};
 use crate::report::Tally;
+use crate::report::run::End;
 use crate::source::SourceId;
 use crate::stack::StackName;
 use crate::state::{Jobs, Needed, Versions};
@@ -57,6 +59,9 @@ pub struct Memory {
     /// The stacks that are degraded, as it was when their source came to rest.
     pub degraded: BTreeSet<Key>,
     pub health_judged: Option<Instant>,
+    /// The tasks as they were then, and the Swarm as it was when all came to rest.
+    pub look: Option<Look>,
+    pub left: Option<Swarm>,
     /// The stacks that failed and went back by themselves.
     pub fell_back: BTreeSet<Key>,
     /// What came to an end.
@@ -88,8 +93,11 @@ pub struct Memory {
     pub blind_looks: u8,
     /// Of each source: images that were built, and what failed that is no stack.
     pub of_sources: BTreeMap<SourceId, Tally>,
-    /// What a dry run says would be done.
+    /// What a dry run says would be done: in numbers, and of which stack and why.
     pub would: Tally,
+    pub planned: BTreeMap<Key, (End, String)>,
+    /// Why stacks were deployed, and how long each took to converge.
+    pub took: BTreeMap<Key, (String, Option<Duration>)>,
     /// What happened since somebody last asked.
     pub happened: Tally,
     /// What docker was given, for what is to be cleaned afterwards.
@@ -170,6 +178,7 @@ impl Memory {
         self.tried.remove(key);
         self.ended.remove(key);
         self.fell_back.remove(key);
+        self.took.remove(key);
         self.pulls.remove(key);
         self.decisions.remove(key);
         self.reported.retain(|(reported, _)| reported != key);
@@ -188,6 +197,7 @@ impl Memory {
         self.tried.retain(|key, _| needed(key));
         self.ended.retain(|key, _| needed(key));
         self.fell_back.retain(|key| needed(key));
+        self.took.retain(|key, _| needed(key));
         self.watches.retain(|key, _| needed(key));
         self.pulls.retain(|key, _| needed(key));
         self.reported.retain(|(key, _)| needed(key));
@@ -207,19 +217,15 @@ impl Memory {
         for (key, decision) in self.decisions.iter().filter(|(key, _)| of_them(key)) {
             let is_degraded = self.degraded.contains(key);
             tally.degraded += usize::from(is_degraded);
-            let is_failure = matches!(decision, Decision::Blocked(blocked) if blocked.until.is_failure());
-            tally.failed += usize::from(is_failure || self.fell_back.contains(key));
-            match (self.ended.get(key), decision) {
-                _ if is_failure => {}
-                (_, Decision::Blocked(Blocked { until: Until::Released(_), .. })) => tally.on_hold += 1,
-                (Some(Ended::Deployed), _) => tally.deployed += 1,
-                (Some(Ended::Removed), _) => tally.removed += 1,
-                (Some(Ended::NotOurs), _) => tally.unchanged += 1,
-                (None, Decision::InSync { drifts }) if drifts.is_empty() => {
-                    tally.unchanged += usize::from(!is_degraded);
-                }
-                (None, Decision::InSync { .. }) => tally.drifted += 1,
-                (None, _) => {}
+            tally.failed += usize::from(is_failure(decision) || self.fell_back.contains(key));
+            match self.end_of(key, decision) {
+                End::OnHold => tally.on_hold += 1,
+                End::Deployed => tally.deployed += 1,
+                End::Removed => tally.removed += 1,
+                End::Unchanged if is_degraded && !self.ended.contains_key(key) => {}
+                End::Unchanged => tally.unchanged += 1,
+                End::Drifted => tally.drifted += 1,
+                End::Failed | End::Waiting | End::ToDeploy | End::ToRemove => {}
             }
         }
         let would = self.would;
@@ -229,4 +235,21 @@ impl Memory {
         tally.built += would.built;
         tally
     }
+    /// What came of a stack, but for what a dry run would do about it.
+    pub fn end_of(&self, key: &Key, decision: &Decision) -> End {
+        match (self.ended.get(key), decision) {
+            _ if is_failure(decision) => End::Failed,
+            (_, Decision::Blocked(Blocked { until: Until::Released(_), .. })) => End::OnHold,
+            (Some(Ended::Deployed), _) => End::Deployed,
+            (Some(Ended::Removed), _) => End::Removed,
+            (Some(Ended::NotOurs), _) => End::Unchanged,
+            (None, Decision::InSync { drifts }) if drifts.is_empty() => End::Unchanged,
+            (None, Decision::InSync { .. }) => End::Drifted,
+            (None, _) => End::Waiting,
+        }
+    }
+}
+
+fn is_failure(decision: &Decision) -> bool {
+    matches!(decision, Decision::Blocked(blocked) if blocked.until.is_failure())
 }

@@ -1,13 +1,13 @@
 //! How far a run is. In: what it remembers; out: whether anything is still in motion, for how long to sleep, and what
 //! came of the stacks that somebody asks about.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
 
 use super::memory::{Ended, Memory};
-use super::session::{Outcome, Selection};
+use super::session::Selection;
 use super::source::WatchedSource;
 use super::{Key, LONGER_PAUSE, PAUSE, Reconciler};
 use crate::git::Commit;
@@ -188,13 +188,5 @@ impl Reconciler {
                 self.workplace = None;
             }
         }
-    }
-
-    /// What came of the run.
-    pub fn outcome(&self) -> Outcome {
-        let wishes: BTreeMap<_, _> =
-            self.sources.iter().map(|source| (&source.id, &source.wish.selection)).collect();
-        let is_wished = |key: &Key| wishes.get(&key.source).is_none_or(|wish| wish.holds(&key.stack));
-        Outcome { tally: self.memory.tally(|_| true, is_wished) }
     }
 }

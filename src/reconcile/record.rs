@@ -230,6 +230,7 @@ impl Reconciler {
         } else {
             session.report.deployed(subject, &told);
         }
+        self.memory.took.insert(key.clone(), (given.reason.clone(), Some(took)));
         for service in live {
             let own: Vec<_> = tasks.iter().filter(|task| task.service == service.id).collect();
             for note in notes(service, &own) {

@@ -26,7 +26,9 @@ impl Reconciler {
         self.retry_blocked();
         if self.options.dry_run {
             let all = self.sources.iter().map(|source| source.id.clone()).collect();
-            return self.judge_health(session, &all, &swarm);
+            self.judge_health(session, &all, &swarm)?;
+            self.memory.left = Some(swarm);
+            return Ok(());
         }
         self.reload(session)?;
         let (mut at_rest, mut is_counted) = (BTreeSet::new(), false);
@@ -93,7 +95,12 @@ impl Reconciler {
         }
         swarm = self.fresh(session, swarm)?;
         clean::clean_after_run(session, &self.known.read(session.state)?, &swarm)?;
-        self.swarm = self.is_idle().then_some(swarm);
+        // A command tells in the end how things are then; for the next turn of a daemon that is old.
+        if !self.options.go_on {
+            self.memory.left = Some(swarm);
+        } else if self.is_idle() {
+            self.swarm = Some(swarm);
+        }
         Ok(())
     }
 

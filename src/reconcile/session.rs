@@ -15,6 +15,7 @@ use crate::guard::Guard;
 use crate::image::ImageRef;
 use crate::lock::{self, Held, Lock};
 use crate::policy::{Policy, Rules};
+use crate::report::run::{FailedSource, StackEnd};
 use crate::report::{Report, Show, Tally};
 use crate::settings::{GitAccess, PullPolicy};
 use crate::signal;
@@ -193,4 +194,8 @@ impl Selection {
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub tally: Tally,
+    /// What came of each stack that the run was for.
+    pub stacks: Vec<StackEnd>,
+    /// The sources that failed as a whole.
+    pub failed_sources: Vec<FailedSource>,
 }

@@ -13,6 +13,7 @@ use crate::docker::Swarm;
 use crate::docker::service::Service;
 use crate::manifest::NamedJob;
 use crate::plan::{Blocked, Decision, How, Remove, RunJobs, Until};
+use crate::report::run::End;
 use crate::source::SourceId;
 use crate::state::BuildRow;
 
@@ -78,23 +79,29 @@ impl Reconciler {
                     How::Adopt => "adopt: it runs as the source says".to_owned(),
                 };
                 session.report.would(name, &what, &mut self.memory.would.deployed);
+                self.memory.planned.insert(key.clone(), (End::ToDeploy, what));
                 would.push(&apply.how);
             }
             Decision::Blocked(Blocked { why, until: Until::Build | Until::Dependency, .. }) => {
                 let text = format!("deploy, unless the build changes nothing: {why}");
                 session.report.would(name, &text, &mut self.memory.would.deployed);
+                self.memory.planned.insert(key.clone(), (End::ToDeploy, text));
                 would.push(&How::Adopt);
             }
             Decision::Remove(Remove::FromSwarm { reason, .. }) => {
-                session.report.would(name, &format!("remove: {reason}"), &mut self.memory.would.removed);
+                let text = format!("remove: {reason}");
+                session.report.would(name, &text, &mut self.memory.would.removed);
+                self.memory.planned.insert(key.clone(), (End::ToRemove, text));
             }
             Decision::InMotion if swarm.of_stack(&key.stack).any(Service::goes_back) => {
                 let text = "not deploy: an earlier run deployed it, and Swarm went back from it";
                 session.report.would(name, text, &mut self.memory.would.failed);
+                self.memory.planned.insert(key.clone(), (End::Failed, text.to_owned()));
             }
             Decision::InMotion => {
                 let text = "wait: docker was given it, and nobody has seen it converge";
                 session.report.would(name, text, &mut self.memory.would.deployed);
+                self.memory.planned.insert(key.clone(), (End::ToDeploy, text.to_owned()));
             }
             Decision::Blocked(Blocked { why, detail, until: Until::Released(_) }) => {
                 let change = detail.as_ref().map(|change| format!("; {change}")).unwrap_or_default();

@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::rendered::unified;
+use super::screen::cut;
 use super::status::Stack;
+use super::times::age;
 use super::{harmless, tables};
 use crate::image::ImageRef;
 use crate::plain;
@@ -86,7 +88,7 @@ impl History {
             ["#", if for_people.is_some() { "AGE" } else { "TIME" }, "COMMIT", "TOOK", "IMAGES", "WHY"];
         let mut table = tables::table(&heads, rows.into_iter());
         if for_people.is_some() {
-            table = table.lines().map(|line| cut(line) + "\n").collect();
+            table = table.lines().map(|line| cut(line, WIDTH) + "\n").collect();
         }
         table
     }
@@ -174,28 +176,11 @@ fn told(version: &Version) -> String {
 }
 
 /// Eight digits of its digest, or the tag of one without.
-fn brief(image: &str) -> String {
+pub fn brief(image: &str) -> String {
     let parsed = ImageRef::parse(image).ok();
     let digest = parsed.as_ref().and_then(ImageRef::digest).and_then(|digest| digest.split_once(':'));
     let tag = || parsed.as_ref().and_then(ImageRef::tag).unwrap_or(image);
     digest.map_or_else(tag, |(_, digits)| digits).chars().take(8).collect()
-}
-
-/// Seconds as people say it, in one unit.
-fn age(seconds: i64) -> String {
-    match seconds {
-        ..60 => format!("{seconds} s"),
-        60..3_600 => format!("{} min", seconds / 60),
-        3_600..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} d", seconds / 86_400),
-    }
-}
-
-fn cut(line: &str) -> String {
-    if line.chars().count() <= WIDTH {
-        return line.to_owned();
-    }
-    line.chars().take(WIDTH - 1).chain(['…']).collect()
 }
 
 /// How a version is called where it is told of alone.
@@ -278,9 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_have_one_unit() {
-        let told = [59, 60, 3_599, 3_600, 172_799, 172_800].map(age);
-        assert_eq!(told, ["59 s", "1 min", "59 min", "1 h", "47 h", "2 d"]);
+    fn an_image_is_told_by_eight_digits_of_its_digest_or_by_its_tag() {
         assert_eq!(
             (brief(A), brief("x:v9"), brief("%"), brief("redis")),
             ("aaaaaaaa".into(), "v9".into(), "%".into(), "latest".into())

@@ -3,6 +3,7 @@
 //! On a terminal: colour, and a live line for every stack that is waited for. Elsewhere: plain, whole
 //! lines. What somebody else wrote is made plain here (see `plain`). What happened is also noted as an event.
 
+pub mod events;
 #[cfg(test)]
 mod example;
 #[cfg(test)]
@@ -11,14 +12,21 @@ pub mod history;
 pub mod holds;
 mod journal;
 mod live;
+pub mod one;
 mod pulse;
 mod rendered;
-mod services;
+pub mod run;
+pub mod screen;
+pub mod services;
+mod sources;
 pub mod status;
 pub mod tables;
 mod tally;
+mod times;
 mod under_way;
+mod voice;
 
+use std::cell::Cell;
 use std::io::{IsTerminal, Write};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,16 +34,14 @@ use std::sync::Arc;
 use anstyle::{AnsiColor, Style};
 use anyhow::Error;
 
-use crate::docker::Swarm;
 use crate::fault::hint_of;
 use crate::plain;
 use crate::redact::without_credentials;
 use crate::settings::LogFormat;
-use crate::source::SourceUrl;
-use crate::state::{Event, ImageRow, Level, State};
-use crate::watched::Watched;
+use crate::state::{Event, Level, State};
 use journal::{Journal, about};
 use live::Live;
+use status::Status;
 
 pub use journal::Subject;
 pub use pulse::Pulse;
@@ -43,6 +49,7 @@ pub use rendered::Show;
 pub use tables::with_held;
 pub use tally::Tally;
 pub use under_way::UnderWay;
+pub use voice::Voice;
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -56,6 +63,9 @@ pub struct Report {
     journal: Journal,
     /// The daemon's own: how it logs, and who watches that it lives.
     daemon: Option<(LogFormat, Arc<Pulse>)>,
+    voice: Voice,
+    /// Whether anything was told.
+    said: Cell<bool>,
     /// In tests that want no output: what was told, and of whom.
     #[cfg(test)]
     heard: Option<std::cell::RefCell<Vec<heard::Heard>>>,
@@ -64,8 +74,13 @@ pub struct Report {
 impl Report {
     /// Live lines if stderr is a terminal.
     pub fn new() -> Self {
-        let live = Live::new(std::io::stderr().is_terminal());
-        Self::of(live, None)
+        Self::with(Voice::Plain)
+    }
+
+    /// Likewise, where not everything is to be said, or elsewhere.
+    pub fn with(voice: Voice) -> Self {
+        let live = Live::new(std::io::stderr().is_terminal() && !voice.is_quiet());
+        Self { voice, ..Self::of(live, None) }
     }
 
     /// For many cycles: no live lines, no tables, and nothing twice that only stays as it was.
@@ -78,6 +93,8 @@ impl Report {
             live,
             journal: Journal::default(),
             daemon,
+            voice: Voice::default(),
+            said: Cell::default(),
             #[cfg(test)]
             heard: None,
         }
@@ -106,7 +123,7 @@ impl Report {
         }
         self.beat();
         let event = Event { kind: "progress", ..about(None, Level::Info, text) };
-        if !self.logged(&event) {
+        if !self.logged(&event) && !self.voice.is_quiet() {
             self.stderr(&format!("{DIM}{}{DIM:#}", harmless(text)));
         }
     }
@@ -231,57 +248,6 @@ impl Report {
         self.line(NOTE, "would", stack, text);
     }
 
-    /// A source, as it was watched, failed as a whole; the error names it.
-    pub fn source_failed(&self, repository: &str, error: &Error) {
-        let (text, hint) = (format!("{error:#}"), hint_of(error));
-        if self.hears("source_failed", Some(repository.into()), &text) {
-            return;
-        }
-        if !self.is_new(repository, &text) {
-            return;
-        }
-        let whole = hint.map_or_else(|| text.clone(), |hint| format!("{text}; {hint}"));
-        let event = Event {
-            kind: "source_failed",
-            repository: Some(repository),
-            ..about(None, Level::Error, &whole)
-        };
-        self.journal.note(&event, true);
-        if self.logged(&event) {
-            return;
-        }
-        self.stdout(&format!("{BAD}failed   {BAD:#} {}", harmless(&text)));
-        if let Some(hint) = hint {
-            self.stdout(&format!("hint: {}", plain::text(hint)));
-        }
-    }
-
-    /// A source is watched from now on: an event, and a line of the daemon's log.
-    pub fn watched(&self, repository: &SourceUrl) {
-        let message = format!("`{repository}` is watched from now on");
-        let event = Event {
-            kind: "watched",
-            repository: Some(repository.as_str()),
-            ..about(None, Level::Info, &message)
-        };
-        if self.daemon.is_some() {
-            self.log(&event, true);
-        } else {
-            self.journal.note(&event, false);
-        }
-    }
-
-    /// A source is not watched any more: an event.
-    pub fn unwatched(&self, repository: &SourceUrl) {
-        let message = format!("`{repository}` is no longer watched");
-        let event = Event {
-            kind: "unwatched",
-            repository: Some(repository.as_str()),
-            ..about(None, Level::Info, &message)
-        };
-        self.journal.note(&event, false);
-    }
-
     /// Something of the daemon itself: a line of its log and, where it is to be `kept`, an event.
     pub fn log(&self, event: &Event<'_>, kept: bool) {
         self.beat();
@@ -316,13 +282,16 @@ impl Report {
 
     /// A JSON text, as JSON: what is spelled out is so that a parser reads it back.
     pub fn json(&self, text: &str) {
-        self.stdout(&plain::json(text));
+        self.live.suspend(|| drop(writeln!(anstream::stdout(), "{}", plain::json(text))));
     }
 
-    /// The state before a sync: sources, stacks, images.
-    pub fn state(&self, watched: &[Watched], images: &[ImageRow], swarm: &Swarm) {
-        if !watched.is_empty() && self.daemon.is_none() && !self.hears("state", None, "") {
-            self.lines(&tables::state(watched, images, swarm));
+    /// How things are after a run: sources, stacks, images.
+    pub fn state(&self, status: &Status) {
+        if !status.repositories.is_empty() && self.daemon.is_none() && !self.hears("state", None, "") {
+            if self.said.get() {
+                self.stdout("");
+            }
+            self.lines(&tables::brief(status));
             self.stdout("");
         }
     }
@@ -366,16 +335,30 @@ impl Report {
     }
 
     fn line(&self, style: Style, word: &str, subject: &str, text: &str) {
-        self.stdout(&format!("{style}{word:<9}{style:#} {}  {}", plain::name(subject), harmless(text)));
+        let line = format!("{style}{word:<9}{style:#} {}  {}", plain::name(subject), harmless(text));
+        if style == BAD { self.trouble(&line) } else { self.stdout(&line) }
     }
 
-    fn stdout(&self, text: &str) {
+    /// A line that is told whatever the voice is.
+    fn trouble(&self, text: &str) {
         #[cfg(test)]
         if self.heard.is_some() {
             return;
         }
-        // A closed pipe is no reason to leave a stack half-way.
-        self.live.suspend(|| drop(writeln!(anstream::stdout(), "{text}")));
+        self.said.set(true);
+        match self.voice {
+            // A closed pipe is no reason to leave a stack half-way.
+            Voice::Plain | Voice::Quiet => {
+                self.live.suspend(|| drop(writeln!(anstream::stdout(), "{text}")));
+            }
+            Voice::Json | Voice::QuietJson => self.stderr(text),
+        }
+    }
+
+    fn stdout(&self, text: &str) {
+        if !self.voice.is_quiet() {
+            self.trouble(text);
+        }
     }
 
     fn stderr(&self, text: &str) {

@@ -1,4 +1,4 @@
-//! A live service, as `status`, the page and the API tell it.
+//! A live service and its tasks, as `status`, the page and the API tell them.
 
 use std::time::Duration;
 
@@ -6,8 +6,14 @@ use chrono::{Local, SecondsFormat};
 use serde::Serialize;
 
 use super::harmless;
+use crate::docker::lines::Line;
 use crate::docker::service::Service;
-use crate::health::ServiceVerdict;
+use crate::docker::state::TaskState;
+use crate::docker::task::Task;
+use crate::health::{Look, ServiceVerdict};
+
+/// Of a service so many tasks are told.
+pub const MOST_TASKS: usize = 20;
 
 #[derive(Debug, Serialize)]
 pub struct LiveService {
@@ -52,4 +58,64 @@ pub fn live(service: &Service, verdict: &ServiceVerdict) -> LiveService {
 fn moment(age: Duration) -> Option<String> {
     let when = Local::now().checked_sub_signed(chrono::Duration::from_std(age).ok()?)?;
     Some(when.to_rfc3339_opts(SecondsFormat::Secs, false))
+}
+
+/// One task, as it is told.
+#[derive(Debug, Serialize)]
+pub struct TaskView {
+    pub id: String,
+    /// The node it runs on; empty while it has none.
+    pub node: String,
+    pub state: TaskState,
+    /// What Swarm wants it to be.
+    pub desired: TaskState,
+    /// What went wrong, in docker's words.
+    pub error: Option<String>,
+    /// Since when, RFC 3339; of a task that was only listed about that.
+    pub since: Option<String>,
+    /// Its slot: a number, or a node of a global service.
+    #[serde(skip)]
+    pub slot: String,
+}
+
+impl TaskView {
+    pub fn of(task: &Task) -> Self {
+        Self {
+            id: task.id.clone(),
+            node: task.node.clone(),
+            state: task.state.clone(),
+            desired: task.desired.clone(),
+            error: told(&task.error),
+            since: task.since.map(|since| since.to_rfc3339_opts(SecondsFormat::Secs, true)),
+            slot: task.slot.clone(),
+        }
+    }
+
+    /// As it was listed in a look, which knows the names of nodes.
+    pub fn listed(line: &Line, look: &Look) -> Self {
+        let since = line.age.and_then(|age| chrono::Duration::from_std(age).ok());
+        let since = since.and_then(|age| look.taken().checked_sub_signed(age));
+        Self {
+            id: line.id.clone(),
+            node: look.node(&line.node).map_or_else(|| line.node.clone(), |node| node.name.clone()),
+            state: line.state.clone(),
+            desired: line.desired.clone(),
+            error: told(&line.error),
+            since: since.map(|since| since.to_rfc3339_opts(SecondsFormat::Secs, true)),
+            slot: line.slot.clone(),
+        }
+    }
+}
+
+fn told(error: &str) -> Option<String> {
+    Some(harmless(error.trim())).filter(|error| !error.is_empty())
+}
+
+/// The image of a service, and the digest that Swarm pinned it to when it was deployed.
+pub fn image_of(services: &[Service], service: &LiveService) -> (String, Option<String>) {
+    let live = services.iter().find(|live| live.name == service.name);
+    match live.map_or(service.image.as_str(), Service::image).split_once('@') {
+        Some((name, digest)) => (name.to_owned(), Some(digest.to_owned())),
+        None => (service.image.clone(), None),
+    }
 }

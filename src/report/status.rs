@@ -21,7 +21,7 @@ use crate::state::{BuildRow, ImageRow, Motion, StackRow, StackStatus, Work, Work
 use crate::watched::Watched;
 
 /// Everything `status --json` prints; docs/commands.md documents the fields.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct Status {
     pub repositories: Vec<Repository>,
     pub stacks: Vec<Stack>,

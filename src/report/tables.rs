@@ -5,82 +5,115 @@ use std::fmt::Write;
 use comfy_table::Table;
 use comfy_table::TableStyle;
 
-use super::status::{self, Stack, StackState, Status};
-use crate::docker::Swarm;
-use crate::docker::service::Restart;
-use crate::health::{Health, Look};
+use super::UnderWay;
+use super::status::{self, Built, Repository, Stack, StackState, Status};
+use crate::health::Health;
 use crate::plain;
-use crate::state::ImageRow;
-use crate::watched::Watched;
 
-/// The state as `reconcile` shows it before it works.
-pub fn state(watched: &[Watched], images: &[ImageRow], swarm: &Swarm) -> String {
-    let mut status = status::gather(watched, images, &[], swarm, &Look::none());
-    // Who runs less than it should is told at the end, by its tasks: here only counts are known, and not of what completed.
-    let may_have_completed = |name: &str| {
-        let service = swarm.services.iter().find(|service| service.name == name);
-        service.is_some_and(|service| service.restart != Restart::Any && service.completed.is_none())
-    };
-    for stack in &mut status.stacks {
-        if stack.is_degraded() {
-            stack.health = Health::Unknown;
-        }
-        stack.why = None;
-        for service in &mut stack.services {
-            // docker counts those that are still being stopped, too.
-            service.running = service.running.min(service.wanted);
-        }
-        stack
-            .services
-            .retain(|service| service.running >= service.wanted || !may_have_completed(&service.name));
+/// So many lines are told at the end of a run.
+const BRIEF: usize = 20;
+
+/// How things are after a run, which has told already what is wrong: what is not simply deployed in full, and how many of the
+/// rest there are; everything where that is short.
+pub fn brief(status: &Status) -> String {
+    let whole = tables(status);
+    if whole.lines().count() <= BRIEF {
+        return whole;
     }
-    text(&status)
+    let repositories: Vec<_> =
+        status.repositories.iter().filter(|it| it.error.is_some() || it.hold.is_some()).collect();
+    let stacks: Vec<_> = status.stacks.iter().filter(|stack| !is_simply_deployed(stack)).collect();
+    let builds: Vec<_> = status.builds.iter().filter(|build| build.error.is_some()).collect();
+    let parts =
+        [of_repositories(&repositories), of_stacks(&stacks), of_builds(&builds), of_work(&status.under_way)];
+    let mut out = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n");
+    let rest = [
+        (status.stacks.len() - stacks.len(), "stack", "deployed in full"),
+        (status.repositories.len() - repositories.len(), "repository", "in sync"),
+        (status.builds.len() - builds.len(), "image", "built"),
+    ];
+    let counted = rest.iter().filter(|(count, ..)| *count > 0);
+    let counted: Vec<_> =
+        counted.map(|(count, noun, is)| format!("{} {is}", several(*count, noun))).collect();
+    if !counted.is_empty() {
+        let and = if out.is_empty() { "" } else { "\nand " };
+        out += &format!("{and}{}; `dockerops status` tells all\n", counted.join(", "));
+    }
+    out
+}
+
+fn several(count: usize, noun: &str) -> String {
+    match (count, noun.strip_suffix('y')) {
+        (1, _) => format!("1 {noun}"),
+        (count, Some(stem)) => format!("{count} {stem}ies"),
+        (count, None) => format!("{count} {noun}s"),
+    }
+}
+
+/// Whether there is nothing to say of it: all its tasks run, and nothing keeps it from what Git says.
+fn is_simply_deployed(stack: &Stack) -> bool {
+    let is_full = stack.services.iter().all(|service| service.running == service.wanted);
+    in_words(stack) == StackState::Deployed.as_str() && is_full
 }
 
 /// The tables of a status, and the errors and drift in full.
 pub fn text(status: &Status) -> String {
-    let mut out = table(
-        &["REPOSITORY", "COMMIT", "LAST WATCH"],
-        status.repositories.iter().map(|row| {
-            let commit = row.commit.as_deref().map_or("-", short);
-            vec![row.url.clone(), commit.to_owned(), row.last_watch.clone()]
-        }),
-    );
-    if !status.stacks.is_empty() {
-        let rows = status.stacks.iter().map(|stack| {
-            let hash = if stack.hash.is_empty() { "-" } else { short(&stack.hash) };
-            vec![stack.name.clone(), in_words(stack), tasks(stack), hash.to_owned(), stack.repository.clone()]
-        });
-        out += &format!("\n{}", table(&["STACK", "STATUS", "TASKS", "HASH", "REPOSITORY"], rows));
-    }
-    if !status.images.is_empty() {
-        let rows =
-            status.images.iter().map(|image| vec![image.name.clone(), image.reference_count.to_string()]);
-        out += &format!("\n{}", table(&["IMAGE", "SERVICES"], rows));
-    }
-    if !status.builds.is_empty() {
-        let rows = status.builds.iter().map(|build| {
-            let word = if build.error.is_some() { "failed" } else { "built" };
-            vec![
-                build.name.clone(),
-                word.to_owned(),
-                short(&build.commit).to_owned(),
-                build.repository.clone(),
-            ]
-        });
-        out += &format!("\n{}", table(&["BUILD", "STATUS", "COMMIT", "REPOSITORY"], rows));
-    }
-    if !status.under_way.is_empty() {
-        let rows = status
-            .under_way
-            .iter()
-            .map(|work| vec![work.state.as_str().to_owned(), work.what.clone(), work.since.clone()]);
-        out += &format!("\n{}", table(&["UNDER WAY", "WHAT", "SINCE"], rows));
-    }
-    out + &wrongs(status)
+    tables(status) + &wrongs(status)
 }
 
-fn wrongs(status: &Status) -> String {
+fn tables(status: &Status) -> String {
+    let all = [
+        of_repositories(&status.repositories.iter().collect::<Vec<_>>()),
+        of_stacks(&status.stacks.iter().collect::<Vec<_>>()),
+        of_images(status),
+        of_builds(&status.builds.iter().collect::<Vec<_>>()),
+        of_work(&status.under_way),
+    ];
+    all.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+fn of_repositories(all: &[&Repository]) -> String {
+    let rows = all.iter().map(|row| {
+        let commit = row.commit.as_deref().map_or("-", short);
+        vec![row.url.clone(), commit.to_owned(), row.last_watch.clone()]
+    });
+    table_of(&["REPOSITORY", "COMMIT", "LAST WATCH"], rows)
+}
+
+fn of_stacks(all: &[&Stack]) -> String {
+    let rows = all.iter().map(|stack| {
+        let hash = if stack.hash.is_empty() { "-" } else { short(&stack.hash) };
+        vec![stack.name.clone(), in_words(stack), tasks(stack), hash.to_owned(), stack.repository.clone()]
+    });
+    table_of(&["STACK", "STATUS", "TASKS", "HASH", "REPOSITORY"], rows)
+}
+
+fn of_images(status: &Status) -> String {
+    let rows = status.images.iter().map(|image| vec![image.name.clone(), image.reference_count.to_string()]);
+    table_of(&["IMAGE", "SERVICES"], rows)
+}
+
+fn of_builds(all: &[&Built]) -> String {
+    let rows = all.iter().map(|build| {
+        let word = if build.error.is_some() { "failed" } else { "built" };
+        vec![build.name.clone(), word.to_owned(), short(&build.commit).to_owned(), build.repository.clone()]
+    });
+    table_of(&["BUILD", "STATUS", "COMMIT", "REPOSITORY"], rows)
+}
+
+fn of_work(all: &[UnderWay]) -> String {
+    let rows =
+        all.iter().map(|work| vec![work.state.as_str().to_owned(), work.what.clone(), work.since.clone()]);
+    table_of(&["UNDER WAY", "WHAT", "SINCE"], rows)
+}
+
+/// Nothing, where there is no row.
+fn table_of(heads: &[&str], rows: impl ExactSizeIterator<Item = Vec<String>>) -> String {
+    if rows.len() == 0 { String::new() } else { table(heads, rows) }
+}
+
+/// What is wrong, a line for each; empty where nothing is.
+pub fn wrongs(status: &Status) -> String {
     let mut out = String::new();
     for repository in &status.repositories {
         if let Some(error) = &repository.error {
@@ -156,7 +189,7 @@ pub fn with_held(why: &str) -> String {
 }
 
 /// The status word, and what it does not say by itself.
-fn in_words(stack: &Stack) -> String {
+pub fn in_words(stack: &Stack) -> String {
     let mut words = stack.status.as_str().to_owned();
     if stack.held {
         words += ", held";
@@ -182,11 +215,16 @@ fn in_words(stack: &Stack) -> String {
     words
 }
 
-fn tasks(stack: &Stack) -> String {
-    if stack.services.is_empty() {
+/// How many tasks of its services run, of how many.
+pub fn tasks(stack: &Stack) -> String {
+    tasks_of(&stack.services)
+}
+
+pub fn tasks_of(services: &[status::LiveService]) -> String {
+    if services.is_empty() {
         return "-".to_owned();
     }
-    let sum = |count: fn(&status::LiveService) -> u64| stack.services.iter().map(count).sum::<u64>();
+    let sum = |count: fn(&status::LiveService) -> u64| services.iter().map(count).sum::<u64>();
     let (running, wanted) =
         (sum(|service| service.running.min(service.wanted)), sum(|service| service.wanted));
     let also = |count: u64, word: &str| if count == 0 { String::new() } else { format!(", {count} {word}") };
@@ -268,5 +306,31 @@ mod tests {
         assert_eq!(told(None, Some("exit (3)")), format!("\nweb: `web_app`: exit (3){hint}"));
         let both = told(Some("rolled back: exit (3)"), Some("exit (4)"));
         assert_eq!(both, format!("\nweb: rolled back: exit (3)\nweb: `web_app`: exit (4){hint}"));
+    }
+    #[test]
+    fn what_is_simply_deployed_is_counted_once_all_of_it_is_long() {
+        let stack = |name: String| Stack { hash: "h".into(), ..Stack::of(&name) };
+        let of = |count: usize| Status {
+            stacks: (0..count).map(|number| stack(format!("web{number}"))).collect(),
+            ..Status::default()
+        };
+        let told = brief(&of(19));
+        assert_eq!((told.lines().count(), told.contains("tells all")), (20, false), "{told}");
+        assert_eq!(brief(&of(20)), "20 stacks deployed in full; `dockerops status` tells all\n");
+        let mut status = of(30);
+        status.stacks[7].drift.push(status::DriftedService { service: "web7_app".into(), what: "x".into() });
+        status.stacks[9].hold = Some(crate::report::holds::StackHold::of_hand("held"));
+        let told = brief(&status);
+        let lines: Vec<_> = told.lines().collect();
+        assert!(
+            lines[1].starts_with("web7   deployed, drifted  ") && lines[2].starts_with("web9   "),
+            "{told}"
+        );
+        assert_eq!(
+            lines[3..],
+            ["", "and 28 stacks deployed in full; `dockerops status` tells all"],
+            "{told}"
+        );
+        assert_eq!(several(1, "repository") + &several(2, "repository"), "1 repository2 repositories");
     }
 }

@@ -1,7 +1,9 @@
 //! What a run came to, in numbers.
 
+use serde::Serialize;
+
 /// How many stacks (and sources, where one failed whole) came to what.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     /// Images that were built.
     pub built: usize,

@@ -20,6 +20,9 @@ macro_rules! select {
     };
 }
 const BEFORE: &str = select!("id < ?1");
+const AFTER: &str =
+    "SELECT id, time, level, event, repository, stack, commit_id, message FROM events WHERE id > ?1
+     ORDER BY id LIMIT ?2";
 const OF_A_STACK: &str = select!("stack = ?1");
 const NEWEST_OF: &str =
     "SELECT event, message FROM events WHERE repository IS ?1 AND stack IS ?2 ORDER BY id DESC LIMIT 1";
@@ -132,6 +135,11 @@ impl State {
         self.some_events(BEFORE, before.unwrap_or(i64::MAX), limit)
     }
 
+    /// Those newer than the event `after`, newest last.
+    pub fn events_after(&self, after: i64) -> Result<Vec<EventRow>> {
+        self.some_events(AFTER, after, usize::MAX)
+    }
+
     pub fn events_of(&self, stack: &str, limit: usize) -> Result<Vec<EventRow>> {
         self.some_events(OF_A_STACK, stack, limit)
     }
@@ -187,6 +195,7 @@ mod tests {
         assert_eq!(messages(first), ["5", "4"]);
         assert_eq!(messages(state.events(Some(last), 9).unwrap()), ["3", "2", "1"]);
         assert_eq!(messages(state.events_of("db", 9).unwrap()), ["2"]);
+        assert_eq!(messages(state.events_after(last).unwrap()), ["5"]);
     }
 
     #[test]
@@ -195,6 +204,7 @@ mod tests {
         let stack = "SEARCH events USING INDEX events_of_a_stack (stack=?)";
         for (sql, plan) in [
             (BEFORE, "SEARCH events USING INTEGER PRIMARY KEY (rowid<?)"),
+            (AFTER, "SEARCH events USING INTEGER PRIMARY KEY (rowid>?)"),
             (OF_A_STACK, stack),
             (NEWEST_OF, stack),
             (crate::state::texts::OF_A_SOURCE, "SEARCH s USING INDEX stacks_of_a_source (repository_url=?)"),

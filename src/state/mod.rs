@@ -3,6 +3,7 @@
 //! In: facts, after they happened. Out: rows. The documented tables (`images`, `stacks`,
 //! `repository_cache`) keep their columns and meaning; what more is needed lies in further tables.
 
+mod access;
 mod bindings;
 mod builds;
 mod events;
@@ -20,8 +21,8 @@ mod stacks;
 mod texts;
 mod work;
 
-use std::fs::{DirBuilder, OpenOptions, Permissions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -33,6 +34,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Params, Row};
 use crate::clock;
 use crate::fault::{OrHint, fault, hint_of};
 
+pub use access::closed;
 pub use bindings::{BindingFile, BindingRow};
 pub use builds::BuildRow;
 pub use events::{Event, EventRow, Level};
@@ -65,14 +67,14 @@ impl State {
         Self { connection, number: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// Opens the database at `path` for writing; makes it (folder 0700, file 0600) and migrates it.
+    /// Opens the database at `path` for writing; makes it (folder 0700, file 0600; see `access`) and migrates it.
     pub fn open(path: &Path) -> Result<Self> {
         Self::open_inner(path).map_err(|error| trouble(error, path))
     }
 
     fn open_inner(path: &Path) -> Result<Self> {
         OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        access::restrict(path)?;
         let connection = Connection::open(path)?;
         prepare(&connection)?;
         migrations::migrate(&connection)?;
@@ -222,6 +224,7 @@ pub fn now() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn mode(path: &Path) -> u32 {
         std::fs::metadata(path).unwrap().permissions().mode() & 0o777

@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Error, Result};
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::request::Head;
@@ -12,35 +11,20 @@ use super::response::Response;
 use super::view::Snapshot;
 use super::{Web, logs, templates, writes};
 use crate::daemon::JobId;
-use crate::docker::state::TaskState;
 use crate::docker::task::Task;
 use crate::fault::hint_of;
 use crate::redact::without_credentials;
+use crate::report::events::harmless_event;
 use crate::report::history::{self, History};
+use crate::report::services::{MOST_TASKS, TaskView, image_of};
 use crate::report::status::{LiveService, Stack};
 use crate::stack::StackName;
-use crate::state::EventRow;
 
 /// Events on a page, unless `limit` says otherwise.
 const EVENTS: usize = 50;
 const MOST_EVENTS: usize = 500;
-/// Events, and tasks of a service, that are told with a stack.
+/// Events that are told with a stack.
 pub const LAST: usize = 20;
-
-/// One task, as it is told.
-#[derive(Debug, Serialize)]
-pub struct TaskView {
-    pub id: String,
-    /// The node it runs on; empty while it has none.
-    pub node: String,
-    pub state: TaskState,
-    /// What Swarm wants it to be.
-    pub desired: TaskState,
-    /// What went wrong, in docker's words.
-    pub error: Option<String>,
-    /// Since when, RFC 3339.
-    pub since: Option<String>,
-}
 
 /// Answers what comes after `/api/v1/`.
 pub fn answer(web: &Web, what: &str, head: &Head) -> Response {
@@ -124,7 +108,8 @@ fn in_full(web: &Web, snapshot: &Snapshot, stack: &Stack) -> Result<Value> {
     for (view, service) in value["services"].as_array_mut().into_iter().flatten().zip(&stack.services) {
         view["tasks"] = json!(tasks_of(snapshot, service, &tasks));
     }
-    let images: BTreeSet<_> = stack.services.iter().map(|service| image_of(snapshot, service)).collect();
+    let images: BTreeSet<_> =
+        stack.services.iter().map(|service| image_of(&snapshot.services, service)).collect();
     value["images"] =
         images.into_iter().map(|(name, digest)| json!({ "name": name, "digest": digest })).collect();
     let events = web.view.ask(|state| state.events_of(&stack.name, LAST))?;
@@ -149,26 +134,8 @@ fn history(web: &Web, name: &str, repository: Option<&str>) -> Result<Option<Val
 /// A service's tasks, newest first.
 pub fn tasks_of(snapshot: &Snapshot, service: &LiveService, tasks: &[Task]) -> Vec<TaskView> {
     let id = snapshot.services.iter().find(|live| live.name == service.name).map(|live| live.id.as_str());
-    let own = tasks.iter().filter(|task| Some(task.service.as_str()) == id).take(LAST);
-    own.map(|task| TaskView {
-        id: task.id.clone(),
-        node: task.node.clone(),
-        state: task.state.clone(),
-        desired: task.desired.clone(),
-        error: Some(crate::report::harmless(task.error.trim())).filter(|error| !error.is_empty()),
-        since: task.since.map(|since| since.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)),
-    })
-    .collect()
-}
-
-/// The image of a service, and the digest that Swarm pinned it to when it was deployed.
-pub fn image_of(snapshot: &Snapshot, service: &LiveService) -> (String, Option<String>) {
-    let live = snapshot.services.iter().find(|live| live.name == service.name);
-    let reference = live.and_then(|live| live.template["ContainerSpec"]["Image"].as_str());
-    match reference.unwrap_or(&service.image).split_once('@') {
-        Some((name, digest)) => (name.to_owned(), Some(digest.to_owned())),
-        None => (service.image.clone(), None),
-    }
+    let own = tasks.iter().filter(|task| Some(task.service.as_str()) == id).take(MOST_TASKS);
+    own.map(TaskView::of).collect()
 }
 
 fn events(web: &Web, head: &Head) -> Response {
@@ -185,13 +152,6 @@ fn events(web: &Web, head: &Head) -> Response {
         }
         Err(error) => trouble(&error),
     }
-}
-
-/// An event without what may have been in an older database's URLs.
-pub fn harmless_event(mut row: EventRow) -> EventRow {
-    row.repository = row.repository.as_deref().map(without_credentials);
-    row.message = crate::report::harmless(&row.message);
-    row
 }
 
 fn job(web: &Web, id: &str) -> Response {

@@ -37,6 +37,40 @@ fn the_json_has_the_documented_fields() {
 }
 
 #[test]
+fn what_a_run_one_stack_and_events_tell_has_the_documented_fields() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = scene.stack("told", &scene.on());
+    scene.repo.commit("first");
+    let run = scene.run(&["watch", &scene.repo.url(), "--json"]).success().json();
+    let one = scene.run(&["status", &stack, "--json"]).success().json();
+    let status: serde_json::Value = serde_json::from_str(&block("json status")).unwrap();
+    let other = Repo::new();
+    other.write("stacks.yaml", "- name: [\n").commit("broken");
+    let failed = scene.run(&["watch", &other.url(), "--json"]);
+    let events = scene.run(&["events", "--json"]).success().stdout.clone();
+    let documented = |kind: &str| serde_json::from_str::<serde_json::Value>(&block(kind)).unwrap();
+    let fields = |value: &serde_json::Value, place: &str| -> BTreeSet<String> {
+        let at = value.pointer(place).unwrap_or_else(|| panic!("no {place}: {value}"));
+        at.as_object().unwrap().keys().cloned().collect()
+    };
+    for place in ["", "/stacks/0", "/tally"] {
+        assert_eq!(fields(&documented("json run"), place), fields(&run, place), "{place}");
+    }
+    assert_eq!(failed.code, 1, "a source that is not remembered is an error: {failed}");
+    for place in ["/services/0/tasks/0", "/images/0", "/history/0"] {
+        assert_eq!(fields(&documented("json one"), place), fields(&one, place), "{place}");
+    }
+    let all = &fields(&status, "/stacks/0") | &fields(&documented("json one"), "");
+    assert_eq!(all, fields(&one, ""));
+    let service = &fields(&status, "/stacks/0/services/0") | &fields(&documented("json one"), "/services/0");
+    assert_eq!(service, fields(&one, "/services/0"));
+    for line in events.lines() {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(fields(&documented("json events"), ""), fields(&event, ""));
+    }
+}
+
+#[test]
 fn lines_of_logs_look_as_documented() {
     let Some(scene) = Scene::new() else { return };
     let stack = scene.ops.unique("web");

@@ -101,10 +101,10 @@ impl DockerOps {
         self
     }
 
-    /// Starts it on a terminal of 120 columns, whose every byte becomes its stdout. The variable `KEYS` is what is
+    /// Starts it, and what else starts it, on a terminal of 120 columns, whose every byte becomes its stdout. The variable `KEYS` is what is
     /// typed when it asks.
     pub fn on_a_terminal(self) -> Self {
-        self.env("TERM", "xterm-256color").through(["python3", "-c", TERMINAL])
+        self.env("TERM", "xterm-256color").within(["python3", "-c", TERMINAL])
     }
 
     /// Starts it in a mount namespace of its own, behind `script`; `$state` is the database's folder.

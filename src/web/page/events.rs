@@ -5,8 +5,8 @@ use maud::{Markup, html};
 
 use super::Page;
 use super::parts::{Tone, moment, sentence, shape, text};
+use crate::report::events::harmless_event;
 use crate::state::{EventRow, Level};
-use crate::web::api::harmless_event;
 
 /// Events on a page.
 const EVENTS: usize = 15;

@@ -7,8 +7,10 @@ use super::Page;
 use super::parts::{badge, count, moment, sentence, short, state, text, why};
 use super::templates::Made;
 use crate::docker::task::Task;
+use crate::report::events::harmless_event;
+use crate::report::services::{TaskView, image_of};
 use crate::report::status::{LiveService, Stack};
-use crate::web::api::{LAST, TaskView, harmless_event, image_of, tasks_of};
+use crate::web::api::{LAST, tasks_of};
 
 pub fn section(page: &Page<'_>) -> Result<Markup> {
     let stacks = &page.snapshot.status.stacks;
@@ -101,7 +103,7 @@ fn in_full(page: &Page<'_>, stack: &Stack) -> Result<Markup> {
 }
 
 fn service_in_full(page: &Page<'_>, stack: &Stack, service: &LiveService, tasks: &[Task]) -> Markup {
-    let (image, digest) = image_of(page.snapshot, service);
+    let (image, digest) = image_of(&page.snapshot.services, service);
     let tasks = tasks_of(page.snapshot, service, tasks);
     let drift = stack.drift.iter().filter(|drift| drift.service == service.name);
     html! {
