@@ -325,7 +325,7 @@ pub fn part(jobs: &Jobs, rendered: &RenderedStack) -> RenderedStack {
         None => !jobs.has(&full(service)),
     };
     let services: BTreeSet<_> = rendered.services.iter().filter(is_in_it).map(|it| &*it.name).collect();
-    let part = rendered.part(&services).by_digests(&jobs.images).by_digests(&jobs.named);
+    let part = rendered.part(&services).by_digests(&jobs.named).by_digests(&jobs.images);
     match services.first().filter(|_| jobs.job().is_some()) {
         Some(job) => part.with_run(job, &jobs.name),
         None => part,
