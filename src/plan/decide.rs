@@ -182,11 +182,13 @@ fn rendered_stack(
 ) -> Decision {
     // Between two steps of a deploy there is half of it: what was begun goes on.
     let goes_on = |motion: &Motion| motion.hash == rendered.fingerprint && motion.is_between_steps();
-    if let Some(hold) = facts.hold
-        && !task.motion.is_some_and(goes_on)
-        && let Some(change) = change(task, facts, rendered, desired)
-    {
-        return on_hold(task, hold, change);
+    let is_ours = || somebody_elses(rendered, task.recorded, &task.live).is_none();
+    if let Some(hold) = facts.hold.filter(|_| !task.motion.is_some_and(goes_on)) {
+        let change = change(task, facts, rendered, desired);
+        // What is in sync is not deployed by force either.
+        if change.is_some() || facts.forced.is_some() && is_ours() {
+            return on_hold(task, hold, change);
+        }
     }
     match &desired.images {
         Images::Ready => {}
@@ -231,25 +233,24 @@ fn rendered_stack(
     }
 }
 
-/// What docker would be given of a stack that is on hold: nothing more to tell of one that is in sync, and is to be
-/// deployed by force.
+/// What docker would be given of a stack that is on hold, but by force.
 fn change(
     task: &Task<'_>,
     facts: &Facts<'_>,
     rendered: &RenderedStack,
     desired: &DesiredStack,
-) -> Option<Option<String>> {
+) -> Option<String> {
     if desired.images != Images::Ready {
-        return Some(Some("an image of it would be built, and it be deployed".to_owned()));
+        return Some("an image of it would be built, and it be deployed".to_owned());
     }
     if somebody_elses(rendered, task.recorded, &task.live).is_some() {
         return None;
     }
     match difference(task, facts, None, rendered, desired) {
         Decision::Apply(Apply { how: How::Deploy { .. } | How::Roll(_), reason, .. }) => {
-            Some(Some(format!("would be deployed: {reason}")))
+            Some(format!("would be deployed: {reason}"))
         }
-        _ => facts.forced.map(|_| None),
+        _ => None,
     }
 }
 

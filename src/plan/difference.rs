@@ -11,7 +11,7 @@ use crate::docker::command::ResolveImage;
 use crate::docker::service::Service;
 use crate::drift;
 use crate::stack::DriftPolicy;
-use crate::state::StackStatus;
+use crate::state::{StackRow, StackStatus};
 
 /// Of a stack that Swarm went back from while DockerOps was not there to see it.
 const UNSEEN: &str = "an earlier run deployed it, and nobody saw what came of it";
@@ -87,13 +87,7 @@ pub fn difference(
     let Some(row) = task.applied() else { return adopt_or(first_reason(&task.live)) };
     if row.status == StackStatus::Error {
         return match &row.error {
-            // Its jobs would run once more, and fail as they did.
-            Some(_)
-                if row.held
-                    && (desired.entry.jobs.is_empty()
-                        || row.hash == rendered.fingerprint && !row.jobs_due)
-                    && removed_by_hand(rendered, task).is_some() =>
-            {
+            Some(_) if may_put_back(row, rendered, desired) && removed_by_hand(rendered, task).is_some() => {
                 let service = removed_by_hand(rendered, task).unwrap_or_default();
                 deploy(format!("the last attempt failed, and `{service}` was removed by hand"))
             }
@@ -150,6 +144,13 @@ fn has_another_version(rendered: &RenderedStack, task: &Task<'_>, desired: &Desi
 /// Of what runs already, and what a hand made of it.
 pub fn adopted_with(drift: &str) -> String {
     format!("adopted; drifted while nobody looked, left as it is: {drift}")
+}
+
+/// Whether a service of a stack that is held may be put back: the jobs of a version that failed would run once more, and
+/// fail as they did.
+fn may_put_back(row: &StackRow, rendered: &RenderedStack, desired: &DesiredStack) -> bool {
+    let runs_no_job = desired.entry.jobs.is_empty() || row.hash == rendered.fingerprint && !row.jobs_due;
+    row.held && runs_no_job
 }
 
 fn first_reason(live: &[&Service]) -> String {
