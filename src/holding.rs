@@ -228,6 +228,11 @@ pub fn release(writer: &Writer, watched: &[Watched], subject: &Subject, by: &str
     if let Err(error) = forget_in_swarm(&writer.session(), &subject.identity, subject.stack.as_ref()) {
         notes.push(format!("the Swarm still remembers it, for a database that is lost: {error:#}"));
     }
+    // A name is one stack, whichever source it was held of.
+    let of_name = |other: &&HoldRow| row.stack.is_some() && other.stack == row.stack;
+    for other in watched.iter().flat_map(|known| &known.holds).filter(of_name) {
+        writer.state.forget_hold(other.repository_id, other.stack.as_ref())?;
+    }
     writer.state.forget_hold(row.repository_id, row.stack.as_ref())?;
     let mut text = format!("no longer {}; released by {by}", row.hold.sentence());
     if let Some(hand) =

@@ -187,7 +187,8 @@ impl Reconciler {
             }
             // The version that another source's stack was rolled back to is none of this one.
             let hold = Hold { kind: Kind::Hand, back: None, ..kept.hold };
-            if let Some(row) = source.row.as_ref().filter(|_| !dry_run) {
+            let is_noted = session.state.holds()?.iter().any(|row| row.stack.as_ref() == Some(&key.stack));
+            if let Some(row) = source.row.as_ref().filter(|_| !dry_run && !is_noted) {
                 session.state.note_hold(row, Some(&key.stack), &hold)?;
             }
             let text = format!("{}; the Swarm remembers it", hold.sentence());

@@ -184,7 +184,9 @@ impl WatchedSource {
         let labelled = swarm.services.iter().filter(is_ours).map(|service| &service.stack);
         // A source that was not read says nothing of stacks that only labels know.
         let labelled = labelled.filter(|_| self.read().is_some());
-        let unlisted: BTreeSet<_> = recorded.chain(moving).chain(labelled).collect();
+        // Nor does it of what is on hold and never ran: an earlier run found that.
+        let held = self.on_hold.iter().map(|stack| &stack.name).filter(|_| self.read().is_none());
+        let unlisted: BTreeSet<_> = recorded.chain(moving).chain(labelled).chain(held).collect();
         let listed: Vec<_> = listed.collect();
         let gone = unlisted.into_iter().filter(|name| !listed.contains(name));
         gone.chain(listed.iter().copied()).cloned().collect()
