@@ -175,7 +175,7 @@ impl Reconciler {
                 (self.stirred, self.memory.objects) = (false, objects::Objects::default());
                 decided = self.decide(session, &swarm)?;
             }
-            if self.restore_by_name(session, &decided)? {
+            if self.restore_by_name(session, &decided, &swarm)? {
                 decided = self.decide(session, &swarm)?;
             }
             self.forget_unlisted(session)?;

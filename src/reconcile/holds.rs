@@ -158,9 +158,14 @@ impl Reconciler {
         session.state.record(&record)
     }
 
-    /// Before a stack is deployed that this database does not know as deployed: the Swarm may remember a hold on it that
-    /// another source's stack of the name was under. Whether any was found.
-    pub fn restore_by_name(&mut self, session: &Session<'_>, decided: &[(Key, Decision)]) -> Result<bool> {
+    /// Before a stack is deployed that this source does not have as deployed: another source's stack of the name may be
+    /// under a hold. Of one that runs the Swarm is asked as well. Whether any was found.
+    pub fn restore_by_name(
+        &mut self,
+        session: &Session<'_>,
+        decided: &[(Key, Decision)],
+        swarm: &Swarm,
+    ) -> Result<bool> {
         let is_new = |(key, decision): &&(Key, Decision)| {
             let is_deploy = matches!(decision, Decision::Apply(Apply { how: How::Deploy { .. }, .. }));
             let known = |source: &WatchedSource| {
@@ -173,27 +178,34 @@ impl Reconciler {
         if new.is_empty() {
             return Ok(false);
         }
+        let noted = session.state.holds()?;
+        let runs = |key: &Key| swarm.of_stack(&key.stack).next().is_some();
+        let kept = if new.iter().any(runs) { all_kept(session)? } else { Vec::new() };
         let now = session.door.now().wall;
-        let dry_run = self.options.dry_run;
         let mut found = false;
-        for (_, kept) in all_kept(session)? {
-            let is_its = |key: &&Key| kept.stack.as_deref() == Some(key.stack.as_str());
-            let Some(key) = new.iter().find(is_its).filter(|_| !kept.hold.is_over(now)) else { continue };
+        for key in new {
             let Some(source) = self.sources.iter_mut().find(|source| source.id == key.source) else {
                 continue;
             };
-            if source.holds.iter().any(|row| row.stack.as_ref() == Some(&key.stack)) {
+            let known = noted.iter().find(|row| row.stack.as_ref() == Some(&key.stack)).map(|row| &row.hold);
+            let mut kept = kept.iter().map(|(_, kept)| kept);
+            let in_swarm = kept.find(|kept| kept.stack.as_deref() == Some(key.stack.as_str()));
+            let hold = known.or(in_swarm.map(|kept| &kept.hold)).filter(|hold| !hold.is_over(now));
+            let Some(hold) =
+                hold.filter(|_| !source.holds.iter().any(|row| row.stack.as_ref() == Some(&key.stack)))
+            else {
                 continue;
-            }
+            };
             // The version that another source's stack was rolled back to is none of this one.
-            let hold = Hold { kind: Kind::Hand, back: None, ..kept.hold };
-            let is_noted = session.state.holds()?.iter().any(|row| row.stack.as_ref() == Some(&key.stack));
-            if let Some(row) = source.row.as_ref().filter(|_| !dry_run && !is_noted) {
-                session.state.note_hold(row, Some(&key.stack), &hold)?;
-            }
-            let text = format!("{}; the Swarm remembers it", hold.sentence());
-            session.report.note(source.subject(&key.stack), &text);
+            let hold = Hold { kind: Kind::Hand, back: None, ..hold.clone() };
             let repository_id = source.row.as_ref().map_or(0, |row| row.id);
+            if known.is_none() {
+                let text = format!("{}; the Swarm remembers it", hold.sentence());
+                session.report.note(source.subject(&key.stack), &text);
+                if let Some(row) = source.row.as_ref().filter(|_| !self.options.dry_run) {
+                    session.state.note_hold(row, Some(&key.stack), &hold)?;
+                }
+            }
             source.holds.push(HoldRow { repository_id, stack: Some(key.stack.clone()), hold });
             found = true;
         }
