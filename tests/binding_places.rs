@@ -136,7 +136,8 @@ fn the_folders_that_the_machine_and_docker_live_on_are_refused() {
         ("/var/lib", "docker's own data"),
         ("/var", "holds `/var/"),
         ("/usr/local", "lies in `/usr`, a folder of the system"),
-        ("/run", "a folder of the system"),
+        // The lab's network namespaces lie there.
+        ("/run", "holds `/run/netns/"),
         (&*data, "docker's own data"),
         (&*format!("{data}/volumes"), "docker's own data"),
         (&*beside.display().to_string(), ", which leads to `/etc/default`, lies in `/etc`"),
