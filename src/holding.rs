@@ -11,7 +11,7 @@ use crate::fault::fault;
 use crate::hold::{Hold, Kind};
 use crate::nearest::did_you_mean;
 use crate::plain;
-use crate::reconcile::{forget_all_in_swarm, forget_in_swarm, keep_in_swarm};
+use crate::reconcile::{forget_all_in_swarm, forget_in_swarm, forget_name_in_swarm, keep_in_swarm};
 use crate::report::Subject as About;
 use crate::source::{Source, SourceId};
 use crate::span::Span;
@@ -225,7 +225,11 @@ pub fn release(writer: &Writer, watched: &[Watched], subject: &Subject, by: &str
     let Some(row) = subject.row(watched) else { return Err(not_held(writer, watched, subject)?) };
     let mut notes = Vec::new();
     // First: what was released comes back with no database.
-    if let Err(error) = forget_in_swarm(&writer.session(), &subject.identity, subject.stack.as_ref()) {
+    let forgotten = match &subject.stack {
+        Some(stack) => forget_name_in_swarm(&writer.session(), stack),
+        None => forget_in_swarm(&writer.session(), &subject.identity, None),
+    };
+    if let Err(error) = forgotten {
         notes.push(format!("the Swarm still remembers it, for a database that is lost: {error:#}"));
     }
     // A name is one stack, whichever source it was held of.
@@ -248,16 +252,16 @@ pub fn release(writer: &Writer, watched: &[Watched], subject: &Subject, by: &str
 
 /// What the Swarm remembers of the holds on these sources goes with them.
 pub fn end_holds<'a>(writer: &Writer, watched: impl Iterator<Item = &'a Watched>) {
-    let now = clock::wall();
-    for known in watched {
+    let (now, watched) = (clock::wall(), watched.collect::<Vec<_>>());
+    for known in &watched {
         for row in known.holds.iter().filter(|row| !row.hold.is_over(now)) {
             let subject = row.stack.as_ref().map_or_else(|| known.row.url.shown(), ToString::to_string);
             writer.report.released(&*subject, &format!("{}: that is over with it", row.hold.sentence()));
         }
-        if let Err(error) = forget_all_in_swarm(&writer.session(), &known.identity) {
-            let what = format!("the Swarm still remembers that it was held: {error:#}");
-            writer.report.note(known.row.url.as_str(), &what);
-        }
+    }
+    let sources: Vec<_> = watched.iter().map(|known| &known.identity).collect();
+    if let Err(error) = forget_all_in_swarm(&writer.session(), &sources) {
+        writer.report.warn(&format!("the Swarm still remembers what was held: {error:#}"));
     }
 }
 

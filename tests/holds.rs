@@ -136,6 +136,21 @@ fn a_lost_database_forgets_no_hold() {
 }
 
 #[test]
+fn what_a_hand_edited_is_drift_still_once_the_database_is_lost() {
+    let Some(scene) = Scene::new() else { return };
+    let (stack, service) = deployed(&scene);
+    scene.run(&["hold", &stack, "--for", "ever"]).success();
+    scene.lab.edit(&service, &["--replicas", "2"]);
+    std::fs::remove_file(scene.ops.database()).unwrap();
+    scene.watch().stdout_has("1 on hold").stdout_has("scaled from 0 to 2");
+    assert_eq!(scene.status(&stack)["status"], "deployed");
+    assert!(!scene.status(&stack)["drift"].as_array().unwrap().is_empty(), "{}", scene.status(&stack));
+    scene.run(&["release", &stack]).success();
+    scene.reconcile().success().stdout_has("1 deployed");
+    assert_eq!(scene.lab.spec(&service, ".Spec.Mode.Replicated.Replicas"), "0");
+}
+
+#[test]
 fn a_source_is_held_with_all_that_it_lists_and_drops() {
     let Some(scene) = Scene::new() else { return };
     let (stack, _) = deployed(&scene);
@@ -242,6 +257,9 @@ fn a_name_is_held_whichever_source_lists_it_and_a_release_ends_that() {
     other.write(&format!("{stack}/docker-compose.yml"), compose([("app", &web(&scene, 2))])).commit("moved");
     scene.repo.write("stacks.yaml", "- {name: other, enabled: false}\n").commit("given away");
     scene.reconcile().success();
+    // Nobody lists it meanwhile, and it is held all the same.
+    assert!(scene.run(&["status"]).stdout.contains("not yet"));
+    scene.run(&["status", &stack]).success().stdout_has("not yet");
     scene.run(&["watch", &other.url()]).success().stdout_has("not yet").stdout_has("1 on hold");
     // An idle run says the same, and so does one for something else.
     scene.run(&["reconcile", "--dry-run", "--exit-code"]).failure(3).stdout_has("1 on hold");

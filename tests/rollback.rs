@@ -1,6 +1,7 @@
 //! Rollbacks: an earlier version runs again, by the images it ran by, and stays until there is another than the one fled.
 
 mod api;
+mod bindings;
 mod images;
 
 use std::fs;
@@ -163,39 +164,6 @@ fn one_that_is_cut_off_is_gone_on_with_and_one_in_motion_is_overtaken() {
     run.wait();
     scene.reconcile().success().stdout_has("1 on hold");
     assert_eq!(value(&scene, &stack), "A=1");
-}
-
-#[test]
-fn a_binding_that_has_changed_is_said_before_anything_is_done() {
-    let Some(scene) = Scene::new() else { return };
-    let nfs = tempfile::tempdir().unwrap();
-    scene.repo.write("volumes.yaml", "- id: site\n  type: binding\n  path: site\n");
-    scene.repo.write("nfs.yaml", format!("path: {}\n", nfs.path().display())).write("site/index", "one");
-    let app = |value: &str| web(&scene, value).with("volumes: ['site:/site']");
-    let stack = scene.stack("web", &app("1"));
-    scene.watch().success();
-    scene.change(&stack, &app("2")).push().success();
-    // As long as nothing of it changed it goes back without a word.
-    scene.back(&stack, &[]).success();
-    assert_eq!(value(&scene, &stack), "A=1");
-    scene.run(&["release", &stack]).success();
-    scene.reconcile().success();
-    scene.repo.write("site/index", "two");
-    scene.change(&stack, &app("3")).push().success();
-    let before = scene.lab.specs(&stack);
-    let said = scene.back(&stack, &[]);
-    said.failure(1).error_has("`site` is not as it was then").stderr_has("--without-bindings");
-    assert!(scene.lab.specs(&stack) == before && scene.status(&stack)["hold"].is_null());
-    scene.back(&stack, &["--without-bindings"]).success().stderr_has("stays as it lies there");
-    assert_eq!(value(&scene, &stack), "A=2");
-    assert_eq!(fs::read_to_string(nfs.path().join("site/index")).unwrap(), "two");
-    // What a commit drops meanwhile stays as long as what was rolled back mounts it.
-    scene.repo.remove("site").write("volumes.yaml", "[]\n");
-    scene.repo.write("unrelated", "x");
-    scene.change(&stack, &web(&scene, "3").with("volumes: ['site:/site']"));
-    scene.push();
-    assert_eq!(value(&scene, &stack), "A=2");
-    assert!(nfs.path().join("site/index").exists());
 }
 
 #[test]

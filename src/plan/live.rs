@@ -10,7 +10,7 @@ use super::task::Task;
 use super::wanted::{as_wanted, wanted};
 use crate::compose::{self, RenderedStack};
 use crate::docker::service::{Restart, Service};
-use crate::docker::spec::{IMAGE_LABEL, differences};
+use crate::docker::spec::{IMAGE_LABEL, Summary, differences};
 use crate::docker::state::UpdateState;
 use crate::image::ImageRef;
 use crate::manifest::JobsEntry;
@@ -44,6 +44,18 @@ pub fn edited(rendered: &RenderedStack, live: &[&Service]) -> Option<String> {
         differences.extend(other_mounts(rendered, live));
         (!differences.is_empty()).then(|| format!("`{name}` by hand: {}", differences.join(", ")))
     })
+}
+
+/// What a live service of this version would be but for a hand: so that what that edited shows as drift.
+pub fn as_given(rendered: &RenderedStack, live: &Service) -> Summary {
+    let mut summary = match wanted(rendered).get(&live.name) {
+        Some(parts) => as_wanted(parts, &live.summary),
+        None => live.summary.clone(),
+    };
+    if other_mounts(rendered, live).is_some() {
+        summary.remove("volumes");
+    }
+    summary
 }
 
 /// Whether other things are mounted, or elsewhere, than the compose file tells.

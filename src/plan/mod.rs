@@ -22,7 +22,7 @@ pub use decide::{decide, own_stays};
 pub use decision::{Apply, Blocked, Decision, How, OnHold, Remove, RunJobs, Until};
 pub use difference::adopted_with;
 pub use facts::{Dependency, Elsewhere, Facts, Handover, Objections, Tags, Tried};
-pub use live::{image_edited, is_right_again};
+pub use live::{as_given, image_edited, is_right_again};
 pub use makers::{Maker, claim as claim_image};
 pub use owners::{Claims, Evidence, claim, claims, evidence, is_of, owner, take, taken, taken_by};
 pub use task::{Desired, DesiredStack, Images, Past, Task};

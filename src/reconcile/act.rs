@@ -20,9 +20,7 @@ use crate::git::Workplace;
 use crate::plan::{self, Apply, Blocked, Decision, DesiredStack, How, Tried, Until};
 use crate::report::{Subject, with_held};
 use crate::stack::StoredKind;
-use crate::state::{
-    self, AppliedService, GivenHow, Jobs, Motion, Phase, Record, StackRow, StackStatus, Step, Versions,
-};
+use crate::state::{self, GivenHow, Jobs, Motion, Phase, Record, StackRow, StackStatus, Step, Versions};
 
 /// By what a stack is in motion.
 enum By<'a> {
@@ -385,17 +383,8 @@ impl Reconciler {
         // Of a first attempt that came so far the images are known; later ones keep what had converged.
         let first = source.stack(&key.stack).is_none_or(StackRow::is_unapplied)
             && self.knows_images(session, rendered)?;
-        let services = first.then(|| unapplied(rendered));
+        let services = first.then(|| first::unapplied(rendered));
         session.state.record(&Record { held, services, ..record })?;
         session.state.note_text(&key.stack, &source.url, &rendered.shown(), false)
     }
-}
-
-/// The services of a stack that did not converge so far.
-fn unapplied(rendered: &RenderedStack) -> BTreeMap<String, AppliedService> {
-    let service = |service: &crate::compose::Service| {
-        let image = service.image.as_ref().map(ToString::to_string);
-        (rendered.name.scope(&service.name), AppliedService { image, spec: BTreeMap::new() })
-    };
-    rendered.services.iter().map(service).collect()
 }

@@ -123,13 +123,14 @@ pub fn changed<'a>(
     Ok(changed)
 }
 
-/// Those of these bindings of which nothing lies there: no task starts with one.
-pub fn gone<'a>(read: &Read, ids: &[&'a str]) -> Vec<&'a str> {
-    let is_gone = |id: &&str| {
-        let place = read.bindings.get(*id).map(|binding| binding.root.join(&binding.path));
-        place.is_some_and(|place| !place.try_exists().unwrap_or(true))
+/// Those of these bindings of which nothing lies there, and where that would be: no task starts with one.
+pub fn gone<'a>(read: &Read, ids: &[&'a str]) -> Vec<(&'a str, PathBuf)> {
+    let place = |id: &&'a str| {
+        let binding = read.bindings.get(*id)?;
+        Some((*id, binding.root.join(&binding.path)))
     };
-    ids.iter().copied().filter(is_gone).collect()
+    let is_gone = |(_, place): &(&str, PathBuf)| !place.try_exists().unwrap_or(true);
+    ids.iter().filter_map(place).filter(is_gone).collect()
 }
 
 impl WatchedSource {

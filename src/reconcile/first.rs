@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::{Key, Reconciler, Session};
+use crate::compose::RenderedStack;
 use crate::docker::service::Service;
 use crate::docker::{Swarm, spec};
 use crate::drift::Drift;
@@ -93,4 +94,13 @@ pub fn applied(given: &Given, live: &[Service]) -> BTreeMap<String, AppliedServi
         (name.clone(), AppliedService { image: image.clone(), spec })
     };
     given.services.iter().map(service).collect()
+}
+
+/// The services of a stack that did not converge so far.
+pub fn unapplied(rendered: &RenderedStack) -> BTreeMap<String, AppliedService> {
+    let service = |service: &crate::compose::Service| {
+        let image = service.image.as_ref().map(ToString::to_string);
+        (rendered.name.scope(&service.name), AppliedService { image, spec: BTreeMap::new() })
+    };
+    rendered.services.iter().map(service).collect()
 }

@@ -15,7 +15,7 @@ use crate::docker::service::Service;
 use crate::docker::stored::Stored;
 use crate::hash;
 use crate::hold::{Hold, Kind, LABEL};
-use crate::plan::{self, Apply, Blocked, Decision, How, Until};
+use crate::plan::{self, Apply, Blocked, Decision, DesiredStack, How, Until};
 use crate::source::SourceId;
 use crate::stack::StackName;
 use crate::state::{AppliedService, HoldRow, OnHold, Record, StackStatus};
@@ -128,17 +128,25 @@ impl Reconciler {
         if !live.iter().all(|service| plan::is_of(service, &source.id)) {
             return Ok(());
         }
-        let entry = source.desired(&key.stack).map(|desired| &desired.entry);
+        let desired = source.desired(&key.stack);
+        let entry = desired.map(|desired| &desired.entry);
+        let label = |name: &str| first.labels.get(name).map_or("", String::as_str);
+        // Of the version that Git has, what a hand edited while nobody knew of it is drift still.
+        let rendered = desired.and_then(DesiredStack::rendered);
+        let rendered = rendered.filter(|rendered| rendered.fingerprint == label(FINGERPRINT));
         let is_job = |service: &Service| {
             entry.is_some_and(|entry| {
                 entry.jobs.all().any(|job| key.stack.scope(&job.service) == service.name)
             })
         };
         let service = |service: &&Service| {
-            let spec = if is_job(service) { BTreeMap::new() } else { service.summary.clone() };
+            let spec = match rendered {
+                _ if is_job(service) => BTreeMap::new(),
+                Some(rendered) => plan::as_given(rendered, service),
+                None => service.summary.clone(),
+            };
             (service.name.clone(), AppliedService { image: service.summary.get("image").cloned(), spec })
         };
-        let label = |name: &str| first.labels.get(name).map_or("", String::as_str);
         let record = Record {
             name: &key.stack,
             repository_url: &source.url,
@@ -343,20 +351,26 @@ pub fn keep_in_swarm(
     remove(session, source, stack, Some(&name))
 }
 
-/// Ends what the Swarm keeps of the holds on a source and its stacks.
-pub fn forget_all_in_swarm(session: &Session<'_>, source: &SourceId) -> Result<()> {
-    for (stored, _) in kept(session, source)? {
+/// Ends what the Swarm keeps of the holds on sources and their stacks.
+pub fn forget_all_in_swarm(session: &Session<'_>, sources: &[&SourceId]) -> Result<()> {
+    forget_where(session, |kept| sources.iter().any(|source| **source == *kept.repository))
+}
+
+/// Ends what the Swarm keeps of holds, whoever's source they are on: for when no stack of any is left.
+pub fn forget_every_in_swarm(session: &Session<'_>) -> Result<()> {
+    forget_where(session, |_| true)
+}
+
+fn forget_where(session: &Session<'_>, is_it: impl Fn(&Kept) -> bool) -> Result<()> {
+    for (stored, _) in all_kept(session)?.into_iter().filter(|(_, kept)| is_it(kept)) {
         session.door.remove_stored(&stored)?.map_err(anyhow::Error::msg)?;
     }
     Ok(())
 }
 
-/// Ends what the Swarm keeps of holds, whoever's source they are on: for when no stack of any is left.
-pub fn forget_every_in_swarm(session: &Session<'_>) -> Result<()> {
-    for (stored, _) in all_kept(session)? {
-        session.door.remove_stored(&stored)?.map_err(anyhow::Error::msg)?;
-    }
-    Ok(())
+/// Ends what the Swarm keeps of the holds on a name, whichever source listed it then: at a person's word.
+pub fn forget_name_in_swarm(session: &Session<'_>, stack: &StackName) -> Result<()> {
+    forget_where(session, |kept| kept.stack.as_deref() == Some(stack.as_str()))
 }
 
 /// Ends what the Swarm keeps of a hold.
@@ -370,12 +384,8 @@ fn remove(
     stack: Option<&StackName>,
     but: Option<&str>,
 ) -> Result<()> {
-    for (stored, kept) in all_kept(session)? {
-        // A name is one stack of the Swarm, whichever source lists it by now.
-        let is_it = match stack {
-            Some(stack) => kept.stack.as_deref() == Some(stack.as_str()),
-            None => kept.stack.is_none() && *source == *kept.repository,
-        };
+    for (stored, kept) in kept(session, source)? {
+        let is_it = kept.stack.as_deref() == stack.map(StackName::as_str);
         if is_it && Some(&*stored.name) != but {
             session.door.remove_stored(&stored)?.map_err(anyhow::Error::msg)?;
         }

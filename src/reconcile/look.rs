@@ -16,6 +16,7 @@ use super::{Key, Reconciler, Session, rolls};
 use crate::docker::Swarm;
 use crate::git::Workplace;
 use crate::hold::Hold;
+use crate::image::ImageRef;
 use crate::plan::{self, Decision, DesiredStack, Elsewhere, Facts, How, Objections, Tried, Until, decide};
 use crate::report::with_held;
 use crate::signal;
@@ -97,14 +98,17 @@ impl Reconciler {
         let row = source.stack(&key.stack);
         // Of what follows its tags the hash is as before: the version that ran last tells whether it came to that.
         let ran = |row: &StackRow| {
-            let versions = session.state.history(&row.name, &row.repository_url).unwrap_or_default();
+            let versions =
+                session.state.newest_versions(&row.name, &row.repository_url, 1).unwrap_or_default();
+            let parsed = |image: &str| ImageRef::parse(image).ok();
             let runs = |(service, image): (&String, &String)| {
-                versions.first()?.services.get(service).map(|ran| ran.as_ref() == Some(image))
+                let ran = versions.first()?.services.get(service)?.as_deref()?;
+                Some(parsed(ran) == parsed(image))
             };
-            motion.rolls.iter().all(|roll| runs(roll).unwrap_or(true))
+            motion.rolls.iter().all(|roll| runs(roll).unwrap_or(false))
         };
-        let converged =
-            row.is_some_and(|row| row.status == StackStatus::Deployed && row.hash == motion.hash && ran(row));
+        let is_its = |row: &StackRow| row.status == StackStatus::Deployed && row.hash == motion.hash;
+        let converged = row.is_some_and(|row| is_its(row) && (motion.rolls.is_empty() || ran(row)));
         session.report.stop_waiting(key.stack.as_str());
         if let Some(given) = motion.given.as_ref().filter(|_| converged) {
             let text = format!("{}; another run saw it converge", given.reason);

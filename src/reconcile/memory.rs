@@ -235,6 +235,7 @@ impl Memory {
         tally.built += would.built;
         tally
     }
+
     /// What came of a stack, but for what a dry run would do about it.
     pub fn end_of(&self, key: &Key, decision: &Decision) -> End {
         match (self.ended.get(key), decision) {

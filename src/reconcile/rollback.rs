@@ -76,9 +76,13 @@ pub fn aim(
     let changed = changed(session, &known.row.url, &read, &rendered)?;
     let gone = gone_bindings(&read, &changed);
     if !gone.is_empty() {
-        let ids: Vec<_> = gone.iter().map(|id| format!("`{id}`")).collect();
+        let shown: Vec<_> =
+            gone.iter().map(|(id, place)| format!("`{id}` in `{}`", place.display())).collect();
         return Err(fault(
-            format!("the files of {} are gone, and its tasks would not start without them", ids.join(", ")),
+            format!(
+                "the bindings of that version are gone, and no task starts without them: {}",
+                shown.join(", ")
+            ),
             format!("`dockerops history {}` tells which other versions are kept", row.name),
         ));
     }

@@ -1,7 +1,8 @@
 //! What registries say of tags, under `always` or where one was pushed: the services that are to roll.
 //!
 //! Each tag is asked for once a run: those of sources without work first, since one that moved is work; the
-//! others once their files were read. Under `ifnotpresent` no registry is asked.
+//! others once their files were read. Under `ifnotpresent` no registry is asked,
+//! but for a tag of a stack with jobs that nothing of it runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -119,33 +119,40 @@ fn of_all(known: &Watched, now: DateTime<Utc>) -> Option<&HoldRow> {
     known.holds.iter().find(|row| row.stack.is_none() && !row.hold.is_over(now))
 }
 
-/// The stacks on hold that were never deployed: no row tells of them.
+/// The stacks on hold that were never deployed, and the names that are held and that no source lists: no row tells of
+/// them.
 pub fn never_deployed(watched: &[Watched], known: &Watched, now: DateTime<Utc>) -> Vec<Stack> {
-    let is_new = |stack: &&OnHold| {
-        !known.stacks.iter().any(|row| row.name == stack.name)
-            && !known.motions.iter().any(|motion| motion.name == stack.name)
+    let has_row = |known: &Watched, name: &StackName| {
+        known.stacks.iter().any(|row| row.name == *name)
+            || known.motions.iter().any(|motion| motion.name == *name)
     };
-    let new = known.on_hold.iter().filter(is_new);
-    new.map(|stack| Stack {
-        name: stack.name.to_string(),
-        repository: known.row.url.shown(),
-        source: known.row.url.clone(),
-        compose_path: String::new(),
-        status: StackState::Stopped,
-        hash: String::new(),
-        commit: None,
-        error: None,
-        stays: None,
-        health: Health::Stopped,
-        why: None,
-        degraded_since: None,
-        held: false,
-        hold: of_stack(watched, known, &stack.name, now),
-        drift_policy: DriftPolicy::default(),
-        updating: false,
-        drift: Vec::new(),
-        services: Vec::new(),
-        rendered: None,
-    })
-    .collect()
+    let is_told = |known: &Watched, name: &StackName| {
+        has_row(known, name) || known.on_hold.iter().any(|stack| stack.name == *name)
+    };
+    let new = known.on_hold.iter().map(|stack| &stack.name).filter(|name| !has_row(known, name));
+    let held = known.holds.iter().filter(|row| !row.hold.is_over(now)).filter_map(|row| row.stack.as_ref());
+    let held = held.filter(|name| !watched.iter().any(|known| is_told(known, name)));
+    new.chain(held)
+        .map(|name| Stack {
+            name: name.to_string(),
+            repository: known.row.url.shown(),
+            source: known.row.url.clone(),
+            compose_path: String::new(),
+            status: StackState::Stopped,
+            hash: String::new(),
+            commit: None,
+            error: None,
+            stays: None,
+            health: Health::Stopped,
+            why: None,
+            degraded_since: None,
+            held: false,
+            hold: of_stack(watched, known, name, now),
+            drift_policy: DriftPolicy::default(),
+            updating: false,
+            drift: Vec::new(),
+            services: Vec::new(),
+            rendered: None,
+        })
+        .collect()
 }

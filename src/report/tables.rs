@@ -307,6 +307,7 @@ mod tests {
         let both = told(Some("rolled back: exit (3)"), Some("exit (4)"));
         assert_eq!(both, format!("\nweb: rolled back: exit (3)\nweb: `web_app`: exit (4){hint}"));
     }
+
     #[test]
     fn what_is_simply_deployed_is_counted_once_all_of_it_is_long() {
         let stack = |name: String| Stack { hash: "h".into(), ..Stack::of(&name) };

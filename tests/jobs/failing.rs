@@ -282,3 +282,25 @@ fn a_hold_between_a_migration_and_another_push_leaves_no_deploy_under_way() {
     shop.scene.reconcile().success();
     assert_eq!(shop.said()[3..], ["migrate 3", "web 3"]);
 }
+
+#[test]
+fn a_fix_in_stacks_yaml_alone_ends_a_rollback() {
+    let Some(scene) = Scene::new() else { return };
+    let shop = Shop::of(scene);
+    let write = |version: &str, script: &str| {
+        let script = format!("{script}; echo migrate {version} >> /log/said");
+        shop.write(&[("migrate", &shop.job(&script)), ("web", &shop.web(version))]);
+    };
+    shop.list("before: [migrate]\ntimeout: 4s");
+    write("1", "true");
+    shop.watch().success();
+    write("2", "sleep 8");
+    shop.push().failure(3).stdout_has("did not complete within 4 s");
+    wait_for("its end", 60, || shop.said().last().is_some_and(|said| said == "migrate 2"));
+    shop.run(&["rollback", &shop.stack]).success();
+    shop.forget();
+    shop.scene.reconcile().success().stdout_has("1 on hold");
+    shop.list("before: [migrate]\ntimeout: 60s");
+    shop.push().success().stdout_has("released").stdout_has("1 deployed");
+    assert_eq!(shop.said().last().map(String::as_str), Some("web 2"));
+}
