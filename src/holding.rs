@@ -11,7 +11,7 @@ use crate::fault::fault;
 use crate::hold::{Hold, Kind};
 use crate::nearest::did_you_mean;
 use crate::plain;
-use crate::reconcile::{forget_all_in_swarm, forget_in_swarm, forget_name_in_swarm, keep_in_swarm};
+use crate::reconcile::{forget_all_in_swarm, forget_in_swarm, forget_name_in_swarm, replace_in_swarm};
 use crate::report::Subject as About;
 use crate::source::{Source, SourceId};
 use crate::span::Span;
@@ -205,7 +205,8 @@ pub fn hold(writer: &Writer, watched: &[Watched], subject: &Subject, wish: Wish)
     }
     let mut notes = Vec::new();
     // First: whoever is killed between the two leaves none that a lost database forgets.
-    if let Err(error) = keep_in_swarm(&writer.session(), &subject.identity, subject.stack.as_ref(), &hold) {
+    if let Err(error) = replace_in_swarm(&writer.session(), &subject.identity, subject.stack.as_ref(), &hold)
+    {
         notes.push(format!("the Swarm does not remember it, a lost database would forget it: {error:#}"));
     }
     writer.state.note_hold(&subject.source, subject.stack.as_ref(), &hold)?;

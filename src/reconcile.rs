@@ -22,6 +22,7 @@ mod health;
 mod holds;
 mod images;
 mod jobs;
+mod kept_holds;
 mod key;
 mod look;
 mod makers;
@@ -83,8 +84,8 @@ pub use bindings::remove_bindings;
 pub use builds::{LOCAL_TAG, lasting_tag};
 pub use clean::{clean_after_removal, note_digests};
 pub use door::World;
-pub use holds::{
-    forget_all_in_swarm, forget_every_in_swarm, forget_in_swarm, forget_name_in_swarm, keep_in_swarm,
+pub use kept_holds::{
+    forget_all_in_swarm, forget_every_in_swarm, forget_in_swarm, forget_name_in_swarm, replace_in_swarm,
 };
 pub use remove::{remove_all, wait_for_others};
 pub use rollback::{Aim, aim, roll_back};

@@ -1,6 +1,7 @@
 //! Holds: by hand, in `stacks.yaml`, and outside the windows that it gives.
 
 mod api;
+mod lost;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -136,21 +137,6 @@ fn a_lost_database_forgets_no_hold() {
 }
 
 #[test]
-fn what_a_hand_edited_is_drift_still_once_the_database_is_lost() {
-    let Some(scene) = Scene::new() else { return };
-    let (stack, service) = deployed(&scene);
-    scene.run(&["hold", &stack, "--for", "ever"]).success();
-    scene.lab.edit(&service, &["--replicas", "2"]);
-    std::fs::remove_file(scene.ops.database()).unwrap();
-    scene.watch().stdout_has("1 on hold").stdout_has("scaled from 0 to 2");
-    assert_eq!(scene.status(&stack)["status"], "deployed");
-    assert!(!scene.status(&stack)["drift"].as_array().unwrap().is_empty(), "{}", scene.status(&stack));
-    scene.run(&["release", &stack]).success();
-    scene.reconcile().success().stdout_has("1 deployed");
-    assert_eq!(scene.lab.spec(&service, ".Spec.Mode.Replicated.Replicas"), "0");
-}
-
-#[test]
 fn a_source_is_held_with_all_that_it_lists_and_drops() {
     let Some(scene) = Scene::new() else { return };
     let (stack, _) = deployed(&scene);
@@ -168,6 +154,28 @@ fn a_source_is_held_with_all_that_it_lists_and_drops() {
     scene.run(&["release", &url]).success();
     scene.reconcile().success().stdout_has("1 deployed, 1 removed");
     assert!(scene.lab.services(&stack).is_empty() && scene.lab.services(&new).len() == 1);
+}
+
+#[test]
+fn what_moves_out_of_a_source_on_hold_stays_as_it_is() {
+    let Some(scene) = Scene::new() else { return };
+    let (stack, service) = deployed(&scene);
+    let other = Repo::new();
+    let stays = scene.ops.unique("stays");
+    other.stack(&stays, &compose([("app", &scene.off())])).commit("first");
+    scene.run(&["watch", &other.url()]).success();
+    scene.run(&["hold", &scene.repo.url(), "--for", "ever", "--reason", "freeze"]).success();
+    scene.repo.remove(&stack).write("stacks.yaml", "- {name: other, enabled: false}\n").commit("given away");
+    other.write("stacks.yaml", format!("- name: {stays}\n- name: {stack}\n"));
+    other.write(&format!("{stack}/docker-compose.yml"), compose([("app", &web(&scene, 2))])).commit("taken");
+    for _ in 0..2 {
+        scene.reconcile().stdout_has("freeze");
+        let environment = scene.lab.spec(&service, ".Spec.TaskTemplate.ContainerSpec.Env");
+        assert_eq!(environment, "[A=1]");
+    }
+    scene.run(&["release", &scene.repo.url()]).success();
+    scene.reconcile().success().stdout_has("1 deployed");
+    assert_eq!(scene.lab.spec(&service, ".Spec.TaskTemplate.ContainerSpec.Env"), "[A=2]");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod failing;
 mod killed;
+mod put_back;
 mod tags;
 
 use std::fs;

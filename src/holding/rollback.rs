@@ -9,7 +9,7 @@ use crate::docker::service::Service;
 use crate::fault::fault;
 use crate::hold::{self, Hold, Kind};
 use crate::plan::Course;
-use crate::reconcile::{Aim, aim, keep_in_swarm, roll_back as deploy};
+use crate::reconcile::{Aim, aim, replace_in_swarm, roll_back as deploy};
 use crate::report::Tally;
 use crate::state::{StackRow, StackStatus, State, Version};
 use crate::watched::{Watched, watched};
@@ -120,7 +120,7 @@ pub fn roll_back(
         back: Some(Box::new(hold::Back { before: by_hand, ..aim.back.clone() })),
     };
     let mut notes = Vec::new();
-    if let Err(error) = keep_in_swarm(&session, &known.identity, Some(&row.name), &hold) {
+    if let Err(error) = replace_in_swarm(&session, &known.identity, Some(&row.name), &hold) {
         notes.push(format!("the Swarm does not remember it, a lost database would forget it: {error:#}"));
     }
     if was_pinned && !wish.pin {

@@ -11,7 +11,7 @@ use crate::fault::{fault, with_hint};
 use crate::hold::Hold;
 use crate::manifest::{Layout, names_a_stack};
 use crate::stack::{DriftPolicy, StackName};
-use crate::state::{Motion, StackStatus};
+use crate::state::{Motion, StackRow, StackStatus};
 
 /// What is to be done about `task` now.
 pub fn decide(task: &Task<'_>, facts: &Facts<'_>) -> Decision {
@@ -121,7 +121,9 @@ fn unlisted(task: &Task<'_>, facts: &Facts<'_>, layout: Layout) -> Decision {
     if task.is_stopped() && task.live.is_empty() {
         return Decision::Remove(Remove::Forget);
     }
-    let was_listed = task.recorded.is_some_and(|row| !names_a_stack(&row.compose_path));
+    // Of one that was taken over while it was on hold nobody knows.
+    let is_of_a_list = |row: &StackRow| !row.compose_path.is_empty() && !names_a_stack(&row.compose_path);
+    let was_listed = task.recorded.is_some_and(is_of_a_list);
     match layout {
         Layout::List => match facts.handover {
             Some(Handover::Done) => Decision::Remove(Remove::Forget),

@@ -141,6 +141,7 @@ fn what_drifted() {
 #[test]
 fn what_is_not_to_run() {
     let gone = |layout| Case::deployed().with(|case| (case.desired, case.read) = (None, Some(layout)));
+    let files = |path: &str| gone(Layout::Files).with(|case| case.row().compose_path = path.into());
     let off = || Case::deployed().with(|case| case.wish().rendered = None);
     let own = |case: &mut Case| case.facts.is_own = true;
     let handover = |how| gone(Layout::List).with(|case| case.facts.handover = Some(how));
@@ -152,10 +153,8 @@ fn what_is_not_to_run() {
     table(&vec![
         (gone(Layout::List), "remove: it is no longer listed"),
         (gone(Layout::Files), "NextRun: left as it is: `stacks.yaml`, which listed it, is gone"),
-        (
-            gone(Layout::Files).with(|case| case.row().compose_path = "docker-compose-web.yml".into()),
-            "remove: its file is gone",
-        ),
+        (files("docker-compose-web.yml"), "remove: its file is gone"),
+        (files(""), "remove: its file is gone"),
         (gone(Layout::Nothing), "NextRun: left as it is: no file of the source"),
         (gone(Layout::List).with(own), "NextRun: left as it is: this DockerOps runs in it"),
         (gone(Layout::List).with(stopped), "forget"),

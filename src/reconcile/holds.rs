@@ -1,44 +1,37 @@
 //! What keeps a stack as it is: read before each decision, told and recorded after it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
-use md5::{Digest, Md5};
-use serde::{Deserialize, Serialize};
 
+use super::kept_holds::{all_kept, forget_in_swarm, keep_in_swarm, kept};
 use super::source::WatchedSource;
-use super::{Key, Reconciler, Session};
+use super::{Key, Reconciler, Session, first};
 use crate::compose::{COMMIT, FINGERPRINT};
 use crate::docker::Swarm;
 use crate::docker::service::Service;
-use crate::docker::stored::Stored;
-use crate::hash;
-use crate::hold::{Hold, Kind, LABEL};
+use crate::hold::{Hold, Kind};
+use crate::manifest::{JobsEntry, NamedJob};
 use crate::plan::{self, Apply, Blocked, Decision, DesiredStack, How, Until};
 use crate::source::SourceId;
 use crate::stack::StackName;
 use crate::state::{AppliedService, HoldRow, OnHold, Record, StackStatus};
 use crate::watched::Watched;
 
-/// A hold by hand, as a Swarm config keeps it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Kept {
-    repository: String,
-    /// `None` for all of the source.
-    stack: Option<String>,
-    hold: Hold,
-}
-
 impl Reconciler {
-    /// What keeps a stack as it is now: a person first, then what its source says.
+    /// What keeps a stack as it is now: a person first, then what its source says. What comes over from another source
+    /// is held with that one, too.
     pub fn hold_of(&self, session: &Session<'_>, source: &WatchedSource, name: &StackName) -> Option<Hold> {
         let now = session.door.now().wall;
         // A name is one stack of the Swarm, whichever source lists it by now.
         let rows = self.sources.iter().flat_map(|source| &source.holds);
         let mut its = rows.filter(|row| row.stack.as_ref() == Some(name));
         let by_name = its.find_map(|row| source.counts(row, now));
-        let of_all = || source.holds.iter().find(|row| row.stack.is_none() && !row.hold.is_over(now));
+        let predecessor = self.memory.predecessor(&source.id, name);
+        let both = self.sources.iter().filter(|it| it.id == source.id || Some(&it.id) == predecessor);
+        let mut rows = both.flat_map(|source| &source.holds);
+        let mut of_all = || rows.find(|row| row.stack.is_none() && !row.hold.is_over(now));
         if let Some(hold) = by_name.or_else(|| of_all().map(|row| &row.hold)) {
             return Some(hold.clone());
         }
@@ -124,41 +117,53 @@ impl Reconciler {
         let live: Vec<_> = swarm.of_stack(&key.stack).collect();
         let is_known = source.stack(&key.stack).is_some_and(|row| row.status != StackStatus::Stopped)
             || source.motion(&key.stack).is_some();
-        let Some(first) = live.first().filter(|_| !is_known) else { return Ok(()) };
-        if !live.iter().all(|service| plan::is_of(service, &source.id)) {
+        if is_known || live.is_empty() || !live.iter().all(|service| plan::is_of(service, &source.id)) {
             return Ok(());
         }
         let desired = source.desired(&key.stack);
         let entry = desired.map(|desired| &desired.entry);
-        let label = |name: &str| first.labels.get(name).map_or("", String::as_str);
-        // Of the version that Git has, what a hand edited while nobody knew of it is drift still.
-        let rendered = desired.and_then(DesiredStack::rendered);
-        let rendered = rendered.filter(|rendered| rendered.fingerprint == label(FINGERPRINT));
-        let is_job = |service: &Service| {
-            entry.is_some_and(|entry| {
-                entry.jobs.all().any(|job| key.stack.scope(&job.service) == service.name)
-            })
+        let jobs = |of: fn(&JobsEntry) -> &[NamedJob]| {
+            let jobs = entry.map(|entry| of(&entry.jobs)).unwrap_or_default();
+            jobs.iter().map(|job| key.stack.scope(&job.service)).collect::<BTreeSet<_>>()
         };
+        let (before, after) = (jobs(|jobs| &jobs.before), jobs(|jobs| &jobs.after));
+        let is_job = |name: &str| before.contains(name) || after.contains(name);
+        // A job before the rest may have run for a version that was not deployed.
+        let rest: Vec<_> = live.iter().copied().filter(|service| !is_job(&service.name)).collect();
+        let stays = if rest.is_empty() { live.clone() } else { rest };
+        let version = one_version(stays.iter().copied());
+        // Of the version that Git has, what a hand edited while nobody knew of it is drift still, and what it removed; it
+        // is not all there while a job behind it did not run.
+        let rendered = desired.and_then(DesiredStack::rendered);
+        let rendered = rendered.filter(|rendered| version == Some(&*rendered.fingerprint));
+        let has_run =
+            |job: &String| live.iter().any(|live| live.name == *job && one_version([*live]) == version);
+        let is_whole = rendered.is_none() || after.iter().all(has_run);
         let service = |service: &&Service| {
             let spec = match rendered {
-                _ if is_job(service) => BTreeMap::new(),
+                _ if is_job(&service.name) => BTreeMap::new(),
                 Some(rendered) => plan::as_given(rendered, service),
                 None => service.summary.clone(),
             };
             (service.name.clone(), AppliedService { image: service.summary.get("image").cloned(), spec })
         };
+        let mut services = rendered.map(first::unapplied).unwrap_or_default();
+        services.retain(|name, _| !is_job(name));
+        services.extend(live.iter().map(service));
+        let commit = stays.first().and_then(|service| service.labels.get(COMMIT));
         let record = Record {
             name: &key.stack,
             repository_url: &source.url,
             compose_path: entry.map_or("", |entry| &entry.compose_path),
             status: StackStatus::Deployed,
-            hash: Some(label(FINGERPRINT)),
-            commit: label(COMMIT),
+            // None is another one than Git's, whichever that is.
+            hash: Some(version.filter(|_| is_whole).unwrap_or_default()),
+            commit: commit.map(String::as_str).unwrap_or_default(),
             drift: entry.map(|entry| entry.drift).unwrap_or_default(),
             depends_on: entry.map_or(&[], |entry| &entry.depends_on),
             error: None,
             held: false,
-            services: Some(live.iter().map(service).collect()),
+            services: Some(services),
             jobs_due: None,
             given: None,
             ran: None,
@@ -195,10 +200,11 @@ impl Reconciler {
             let Some(source) = self.sources.iter_mut().find(|source| source.id == key.source) else {
                 continue;
             };
-            let known = noted.iter().find(|row| row.stack.as_ref() == Some(&key.stack)).map(|row| &row.hold);
-            let mut kept = kept.iter().map(|(_, kept)| kept);
+            let is_its = |row: &&HoldRow| row.stack.as_ref() == Some(&key.stack) && !row.hold.is_over(now);
+            let known = noted.iter().find(is_its).map(|row| &row.hold);
+            let mut kept = kept.iter().map(|(_, kept)| kept).filter(|kept| !kept.hold.is_over(now));
             let in_swarm = kept.find(|kept| kept.stack.as_deref() == Some(key.stack.as_str()));
-            let hold = known.or(in_swarm.map(|kept| &kept.hold)).filter(|hold| !hold.is_over(now));
+            let hold = known.or(in_swarm.map(|kept| &kept.hold));
             let Some(hold) =
                 hold.filter(|_| !source.holds.iter().any(|row| row.stack.as_ref() == Some(&key.stack)))
             else {
@@ -274,6 +280,17 @@ impl WatchedSource {
         hold.filter(|hold| !hold.is_over(now))
     }
 
+    /// It is held as the Swarm remembers; a dry run has no row of it.
+    pub fn is_held(&mut self, session: &Session<'_>, holds: Vec<(Option<StackName>, Hold)>) {
+        let repository_id = self.row.as_ref().map_or(0, |row| row.id);
+        for (stack, hold) in holds {
+            let subject = stack.as_ref().map_or(self.url.as_str(), StackName::as_str);
+            session.report.note(subject, &format!("{}; the Swarm remembers it", hold.sentence()));
+            self.holds.retain(|row| row.stack != stack);
+            self.holds.push(HoldRow { repository_id, stack, hold });
+        }
+    }
+
     /// The hold by hand on a stack.
     pub fn hold_by_hand(&self, name: &StackName, now: DateTime<Utc>) -> Option<Hold> {
         let row = self.holds.iter().find(|row| row.stack.as_ref() == Some(name))?;
@@ -281,31 +298,36 @@ impl WatchedSource {
     }
 }
 
-/// A source that is watched anew is held as the Swarm remembers it: the database that knew may be lost. A dry run has no
-/// row of it, and notes nothing.
-pub fn restore_holds(session: &Session<'_>, source: &mut WatchedSource) -> Result<()> {
+/// The version that all of these services are labelled with.
+fn one_version<'a>(services: impl IntoIterator<Item = &'a Service>) -> Option<&'a str> {
+    let mut versions = services.into_iter().map(|service| service.labels.get(FINGERPRINT));
+    let first = versions.next()??;
+    versions.all(|version| version == Some(first)).then_some(first)
+}
+
+/// The holds that the Swarm remembers of a source that is watched anew: the database that knew may be lost.
+pub fn remembered(
+    session: &Session<'_>,
+    source: &SourceId,
+    dry_run: bool,
+) -> Result<Vec<(Option<StackName>, Hold)>> {
     let now = session.door.now().wall;
-    let mut all = kept(session, &source.id)?;
+    let mut all = kept(session, source)?;
     // Of two of one subject, which a run that was killed left, the later one counts.
     all.sort_by_key(|(_, kept)| kept.hold.since);
+    let mut holds: Vec<(Option<StackName>, Hold)> = Vec::new();
     for (stored, kept) in all {
         if kept.hold.is_over(now) {
-            if source.row.is_some() {
+            if !dry_run {
                 session.door.remove_stored(&stored)?.map_err(anyhow::Error::msg)?;
             }
             continue;
         }
         let stack = kept.stack.map(StackName::known);
-        if let Some(row) = &source.row {
-            session.state.note_hold(row, stack.as_ref(), &kept.hold)?;
-        }
-        source.holds.retain(|row| row.stack != stack);
-        let repository_id = source.row.as_ref().map_or(0, |row| row.id);
-        source.holds.push(HoldRow { repository_id, stack: stack.clone(), hold: kept.hold.clone() });
-        let subject = stack.as_ref().map_or(source.url.as_str(), StackName::as_str);
-        session.report.note(subject, &format!("{}; the Swarm remembers it", kept.hold.sentence()));
+        holds.retain(|(other, _)| *other != stack);
+        holds.push((stack, kept.hold));
     }
-    Ok(())
+    Ok(holds)
 }
 
 /// What an earlier run would have done to a stack of a source that was not read by this one.
@@ -332,77 +354,4 @@ pub fn is_on_hold(known: &Watched, name: &StackName, now: DateTime<Utc>) -> bool
         |row: &HoldRow| row.stack.as_ref().is_none_or(|stack| stack == name) && !row.hold.is_over(now);
     let as_found = |stack: &OnHold| stack.name == *name && !is_released(stack, &known.holds, now);
     known.holds.iter().any(by_hand) || known.on_hold.iter().any(as_found)
-}
-
-/// Keeps a hold by hand in the Swarm, in place of one that was there.
-pub fn keep_in_swarm(
-    session: &Session<'_>,
-    source: &SourceId,
-    stack: Option<&StackName>,
-    hold: &Hold,
-) -> Result<()> {
-    let kept =
-        Kept { repository: source.to_string(), stack: stack.map(ToString::to_string), hold: hold.clone() };
-    let text = serde_json::to_string(&kept)?;
-    let mut content = Md5::new();
-    hash::part(&mut content, &text);
-    let name = format!("dockerops-hold-{}", hash::hex(content));
-    session.door.ensure_config(&name, &text, &[(LABEL, &text)])?;
-    remove(session, source, stack, Some(&name))
-}
-
-/// Ends what the Swarm keeps of the holds on sources and their stacks.
-pub fn forget_all_in_swarm(session: &Session<'_>, sources: &[&SourceId]) -> Result<()> {
-    forget_where(session, |kept| sources.iter().any(|source| **source == *kept.repository))
-}
-
-/// Ends what the Swarm keeps of holds, whoever's source they are on: for when no stack of any is left.
-pub fn forget_every_in_swarm(session: &Session<'_>) -> Result<()> {
-    forget_where(session, |_| true)
-}
-
-fn forget_where(session: &Session<'_>, is_it: impl Fn(&Kept) -> bool) -> Result<()> {
-    for (stored, _) in all_kept(session)?.into_iter().filter(|(_, kept)| is_it(kept)) {
-        session.door.remove_stored(&stored)?.map_err(anyhow::Error::msg)?;
-    }
-    Ok(())
-}
-
-/// Ends what the Swarm keeps of the holds on a name, whichever source listed it then: at a person's word.
-pub fn forget_name_in_swarm(session: &Session<'_>, stack: &StackName) -> Result<()> {
-    forget_where(session, |kept| kept.stack.as_deref() == Some(stack.as_str()))
-}
-
-/// Ends what the Swarm keeps of a hold.
-pub fn forget_in_swarm(session: &Session<'_>, source: &SourceId, stack: Option<&StackName>) -> Result<()> {
-    remove(session, source, stack, None)
-}
-
-fn remove(
-    session: &Session<'_>,
-    source: &SourceId,
-    stack: Option<&StackName>,
-    but: Option<&str>,
-) -> Result<()> {
-    for (stored, kept) in kept(session, source)? {
-        let is_it = kept.stack.as_deref() == stack.map(StackName::as_str);
-        if is_it && Some(&*stored.name) != but {
-            session.door.remove_stored(&stored)?.map_err(anyhow::Error::msg)?;
-        }
-    }
-    Ok(())
-}
-
-fn kept(session: &Session<'_>, source: &SourceId) -> Result<Vec<(Stored, Kept)>> {
-    let all = all_kept(session)?.into_iter();
-    Ok(all.filter(|(_, kept)| *source == *kept.repository).collect())
-}
-
-fn all_kept(session: &Session<'_>) -> Result<Vec<(Stored, Kept)>> {
-    let stored = session.door.marked_configs(LABEL)?.into_iter();
-    let read = |stored: Stored| {
-        let kept: Kept = serde_json::from_str(&stored.mark).ok()?;
-        Some((stored, kept))
-    };
-    Ok(stored.filter_map(read).collect())
 }

@@ -9,6 +9,7 @@ use super::door::Door;
 use super::pulls::{is_denied, is_for_other_platforms};
 use super::rolls::live;
 use super::source::WatchedSource;
+use super::versions::ran_by;
 use super::{Key, Reconciler, Session};
 use crate::compose::{FINGERPRINT, RenderedStack};
 use crate::convergence;
@@ -80,6 +81,7 @@ impl Reconciler {
     pub fn named(
         &mut self,
         session: &Session<'_>,
+        key: &Key,
         rendered: &RenderedStack,
         jobs: &Jobs,
         (run, resolve): (&RunJobs, ResolveImage),
@@ -95,6 +97,15 @@ impl Reconciler {
             let image = ImageRef::parse(service.image()).ok()?;
             (image.digest().is_some() && image.unpinned() == *tag && !image_edited(service)).then_some(image)
         };
+        // What is put back runs by what its version ran by.
+        let ran = match run {
+            RunJobs::No => ran_by(session, (&key.stack, &self.source(key)?.url), &rendered.fingerprint)?,
+            _ => BTreeMap::new(),
+        };
+        let ran = |name: &String, tag: &ImageRef| {
+            let image = ImageRef::parse(ran.get(name)?.as_deref()?).ok()?;
+            (image.digest().is_some() && image.unpinned() == *tag).then_some(image)
+        };
         let kept = |name: &String, tag: &ImageRef| {
             let own = live.iter().find(|live| live.name == *name).and_then(|live| runs(live, tag));
             let of = |is_job: bool| {
@@ -102,7 +113,7 @@ impl Reconciler {
                 its.find_map(|live| runs(live, tag))
             };
             match run {
-                RunJobs::No => own.or_else(|| of(true)),
+                RunJobs::No => own.or_else(|| ran(name, tag)).or_else(|| of(true)),
                 _ if resolve == ResolveImage::Always => None,
                 _ => of(true).or(own).or_else(|| of(false)),
             }

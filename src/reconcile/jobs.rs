@@ -49,7 +49,7 @@ impl Reconciler {
             return Ok(Some(Jobs { step, phase: Phase::Asked, name, ..jobs }));
         }
         let Some(jobs) = self.jobs(key, rendered)? else { return Ok(None) };
-        let named = self.named(session, rendered, &jobs, (run, resolve), swarm)?;
+        let named = self.named(session, key, rendered, &jobs, (run, resolve), swarm)?;
         Ok(Some({
             let again = matches!(run, RunJobs::Again | RunJobs::Moved { .. });
             let (skipped, images) = match run {

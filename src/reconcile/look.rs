@@ -8,7 +8,6 @@ use anyhow::Result;
 use super::door::News;
 use super::holds::kept_back;
 use super::memory::Ended;
-use super::moves::Moves;
 use super::order::{dependents, in_order};
 use super::rest::beside_others;
 use super::source::WatchedSource;
@@ -29,7 +28,6 @@ use crate::watched::Watched;
 #[derive(Default)]
 struct Gathered {
     owners: BTreeMap<Key, SourceId>,
-    moves: Moves,
     /// What is known only where a stack is to be deployed; empty at the first pass.
     objections: BTreeMap<Key, Objections>,
     /// The stacks that come after all others, and have to wait for these.
@@ -107,7 +105,10 @@ impl Reconciler {
             };
             motion.rolls.iter().all(|roll| runs(roll).unwrap_or(false))
         };
-        let is_its = |row: &StackRow| row.status == StackStatus::Deployed && row.hash == motion.hash;
+        // What overtook it left the row as it was before.
+        let is_overtaken = source.motion(&key.stack).is_some();
+        let is_its =
+            |row: &StackRow| !is_overtaken && row.status == StackStatus::Deployed && row.hash == motion.hash;
         let converged = row.is_some_and(|row| is_its(row) && (motion.rolls.is_empty() || ran(row)));
         session.report.stop_waiting(key.stack.as_str());
         if let Some(given) = motion.given.as_ref().filter(|_| converged) {
@@ -195,7 +196,8 @@ impl Reconciler {
             .filter(|source| synced.contains(source.url.as_str()))
             .map(|source| source.id.clone())
             .collect();
-        let mut gathered = Gathered { moves, elsewhere, ..Gathered::default() };
+        self.memory.moves = moves;
+        let mut gathered = Gathered { elsewhere, ..Gathered::default() };
         for source in &self.sources {
             for desired in source.read().into_iter().flat_map(|read| &read.desired) {
                 let name = &desired.entry.name;
@@ -268,10 +270,8 @@ impl Reconciler {
                 let source = &self.sources[at];
                 let hold = self.hold_of(session, source, &name);
                 let back = hold.as_ref().filter(|_| source.goes_back(&name)).map(Hold::reason_to_go_back);
-                let predecessor =
-                    gathered.moves.iter().find(|(old, heir)| old.stack == name && **heir == key.source);
                 let facts = Facts {
-                    predecessor: predecessor.map(|(old, _)| &old.source),
+                    predecessor: self.memory.predecessor(&key.source, &name),
                     hold: hold.as_ref().filter(|_| back.is_none()),
                     back: back.as_deref(),
                     kept_back: kept_back(source, &name),
@@ -283,7 +283,11 @@ impl Reconciler {
                         Some(_) => Vec::new(),
                         None => self.dependencies(source, &name, &states),
                     },
-                    handover: gathered.moves.get(&key).map(|heir| self.handover(&key, heir, watched, swarm)),
+                    handover: self
+                        .memory
+                        .moves
+                        .get(&key)
+                        .map(|heir| self.handover(&key, heir, watched, swarm)),
                     elsewhere: if source.read().is_some() && source.desired(&name).is_none() {
                         elsewhere.get_or_init(|| self.elsewhere(source, watched)).clone()
                     } else {

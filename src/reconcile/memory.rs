@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::giving::Running;
+use super::moves::Moves;
 use super::objects::Objects;
 use super::rolls::Rolls;
 use crate::compose::RenderedStack;
@@ -54,6 +55,8 @@ pub enum Ended {
 #[derive(Debug, Default)]
 pub struct Memory {
     pub decisions: BTreeMap<Key, Decision>,
+    /// What changes hands, as it was at the last look.
+    pub moves: Moves,
     /// What failed, or is kept, and is not tried again in this run.
     pub tried: BTreeMap<Key, Tried>,
     /// The stacks that are degraded, as it was when their source came to rest.
@@ -162,6 +165,12 @@ pub struct Converged {
 }
 
 impl Memory {
+    /// The source that a stack comes over from.
+    pub fn predecessor(&self, heir: &SourceId, name: &StackName) -> Option<&SourceId> {
+        let mut moves = self.moves.iter();
+        moves.find(|(old, new)| old.stack == *name && *new == heir).map(|(old, _)| &old.source)
+    }
+
     /// Notes the last decision about a stack.
     pub fn decided(&mut self, key: &Key, decision: Decision) {
         self.decisions.insert(key.clone(), decision);

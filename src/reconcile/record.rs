@@ -250,7 +250,12 @@ impl Reconciler {
             GivenHow::Adopt => applied(given, live),
         };
         // What a hand had edited by then nobody goes back to.
-        let ran = (!is_edited(given, live)).then(|| versions::ran(session, given, &motion.hash, took, live));
+        let stack = (&key.stack, &source.url);
+        let ran = if is_edited(given, live) {
+            None
+        } else {
+            Some(versions::ran(session, stack, given, &motion.hash, took, live)?)
+        };
         let record = Record {
             status: StackStatus::Deployed,
             hash: Some(&motion.hash),

@@ -7,7 +7,7 @@ use anyhow::{Error, Result};
 use chrono::{DateTime, Utc};
 
 use super::ask::{Answer, Wanted};
-use super::holds::{is_on_hold, is_released, restore_holds};
+use super::holds::{is_on_hold, is_released, remembered};
 use super::rollback::is_to_go_back;
 use super::session::{Selection, Session, Wish};
 use super::source::{Reading, WatchedSource};
@@ -91,12 +91,13 @@ impl Reconciler {
                     Reading::Failed(error) if !self.options.go_on => return Err(error),
                     Reading::Failed(_) => {}
                     _ => {
-                        if !self.options.dry_run {
-                            source.row = Some(session.state.remember(&source.url)?);
+                        let runs = swarm.services.iter().any(|service| plan::is_of(service, &source.id));
+                        let dry_run = self.options.dry_run;
+                        let holds = if runs { remembered(session, &source.id, dry_run)? } else { Vec::new() };
+                        if !dry_run {
+                            source.row = Some(session.state.remember_held(&source.url, &holds)?);
                         }
-                        if swarm.services.iter().any(|service| plan::is_of(service, &source.id)) {
-                            restore_holds(session, &mut source)?;
-                        }
+                        source.is_held(session, holds);
                     }
                 }
             }

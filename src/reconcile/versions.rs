@@ -10,27 +10,47 @@ use super::Session;
 use crate::docker::service::Service;
 use crate::docker::stored::Stored;
 use crate::image::ImageRef;
-use crate::stack::StoredKind;
+use crate::source::SourceUrl;
+use crate::stack::{StackName, StoredKind};
 use crate::state::{Given, Needed, Ran, Versions};
 
-/// What converged, by the images that it runs by.
+/// What converged, by the images that it runs by; a job that did not run for it, by the image it ran by for this version
+/// before: whatever docker has of it is of another one.
 pub fn ran<'a>(
     session: &Session<'_>,
+    stack: (&StackName, &SourceUrl),
     given: &'a Given,
     hash: &'a str,
     took: Duration,
     live: &[Service],
-) -> Ran<'a> {
+) -> Result<Ran<'a>> {
+    // By which images it is to run is told beside them.
+    let hash = given.plain.as_deref().unwrap_or(hash);
+    let jobs = given.jobs.as_ref();
+    let leaves_jobs = jobs.is_some_and(|jobs| !jobs.run || !jobs.skipped.is_empty());
+    let before = if leaves_jobs { ran_by(session, stack, hash)? } else { BTreeMap::new() };
     let service = |(name, image): (&String, &Option<String>)| {
+        let is_left = jobs.is_some_and(|jobs| jobs.has(name) && (!jobs.run || jobs.skipped.contains(name)));
+        if let Some(before) = before.get(name).filter(|_| is_left) {
+            return (name.clone(), before.clone());
+        }
         let live = live.iter().find(|live| live.name == *name).map(Service::image);
         let image = live.filter(|live| !live.is_empty()).map(str::to_owned).or_else(|| image.clone());
         (name.clone(), image)
     };
     let services: BTreeMap<_, _> = given.services.iter().map(service).collect();
     let seconds = u32::try_from(took.as_secs()).unwrap_or(u32::MAX);
-    // By which images it is to run is told beside them.
-    let hash = given.plain.as_deref().unwrap_or(hash);
-    Ran { given, hash, seconds, services, most: session.history }
+    Ok(Ran { given, hash, seconds, services, most: session.history })
+}
+
+/// By which images the services of a version ran when it converged last, by full name; nothing of one that is not kept.
+pub fn ran_by(
+    session: &Session<'_>,
+    (name, url): (&StackName, &SourceUrl),
+    hash: &str,
+) -> Result<BTreeMap<String, Option<String>>> {
+    let versions = session.state.history(name, url)?;
+    Ok(versions.into_iter().find(|version| version.hash == hash).map(|it| it.services).unwrap_or_default())
 }
 
 /// The images of the versions that are kept, by tag and by digest.

@@ -6,8 +6,10 @@ use anyhow::{Context, Result};
 use rusqlite::params;
 
 use super::{State, execute, now, query_row};
+use crate::hold::Hold;
 use crate::plain;
 use crate::source::SourceUrl;
+use crate::stack::StackName;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceRow {
@@ -71,6 +73,17 @@ impl State {
             is_begun: false,
             policy: String::new(),
         })
+    }
+
+    /// As `remember`, with the holds by hand on it and its stacks that the Swarm knows of.
+    pub fn remember_held(&self, url: &SourceUrl, holds: &[(Option<StackName>, Hold)]) -> Result<SourceRow> {
+        let transaction = self.connection.unchecked_transaction()?;
+        let row = self.remember(url)?;
+        for (stack, hold) in holds {
+            self.note_hold(&row, stack.as_ref(), hold)?;
+        }
+        transaction.commit().with_context(|| format!("cannot remember `{url}`"))?;
+        Ok(row)
     }
 
     /// Notes that a run has read the files of a source, and from now on decides about its stacks: the number of

@@ -304,3 +304,29 @@ fn a_fix_in_stacks_yaml_alone_ends_a_rollback() {
     shop.push().success().stdout_has("released").stdout_has("1 deployed");
     assert_eq!(shop.said().last().map(String::as_str), Some("web 2"));
 }
+
+#[test]
+fn a_migration_that_failed_runs_again_though_its_stack_was_held_and_its_database_lost() {
+    let Some(scene) = Scene::new() else { return };
+    let shop = Shop::of(scene);
+    // Before the server in all lists, so that docker tells of it first.
+    let write = |version: &str| {
+        let script = format!("test ! -e /log/bad && echo migrate {version} >> /log/said");
+        shop.write(&[("amigrate", &shop.job(&script)), ("web", &shop.web(version))]);
+    };
+    shop.list("before: [amigrate]");
+    write("1");
+    shop.watch().success();
+    std::fs::write(shop.log.path().join("bad"), "").unwrap();
+    write("2");
+    shop.push().failure(3);
+    shop.run(&["hold", &shop.stack, "--for", "ever"]).success();
+    std::fs::remove_file(shop.scene.ops.database()).unwrap();
+    shop.watch().stdout_has("1 on hold");
+    shop.run(&["release", &shop.stack]).success();
+    shop.scene.reconcile().failure(3).stdout_has("1 failed");
+    assert_eq!(shop.said(), ["migrate 1", "web 1"]);
+    std::fs::remove_file(shop.log.path().join("bad")).unwrap();
+    shop.run(&["reconcile", "--force"]).success();
+    assert_eq!(shop.said(), ["migrate 1", "web 1", "migrate 2", "web 2"]);
+}

@@ -12,9 +12,9 @@ use crate::support::scene::{App, Scene};
 use crate::support::{unique, wait_for};
 
 /// A shop whose services run by one tag, and whose jobs end as a file in its log says.
-struct Tagged {
-    shop: Shop,
-    lab: &'static Lab,
+pub struct Tagged {
+    pub shop: Shop,
+    pub lab: &'static Lab,
     short: String,
     _registry: Registry,
     apps: [App; 2],
@@ -22,7 +22,7 @@ struct Tagged {
 }
 
 impl Tagged {
-    fn start(list: &str) -> Option<Self> {
+    pub fn start(list: &str) -> Option<Self> {
         let lab = lab()?;
         let scene = Scene::before(lab, FakeDocker::new());
         let ops = scene.ops.beside_the_registry(lab).always();
@@ -56,6 +56,13 @@ impl Tagged {
         Some(it)
     }
 
+    /// Under the default policy: no tag that moved rolls anything.
+    pub fn by_default(self) -> Self {
+        let Shop { scene, stack, log } = self.shop;
+        let ops = scene.ops.env("DOCKEROPS_IMAGE_PULL_POLICY", "ifnotpresent");
+        Self { shop: Shop { scene: Scene { ops, ..scene }, stack, log }, ..self }
+    }
+
     /// That version of its server.
     fn write(&self, version: &str) {
         let space = if version.is_empty() { "" } else { " " };
@@ -64,26 +71,26 @@ impl Tagged {
         self.shop.write(&[("migrate", migrate), ("web", &web), ("smoke", smoke)]);
     }
 
-    fn push_version(&self, version: &str) {
+    pub fn push_version(&self, version: &str) {
         self.write(version);
         self.shop.push();
     }
 
-    fn move_the_tag(&self) {
+    pub fn move_the_tag(&self) {
         self.lab.publish(&self.short, &[]);
     }
 
-    fn fails(&self, job: &str, fails: bool) {
+    pub fn fails(&self, job: &str, fails: bool) {
         let file = self.shop.log.path().join(format!("bad-{job}"));
         if fails { fs::write(file, "").unwrap() } else { fs::remove_file(file).unwrap() }
     }
 
-    fn image(&self, service: &str) -> String {
+    pub fn image(&self, service: &str) -> String {
         self.lab.spec(&self.shop.name(service), ".Spec.TaskTemplate.ContainerSpec.Image")
     }
 }
 
-const BOTH: &str = "before: [migrate]\nafter: [smoke]";
+pub const BOTH: &str = "before: [migrate]\nafter: [smoke]";
 
 #[test]
 fn what_failed_behind_a_tag_that_moved_goes_back_to_the_image_that_ran() {
@@ -205,10 +212,7 @@ fn rolled_back(it: &Tagged) -> (String, String) {
 #[test]
 fn what_is_released_after_its_tag_moved_runs_by_the_image_that_its_migration_ran_by() {
     let Some(it) = Tagged::start(BOTH) else { return };
-    // Under the default no tag that moved rolls anything.
-    let Shop { scene, stack, log } = it.shop;
-    let ops = scene.ops.env("DOCKEROPS_IMAGE_PULL_POLICY", "ifnotpresent");
-    let it = Tagged { shop: Shop { scene: Scene { ops, ..scene }, stack, log }, ..it };
+    let it = it.by_default();
     let (_, second) = rolled_back(&it);
     it.move_the_tag();
     it.shop.run(&["release", &it.shop.stack]).success();

@@ -13,7 +13,7 @@ use crate::plan::{Course, Past, images_of};
 use crate::reason::MOST_LETTERS;
 use crate::reconcile::bindings::changed;
 use crate::reconcile::contain::Contain;
-use crate::reconcile::holds::keep_in_swarm;
+use crate::reconcile::kept_holds::keep_in_swarm;
 use crate::reconcile::source::WatchedSource;
 use crate::reconcile::{Key, Reconciler, Session};
 use crate::report::Subject;
