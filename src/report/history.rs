@@ -153,6 +153,12 @@ pub fn difference_from(failed: &str, version: &Version) -> String {
     unified([&without_credentials(failed), &without_credentials(&version.text)], &names)
 }
 
+/// How a text that failed differs from a version.
+pub fn difference_to(version: &Version, failed: &str) -> String {
+    let names = [format!("commit {}", tables::short(&version.commit)), "what failed".to_owned()];
+    unified([&without_credentials(&version.text), &without_credentials(failed)], &names)
+}
+
 /// The text, and below it what no text tells: by which image each service ran, and which configs and secrets it had.
 fn told(version: &Version) -> String {
     let mut out = without_credentials(&version.text);
