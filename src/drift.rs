@@ -1,7 +1,7 @@
 //! Drift: a live service that is not what DockerOps last applied. Pure.
 
+use crate::docker::Swarm;
 use crate::docker::service::Service;
-use crate::docker::{Swarm, spec};
 use crate::state::{StackRow, StackStatus};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub fn compare(row: &StackRow, live: &[&Service]) -> Vec<Drift> {
         match live.iter().find(|service| service.name == *name) {
             None => note(name, "removed by hand".into()),
             Some(live) => {
-                let differences = spec::differences(&applied.spec, &live.summary);
+                let differences = live.differences_from(&applied.spec);
                 if !differences.is_empty() {
                     note(name, format!("by hand: {}", differences.join(", ")));
                 }

@@ -68,10 +68,10 @@ fn what_was_scaled_or_edited_becomes_what_it_was() {
     let all = || ["TaskTemplate.ContainerSpec", "Mode", "UpdateConfig", "Labels"].map(template);
     let before = all();
     for (edit, what) in [
-        (&["--env-add", "B=secret"][..], "`environment` edited"),
-        (&["--label-add", "dockerops.repository=mine"], "`service labels` edited"),
-        (&["--container-label-add", "a=b"], "`labels` edited"),
-        (&["--update-parallelism", "3"], "`update_config` edited"),
+        (&["--env-add", "B=secret"][..], "`environment` edited (`B`)"),
+        (&["--label-add", "dockerops.repository=mine"], "`service labels` edited (`dockerops.repository`)"),
+        (&["--container-label-add", "a=b"], "`labels` edited (`a`)"),
+        (&["--update-parallelism", "3"], "`update_config` edited (`parallelism`)"),
         (&["--args", "sleep 3"], "`command` edited"),
     ] {
         scene.lab.edit(&service, edit);

@@ -112,6 +112,7 @@ fn what_happens_from_now_on_is_followed_until_ctrl_c() {
     }
     scene.push().success();
     all.wait_for("  deployed  ", 4, 30);
+    one.wait_for("\"deployed\"", 2, 30);
     // Another database in its place begins anew.
     std::fs::remove_file(scene.ops.database()).unwrap();
     scene.watch().success();

@@ -54,18 +54,14 @@ fn reconcile_shows_repositories_stacks_and_images_as_they_then_are() {
     repo.write("stacks.yaml", format!("- name: {up}\n- name: {off}\n  enabled: false\n"));
     repo.commit("first");
     ops.run(["watch", &repo.url()]).success();
-    let status = ops.run(["status", "--json"]).json();
-    let hash =
-        status["stacks"].as_array().unwrap().iter().find(|stack| stack["name"] == *up).unwrap()["hash"]
-            .clone();
     let file = format!("{up}/docker-compose.yml");
     repo.write(&file, "services: {app: {image: app, colour: red}}").commit("wrong");
     ops.run(["reconcile"]).failure(3).stdout_has("colour");
     let commit = repo.write(&file, &compose).commit("right");
 
     let outcome = ops.run(["reconcile"]);
-    let last_watch =
-        ops.run(["status", "--json"]).json()["repositories"][0]["last_watch"].as_str().unwrap().to_owned();
+    let status = ops.run(["status", "--json"]).json();
+    let last_watch = status["repositories"][0]["last_watch"].as_str().unwrap().to_owned();
     // What this run cured is not told.
     outcome.success().stdout_lacks("colour").stdout_lacks("  error  ");
     let line = |start: &str| {
@@ -74,7 +70,10 @@ fn reconcile_shows_repositories_stacks_and_images_as_they_then_are() {
         (at, outcome.stdout.lines().nth(at).unwrap().to_owned())
     };
     assert!(line(&repo.url()).1.contains(&last_watch) && line(&repo.url()).1.contains(&commit[..12]));
-    assert!(line(&up).1.contains(&hash.as_str().unwrap()[..12]) && line(&up).1.contains("  deployed  "));
+    let since = status["stacks"].as_array().unwrap().iter().find(|stack| stack["name"] == *up).unwrap();
+    let since = since["converged"].as_str().unwrap();
+    assert!(line(&up).1.contains(&format!("  {}  {since}  ", &commit[..12])) && since.ends_with('Z'));
+    assert!(line(&up).1.contains("  deployed  ") && last_watch.ends_with('Z'));
     assert!(line(&off).1.contains("  stopped  "));
     assert!(line(&lab.image("app:1")).1.ends_with(" 1"));
     let order = ["REPOSITORY", "STACK", "IMAGE"].map(|start| line(start).0);
@@ -112,6 +111,7 @@ fn the_json_of_status_has_the_documented_fields_and_no_other() {
     let fields = [
         "commit",
         "compose_path",
+        "converged",
         "degraded_since",
         "drift",
         "drift_policy",

@@ -3,8 +3,10 @@
 mod forms;
 mod holds;
 mod logs;
+mod own;
 mod requests;
 mod rollback;
+mod stacks;
 
 use serde_json::{Value, json};
 
@@ -116,7 +118,7 @@ fn the_page_shows_states_and_details_in_every_light_and_width_and_asks_nobody_el
         browser.screen(width, dark);
         browser.open(&shop.url(&format!("{path}?stack={}&stack={}", shop.well, shop.failed)));
         browser.until("document.querySelectorAll('.panel').length === 2");
-        let wider = "return [...document.querySelectorAll('*')].filter(it => !it.closest('.hidden, .skip') \
+        let wider = "return [...document.querySelectorAll('*')].filter(it => it.checkVisibility() && !it.closest('.hidden, .skip') \
             && it.getBoundingClientRect().right > innerWidth + 1).map(it => it.outerHTML.slice(0, 200))";
         assert_eq!(browser.run(wider), json!([]), "wider than {width}");
         let contrast = browser.run(CONTRAST);

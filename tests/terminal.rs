@@ -1,4 +1,4 @@
-//! On a terminal: colour, and one live line for every stack that is waited for.
+//! On a terminal: colour, and a live line for every service that is waited for.
 
 use crate::support::dockerops::DockerOps;
 use crate::support::fake_docker::FakeDocker;
@@ -24,6 +24,27 @@ fn on_a_terminal_each_awaited_stack_has_a_live_line_that_is_gone_in_the_end() {
     // Lines are cleared, and what stays is whole.
     let last = outcome.stdout.rsplit("\u{1b}[2K").next().unwrap();
     assert!(last.ends_with("1 deployed, 1 failed\r\n") && !last.contains("is being deployed"), "{last:?}");
+}
+
+#[test]
+fn each_service_that_is_not_ready_has_a_line_while_there_is_room_and_the_rest_are_counted() {
+    let Some(lab) = lab() else { return };
+    let ops = DockerOps::new(lab).on_a_terminal().env("LINES", "8").env("COLUMNS", "80");
+    let (ops, repo) = (ops.env("DOCKEROPS_DEPLOY_TIMEOUT", "15"), Repo::new());
+    let stack = ops.unique("many");
+    let service = |at: usize| {
+        let nowhere = "placement: {constraints: [node.labels.x == y]}";
+        format!("  s{at}:\n    image: {}\n    deploy: {{{nowhere}}}\n", lab.image("app:1"))
+    };
+    let services: String = (1..10).map(service).collect();
+    repo.stack(&stack, &format!("version: \"3.8\"\nservices:\n{services}")).commit("first");
+    let outcome = ops.run(["watch", &repo.url()]);
+    outcome.failure(3).stdout_has(&format!("{stack}  `{stack}_s1` 0/1")).stdout_has("  and 4 more");
+    outcome
+        .stdout_has(&format!("{stack}  `{stack}_s5` 0/1"))
+        .stdout_lacks(&format!("{stack}  `{stack}_s6` 0/1"));
+    let last = outcome.stdout.rsplit("\u{1b}[2K").next().unwrap();
+    assert!(last.ends_with("1 failed\r\n") && !last.contains(" more"), "{last:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::{Ending, nothing_watched};
+use crate::report::screen::Reader;
 use crate::report::{Report, tables};
 use crate::settings::Settings;
 use crate::state::State;
@@ -18,7 +19,8 @@ pub fn run(settings: &Settings) -> Result<Ending> {
     if sources.is_empty() {
         return Err(nothing_watched(settings));
     }
-    let rows = sources.into_iter().map(|row| vec![row.url.to_string(), row.last_watch]);
-    report.lines(&tables::table(&["REPOSITORY", "LAST WATCH"], rows));
+    let reader = Reader::of_stdout();
+    let text = tables::watched(sources.iter().map(|row| (row.url.shown(), &*row.last_watch)), reader);
+    report.lines(&text);
     Ok(Ending::Done)
 }

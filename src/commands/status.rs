@@ -13,11 +13,10 @@ use anyhow::{Context, Result};
 
 use super::{Ending, nothing_watched};
 use crate::cli::StatusArgs;
-use crate::clock;
 use crate::docker::Docker;
 use crate::policy::{self, Trust};
-use crate::report::one::{One, Reader};
-use crate::report::screen::Screen;
+use crate::report::one::One;
+use crate::report::screen::Reader;
 use crate::report::status::{self, Stack, Status};
 use crate::report::{Report, Show, print_error, tables};
 use crate::settings::Settings;
@@ -43,8 +42,7 @@ pub fn run(settings: &Settings, arguments: &StatusArgs) -> Result<Ending> {
         }
         report.json(&told.json().context("cannot print the status")?);
     } else if !told.status().repositories.is_empty() {
-        let reader = Screen::of_stdout().map(|screen| Reader { screen, now: clock::wall() });
-        report.lines(&told.text(reader));
+        report.lines(&told.text(Reader::of_stdout()));
         if let Some(show) = Show::from_options(arguments.rendered, arguments.diff) {
             let stacks = told.status().stacks.iter().zip(&texts);
             stacks.for_each(|(stack, texts)| rendered(&report, show, stack, texts));
@@ -116,7 +114,7 @@ impl Told {
 
     fn text(&self, reader: Option<Reader>) -> String {
         match self {
-            Self::All(status) => tables::text(status),
+            Self::All(status) => tables::text(status, reader),
             Self::One(one) => one.text(reader),
         }
     }
@@ -126,7 +124,7 @@ impl Told {
         let text = self.text(Some(reader));
         match self {
             Self::All(status) if text.lines().count() > rows => {
-                tables::brief(status) + &tables::wrongs(status)
+                tables::brief(status, Some(reader)) + &tables::wrongs(status, Some(reader.now))
             }
             _ => text,
         }

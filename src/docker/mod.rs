@@ -6,6 +6,7 @@
 pub mod build;
 pub mod command;
 pub mod config;
+mod edits;
 mod image;
 mod key;
 mod last_words;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::command::NAMESPACE;
+use super::edits::{Edits, edits};
 use super::spec::{self, Summary};
 use super::state::{TaskState, UpdateState};
 use super::task::Task;
@@ -63,6 +64,8 @@ pub struct Service {
     pub previous_image: Option<String>,
     /// The spec, summed up.
     pub summary: Summary,
+    /// What its last update changed.
+    pub edits: Edits,
 }
 
 /// How a service is spread.
@@ -131,6 +134,11 @@ impl Service {
     /// The image as Swarm has it: `app:1@sha256:…`, without a digest where Swarm could not ask for it.
     pub fn image(&self) -> &str {
         self.template["ContainerSpec"]["Image"].as_str().unwrap_or_default()
+    }
+
+    /// What a hand made of it since its spec was summed up as `applied`, in words.
+    pub fn differences_from(&self, applied: &Summary) -> Vec<String> {
+        spec::differences(applied, &self.summary, &self.edits)
     }
 
     /// Whether Swarm is at an update.
@@ -208,6 +216,7 @@ fn service(value: &Value, replicas: &str) -> Result<Service> {
             .as_str()
             .map(str::to_owned),
         summary: spec::summarise(spec),
+        edits: edits(&value["PreviousSpec"], spec),
     })
 }
 

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use md5::{Digest, Md5};
 use serde_json::Value;
 
+use super::edits::{Edits, names};
 use crate::hash::hex;
 
 /// docker/cli keeps the author's image here (`convert.LabelImage`).
@@ -17,17 +18,30 @@ pub type Summary = BTreeMap<String, String>;
 
 /// Sums up `Spec` of a service.
 pub fn summarise(spec: &Value) -> Summary {
-    let mut summary = Summary::new();
+    parts_of(spec).into_iter().map(|(name, value)| (name.clone(), sum(&name, &value))).collect()
+}
+
+/// What a summary says of a part.
+pub(super) fn sum(name: &str, value: &Value) -> String {
+    match (name, value) {
+        ("image" | "replicas", Value::String(text)) => text.clone(),
+        _ => short_hash(value),
+    }
+}
+
+/// The parts of `Spec` by the words of compose files, without what makes no difference.
+pub(super) fn parts_of(spec: &Value) -> BTreeMap<String, Value> {
+    let mut found = BTreeMap::new();
     let template = &spec["TaskTemplate"];
     let container = &template["ContainerSpec"];
-    summary.insert("image".into(), image(spec));
+    found.insert("image".to_owned(), Value::String(image(spec)));
     if let Some(replicas) = spec["Mode"]["Replicated"]["Replicas"].as_u64() {
-        summary.insert("replicas".into(), replicas.to_string());
+        found.insert("replicas".to_owned(), Value::String(replicas.to_string()));
     }
     let mut add = |name: &str, value: &Value| {
         let value = without_defaults(value);
         if !value.is_null() {
-            summary.insert(name.to_owned(), short_hash(&value));
+            found.insert(name.to_owned(), value);
         }
     };
     for (key, value) in parts(container).filter(|(key, _)| !["Image", "Env"].contains(key)) {
@@ -51,17 +65,20 @@ pub fn summarise(spec: &Value) -> Summary {
     }
     let lines: BTreeSet<_> =
         container["Env"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    if let Some(environment) = environment(&lines) {
-        summary.insert(word("Env").into(), environment);
+    if !lines.is_empty() {
+        found.insert(word("Env").to_owned(), listed(&lines));
     }
-    summary
+    found
 }
 
 /// The part of an environment, `NAME=value`, in whatever order; `None` where there is none.
 pub fn environment<L: AsRef<str>>(lines: &BTreeSet<L>) -> Option<String> {
-    // As docker/cli writes them (`sortStrings` in `convert.Service`).
-    let lines: Vec<_> = lines.iter().map(|line| Value::from(line.as_ref())).collect();
-    (!lines.is_empty()).then(|| short_hash(&Value::Array(lines)))
+    (!lines.is_empty()).then(|| short_hash(&listed(lines)))
+}
+
+/// As docker/cli writes them (`sortStrings` in `convert.Service`).
+fn listed<L: AsRef<str>>(lines: &BTreeSet<L>) -> Value {
+    Value::Array(lines.iter().map(|line| Value::from(line.as_ref())).collect())
 }
 
 fn parts(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
@@ -128,15 +145,15 @@ fn short_hash(value: &Value) -> String {
     hex
 }
 
-/// What differs between two summaries, in words; empty if nothing does.
-pub fn differences(applied: &Summary, live: &Summary) -> Vec<String> {
+/// What differs between two summaries, in words; empty if nothing does. `edits` may name what it is.
+pub fn differences(applied: &Summary, live: &Summary, edits: &Edits) -> Vec<String> {
     let keys: BTreeSet<_> = applied.keys().chain(live.keys()).collect();
     keys.into_iter()
         .filter(|key| applied.get(*key) != live.get(*key))
         .map(|key| match (key.as_str(), applied.get(key), live.get(key)) {
             ("replicas", Some(before), Some(now)) => format!("scaled from {before} to {now}"),
             ("image", Some(before), Some(now)) => format!("image `{before}` became `{now}`"),
-            (key, ..) => format!("`{key}` edited"),
+            (key, before, _) => format!("`{key}` edited{}", names(edits, key, before)),
         })
         .collect()
 }
@@ -163,7 +180,7 @@ mod tests {
     fn edited(path: &str, value: Value) -> Vec<String> {
         let mut live = spec();
         *live.pointer_mut(path).unwrap() = value;
-        differences(&summarise(&spec()), &summarise(&live))
+        differences(&summarise(&spec()), &summarise(&live), &Edits::new())
     }
 
     #[test]
@@ -197,7 +214,7 @@ mod tests {
             spec["TaskTemplate"]["ContainerSpec"]["Image"] = json!(format!("app@sha256:{digest}"));
             summarise(&spec)
         };
-        assert_eq!(differences(&pinned("aa"), &pinned("bb")).len(), 1);
+        assert_eq!(differences(&pinned("aa"), &pinned("bb"), &Edits::new()).len(), 1);
     }
 
     #[test]

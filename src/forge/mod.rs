@@ -94,6 +94,20 @@ trait Dialect: Debug + Sync {
     fn read<'v>(&self, request: &'v Value) -> Option<(u64, &'v str)>;
 }
 
+/// Where a commit of a remote is shown to people; `None` of one that lies on this machine, or has a strange name. Asks nobody:
+/// which forge it is, its host's name tells, and most have the same address for that.
+pub fn page_of_commit(remote: &Source, commit: &str) -> Option<String> {
+    let place = Place::of(remote)?;
+    let is_named = |name: &str| place.host.split('.').any(|part| part == name);
+    let part = match () {
+        () if is_named("gitlab") => "-/commit",
+        () if is_named("bitbucket") => "commits",
+        () => "commit",
+    };
+    let url = format!("{}/{part}/{commit}", place.url());
+    place.is_page(&url).then_some(url)
+}
+
 impl Forge {
     /// The forge of a remote; `None` where it lies on this machine. Asks nobody.
     pub fn of(remote: &Source, access: &GitAccess) -> Result<Option<Self>> {

@@ -175,4 +175,20 @@ mod tests {
         assert_eq!(owner_and_name("org/re po"), Some(("org".into(), "re%20po".into())));
         assert_eq!((owner_and_name("org"), owner_and_name("a/b/c")), (None, None));
     }
+
+    #[test]
+    fn a_commit_has_its_page_where_the_forge_of_that_name_has_it() {
+        let page = |url: &str| crate::forge::page_of_commit(&Source::parse(url).unwrap(), "c1");
+        for (url, wanted) in [
+            ("https://github.com/org/repo.git#main:deploy", "https://github.com/org/repo/commit/c1"),
+            ("git@gitlab.example.org:a/b/c.git", "https://gitlab.example.org/a/b/c/-/commit/c1"),
+            ("ssh://git@bitbucket.org/org/repo", "https://bitbucket.org/org/repo/commits/c1"),
+            ("http://git.example.org:3000/org/repo", "http://git.example.org:3000/org/repo/commit/c1"),
+        ] {
+            assert_eq!(page(url).as_deref(), Some(wanted), "{url}");
+        }
+        for nowhere in ["/srv/git/shop", "file:///srv/git/shop", "https://h/o/\"onclick="] {
+            assert_eq!(page(nowhere), None, "{nowhere}");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The files of a commit that was fetched before, out of what is kept of it: no server is asked.
 
 use anyhow::{Context, Result};
+use git2::{Odb, Repository};
 
 use super::base::{Base, temporary};
 use super::kept::Kept;
@@ -46,4 +47,35 @@ fn open(source: &Source, commit: &Commit, access: &GitAccess) -> Result<Base> {
         Some(dir) => base.in_folder(dir),
         None => Ok(base),
     }
+}
+
+/// What a commit says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// The first line of its message.
+    pub subject: String,
+    /// The name of who wrote it.
+    pub author: String,
+}
+
+/// What `commit` says of itself, as far as it is known here; `None` where the commit is not. No server is asked.
+pub fn said(source: &Source, commit: &Commit, access: &GitAccess) -> Result<Option<Said>> {
+    configure(access)?;
+    memory::within(1, || {
+        let kept = access.kept.as_deref().map(|folder| Kept::of(folder, source.url()));
+        // It stays as long as it is read.
+        let kept = kept.and_then(|kept| kept.holding(commit.oid().ok()?).or_else(|| kept.newest()));
+        let objects = match &kept {
+            _ if is_local(source.url()) => local::objects(source.url(), access)?,
+            Some(kept) => kept.objects(),
+            None => return Ok(None),
+        };
+        let odb = Odb::new()?;
+        odb.add_disk_alternate(objects.to_str().context("its path is not UTF-8")?)?;
+        let repository = Repository::from_odb(odb)?;
+        let Ok(found) = repository.find_commit(commit.oid()?) else { return Ok(None) };
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        let subject = text(found.summary_bytes().unwrap_or_default());
+        Ok(Some(Said { subject, author: text(found.author().name_bytes()) }))
+    })
 }

@@ -46,7 +46,7 @@ pub use base::Base;
 pub use checkout::{Checkout, Workplace, checkout, sweep};
 pub use credentials::password;
 pub use kept::sweep as sweep_kept;
-pub use known::look_into;
+pub use known::{Said, look_into, said};
 pub use ls::{Pending, heads};
 pub use memory::NoRoom;
 pub use tracked::{Tracked, TrackedKind};

@@ -10,7 +10,7 @@ use super::task::Task;
 use super::wanted::{as_wanted, wanted};
 use crate::compose::{self, RenderedStack};
 use crate::docker::service::{Restart, Service};
-use crate::docker::spec::{IMAGE_LABEL, Summary, differences};
+use crate::docker::spec::{IMAGE_LABEL, Summary};
 use crate::docker::state::UpdateState;
 use crate::image::ImageRef;
 use crate::manifest::JobsEntry;
@@ -40,7 +40,7 @@ pub fn image_edited(service: &Service) -> bool {
 pub fn edited(rendered: &RenderedStack, live: &[&Service]) -> Option<String> {
     wanted(rendered).iter().find_map(|(name, parts)| {
         let live = live.iter().find(|live| live.name == *name)?;
-        let mut differences = differences(&as_wanted(parts, &live.summary), &live.summary);
+        let mut differences = live.differences_from(&as_wanted(parts, &live.summary));
         differences.extend(other_mounts(rendered, live));
         (!differences.is_empty()).then(|| format!("`{name}` by hand: {}", differences.join(", ")))
     })

@@ -70,7 +70,7 @@ mod tests {
         let good = [("image", "app:1"), ("replicas", "2"), ("environment", &*value), ("volumes", "v")];
         let differences = |live: &[(&str, &str)]| {
             let live = summary(live);
-            spec::differences(&as_wanted(parts, &live), &live)
+            spec::differences(&as_wanted(parts, &live), &live, &BTreeMap::new())
         };
         assert_eq!(differences(&good), [""; 0]);
         let mut same = good;

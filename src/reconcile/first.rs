@@ -6,8 +6,8 @@ use anyhow::Result;
 
 use super::{Key, Reconciler, Session};
 use crate::compose::RenderedStack;
+use crate::docker::Swarm;
 use crate::docker::service::Service;
-use crate::docker::{Swarm, spec};
 use crate::drift::Drift;
 use crate::plan;
 use crate::stack::{DriftPolicy, StackName};
@@ -61,7 +61,7 @@ pub fn is_edited(given: &Given, live: &[Service]) -> bool {
 /// What a hand made of it since, in words.
 pub fn edits(given: &Given, live: &[Service]) -> Vec<Drift> {
     let drift = |live: &Service| {
-        let differences = spec::differences(given.specs.get(&live.name)?, &live.summary);
+        let differences = live.differences_from(given.specs.get(&live.name)?);
         let what = format!("by hand: {}", differences.join(", "));
         (!differences.is_empty()).then(|| Drift { service: live.name.clone(), what })
     };

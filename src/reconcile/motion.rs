@@ -21,7 +21,7 @@ pub struct Seen<'a> {
     pub now: Moment,
 }
 
-/// The stack's services if all are done, else the worst that can be said of it.
+/// The stack's services if all are done, else the worst that can be said of it, and of each that is not ready what it lacks.
 pub fn judge_stack(
     key: &Key,
     given: &Given,
@@ -30,7 +30,7 @@ pub fn judge_stack(
     watches: &mut BTreeMap<String, Watch>,
     now: Moment,
     ours: &BTreeSet<SourceId>,
-) -> Result<Vec<Service>, Progress> {
+) -> Result<Vec<Service>, (Progress, Vec<String>)> {
     let (mut services, mut waiting, mut steadying, mut failed) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut by_swarm = false;
@@ -64,12 +64,18 @@ pub fn judge_stack(
         }
     }
     if !failed.is_empty() {
-        return Err(Progress::Failed { why: failed.join("; "), stopped: by_swarm });
+        return Err((Progress::Failed { why: failed.join("; "), stopped: by_swarm }, failed));
     }
     if !waiting.is_empty() {
-        return Err(Progress::Waiting(waiting.join("; ")));
+        let what = waiting.join("; ");
+        waiting.append(&mut steadying);
+        return Err((Progress::Waiting(what), waiting));
     }
-    if steadying.is_empty() { Ok(services) } else { Err(Progress::Steadying(steadying.join("; "))) }
+    if steadying.is_empty() {
+        Ok(services)
+    } else {
+        Err((Progress::Steadying(steadying.join("; ")), steadying))
+    }
 }
 
 /// What of a deploy in motion somebody removed, or deployed anew.

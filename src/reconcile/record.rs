@@ -92,16 +92,16 @@ impl Reconciler {
             let pauses = updating.map(|live| live.delays).max().unwrap_or_default();
             match judge_stack(&key, &given, &swarm, &tasks, watches, now, &ids) {
                 Ok(_) => self.went_well(session, &key, &motion, &given, &seen)?,
-                Err(Progress::Steadying(_)) if late => {
+                Err((Progress::Steadying(_), _)) if late => {
                     self.went_well(session, &key, &motion, &given, &seen)?;
                 }
-                Err(Progress::Failed { .. }) if is_edited_and_paused(&given, &key, &swarm) => {
+                Err((Progress::Failed { .. }, _)) if is_edited_and_paused(&given, &key, &swarm) => {
                     self.put_back(session, &key, EDITED)?;
                     if let Some(source) = self.sources.iter_mut().find(|source| source.id == key.source) {
                         source.forced.insert(key.stack.clone(), format!("drifted: {EDITED}"));
                     }
                 }
-                Err(Progress::Failed { why, stopped }) => {
+                Err((Progress::Failed { why, stopped }, _)) => {
                     let why = with_last_words(session, &why, &key, &swarm, &tasks);
                     // A run that began since a pull failed knows nothing of that; the tasks do.
                     let is_its = |task: &&Task| {
@@ -113,24 +113,24 @@ impl Reconciler {
                     self.did_not(session, &key, &motion, &given, &why, held)?;
                 }
                 // Given again it would lose the pauses that its author asked for. No run is kept for as long as those take.
-                Err(Progress::Waiting(what)) if late && age < most.saturating_add(pauses) => {
+                Err((Progress::Waiting(what), _)) if late && age < most.saturating_add(pauses) => {
                     let seconds = most.as_secs();
                     let why = format!("goes on after {seconds} s, and the next run looks again: {what}");
                     self.leave_in_motion(session, key, &why);
                 }
-                Err(Progress::Waiting(what)) if late => {
+                Err((Progress::Waiting(what), _)) if late => {
                     let seconds = session.deploy_timeout.as_secs();
                     let why = format!("did not converge within {seconds} s: {what}");
                     let why = with_last_words(session, &why, &key, &swarm, &tasks);
                     self.did_not(session, &key, &motion, &given, &why, false)?;
                 }
-                Err(Progress::Waiting(what) | Progress::Steadying(what)) => {
-                    session.report.waiting(key.stack.as_str(), &what);
+                Err((Progress::Waiting(_) | Progress::Steadying(_), services)) => {
+                    session.report.waiting_for(key.stack.as_str(), &services);
                     let due = due_of(&key, &swarm, &tasks, now);
                     self.memory.due = self.memory.due.into_iter().chain(due).min();
                     self.tell_early(session, &key, &swarm, &tasks);
                 }
-                Err(Progress::Done) => {}
+                Err((Progress::Done, _)) => {}
             }
         }
         Ok(())

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, Local, Utc};
 
 use super::screen::cut;
-use super::times::when;
+use super::times::{utc, when};
 use super::{BAD, DIM, NOTE, harmless};
 use crate::plain;
 use crate::redact::without_credentials;
@@ -22,8 +22,9 @@ pub enum Times {
     Utc,
 }
 
-/// An event without what may have been in an older database's URLs.
+/// An event in UTC, without what may have been in an older database's URLs.
 pub fn harmless_event(mut row: EventRow) -> EventRow {
+    row.time = utc(&row.time);
     row.repository = row.repository.as_deref().map(without_credentials);
     row.message = harmless(&row.message);
     row
@@ -47,10 +48,9 @@ pub fn text(row: &EventRow, times: Times) -> String {
     format!("{DIM}{time}{DIM:#}  {style}{kind:<13}{style:#}{about}  {message}\n")
 }
 
-/// One event as one line of JSON, its time in UTC.
+/// One event as one line of JSON.
 pub fn json(row: &EventRow) -> Result<String> {
-    let row = EventRow { time: when(&row.time, None), ..row.clone() };
-    Ok(plain::json(&serde_json::to_string(&row).context("cannot print an event")?) + "\n")
+    Ok(plain::json(&serde_json::to_string(row).context("cannot print an event")?) + "\n")
 }
 
 fn clock(time: &str) -> String {

@@ -15,6 +15,7 @@ impl Stack {
             status: StackState::Deployed,
             hash: String::new(),
             commit: None,
+            converged: None,
             error: None,
             stays: None,
             health: Health::Healthy,

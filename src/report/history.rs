@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::rendered::unified;
 use super::screen::cut;
 use super::status::Stack;
-use super::times::age;
+use super::times::{utc, when};
 use super::{harmless, tables};
 use crate::image::ImageRef;
 use crate::plain;
@@ -95,15 +95,11 @@ impl History {
 
     fn line(&self, at: usize, for_people: Option<DateTime<Utc>>) -> Vec<String> {
         let version = &self.versions[at];
-        let when = match (for_people, version.time.parse::<DateTime<Utc>>()) {
-            (Some(now), Ok(time)) => age((now - time).num_seconds().max(0)),
-            _ => version.time.clone(),
-        };
         let again = if version.times > 1 { format!("{} times: ", version.times) } else { String::new() };
         vec![
             (at + 1).to_string(),
-            when,
-            tables::short(&version.commit).to_owned(),
+            when(&version.time, for_people),
+            tables::digits(&version.commit, for_people.is_some()).to_owned(),
             format!("{} s", version.seconds),
             self.new_images(at),
             again + &version.reason,
@@ -130,7 +126,7 @@ fn view(version: &Version, before: Option<&Version>) -> VersionView {
     let names = |all: &[(String, String)]| all.iter().map(|(name, _)| name.clone()).collect();
     VersionView {
         id: version.id,
-        time: version.time.clone(),
+        time: utc(&version.time),
         times: version.times,
         commit: version.commit.clone(),
         hash: version.hash.clone(),
@@ -155,6 +151,12 @@ pub fn difference(before: &Version, version: &Version) -> String {
 pub fn difference_from(failed: &str, version: &Version) -> String {
     let names = ["what failed".to_owned(), format!("commit {}", tables::short(&version.commit))];
     unified([&without_credentials(failed), &without_credentials(&version.text)], &names)
+}
+
+/// How a text that failed differs from a version.
+pub fn difference_to(version: &Version, failed: &str) -> String {
+    let names = [format!("commit {}", tables::short(&version.commit)), "what failed".to_owned()];
+    unified([&without_credentials(&version.text), &without_credentials(failed)], &names)
 }
 
 /// The text, and below it what no text tells: by which image each service ran, and which configs and secrets it had.
@@ -233,16 +235,17 @@ mod tests {
         let told = history().table(Some(now));
         let lines: Vec<_> = told.lines().collect();
         assert!(lines.iter().all(|line| line.chars().count() <= 80), "{told}");
-        assert_eq!(lines[0], "#  AGE   COMMIT        TOOK  IMAGES                WHY");
+        assert_eq!(lines[0], "#  AGE   COMMIT    TOOK  IMAGES                WHY");
         assert_eq!(
             lines[1],
-            "1  30 s  333333333333  4 s   same                  3 times: drifted: `web_s0` s…"
+            "1  30 s  33333333  4 s   same                  3 times: drifted: `web_s0` scale…"
         );
-        assert_eq!(lines[2], "2  1 h   222222222222  4 s   same                  changed");
-        assert_eq!(lines[3], "3  2 h   111111111111  4 s   aaaaaaaa bbbbbbbb +2  changed");
+        assert_eq!(lines[2], "2  1 h   22222222  4 s   same                  changed");
+        assert_eq!(lines[3], "3  2 h   11111111  4 s   aaaaaaaa bbbbbbbb +2  changed");
         let piped = history().table(None);
         assert!(
-            piped.contains("2026-11-23T03:00:00+01:00") && piped.contains("environment, https://…@h/x\n"),
+            piped.contains("2026-11-23T02:00:00Z  333333333333")
+                && piped.contains("environment, https://…@h/x\n"),
             "{piped}"
         );
     }

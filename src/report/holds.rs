@@ -141,6 +141,7 @@ pub fn never_deployed(watched: &[Watched], known: &Watched, now: DateTime<Utc>) 
             status: StackState::Stopped,
             hash: String::new(),
             commit: None,
+            converged: None,
             error: None,
             stays: None,
             health: Health::Stopped,

@@ -1,6 +1,6 @@
 //! What people and scripts read: results on stdout, progress and errors on stderr.
 //!
-//! On a terminal: colour, and a live line for every stack that is waited for. Elsewhere: plain, whole
+//! On a terminal: colour, and a live line for every service that is waited for. Elsewhere: plain, whole
 //! lines. What somebody else wrote is made plain here (see `plain`). What happened is also noted as an event.
 
 pub mod events;
@@ -22,7 +22,7 @@ mod sources;
 pub mod status;
 pub mod tables;
 mod tally;
-mod times;
+pub mod times;
 mod under_way;
 mod voice;
 
@@ -41,6 +41,7 @@ use crate::settings::LogFormat;
 use crate::state::{Event, Level, State};
 use journal::{Journal, about};
 use live::Live;
+use screen::Reader;
 use status::Status;
 
 pub use journal::Subject;
@@ -135,9 +136,15 @@ impl Report {
 
     /// What a stack is waited for: its live line, on a terminal.
     pub fn waiting(&self, stack: &str, what: &str) {
+        self.waiting_for(stack, &[what.to_owned()]);
+    }
+
+    /// Likewise, a line for each of its services that is not ready.
+    pub fn waiting_for(&self, stack: &str, services: &[String]) {
         self.beat();
         if self.live.is_on_a_terminal() {
-            self.live.set(stack, &plain::line(&format!("{stack}  {what}")));
+            let line = |what: &String| plain::line(&format!("{stack}  {what}"));
+            self.live.set(stack, services.iter().map(line).collect());
         }
     }
 
@@ -291,7 +298,7 @@ impl Report {
             if self.said.get() {
                 self.stdout("");
             }
-            self.lines(&tables::brief(status));
+            self.lines(&tables::brief(status, Reader::of_stdout()));
             self.stdout("");
         }
     }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::history::{History, brief};
-use super::screen::Screen;
+use super::screen::Reader;
 use super::services::{MOST_TASKS, TaskView, image_of};
 use super::status::{Stack, Status};
 use super::tables::{self, table};
@@ -32,13 +32,6 @@ pub struct One {
     /// By a service's full name, the newest first.
     tasks: BTreeMap<String, Vec<TaskView>>,
     history: History,
-}
-
-/// Who reads it: a person at this terminal, now.
-#[derive(Clone, Copy)]
-pub struct Reader {
-    pub screen: Screen,
-    pub now: DateTime<Utc>,
 }
 
 impl One {
@@ -105,7 +98,7 @@ impl One {
     /// Tables, and what is wrong below them.
     pub fn text(&self, reader: Option<Reader>) -> String {
         let now = reader.map(|reader| reader.now);
-        let mut out = self.head();
+        let mut out = self.head(now);
         if !self.stack().services.is_empty() {
             out += &format!("\n{}", self.services());
         }
@@ -116,20 +109,11 @@ impl One {
         if let Some(reader) = reader {
             out = reader.screen.cut(&out);
         }
-        out + &tables::wrongs(&self.status)
+        out + &tables::wrongs(&self.status, now)
     }
 
-    fn head(&self) -> String {
-        let stack = self.stack();
-        let commit = stack.commit.as_deref().map_or("-", tables::short).to_owned();
-        let row = vec![
-            stack.name.clone(),
-            tables::in_words(stack),
-            tables::tasks(stack),
-            commit,
-            stack.repository.clone(),
-        ];
-        table(&["STACK", "STATUS", "TASKS", "COMMIT", "REPOSITORY"], [row].into_iter())
+    fn head(&self, now: Option<DateTime<Utc>>) -> String {
+        tables::of_stacks(&[self.stack()], now, |stack| Some(stack.repository.clone()))
     }
 
     fn services(&self) -> String {
@@ -168,8 +152,8 @@ impl One {
         }
         let more = rows.len().saturating_sub(TASKS);
         rows.truncate(TASKS);
-        let age = if now.is_some() { "AGE" } else { "SINCE" };
-        let mut out = format!("\n{}", table(&["TASK", "NODE", "STATE", age, "ERROR"], rows.into_iter()));
+        let heads = ["TASK", "NODE", "STATE", tables::age(now), "ERROR"];
+        let mut out = format!("\n{}", table(&heads, rows.into_iter()));
         if more > 0 {
             out += &format!("and {more} more\n");
         }

@@ -1,8 +1,12 @@
 //! The terminal that results go to: how much room it has, and a picture that is drawn again in its place.
 
-use std::io::{self, IsTerminal, Write, stdout};
+use std::io::{self, IsTerminal, Write, stderr, stdout};
+use std::os::fd::AsFd;
 
+use chrono::{DateTime, Utc};
 use rustix::termios::tcgetwinsize;
+
+use crate::clock;
 
 /// What a terminal has at least, and what one counts for that does not tell its size.
 const LEAST: Screen = Screen { columns: 80, rows: 24 };
@@ -15,14 +19,36 @@ pub struct Screen {
     pub rows: usize,
 }
 
+/// Who reads it: a person at this terminal, now.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader {
+    pub screen: Screen,
+    pub now: DateTime<Utc>,
+}
+
+impl Reader {
+    /// At stdout; `None` where that is no terminal.
+    pub fn of_stdout() -> Option<Self> {
+        Screen::of_stdout().map(|screen| Self { screen, now: clock::wall() })
+    }
+}
+
 impl Screen {
     /// That of stdout as it is now; `None` where that is no terminal.
     pub fn of_stdout() -> Option<Self> {
-        let out = stdout();
+        Self::of(&stdout())
+    }
+
+    /// Likewise that of stderr.
+    pub fn of_stderr() -> Option<Self> {
+        Self::of(&stderr())
+    }
+
+    fn of(out: &(impl IsTerminal + AsFd)) -> Option<Self> {
         if !out.is_terminal() {
             return None;
         }
-        let size = tcgetwinsize(&out).ok();
+        let size = tcgetwinsize(out).ok();
         let told = |told: Option<u16>, least| told.filter(|told| *told > 0).map_or(least, usize::from);
         Some(Self {
             columns: told(size.map(|size| size.ws_col), LEAST.columns),

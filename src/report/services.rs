@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{Local, SecondsFormat};
+use chrono::{SecondsFormat, Utc};
 use serde::Serialize;
 
 use super::harmless;
@@ -56,8 +56,8 @@ pub fn live(service: &Service, verdict: &ServiceVerdict) -> LiveService {
 
 /// That long ago.
 fn moment(age: Duration) -> Option<String> {
-    let when = Local::now().checked_sub_signed(chrono::Duration::from_std(age).ok()?)?;
-    Some(when.to_rfc3339_opts(SecondsFormat::Secs, false))
+    let when = Utc::now().checked_sub_signed(chrono::Duration::from_std(age).ok()?)?;
+    Some(when.to_rfc3339_opts(SecondsFormat::Secs, true))
 }
 
 /// One task, as it is told.

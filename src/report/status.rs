@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::holds::{self, StackHold};
 use super::services;
 pub use super::services::LiveService;
+use super::times::utc;
 use super::under_way::{UnderWay, under_way};
 use super::{harmless, tables};
 use crate::clock;
@@ -93,6 +94,8 @@ pub struct Stack {
     pub hash: String,
     /// The commit it was last dealt with at.
     pub commit: Option<String>,
+    /// When it converged last, UTC.
+    pub converged: Option<String>,
     /// Why the last attempt failed.
     pub error: Option<String>,
     /// Why it stays though its source lists it no more.
@@ -190,7 +193,7 @@ pub fn gather(watched: &[Watched], images: &[ImageRow], work: &[Work], swarm: &S
                 url: known.row.url.shown(),
                 source: known.identity.clone(),
                 commit: known.row.commit.clone(),
-                last_watch: known.row.last_watch.clone(),
+                last_watch: utc(&known.row.last_watch),
                 error: known.row.error.as_deref().map(harmless),
                 hold: holds::of_source(known, clock::wall()),
             })
@@ -280,6 +283,7 @@ fn stack(
         },
         hash: row.hash.clone(),
         commit: row.commit.clone(),
+        converged: row.converged.as_deref().map(utc),
         error: taken.as_ref().or(row.error.as_ref()).filter(|_| !moves && !leaves).map(|why| harmless(why)),
         stays: row.stays.as_deref().filter(|_| !leaves).map(|why| stays(known, why)),
         health: verdict.health,
@@ -288,7 +292,7 @@ fn stack(
             .as_deref()
             .filter(|_| (!leaves || foreign) && taken.is_none())
             .map(harmless),
-        degraded_since: row.degraded.clone().filter(|_| verdict.is_degraded()),
+        degraded_since: row.degraded.as_deref().filter(|_| verdict.is_degraded()).map(utc),
         held: row.held && !moves,
         hold: holds::of_stack(watched, known, &row.name, clock::wall()),
         drift_policy: row.drift,
@@ -335,6 +339,7 @@ fn first(known: &Watched, motion: &Motion, swarm: &Swarm) -> Stack {
         status: StackState::Deploying,
         hash: String::new(),
         commit: given.map(|given| given.commit.clone()),
+        converged: None,
         error: None,
         stays: None,
         health: Health::Deploying,

@@ -2,11 +2,14 @@
 
 use std::fmt::Write;
 
+use chrono::{DateTime, Utc};
 use comfy_table::Table;
 use comfy_table::TableStyle;
 
 use super::UnderWay;
+use super::screen::Reader;
 use super::status::{self, Built, Repository, Stack, StackState, Status};
+use super::times::{lasting, when};
 use crate::health::Health;
 use crate::plain;
 
@@ -15,8 +18,8 @@ const BRIEF: usize = 20;
 
 /// How things are after a run, which has told already what is wrong: what is not simply deployed in full, and how many of the
 /// rest there are; everything where that is short.
-pub fn brief(status: &Status) -> String {
-    let whole = tables(status);
+pub fn brief(status: &Status, reader: Option<Reader>) -> String {
+    let whole = tables(status, reader);
     if whole.lines().count() <= BRIEF {
         return whole;
     }
@@ -24,9 +27,14 @@ pub fn brief(status: &Status) -> String {
         status.repositories.iter().filter(|it| it.error.is_some() || it.hold.is_some()).collect();
     let stacks: Vec<_> = status.stacks.iter().filter(|stack| !is_simply_deployed(stack)).collect();
     let builds: Vec<_> = status.builds.iter().filter(|build| build.error.is_some()).collect();
-    let parts =
-        [of_repositories(&repositories), of_stacks(&stacks), of_builds(&builds), of_work(&status.under_way)];
-    let mut out = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n");
+    let now = reader.map(|reader| reader.now);
+    let parts = [
+        of_repositories(&repositories, now),
+        of_stacks(&stacks, now, |stack| place(status, &stack.repository, reader)),
+        of_builds(&builds, now, |build| place(status, &build.repository, reader)),
+        of_work(&status.under_way, now),
+    ];
+    let mut out = joined(parts, reader);
     let rest = [
         (status.stacks.len() - stacks.len(), "stack", "deployed in full"),
         (status.repositories.len() - repositories.len(), "repository", "in sync"),
@@ -56,55 +64,133 @@ fn is_simply_deployed(stack: &Stack) -> bool {
     in_words(stack) == StackState::Deployed.as_str() && is_full
 }
 
-/// The tables of a status, and the errors and drift in full.
-pub fn text(status: &Status) -> String {
-    tables(status) + &wrongs(status)
+/// The tables of a status, as wide as the reader's terminal, and the errors and drift in full.
+pub fn text(status: &Status, reader: Option<Reader>) -> String {
+    tables(status, reader) + &wrongs(status, reader.map(|reader| reader.now))
 }
 
-fn tables(status: &Status) -> String {
+fn tables(status: &Status, reader: Option<Reader>) -> String {
+    let now = reader.map(|reader| reader.now);
+    let stacks: Vec<_> = status.stacks.iter().collect();
+    let builds: Vec<_> = status.builds.iter().collect();
     let all = [
-        of_repositories(&status.repositories.iter().collect::<Vec<_>>()),
-        of_stacks(&status.stacks.iter().collect::<Vec<_>>()),
-        of_images(status),
-        of_builds(&status.builds.iter().collect::<Vec<_>>()),
-        of_work(&status.under_way),
+        of_repositories(&status.repositories.iter().collect::<Vec<_>>(), now),
+        of_stacks(&stacks, now, |stack| place(status, &stack.repository, reader)),
+        of_images(status, now),
+        of_builds(&builds, now, |build| place(status, &build.repository, reader)),
+        of_work(&status.under_way, now),
     ];
-    all.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+    joined(all, reader)
 }
 
-fn of_repositories(all: &[&Repository]) -> String {
+fn joined<const N: usize>(parts: [String; N], reader: Option<Reader>) -> String {
+    let text = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n");
+    match reader {
+        Some(reader) => reader.screen.cut(&text),
+        None => text,
+    }
+}
+
+/// The repository of a row: at a terminal its last part, and nothing where there is no other one.
+fn place(status: &Status, repository: &str, reader: Option<Reader>) -> Option<String> {
+    match (reader, status.repositories.as_slice()) {
+        (None, _) => Some(repository.to_owned()),
+        (Some(_), [only]) if only.url == repository => None,
+        (Some(_), all) => {
+            let all: Vec<_> = all.iter().map(|it| it.url.as_str()).collect();
+            Some(nickname(repository, &all).to_owned())
+        }
+    }
+}
+
+/// Of an address its last parts, so many that no other address ends so.
+fn nickname<'a>(url: &'a str, all: &[&str]) -> &'a str {
+    let path = url.split_once('#').map_or(url, |(path, _)| path);
+    let mut starts = path.rmatch_indices(['/', ':']).map(|(at, _)| &url[at + 1..]);
+    let is_its_own = |name: &&str| {
+        let mut others = all.iter().filter(|other| **other != url);
+        !name.is_empty() && others.all(|other| !ends_with_part(other, name))
+    };
+    starts.find(is_its_own).unwrap_or(url)
+}
+
+fn ends_with_part(url: &str, name: &str) -> bool {
+    url.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with(['/', ':']))
+}
+
+/// What stands above a time.
+pub fn age(now: Option<DateTime<Utc>>) -> &'static str {
+    if now.is_some() { "AGE" } else { "SINCE" }
+}
+
+fn of_repositories(all: &[&Repository], now: Option<DateTime<Utc>>) -> String {
     let rows = all.iter().map(|row| {
-        let commit = row.commit.as_deref().map_or("-", short);
-        vec![row.url.clone(), commit.to_owned(), row.last_watch.clone()]
+        let commit = row.commit.as_deref().map_or("-", |commit| digits(commit, now.is_some()));
+        vec![row.url.clone(), commit.to_owned(), when(&row.last_watch, now)]
     });
-    table_of(&["REPOSITORY", "COMMIT", "LAST WATCH"], rows)
+    table_of(&["REPOSITORY", "COMMIT", if now.is_some() { "AGE" } else { "LAST WATCH" }], rows)
 }
 
-fn of_stacks(all: &[&Stack]) -> String {
-    let rows = all.iter().map(|stack| {
-        let hash = if stack.hash.is_empty() { "-" } else { short(&stack.hash) };
-        vec![stack.name.clone(), in_words(stack), tasks(stack), hash.to_owned(), stack.repository.clone()]
+/// `place` names the repository of a stack; a column that says nothing of any is left out.
+pub fn of_stacks(
+    all: &[&Stack],
+    now: Option<DateTime<Utc>>,
+    place: impl Fn(&Stack) -> Option<String>,
+) -> String {
+    let mut heads = vec!["STACK", "STATUS", "TASKS", "COMMIT", age(now)];
+    let places: Vec<_> = all.iter().map(|stack| place(stack)).collect();
+    let has_places = places.iter().any(Option::is_some);
+    if has_places {
+        heads.push("REPOSITORY");
+    }
+    let rows = all.iter().zip(places).map(|(stack, place)| {
+        let commit = stack.commit.as_deref().map_or("-", |commit| digits(commit, now.is_some()));
+        let since = stack.converged.as_deref().map_or_else(|| "-".to_owned(), |since| when(since, now));
+        let mut row = vec![stack.name.clone(), in_words(stack), tasks(stack), commit.to_owned(), since];
+        row.extend(place.or_else(|| has_places.then(String::new)));
+        row
     });
-    table_of(&["STACK", "STATUS", "TASKS", "HASH", "REPOSITORY"], rows)
+    table_of(&heads, rows)
 }
 
-fn of_images(status: &Status) -> String {
-    let rows = status.images.iter().map(|image| vec![image.name.clone(), image.reference_count.to_string()]);
+fn of_images(status: &Status, now: Option<DateTime<Utc>>) -> String {
+    let name = |name: &str| if now.is_some() { short_digest(name) } else { name.to_owned() };
+    let rows = status.images.iter().map(|image| vec![name(&image.name), image.reference_count.to_string()]);
     table_of(&["IMAGE", "SERVICES"], rows)
 }
 
-fn of_builds(all: &[&Built]) -> String {
+fn of_builds(all: &[&Built], now: Option<DateTime<Utc>>, place: impl Fn(&Built) -> Option<String>) -> String {
     let rows = all.iter().map(|build| {
         let word = if build.error.is_some() { "failed" } else { "built" };
-        vec![build.name.clone(), word.to_owned(), short(&build.commit).to_owned(), build.repository.clone()]
+        let commit = digits(&build.commit, now.is_some()).to_owned();
+        vec![build.name.clone(), word.to_owned(), commit, place(build).unwrap_or_default()]
     });
-    table_of(&["BUILD", "STATUS", "COMMIT", "REPOSITORY"], rows)
+    let heads = ["BUILD", "STATUS", "COMMIT", "REPOSITORY"];
+    let has_places = all.iter().any(|build| place(build).is_some());
+    if has_places {
+        table_of(&heads, rows)
+    } else {
+        let rows = rows.map(|mut row| {
+            row.truncate(3);
+            row
+        });
+        table_of(&heads[..3], rows)
+    }
 }
 
-fn of_work(all: &[UnderWay]) -> String {
-    let rows =
-        all.iter().map(|work| vec![work.state.as_str().to_owned(), work.what.clone(), work.since.clone()]);
-    table_of(&["UNDER WAY", "WHAT", "SINCE"], rows)
+fn of_work(all: &[UnderWay], now: Option<DateTime<Utc>>) -> String {
+    let rows = all
+        .iter()
+        .map(|work| vec![work.state.as_str().to_owned(), work.what.clone(), when(&work.since, now)]);
+    table_of(&["UNDER WAY", "WHAT", age(now)], rows)
+}
+
+/// Addresses, and when each was watched last.
+pub fn watched<'a>(all: impl Iterator<Item = (String, &'a str)>, reader: Option<Reader>) -> String {
+    let now = reader.map(|reader| reader.now);
+    let rows = all.map(|(url, time)| vec![url, when(time, now)]);
+    let text = table(&["REPOSITORY", if now.is_some() { "AGE" } else { "LAST WATCH" }], rows);
+    reader.map_or(text.clone(), |reader| reader.screen.cut(&text))
 }
 
 /// Nothing, where there is no row.
@@ -113,7 +199,7 @@ fn table_of(heads: &[&str], rows: impl ExactSizeIterator<Item = Vec<String>>) ->
 }
 
 /// What is wrong, a line for each; empty where nothing is.
-pub fn wrongs(status: &Status) -> String {
+pub fn wrongs(status: &Status, now: Option<DateTime<Utc>>) -> String {
     let mut out = String::new();
     for repository in &status.repositories {
         if let Some(error) = &repository.error {
@@ -142,7 +228,7 @@ pub fn wrongs(status: &Status) -> String {
             let _ = write!(out, "\n{}: {}", plain::name(&stack.name), plain::text(&error));
         }
         if let Some(why) = &stack.why {
-            let since = stack.degraded_since.as_ref().map(|since| format!(" since {since}"));
+            let since = stack.degraded_since.as_ref().map(|since| format!(" {}", lasting(since, now)));
             let since = since.unwrap_or_default();
             let _ = write!(out, "\n{}: degraded{since}: {}", plain::name(&stack.name), plain::text(why));
         }
@@ -235,7 +321,20 @@ pub fn tasks_of(services: &[status::LiveService]) -> String {
 }
 
 pub fn short(id: &str) -> &str {
-    id.get(..12).unwrap_or(id)
+    digits(id, false)
+}
+
+/// The first digits of a commit or hash: eight on a terminal, where columns are to fit.
+pub fn digits(id: &str, on_a_terminal: bool) -> &str {
+    id.get(..if on_a_terminal { 8 } else { 12 }).unwrap_or(id)
+}
+
+/// An image with the first digits of its digest.
+fn short_digest(image: &str) -> String {
+    match image.split_once("@sha256:") {
+        Some((name, digest)) => format!("{name}@{}", digits(digest, true)),
+        None => image.to_owned(),
+    }
 }
 
 /// Plain columns; two blanks between them.
@@ -252,86 +351,4 @@ pub fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::report::status::LiveService;
-
-    #[test]
-    fn what_one_service_has_too_many_is_not_what_another_lacks() {
-        let service = |running, wanted| LiveService {
-            name: "web_app".into(),
-            image: String::new(),
-            completed: 0,
-            running,
-            wanted,
-            restarts: 0,
-            last_restart: None,
-            error: None,
-        };
-        let told = |services| tasks(&Stack { services, ..Stack::of("web") });
-        assert_eq!(told(vec![service(3, 1), service(0, 2)]), "1/3, 2 surplus");
-        assert_eq!(told(vec![service(1, 3)]), "1/3");
-        assert_eq!(told(Vec::new()), "-");
-    }
-
-    #[test]
-    fn what_a_task_died_of_is_told_once_and_where_there_is_more() {
-        let service = |error: Option<&str>| LiveService {
-            name: "web_app".into(),
-            image: String::new(),
-            completed: 0,
-            running: 0,
-            wanted: 1,
-            restarts: 0,
-            last_restart: None,
-            error: error.map(str::to_owned),
-        };
-        let told = |stack: Option<&str>, task: Option<&str>| {
-            let error = stack.map(str::to_owned);
-            let (status, health, services) = (StackState::Error, Health::Error, vec![service(task)]);
-            let stack = Stack { status, error, health, services, ..Stack::of("web") };
-            wrongs(&Status {
-                repositories: Vec::new(),
-                stacks: vec![stack],
-                images: Vec::new(),
-                builds: Vec::new(),
-                under_way: Vec::new(),
-            })
-        };
-        let hint =
-            "\nhint: `docker service ps --no-trunc web_app` and `docker service logs web_app` tell more\n";
-        let paused = "`web_app`: update paused: no such image (on `node1`)";
-        assert_eq!(told(None, None), "");
-        assert_eq!(told(Some(paused), Some("no such image (on `node1`)")), format!("\nweb: {paused}{hint}"));
-        assert_eq!(told(None, Some("exit (3)")), format!("\nweb: `web_app`: exit (3){hint}"));
-        let both = told(Some("rolled back: exit (3)"), Some("exit (4)"));
-        assert_eq!(both, format!("\nweb: rolled back: exit (3)\nweb: `web_app`: exit (4){hint}"));
-    }
-
-    #[test]
-    fn what_is_simply_deployed_is_counted_once_all_of_it_is_long() {
-        let stack = |name: String| Stack { hash: "h".into(), ..Stack::of(&name) };
-        let of = |count: usize| Status {
-            stacks: (0..count).map(|number| stack(format!("web{number}"))).collect(),
-            ..Status::default()
-        };
-        let told = brief(&of(19));
-        assert_eq!((told.lines().count(), told.contains("tells all")), (20, false), "{told}");
-        assert_eq!(brief(&of(20)), "20 stacks deployed in full; `dockerops status` tells all\n");
-        let mut status = of(30);
-        status.stacks[7].drift.push(status::DriftedService { service: "web7_app".into(), what: "x".into() });
-        status.stacks[9].hold = Some(crate::report::holds::StackHold::of_hand("held"));
-        let told = brief(&status);
-        let lines: Vec<_> = told.lines().collect();
-        assert!(
-            lines[1].starts_with("web7   deployed, drifted  ") && lines[2].starts_with("web9   "),
-            "{told}"
-        );
-        assert_eq!(
-            lines[3..],
-            ["", "and 28 stacks deployed in full; `dockerops status` tells all"],
-            "{told}"
-        );
-        assert_eq!(several(1, "repository") + &several(2, "repository"), "1 repository2 repositories");
-    }
-}
+mod tests;

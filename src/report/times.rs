@@ -11,6 +11,17 @@ pub fn when(time: &str, now: Option<DateTime<Utc>>) -> String {
     }
 }
 
+/// UTC as RFC 3339 has it.
+pub fn utc(time: &str) -> String {
+    when(time, None)
+}
+
+/// `for 12 min`, or `since` then.
+pub fn lasting(since: &str, now: Option<DateTime<Utc>>) -> String {
+    let word = if now.is_some() { "for" } else { "since" };
+    format!("{word} {}", when(since, now))
+}
+
 /// Seconds as people say it, in one unit.
 pub fn age(seconds: i64) -> String {
     match seconds {

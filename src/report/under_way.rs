@@ -1,6 +1,6 @@
 //! What runs are at, those that live.
 
-use chrono::{DateTime, Local, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
 use super::harmless;
@@ -23,8 +23,7 @@ pub struct UnderWay {
 }
 
 pub fn under_way(watched: &[Watched], work: &[Work]) -> Vec<UnderWay> {
-    let time =
-        |since: &DateTime<Utc>| since.with_timezone(&Local).to_rfc3339_opts(SecondsFormat::Secs, false);
+    let time = |since: &DateTime<Utc>| since.to_rfc3339_opts(SecondsFormat::Secs, true);
     let motions = watched.iter().flat_map(|known| known.motions.iter().map(move |motion| (known, motion)));
     let deploys = motions.map(|(known, motion)| UnderWay {
         state: WorkKind::Deploying,

@@ -21,6 +21,9 @@ struct Wish {
     /// One to be built again; programs have an address for it.
     #[serde(skip)]
     image: Option<String>,
+    /// From the stack's own page.
+    #[serde(skip)]
+    own: bool,
 }
 
 /// `POST /api/v1/reconcile`: 202 with the job.
@@ -62,11 +65,15 @@ fn accepted(job: JobId) -> Response {
 /// `POST /reconcile`: back to the page, which shows the job.
 pub fn from_page(web: &Web, head: &Head, body: &mut Body<'_>) -> Response {
     let queued = in_form(web, head, body).and_then(|wish| {
-        let open = wish.stack.clone().map(|name| format!("&stack={name}")).unwrap_or_default();
+        let (stack, own) = (wish.stack.clone(), wish.own);
         let scope = scope(web, wish.repository, wish.stack, wish.image)?;
         let cause = "status page".to_owned();
         let job = web.handle.trigger(Trigger { scope, force: wish.force, cause });
-        Ok(format!("./?job={job}{open}"))
+        Ok(match stack {
+            Some(name) if own => format!("./stacks/{name}?job={job}"),
+            Some(name) => format!("./?job={job}&stack={name}"),
+            None => format!("./?job={job}"),
+        })
     });
     match queued {
         Ok(page) => Response::new(303, "text/plain", "queued\n").with("location", page),
@@ -94,7 +101,8 @@ fn in_form(web: &Web, head: &Head, body: &mut Body<'_>) -> Result<Wish, Response
         fields.find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.into_owned())
     };
     let (stack, image) = (field("stack"), field("image"));
-    Ok(Wish { repository: None, stack, force: field("force").is_some(), image })
+    let own = field("own").is_some();
+    Ok(Wish { repository: None, stack, force: field("force").is_some(), image, own })
 }
 
 /// What is wished for is known here, or it is refused: so its text goes no further.

@@ -168,9 +168,14 @@ pub fn from_page(web: &Web, act: Act, head: &Head, body: &mut Body<'_>) -> Respo
         let done = carry_out(web, act, &wish, &by)?;
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(done.job.map(|job| ("job", job.to_string())));
-        query.extend_pairs(done.subject.stack.as_ref().map(|stack| ("stack", stack.to_string())));
         query.extend_pairs(done.event.map(|event| ("told", event.to_string())));
-        Ok(Response::new(303, "text/plain", "done\n").with("location", format!("./?{}", query.finish())))
+        // A name that is known here needs no escapes.
+        let own = done.subject.stack.as_ref().filter(|_| sent("own").is_some());
+        let page = own.map_or_else(|| "./".to_owned(), |stack| format!("./stacks/{stack}"));
+        query.extend_pairs(
+            done.subject.stack.as_ref().filter(|_| own.is_none()).map(|stack| ("stack", stack.to_string())),
+        );
+        Ok(Response::new(303, "text/plain", "done\n").with("location", format!("{page}?{}", query.finish())))
     };
     answer().unwrap_or_else(|refusal| refusal)
 }

@@ -6,6 +6,7 @@
 mod access;
 mod actions;
 mod api;
+mod commits;
 mod counts;
 mod holds;
 mod hooks;
@@ -30,6 +31,7 @@ use crate::daemon::{Handle, JobId};
 use crate::redact::Secret;
 use crate::settings::{RunSettings, Settings};
 use access::Access;
+use commits::Commits;
 use counts::Counts;
 use holds::Holds;
 use hooks::{Callbacks, Deliveries};
@@ -45,6 +47,7 @@ struct Web {
     handle: Handle,
     view: View,
     templates: Templates,
+    commits: Commits,
     writes: Option<Writes>,
     holds: Holds,
     visits: Visits,
@@ -65,6 +68,7 @@ pub fn serve(settings: &Settings, run: &RunSettings, handle: Handle) -> Result<O
     let web = Web {
         view: View::new(settings, handle.clone()),
         templates: Templates::new(settings.git.clone()),
+        commits: Commits::new(settings.git.clone()),
         writes: Writes::new(settings, run)?,
         holds: Holds::new(settings, run),
         visits: Visits::new()?,

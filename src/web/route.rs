@@ -66,6 +66,7 @@ fn look(web: &Web, head: &Head, visitor: Visitor) -> Response {
     match head.path.as_str() {
         "/" => page::answer(web, head, visitor),
         "/metrics" => metrics::answer(web),
+        path if page::own(path).is_some() => page::answer(web, head, visitor),
         path => match path.strip_prefix("/api/v1/") {
             Some(what) => api::answer(web, what, head),
             None => nothing(path),
@@ -81,7 +82,10 @@ fn sign_in(web: &Web, head: &Head) -> Response {
             access::challenge()
         }
         Ok(Visitor::Operator | Visitor::Writer) => {
-            Response::new(303, "text/plain", "signed in\n").with("location", "./")
+            // Back to where the link stood; a name of ours needs no escapes.
+            let back = head.parameter("stack").filter(|name| page::own(&format!("/stacks/{name}")).is_some());
+            let back = back.map_or_else(|| "./".to_owned(), |name| format!("./stacks/{name}"));
+            Response::new(303, "text/plain", "signed in\n").with("location", back)
         }
         Ok(Visitor::Reader) if web.access.has_token() => access::challenge(),
         Ok(Visitor::Reader) => web.access.act(head).err().unwrap_or_else(|| nothing("/sign-in")),
@@ -99,7 +103,8 @@ fn elsewhere(path: &str, allow: &'static str) -> Response {
     let known =
         matches!(path, "/" | "/metrics" | "/healthz" | "/reconcile" | "/hold" | "/release" | "/rollback")
             || path.starts_with("/api/v1/")
-            || path.starts_with("/hooks/");
+            || path.starts_with("/hooks/")
+            || page::own(path).is_some();
     if known && !(path.starts_with("/hooks/") && Hook::at(path).is_none()) {
         Response::refusal(405, "this path knows no such method", "").with("allow", allow)
     } else {

@@ -117,7 +117,7 @@ fn sign_in(browser: &Browser, site: &Site) {
 pub fn fits(browser: &Browser, name: &str) {
     for (width, dark) in [(1280, false), (1280, true), (390, false), (390, true)] {
         browser.screen(width, dark);
-        let wider = "return [...document.querySelectorAll('*')].filter(it => !it.closest('.hidden, .skip') \
+        let wider = "return [...document.querySelectorAll('*')].filter(it => it.checkVisibility() && !it.closest('.hidden, .skip') \
             && it.getBoundingClientRect().right > innerWidth + 1).map(it => it.outerHTML.slice(0, 200))";
         assert_eq!(browser.run(wider), json!([]), "{name} is wider than {width}");
         assert_eq!(browser.run(CONTRAST), json!([]), "{name}: too pale");

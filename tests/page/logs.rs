@@ -98,7 +98,7 @@ fn a_log_is_shown_to_who_signed_in_and_stays_until_it_is_asked_for_anew() {
     assert!((1..=2).all(|slot| worker.contains(&format!("{}_worker.{slot}@node", shop.well))), "{worker}");
     for (name, width, dark) in [("logs-wide", 1280, false), ("logs-phone-dark", 360, true)] {
         browser.screen(width, dark);
-        let wider = "return [...document.querySelectorAll('*')].filter(it => !it.closest('.hidden, .skip') \
+        let wider = "return [...document.querySelectorAll('*')].filter(it => it.checkVisibility() && !it.closest('.hidden, .skip') \
             && it.getBoundingClientRect().right > innerWidth + 1).map(it => it.outerHTML.slice(0, 200))";
         assert_eq!(browser.run(wider), json!([]), "wider than {width}");
         assert_eq!(browser.run(CONTRAST), json!([]), "{name}: too pale");

@@ -78,7 +78,11 @@ fn what_failed_goes_back_from_its_card_without_javascript() {
     let Some(browser) = Browser::start() else { return };
     let Some(scene) = Scene::new() else { return };
     let (scene, site, stack) = place(scene, |scene| {
-        scene.on().shell("exit 7").with("environment: {A: '2'}").update("failure_action: pause")
+        scene
+            .on()
+            .shell("echo out of order; exit 7")
+            .with("environment: {A: '2'}")
+            .update("failure_action: pause")
     });
     browser.chromium("Emulation.setScriptExecutionDisabled", &json!({"value": true}));
     browser.screen(390, false);
@@ -87,6 +91,13 @@ fn what_failed_goes_back_from_its_card_without_javascript() {
     browser.click(&format!("#back-{stack} > summary"));
     browser.fill(&format!("#reason-back-{stack}"), "no script");
     browser.picture("rollback-card-390");
+    // What it printed last, and all that can be done, stand in the card itself.
+    browser.until_there(&format!(".wrongs #again-{stack}"));
+    browser.until_there(&format!(".wrongs #hold-card-{stack}"));
+    let token = format!("Authorization: Bearer {TOKEN}");
+    let page = site.send("GET", "/", &[&token], b"").body;
+    let card = page.split("class=\"wrongs\"").nth(1).unwrap().split("</section>").next().unwrap();
+    assert!(card.contains("the last lines of") && card.contains("out of order"), "{card}");
     browser.click(&format!("#do-back-{stack}"));
     browser.until_there("p.told");
     wait_for("it runs as before", 60, || given(&scene, &stack, "1"));

@@ -27,7 +27,7 @@ const TERMINAL: &str = "
 import fcntl, os, pty, struct, sys, termios
 pid, fd = pty.fork()
 if pid == 0:
-    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack('HHHH', 40, 120, 0, 0))
+    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack('HHHH', int(os.environ.get('LINES', 40)), int(os.environ.get('COLUMNS', 120)), 0, 0))
     os.execvp(sys.argv[1], sys.argv[1:])
 try:
     while data := os.read(fd, 65536):

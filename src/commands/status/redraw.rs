@@ -5,12 +5,10 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::Told;
-use crate::clock;
 use crate::commands::{Ending, nothing_watched};
 use crate::fault::{fault, with_hint};
 use crate::plain;
-use crate::report::one::Reader;
-use crate::report::screen::Screen;
+use crate::report::screen::Reader;
 use crate::settings::Settings;
 use crate::signal;
 use crate::state::State;
@@ -23,17 +21,14 @@ const HEAD: usize = 3;
 pub fn run(settings: &Settings, stack: Option<&str>) -> Result<Ending> {
     let mut told = None;
     loop {
-        let Some(screen) = Screen::of_stdout() else {
+        let Some(reader) = Reader::of_stdout() else {
             return Err(fault(
                 "`status --watch` draws on a terminal, and there is none",
                 "`dockerops status` prints it once, with `--json` for programs",
             ));
         };
-        let now = clock::wall();
         let text = match read(settings, stack) {
-            Ok(status) => {
-                told.insert(status).picture(Reader { screen, now }, screen.rows.saturating_sub(HEAD))
-            }
+            Ok(status) => told.insert(status).picture(reader, reader.screen.rows.saturating_sub(HEAD)),
             Err(_) if signal::received().is_some() => String::new(),
             Err(error) if told.is_some() => format!("error: {}", plain::text(&with_hint(&error))),
             Err(error) => return Err(error),
@@ -41,9 +36,9 @@ pub fn run(settings: &Settings, stack: Option<&str>) -> Result<Ending> {
         if let Some(interrupted) = signal::received() {
             return Ok(Ending::EndedBy(interrupted));
         }
-        let time = now.with_timezone(&chrono::Local).format("%H:%M:%S");
+        let time = reader.now.with_timezone(&chrono::Local).format("%H:%M:%S");
         let head = format!("{time}, every {} s until Ctrl-C", EVERY.as_secs());
-        if screen.draw(&format!("{head}\n\n{text}")).is_err() {
+        if reader.screen.draw(&format!("{head}\n\n{text}")).is_err() {
             return Ok(Ending::Done);
         }
         let _ = signal::pause(EVERY);

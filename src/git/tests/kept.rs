@@ -1,6 +1,7 @@
 //! What is kept from fetch to fetch: enough, never too much, and never somebody else's.
 
 mod pinned;
+mod said;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -324,6 +324,7 @@ impl Live {
                 .chain(replicas_text)
                 .map(|(part, text)| (part.to_owned(), text))
                 .collect(),
+            edits: std::collections::BTreeMap::new(),
         }
     }
 }

@@ -14,14 +14,27 @@ impl Page<'_> {
     pub fn actions(&self) -> Markup {
         html! {
             @if self.visitor == Visitor::Operator && self.web.access.writing.is_some() {
-                a.button.quiet href="sign-in?write" { "Sign in to write" }
+                a.button.quiet href={ (self.sign_in()) (if self.asked.own.is_some() { "&write" } else { "?write" }) } { "Sign in to write" }
             }
             @match (self.visitor, self.web.access.has_token()) {
-                (Visitor::Operator | Visitor::Writer, _) => (self.button("Reconcile now", None, false)),
-                (Visitor::Reader, true) => { a.button.quiet href="sign-in" { "Sign in" } },
+                (Visitor::Operator | Visitor::Writer, _) => (self.button("do-all-sync", "Reconcile now", None, false)),
+                (Visitor::Reader, true) => { a.button.quiet href=(self.sign_in()) { "Sign in" } },
                 (Visitor::Reader, false) => { span.muted { "Read only: no API token is set" } },
             }
         }
+    }
+
+    /// Where to sign in, and to come back from to a stack's own page.
+    pub fn sign_in(&self) -> String {
+        match &self.asked.own {
+            Some((name, _)) => format!("../sign-in?stack={name}"),
+            None => "sign-in".to_owned(),
+        }
+    }
+
+    /// What forms of a stack's own page hold: the way back to it.
+    pub fn own_field(&self) -> Markup {
+        html! { @if self.asked.own.is_some() { input type="hidden" name="own" value="1"; } }
     }
 
     /// Builds an image of a watched source again; nothing for who may not.
@@ -39,11 +52,11 @@ impl Page<'_> {
     }
 
     /// A button that queues a job; nothing for who may not.
-    pub fn button(&self, label: &str, stack: Option<&str>, force: bool) -> Markup {
-        let id = format!("do-{}-{}", stack.unwrap_or("all"), if force { "force" } else { "sync" });
+    pub fn button(&self, id: &str, label: &str, stack: Option<&str>, force: bool) -> Markup {
         html! {
             @if self.visitor != Visitor::Reader {
-                form method="post" action="reconcile" {
+                form method="post" action={ (self.asked.up()) "reconcile" } {
+                    @if stack.is_some() { (self.own_field()) }
                     @if let Some(stack) = stack { input type="hidden" name="stack" value=(stack); }
                     @if force { input type="hidden" name="force" value="1"; }
                     button.button id=(id) type="submit" { (label) }

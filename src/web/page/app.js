@@ -21,8 +21,20 @@
     return `${whole} ${unit}${whole === 1 ? "" : "s"} ago`;
   };
 
+  // As the server says it: `12 min`.
+  const lasting = (seconds) => seconds < 60 ? `${Math.floor(seconds)} s` : seconds < 3600 ? `${Math.floor(seconds / 60)} min`
+    : seconds < 172800 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86400)} d`;
+
+  const tellLasting = () => {
+    for (const time of document.querySelectorAll("time[data-for]")) {
+      const seconds = (Date.now() - new Date(time.dateTime)) / 1000;
+      if (!Number.isNaN(seconds)) time.textContent = lasting(Math.max(0, seconds));
+    }
+  };
+
   const tellTimes = () => {
-    for (const time of document.querySelectorAll("time")) {
+    tellLasting();
+    for (const time of document.querySelectorAll("time:not([data-for])")) {
       const moment = new Date(time.dateTime);
       if (Number.isNaN(moment.getTime())) continue;
       time.title ||= time.textContent;
@@ -34,6 +46,9 @@
       : since < 20 ? "Live" : `As of ${ago(since)}`;
     document.body.toggleAttribute("data-lost", Boolean(lost));
   };
+
+  // The filter is in the address: what is typed there counts while it is being typed.
+  const isTyped = (it) => !it.closest(".filter") || it === document.activeElement;
 
   // `sent` is the form that this answers: what was typed into it is done with.
   const show = (text, sent) => {
@@ -48,7 +63,7 @@
       const { id: focus, selectionStart: from, selectionEnd: to } = document.activeElement ?? {};
       const kept = (it) => !sent?.closest("details")?.contains(it);
       const opened = [...document.querySelectorAll("main details[open]")].filter(kept).map((it) => it.closest("[id]")?.id);
-      const typed = [...document.querySelectorAll("main :is(input, select)[id]")].filter(kept).map((it) => [it.id, it.value, it.checked]);
+      const typed = [...document.querySelectorAll("main :is(input, select)[id]")].filter(kept).filter(isTyped).map((it) => [it.id, it.value, it.checked]);
       // Logs that this answer is without stay as they are, and where they are.
       const logs = [...main.querySelectorAll("[data-still]")].map((it) => [it, document.getElementById(it.id)]);
       for (const [place, log] of logs) {
@@ -90,6 +105,8 @@
   };
 
   const refresh = async (href = location.href, post = null, sent = null) => {
+    // What is sent is not cut off by asking anew.
+    clearTimeout(timer);
     asking?.abort();
     const own = asking = new AbortController();
     const limit = setTimeout(() => own.abort(), PATIENCE);
@@ -136,14 +153,36 @@
   document.addEventListener("submit", async (event) => {
     const form = event.target;
     event.preventDefault();
+    if (form.method === "get") {
+      sift(form);
+      return;
+    }
     for (const button of form.querySelectorAll("button")) button.disabled = true;
     await refresh(form.action, { method: "POST", body: new URLSearchParams(new FormData(form)) }, form);
     for (const button of form.querySelectorAll("button")) button.disabled = false;
   });
 
+  // A filter changes the address, as its form would.
+  let sifting = null;
+  const sift = (form) => {
+    clearTimeout(sifting);
+    const url = new URL(form.action, document.baseURI);
+    url.search = new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
+    history.replaceState(null, "", plain(url.href));
+    refresh();
+  };
+
+  document.addEventListener("input", (event) => {
+    const form = event.target.closest("form.filter");
+    if (!form) return;
+    clearTimeout(sifting);
+    sifting = setTimeout(() => sift(form), event.target.type === "checkbox" ? 0 : 250);
+  });
+
   window.addEventListener("popstate", () => refresh());
   document.addEventListener("visibilitychange", () => document.hidden || still());
   setInterval(tellTimes, 5000);
+  setInterval(tellLasting, 1000);
   tellTimes();
   again();
 })();

@@ -28,8 +28,8 @@ struct About<'a> {
 }
 
 impl Page<'_> {
-    /// The buttons of a stack; nothing for who may not.
-    pub fn holding(&self, stack: &Stack) -> Markup {
+    /// The buttons of a stack, at that place of the page; nothing for who may not.
+    pub fn holding(&self, stack: &Stack, place: &str) -> Markup {
         if self.visitor == Visitor::Reader {
             return html! {};
         }
@@ -38,7 +38,7 @@ impl Page<'_> {
         let is_double = self.snapshot.status.stacks.iter().filter(|it| it.name == stack.name).count() > 1;
         let repository = is_double.then_some(("repository", &*stack.repository));
         self.buttons(&About {
-            id: format!("stack-{}", stack.name),
+            id: format!("{place}-{}", stack.name),
             name: &stack.name,
             fields: [("stack", &*stack.name)].into_iter().chain(repository).collect(),
             is_held: known.is_some_and(|known| is_held(known, &stack.name)),
@@ -65,20 +65,21 @@ impl Page<'_> {
         let About { id, name, fields, is_held } = about;
         let hidden = html! {
             input type="hidden" name="visit" value=(self.visit);
+            (self.own_field())
             @for (field, value) in fields { input type="hidden" name=(field) value=(value); }
         };
         let label = |what: &str| format!("{what}-{id}");
         html! {
             div.holding {
                 @if *is_held {
-                    form method="post" action="release" {
+                    form method="post" action={ (self.asked.up()) "release" } {
                         (hidden)
                         button.button id=(label("release")) type="submit" { "Release" span.hidden { " " (text(name)) } }
                     }
                 }
                 details id=(label("hold")) {
                     summary { @if *is_held { "Hold it otherwise" } @else { "Hold it as it is" } span.hidden { ": " (text(name)) } }
-                    form.hold method="post" action="hold" {
+                    form.hold method="post" action={ (self.asked.up()) "hold" } {
                         (hidden)
                         div {
                             label for=(label("for")) { "For" }

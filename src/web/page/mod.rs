@@ -4,6 +4,8 @@
 //! is escaped by `maud`, and loses what drives terminals and turns the reading direction before that.
 
 mod acts;
+mod asked;
+mod commit;
 mod events;
 mod forms;
 mod history;
@@ -12,12 +14,13 @@ mod logs;
 mod parts;
 mod rollback;
 mod sides;
+mod stack;
 mod stacks;
 mod templates;
 mod wrongs;
 
 use anyhow::Result;
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use maud::{DOCTYPE, Markup, html};
 
 use super::Web;
@@ -25,94 +28,22 @@ use super::access::Visitor;
 use super::request::Head;
 use super::response::Response;
 use super::view::Snapshot;
-use crate::daemon::{self, JobId, JobState, JobView};
+use crate::daemon::{self, JobState, JobView};
 use crate::health::Health;
 use crate::report::UnderWay;
+use crate::source::SourceId;
 use crate::state::{EventRow, Level};
-use logs::MOST_LOGS;
-use parts::{sentence, text};
+use asked::Asked;
+use parts::{capital, for_how_long, sentence, text};
 
 pub use acts::or_page;
+pub use asked::own;
 pub use forms::{Subject, Visits, answer as form};
 
 /// Nothing from elsewhere, nothing inline, in nobody's frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 const HTML: &str = "text/html; charset=utf-8";
-/// So many stacks are shown in full at once; each costs docker a question.
-const MOST_OPEN: usize = 10;
-
-/// What the address asks for.
-#[derive(Debug, Default)]
-struct Asked {
-    open: Vec<String>,
-    /// The services whose logs are shown.
-    logs: Vec<String>,
-    before: Option<i64>,
-    job: Option<JobId>,
-    /// The event that tells what was just done.
-    told: Option<i64>,
-    /// The script asks by itself, and keeps the logs that it shows.
-    still: bool,
-}
-
-impl Asked {
-    fn of(head: &Head) -> Self {
-        let named = |key: &str, most: usize| {
-            let mut names: Vec<String> = Vec::new();
-            for (_, name) in head.query.iter().filter(|(known, _)| known == key) {
-                if names.len() < most && !names.contains(name) {
-                    names.push(name.clone());
-                }
-            }
-            names
-        };
-        Self {
-            open: named("stack", MOST_OPEN),
-            logs: named("log", MOST_LOGS),
-            before: head.parameter("before").and_then(|before| before.parse().ok()),
-            job: head.parameter("job").and_then(JobId::parse),
-            told: head.parameter("told").and_then(|event| event.parse().ok()),
-            still: head.parameter("still").is_some(),
-        }
-    }
-
-    fn is_open(&self, stack: &str) -> bool {
-        self.open.iter().any(|name| name == stack)
-    }
-
-    /// The address with that stack opened, or closed.
-    fn toggled(&self, stack: &str) -> String {
-        let mut open: Vec<_> = self.open.iter().map(String::as_str).filter(|name| *name != stack).collect();
-        if !self.is_open(stack) {
-            open.push(stack);
-        }
-        address(&open, &self.logs, self.before)
-    }
-
-    /// The address with the log of that service, or without it; one more than are shown takes the place of the first.
-    fn with_log(&self, service: &str, is_shown: bool) -> String {
-        let mut logs: Vec<_> = self.logs.iter().filter(|name| *name != service).cloned().collect();
-        if is_shown {
-            logs.push(service.to_owned());
-        }
-        let surplus = logs.len().saturating_sub(MOST_LOGS);
-        address(&self.open, &logs[surplus..], self.before)
-    }
-
-    /// The address with the events before that one.
-    fn with_events(&self, before: Option<i64>) -> String {
-        address(&self.open, &self.logs, before) + "#events"
-    }
-}
-
-fn address(open: &[impl AsRef<str>], logs: &[String], before: Option<i64>) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(open.iter().map(|name| ("stack", name.as_ref())));
-    query.extend_pairs(logs.iter().map(|name| ("log", name)));
-    query.extend_pairs(before.map(|before| ("before", before.to_string())));
-    format!("./?{}", query.finish())
-}
 
 struct Page<'a> {
     web: &'a Web,
@@ -128,7 +59,7 @@ struct Page<'a> {
 
 /// The page, or what keeps it from being shown.
 pub fn answer(web: &Web, head: &Head, visitor: Visitor) -> Response {
-    let page = || -> Result<Markup> {
+    let page = || -> Result<Option<Markup>> {
         let snapshot = web.view.snapshot()?;
         let asked = Asked::of(head);
         let job = asked.job.and_then(|id| web.handle.job(id));
@@ -138,17 +69,30 @@ pub fn answer(web: &Web, head: &Head, visitor: Visitor) -> Response {
         // A name that is not believed is told where something is sent.
         let person = web.holds.person(head).ok().flatten();
         let visit = web.visits.token(head, person.as_deref(), Utc::now().timestamp());
-        Page { web, asked, visitor, health, job, told, visit, snapshot: &snapshot }.render()
+        let page = Page { web, asked, visitor, health, job, told, visit, snapshot: &snapshot };
+        match &page.asked.own {
+            None => page.render().map(Some),
+            Some((name, tab)) => stack::render(&page, name, *tab),
+        }
     };
     match page() {
-        Ok(page) => Response::new(200, HTML, page.into_string()),
+        Ok(Some(page)) => Response::new(200, HTML, page.into_string()),
+        Ok(None) => {
+            let main = html! {
+                section.verdict data-tone="bad" { h1 { "There is no such stack" } p { "No watched source has one of that name." } }
+                p { a href="../" { "All stacks" } }
+            };
+            let frame = Frame { title: "No such stack · DockerOps", up: "../", ..Frame::default() };
+            Response::new(404, HTML, document(&frame, &html! {}, &main).into_string())
+        }
         Err(error) => {
             let what = format!("{error:#}");
             let sorry = html! {
                 h1 { "The state cannot be read" }
                 p.why { (text(&what)) }
             };
-            let frame = Frame { title: "Trouble · DockerOps", ..Frame::default() };
+            let up = if own(&head.path).is_some() { "../" } else { "./" };
+            let frame = Frame { title: "Trouble · DockerOps", up, ..Frame::default() };
             Response::new(503, HTML, document(&frame, &html! {}, &sorry).into_string())
         }
     }
@@ -217,9 +161,7 @@ fn document(frame: &Frame<'_>, actions: &Markup, main: &Markup) -> Markup {
 
 impl Page<'_> {
     fn render(&self) -> Result<Markup> {
-        let wrongs = wrongs::of(self.snapshot, &self.health, &self.unwatched()?, |source| {
-            self.web.handle.backs_off(source)
-        });
+        let wrongs = self.wrongs()?;
         let (headline, below) = self.headline(wrongs.len());
         let title = format!("{headline} · DockerOps");
         let main = html! {
@@ -228,21 +170,27 @@ impl Page<'_> {
             section.verdict data-tone=(if wrongs.is_empty() { "good" } else { "bad" }) {
                 h1 id="headline" { (headline) }
                 p { (below) }
-                @for (stack, why) in self.waits() { p.muted { (text(stack)) " waits: " (sentence(why)) } }
+                (self.motions())
             }
-            (wrongs::section(&wrongs, |stack| self.usual_way_back(stack))?)
+            (wrongs::section(self, &wrongs)?)
             div.columns {
                 div { (stacks::section(self)?) (templates::section(self)?) (events::section(self)?) }
                 aside aria-label="Repositories and images" {
-                    (sides::repositories(self.snapshot, |repository| self.holding_of_all(repository)))
-                    (sides::images(self.snapshot, |name| self.build_button(name)))
+                    (sides::repositories(self))
+                    (sides::images(self))
                 }
             }
         };
         let is_busy = |job: &JobView| matches!(job.state, JobState::Queued | JobState::Running);
         let goes_back = |stack: &String| self.web.holds.goes_back(stack);
-        let again = self.job.as_ref().is_some_and(is_busy) || self.asked.open.iter().any(goes_back);
+        let again = self.job.as_ref().is_some_and(is_busy) || self.asked.open().iter().any(goes_back);
         Ok(document(&Frame { title: &title, again, ..Frame::default() }, &self.actions(), &main))
+    }
+
+    /// What needs attention, the gravest first.
+    fn wrongs(&self) -> Result<Vec<wrongs::Wrong<'_>>> {
+        let backs_off = |source: &SourceId| self.web.handle.backs_off(source);
+        Ok(wrongs::of(self.snapshot, &self.health, &self.unwatched()?, backs_off))
     }
 
     /// The sources that could not be watched so far, and the newest error of each.
@@ -297,53 +245,32 @@ impl Page<'_> {
         }
     }
 
-    /// Who waits, and what for.
-    fn waits(&self) -> impl Iterator<Item = (&str, &str)> {
-        let under_way = &self.snapshot.status.under_way;
-        under_way.iter().filter_map(|work| Some((work.what.as_str(), work.why.as_deref()?)))
+    /// What runs are at, each with its time and what it waits for.
+    fn motions(&self) -> Markup {
+        const SHOWN: usize = 8;
+        let all = &self.snapshot.status.under_way;
+        html! {
+            @if !all.is_empty() {
+                ul.motions data-busy {
+                    @for work in all.iter().take(SHOWN) {
+                        li {
+                            span.muted { (capital(work.state.as_str())) } " " b { (text(&work.what)) } " " (for_how_long(&work.since))
+                            @if let Some(why) = &work.why { span.muted { ": " (sentence(why)) } }
+                        }
+                    }
+                    @if all.len() > SHOWN { li.muted { "and " (all.len() - SHOWN) " more" } }
+                }
+            }
+        }
     }
 
-    /// What runs are at, in one line.
+    /// What runs are at, in a few words: without times, so that it is not told anew every second.
     fn under_way(&self) -> String {
         const SHOWN: usize = 3;
         let all = &self.snapshot.status.under_way;
-        let age = |since: &str| {
-            let since = since.parse::<DateTime<Utc>>().unwrap_or_default();
-            (Utc::now() - since).num_seconds().max(0)
-        };
-        let one =
-            |work: &UnderWay| format!("{} {} for {} s", work.state.as_str(), work.what, age(&work.since));
+        let one = |work: &UnderWay| format!("{} {}", work.state.as_str(), work.what);
         let shown: Vec<_> = all.iter().take(SHOWN).map(one).collect();
         let more = all.len().saturating_sub(SHOWN);
-        let text = if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") };
-        // `state` is one of our own words.
-        let (first, rest) = text.split_at_checked(1).unwrap_or_default();
-        first.to_uppercase() + rest
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_address_says_what_is_open() {
-        let query = [("stack", "a"), ("stack", "b"), ("stack", "a"), ("before", "7"), ("job", "x")];
-        let query = query.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        let asked = Asked::of(&Head { query, ..Head::default() });
-        assert_eq!((asked.open.len(), asked.before, asked.job), (2, Some(7), None));
-        assert_eq!(asked.toggled("a"), "./?stack=b&before=7");
-        assert_eq!(asked.toggled("c&d"), "./?stack=a&stack=b&stack=c%26d&before=7");
-        assert_eq!(asked.with_events(None), "./?stack=a&stack=b#events");
-    }
-
-    #[test]
-    fn the_address_says_whose_logs_are_shown_and_no_more_than_are() {
-        let query = ["a_1", "a_2", "a_3", "a_4"].map(|name| ("log".to_owned(), name.to_owned())).to_vec();
-        let asked = Asked::of(&Head { query, ..Head::default() });
-        assert_eq!(asked.logs, ["a_1", "a_2", "a_3"]);
-        assert_eq!(asked.with_log("a_2", false), "./?log=a_1&log=a_3");
-        assert_eq!(asked.with_log("a_9", true), "./?log=a_2&log=a_3&log=a_9");
-        assert_eq!(asked.toggled("a"), "./?stack=a&log=a_1&log=a_2&log=a_3");
+        capital(&if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") })
     }
 }

@@ -2,11 +2,13 @@
 
 use maud::{Markup, html};
 
+use crate::clock;
 use crate::health::Health;
 use crate::plain;
 use crate::redact::without_credentials;
 use crate::report::harmless;
 use crate::report::status::{Stack, StackState};
+use crate::report::times::{utc, when};
 
 /// Differences of more lines are folded, and those of what goes.
 const MOST_OPEN: usize = 60;
@@ -98,10 +100,23 @@ pub fn short(id: &str) -> Markup {
     html! { code title=(text(id)) { (text(shown)) } }
 }
 
-/// A moment; the script turns it into `3 minutes ago`.
+/// A moment in UTC; the script turns it into `3 minutes ago`.
 pub fn moment(time: &str) -> Markup {
-    let shown = time.get(..19).unwrap_or(time).replace('T', " ");
-    html! { time datetime=(time) { (text(&shown)) } }
+    let utc = utc(time);
+    html! { time datetime=(utc) { (text(&shown(&utc))) } }
+}
+
+/// For how long something lasts; the script counts on.
+pub fn for_how_long(since: &str) -> Markup {
+    let (utc, lasts) = (utc(since), when(since, Some(clock::wall())));
+    html! { "for " time datetime=(utc) data-for title={ "since " (text(&shown(&utc))) } { (text(&lasts)) } }
+}
+
+fn shown(utc: &str) -> String {
+    match utc.get(..19) {
+        Some(time) if utc.ends_with('Z') => format!("{} UTC", time.replace('T', " ")),
+        _ => utc.to_owned(),
+    }
 }
 
 /// What somebody or something said, with its line ends.

@@ -92,7 +92,8 @@ impl Page<'_> {
                 }
                 @if !shown.is_empty() { (difference_of(&html! { "What it would change" }, &shown, true)) }
                 @if shown.len() < change.len() { p.muted { "Only the first " (MOST_LINES) " lines are shown." } }
-                form.hold method="post" action="rollback" {
+                form.hold method="post" action={ (self.asked.up()) "rollback" } {
+                    (self.own_field())
                     input type="hidden" name="visit" value=(self.visit);
                     input type="hidden" name="stack" value=(stack.name);
                     @if is_double { input type="hidden" name="repository" value=(stack.repository); }

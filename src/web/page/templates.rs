@@ -114,7 +114,7 @@ impl Page<'_> {
         let may = self.writes().is_some_and(|writes| rows.any(|row| may_write(writes, row)));
         let is_double = self.snapshot.status.stacks.iter().filter(|it| it.name == stack.name).count() > 1;
         let address = |act: &str| {
-            let mut address = format!("stacks/{}/{act}", stack.name);
+            let mut address = format!("{}stacks/{}/{act}", self.asked.up(), stack.name);
             if is_double {
                 let mut query = form_urlencoded::Serializer::new(String::new());
                 address += &format!("?{}", query.append_pair("repository", &stack.repository).finish());

@@ -5,12 +5,15 @@ use std::time::Duration;
 use anyhow::Result;
 use maud::{Markup, html};
 
+use super::Page;
 use super::parts::{Tone, sentence, shape, why};
 use crate::daemon;
 use crate::health::Health;
+use crate::report::screen::cut;
 use crate::report::status::Stack;
 use crate::source::SourceId;
 use crate::stack::DriftPolicy;
+use crate::web::access::Visitor;
 use crate::web::view::Snapshot;
 
 /// One thing that needs attention.
@@ -21,12 +24,27 @@ pub struct Wrong<'a> {
     title: String,
     reasons: Vec<String>,
     hint: Option<String>,
-    /// What fails, or does not keep running: an earlier version of it may.
+    /// The stack it is about.
     stack: Option<&'a Stack>,
 }
 
-/// So many of them are offered a way back; each costs the database a question.
-const MOST_BACK: usize = 10;
+impl Wrong<'_> {
+    /// Whether it is about that stack.
+    pub fn is_of(&self, stack: &Stack) -> bool {
+        self.stack.is_some_and(|of| of.name == stack.name && of.source == stack.source)
+    }
+}
+
+/// So many of them are told in full, with what can be done; each costs the database a question. The others are a line each.
+const IN_FULL: usize = 5;
+
+/// So many letters of the reason.
+const LETTERS: usize = 160;
+
+/// Whether a person is to look at it.
+pub fn needs_attention(stack: &Stack) -> bool {
+    of_stack(stack, || None).is_some()
+}
 
 /// All of them, the gravest first. `unwatched` are sources that could not be watched so far, and why.
 pub fn of<'a>(
@@ -118,35 +136,81 @@ fn of_stack(stack: &Stack, backs_off: impl Fn() -> Option<Duration>) -> Option<W
         _ => None,
     };
     let reasons = reasons.into_iter().chain(stack.stays.clone()).collect();
-    let fails = stack.error.is_some() || stack.is_degraded();
     let title = format!("{} {state}", stack.name);
-    Some(Wrong { tone, title, reasons, hint, stack: fails.then_some(stack) })
+    Some(Wrong { tone, title, reasons, hint, stack: Some(stack) })
 }
 
-/// The list, each with the way back of its stack; nothing where nothing is wrong.
-pub fn section(wrongs: &[Wrong<'_>], way_back: impl Fn(&Stack) -> Result<Markup>) -> Result<Markup> {
-    let stacks = wrongs.iter().filter_map(|wrong| wrong.stack).take(MOST_BACK);
-    let mut ways = stacks.map(way_back).collect::<Result<Vec<_>>>()?.into_iter();
+/// The list, each with what can be done about it; nothing where nothing is wrong.
+pub fn section(page: &Page<'_>, wrongs: &[Wrong<'_>]) -> Result<Markup> {
+    let (full, rest) = wrongs.split_at(wrongs.len().min(IN_FULL));
+    let cards = full.iter().map(|wrong| card(page, wrong)).collect::<Result<Vec<_>>>()?;
     Ok(html! {
         @if !wrongs.is_empty() {
             section.wrongs aria-labelledby="wrongs" {
                 h2 id="wrongs" .hidden { "What is wrong" }
-                ul {
-                    @for wrong in wrongs {
-                        li data-tone=(wrong.tone.as_str()) {
-                            (shape(wrong.tone))
-                            div {
-                                h3 { (sentence(&wrong.title)) }
-                                @for reason in &wrong.reasons { (why(reason)) }
-                                @if let Some(hint) = &wrong.hint { p.muted { (sentence(hint)) } }
-                                @if wrong.stack.is_some() && let Some(way) = ways.next() { (way) }
-                            }
-                        }
+                ul { @for card in cards { (card) } }
+                @if !rest.is_empty() {
+                    details.more id="more-wrongs" {
+                        summary { "and " (rest.len()) " more" }
+                        ul { @for wrong in rest { (brief(wrong)) } }
                     }
                 }
             }
         }
     })
+}
+
+fn card(page: &Page<'_>, wrong: &Wrong<'_>) -> Result<Markup> {
+    let title = html! { (sentence(&wrong.title)) };
+    Ok(html! {
+        li data-tone=(wrong.tone.as_str()) {
+            (shape(wrong.tone))
+            div {
+                h3 {
+                    @match wrong.stack.filter(|_| page.asked.own.is_none()) {
+                        Some(stack) => { a href={ "stacks/" (stack.name) } { (title) } },
+                        None => { (title) },
+                    }
+                }
+                @for reason in &wrong.reasons { (why(reason)) }
+                @if let Some(hint) = &wrong.hint { p.muted { (sentence(hint)) } }
+                @if let Some(stack) = wrong.stack { (acts(page, stack)?) }
+            }
+        }
+    })
+}
+
+/// What can be done about a stack, in its card.
+fn acts(page: &Page<'_>, stack: &Stack) -> Result<Markup> {
+    let fails = stack.error.is_some() || stack.is_degraded();
+    let again = format!("again-{}", stack.name);
+    Ok(html! {
+        @if page.visitor != Visitor::Reader {
+            div.acts {
+                // What is held is tried again by force only.
+                (page.button(&again, "Try again", Some(&stack.name), stack.held))
+                @if page.asked.own.is_none() { a href={ "stacks/" (stack.name) "?tab=logs" } { "Logs" } }
+            }
+            @if fails { (page.usual_way_back(stack)?) }
+            (page.holding(stack, "card"))
+        }
+    })
+}
+
+fn brief(wrong: &Wrong<'_>) -> Markup {
+    let reason = wrong.reasons.first().and_then(|reason| reason.lines().next()).unwrap_or_default();
+    html! {
+        li data-tone=(wrong.tone.as_str()) {
+            (shape(wrong.tone))
+            p {
+                @match wrong.stack {
+                    Some(stack) => { a href={ "stacks/" (stack.name) } { (sentence(&wrong.title)) } },
+                    None => { (sentence(&wrong.title)) },
+                }
+                span.muted { " " (sentence(&cut(reason, LETTERS))) }
+            }
+        }
+    }
 }
 
 #[cfg(test)]
