@@ -22,7 +22,7 @@ pub fn ran<'a>(
     live: &[Service],
 ) -> Ran<'a> {
     let service = |(name, image): (&String, &Option<String>)| {
-        let live = live.iter().find(|live| live.name == *name).map(Service::image);
+        let live = live.iter().find(|live| live.name == *name).map(|live| live.image.as_str());
         let image = live.filter(|live| !live.is_empty()).map(str::to_owned).or_else(|| image.clone());
         (name.clone(), image)
     };
