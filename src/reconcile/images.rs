@@ -56,7 +56,7 @@ impl Reconciler {
             self.pull(session, key, absent)?;
         }
         Ok(match self.pulled(key) {
-            Pulled::Failed(image, why) if is_denied(&why) => {
+            Pulled::Failed(image, why) if is_denied(&why) && !is_broken!(DeploysWhatIsDenied) => {
                 bail!("not deployed: `{image}` cannot be pulled: {why}")
             }
             // Given again it would be gone back from again, with the tasks it stops on the way.

@@ -56,6 +56,7 @@ pub fn judge_stack(
         let own: Vec<_> = tasks.iter().filter(|task| task.service == live.id).collect();
         match judge(live, &own, watches.entry(name.to_owned()).or_default(), now) {
             Progress::Done => services.push(live.clone()),
+            _ if is_broken!(CallsItDeployedAtOnce) => services.push(live.clone()),
             Progress::Steadying(what) => steadying.push(format!("`{name}` {what}")),
             Progress::Waiting(what) => waiting.push(format!("`{name}` {what}")),
             Progress::Failed { why, stopped } => {
@@ -87,7 +88,6 @@ pub fn lost(motion: &Motion, given: &Given, swarm: &Swarm) -> Option<String> {
     })
 }
 
-/// In how long a stack may have converged.
 /// Whether all tasks that failed of what was given failed for want of an image: no registry answered their nodes, which
 /// says nothing of the version. Tasks of the versions before it may have failed for other reasons.
 pub fn lacked_images(key: &Key, motion: &Motion, given: &Given, seen: &Seen<'_>) -> bool {
@@ -116,6 +116,7 @@ fn runs_what_was_given(service: &str, task: &Task, motion: &Motion, given: &Give
     }
 }
 
+/// In how long a stack may have converged.
 pub fn due_of(key: &Key, swarm: &Swarm, tasks: &[Task], now: Moment) -> Option<Duration> {
     let of_service = |live: &Service| {
         let own: Vec<_> = tasks.iter().filter(|task| task.service == live.id).collect();

@@ -80,7 +80,8 @@ impl Reconciler {
                 self.judge_job(session, &key, &motion, given, &seen)?;
                 continue;
             }
-            if let Some(why) = lost(&motion, &given, &swarm).filter(|_| now.age(motion.since) > CREATED) {
+            let is_due = now.age(motion.since) > CREATED && !is_broken!(WaitsForWhatIsGone);
+            if let Some(why) = lost(&motion, &given, &swarm).filter(|_| is_due) {
                 self.put_back(session, &key, &why)?;
                 continue;
             }

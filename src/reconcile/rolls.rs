@@ -318,7 +318,7 @@ impl Reconciler {
         }
         let memory = &mut self.memory;
         facts.tags = memory.rolls.tags(rendered, swarm);
-        if memory.rolls.all_are_known(rendered, swarm) {
+        if memory.rolls.all_are_known(rendered, swarm) || is_broken!(LosesDigests) {
             facts.resolve = ResolveImage::Always;
         }
         if let Some(row) = source.stack(&key.stack).filter(|row| row.hash == rendered.fingerprint) {
