@@ -109,7 +109,7 @@ pub fn judge(row: &StackRow, motions: &[Motion], swarm: &Swarm, look: &Look) -> 
             StackStatus::Stopped => false,
         };
     let mut services = BTreeMap::new();
-    let since_converged = since_converged(row, look);
+    let since_converged = since_converged(row, look).filter(|_| !is_broken!(RemembersOldDeaths));
     for live in swarm.of_stack(&row.name) {
         let applied = row.services.get(&live.name).filter(|_| to_judge);
         // A row of the older release holds no services: then what is live is all there is to go by.
@@ -130,11 +130,12 @@ pub fn judge(row: &StackRow, motions: &[Motion], swarm: &Swarm, look: &Look) -> 
             ..ServiceVerdict::default()
         });
     }
+    let is_unwell = |service: &ServiceVerdict| service.why.is_some() && !is_broken!(SeesNoHealth);
     let health = match row.status {
         _ if deploying => Health::Deploying,
         StackStatus::Error => Health::Error,
         StackStatus::Stopped => Health::Stopped,
-        StackStatus::Deployed if services.values().any(|service| service.why.is_some()) => Health::Degraded,
+        StackStatus::Deployed if services.values().any(is_unwell) => Health::Degraded,
         StackStatus::Deployed if services.is_empty() => Health::Unknown,
         StackStatus::Deployed => Health::Healthy,
     };

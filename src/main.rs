@@ -2,6 +2,9 @@
 //!
 //! Here: parse, run the command, print the one error, exit.
 
+#[macro_use]
+mod broken;
+
 mod bindings;
 mod budget;
 mod cli;

@@ -227,7 +227,7 @@ fn text(gathered: Option<Gathered>, until: Instant) -> String {
             bytes.extend(part);
         }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 fn wait(child: &mut Child, limit: Duration, meanwhile: &mut dyn FnMut()) -> Result<bool, Failure> {

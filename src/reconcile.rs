@@ -166,7 +166,9 @@ impl Reconciler {
         self.stirred |= self.memory.given_elsewhere || !self.memory.synced_elsewhere.is_empty();
         self.judge(session)?;
         self.judge_meanwhile(session)?;
-        if self.stirred {
+        let waits = is_broken!(WaitsForWhatStruggles)
+            && self.sources.iter().any(|source| self.seen_motions(source).next().is_some());
+        if self.stirred && !waits {
             self.stirred = false;
             self.reload(session)?;
             let swarm = self.observe(session)?;

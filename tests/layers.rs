@@ -24,8 +24,8 @@ const LAYERS: &[&[&str]] = &[
     &["lock", "process", "settings", "source"],
     &["budget"],
     &[
-        "clock", "fault", "guard", "hash", "hold", "image", "nearest", "network", "paths", "patterns",
-        "problem", "reason", "redact", "rng", "signal", "span", "stack", "yaml",
+        "broken", "clock", "fault", "guard", "hash", "hold", "image", "nearest", "network", "paths",
+        "patterns", "problem", "reason", "redact", "rng", "signal", "span", "stack", "yaml",
     ],
     &["plain"],
 ];

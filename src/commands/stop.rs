@@ -118,10 +118,9 @@ fn digests(watched: &[Watched], swarm: &Swarm) -> BTreeMap<String, BTreeSet<Stri
     let mut digests: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let ours = |service: &&Service| watched.iter().any(|known| plan::is_of(service, &known.identity));
     for service in swarm.services.iter().filter(ours) {
-        let image = service.template["ContainerSpec"]["Image"].as_str().unwrap_or_default();
         let name = service.summary.get("image").and_then(|image| ImageRef::parse(image).ok());
         if let (Some(name), Some(pulled)) =
-            (name, ImageRef::parse(image).ok().and_then(|image| image.pulled()))
+            (name, ImageRef::parse(&service.image).ok().and_then(|image| image.pulled()))
         {
             digests.entry(name.to_string()).or_default().insert(pulled.to_string());
         }

@@ -97,11 +97,12 @@ fn unplaced<'a>(service: &Service, tasks: &[&'a Task], watch: &mut Watch, now: I
 
 /// Swarm's word on a task that no node takes, with what the service asks of a node; other complaints as they are.
 pub fn with_wishes(service: &Service, complaint: &str) -> String {
+    let template = service.template.value();
     let wishes: Vec<_> = [
         ("scheduling constraints", "its constraints", constraints(service)),
         ("insufficient resources", "it reserves", reservations(service)),
         ("host-mode port", "its ports", service.host_ports.iter().map(ToString::to_string).collect()),
-        ("max replicas per node", "at most on a node", number(&service.template["Placement"]["MaxReplicas"])),
+        ("max replicas per node", "at most on a node", number(&template["Placement"]["MaxReplicas"])),
     ]
     .into_iter()
     .filter(|(part, _, values)| complaint.contains(part) && !values.is_empty())
@@ -125,12 +126,14 @@ pub fn nowhere(service: &Service) -> Option<String> {
 }
 
 fn constraints(service: &Service) -> Vec<String> {
-    let all = service.template["Placement"]["Constraints"].as_array().into_iter().flatten();
+    let template = service.template.value();
+    let all = template["Placement"]["Constraints"].as_array().into_iter().flatten();
     all.filter_map(|one| one.as_str().map(str::to_owned)).collect()
 }
 
 fn reservations(service: &Service) -> Vec<String> {
-    let wanted = &service.template["Resources"]["Reservations"];
+    let template = service.template.value();
+    let wanted = &template["Resources"]["Reservations"];
     let cpus =
         wanted["NanoCPUs"].as_f64().filter(|cpus| *cpus > 0.0).map(|cpus| format!("{} CPUs", cpus / 1e9));
     let memory = wanted["MemoryBytes"].as_f64().filter(|bytes| *bytes > 0.0);
@@ -159,7 +162,7 @@ mod tests {
     fn task(id: &str, state: &str, desired: &str, error: &str) -> Task {
         let status = json!({"State": state, "Err": error, "ContainerStatus": {"ContainerID": "c"}});
         let value = json!({"ID": id, "ServiceID": "s", "Slot": 1, "DesiredState": desired, "Status": status});
-        task::read(vec![value], &BTreeMap::new()).unwrap().remove(0)
+        task::read(&[value], &BTreeMap::new()).unwrap().remove(0)
     }
 
     /// What is told of the looks, each so many seconds after the first.

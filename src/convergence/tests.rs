@@ -25,7 +25,7 @@ fn service(replicas: &str, update: Option<&str>, restart: &str, env: &str) -> Se
 fn task(id: &str, state: &str, desired: &str, env: &str, error: &str) -> Task {
     let value = json!({"ID": id, "ServiceID": "s", "Slot": 1, "DesiredState": desired, "CreatedAt": id,
         "Status": {"State": state, "Err": error}, "Spec": {"ContainerSpec": {"Env": [env]}}});
-    task::read(vec![value], &BTreeMap::new()).unwrap().remove(0)
+    task::read(&[value], &BTreeMap::new()).unwrap().remove(0)
 }
 
 impl Case {
@@ -223,7 +223,7 @@ fn what_runs_is_due_when_its_monitor_period_is_over() {
 fn of_a_job(id: &str, state: &str, desired: &str, iteration: u64) -> Task {
     let value = json!({"ID": id, "ServiceID": "s", "NodeID": id, "DesiredState": desired, "CreatedAt": id,
         "JobIteration": {"Index": iteration}, "Status": {"State": state, "Err": format!("exit {id}")}});
-    task::read(vec![value], &BTreeMap::new()).unwrap().remove(0)
+    task::read(&[value], &BTreeMap::new()).unwrap().remove(0)
 }
 
 #[test]

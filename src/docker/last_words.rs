@@ -45,7 +45,7 @@ impl Docker {
     /// Likewise of one that is known by its id.
     pub fn last_words_of(&self, service: &str, id: &str) -> String {
         let inspected = self.inspect(&command::task_inspect(&[id]));
-        let tasks = inspected.and_then(|tasks| task::read(tasks, &BTreeMap::new())).unwrap_or_default();
+        let tasks = inspected.and_then(|tasks| task::read(&tasks, &BTreeMap::new())).unwrap_or_default();
         tasks.first().map(|task| self.last_words(service, task, LINES)).unwrap_or_default()
     }
 

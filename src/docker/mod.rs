@@ -8,6 +8,7 @@ pub mod command;
 pub mod config;
 mod edits;
 mod image;
+pub mod json;
 mod key;
 mod last_words;
 pub mod lines;
@@ -130,9 +131,7 @@ impl Docker {
             return Ok(Swarm::default());
         }
         let names: Vec<_> = names.iter().copied().collect();
-        let inspected = self.inspect(&command::service_inspect(&names))?;
-        let services = service::read(Vec::new(), inspected).context("`docker service inspect`");
-        let mut services = services.or_hint(ANOTHER)?;
+        let mut services = self.inspected(Vec::new(), &names)?;
         let ids: Vec<_> = services.iter().map(|service| service.id.as_str()).collect();
         seen.look(self, &ids)?;
         for service in &mut services {
@@ -148,10 +147,9 @@ impl Docker {
         if listed.is_empty() {
             return Ok(Swarm::default());
         }
-        let ids: Vec<_> = listed.iter().map(|service| service.id.as_str()).collect();
-        let inspected = self.inspect(&command::service_inspect(&ids))?;
-        let services = service::read(listed, inspected).context("`docker service inspect`");
-        let mut services = services.or_hint(ANOTHER)?;
+        let ids: Vec<_> = listed.iter().map(|service| service.id.clone()).collect();
+        let ids: Vec<_> = ids.iter().map(String::as_str).collect();
+        let mut services = self.inspected(listed, &ids)?;
         services.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(Swarm::of(services))
     }
@@ -175,17 +173,47 @@ impl Docker {
             return Ok(Vec::new());
         }
         let ids: Vec<_> = nodes.keys().map(String::as_str).collect();
-        let inspected = self.inspect(&command::task_inspect(&ids))?;
-        task::read(inspected, &nodes).context("`docker inspect --type task`").or_hint(ANOTHER)
+        self.inspected_tasks(&ids, &nodes)
     }
 
-    /// An inspect's JSON. What went since it was listed is missing: docker prints the rest all the same.
+    /// Services by name or id, joined with what `service ls` told of them.
+    fn inspected(&self, listed: Vec<Listed>, names: &[&str]) -> Result<Vec<Service>> {
+        let listed = service::by_id(listed);
+        let read =
+            self.inspect_each(&command::service_inspect(names), |value| service::of(&value, &listed))?;
+        let read: Result<_> = read.into_iter().collect();
+        read.context("`docker service inspect`").or_hint(ANOTHER)
+    }
+
+    /// Tasks by id, newest first.
+    fn inspected_tasks(&self, ids: &[&str], nodes: &BTreeMap<String, String>) -> Result<Vec<Task>> {
+        let read = self.inspect_each(&command::task_inspect(ids), |value| task::of(&value, nodes))?;
+        let read: Result<_> = read.into_iter().collect();
+        let mut tasks: Vec<_> = read.context("`docker inspect --type task`").or_hint(ANOTHER)?;
+        task::newest_first(&mut tasks);
+        Ok(tasks)
+    }
+
+    /// An inspect's JSON.
     fn inspect(&self, call: &[String]) -> Result<Vec<serde_json::Value>> {
+        self.inspect_each(call, |value| value)
+    }
+
+    /// What `read` makes of each thing that an inspect prints. What went since it was listed is missing: docker prints the
+    /// rest all the same.
+    fn inspect_each<T>(
+        &self,
+        call: &[String],
+        mut read: impl FnMut(serde_json::Value) -> T,
+    ) -> Result<Vec<T>> {
         let output = self.raw(call, self.question, None, None)?;
         if !output.success && !some_are_gone(&output) {
             return Err(refused(call, &output)).or_hint(UNWELL);
         }
-        serde_json::from_str(&output.stdout).with_context(|| garbage(call, &output.stdout)).or_hint(ANOTHER)
+        let mut all = Vec::new();
+        let whole = json::each(&output.stdout, |value| all.push(read(value)));
+        whole.with_context(|| garbage(call, &output.stdout)).or_hint(ANOTHER)?;
+        Ok(all)
     }
 
     /// `docker stack deploy`, with the compose text on standard input.

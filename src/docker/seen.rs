@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::task::{self, Task};
-use super::{ANOTHER, Docker, UNWELL, command, refused, some_are_gone};
+use super::{Docker, UNWELL, command, refused, some_are_gone};
 use crate::fault::OrHint;
 
 /// The tasks of some services, from look to look.
@@ -67,8 +67,7 @@ fn inspect(docker: &Docker, lines: &BTreeSet<&str>) -> Result<Vec<Task>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let inspected = docker.inspect(&command::task_inspect(&ids))?;
-    task::read(inspected, &nodes).context("`docker inspect --type task`").or_hint(ANOTHER)
+    docker.inspected_tasks(&ids, &nodes)
 }
 
 /// docker says `Running 5 seconds ago`: only the word tells whether the task moved.

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::command::NAMESPACE;
 use super::edits::{Edits, edits};
+use super::json::Json;
 use super::spec::{self, Summary};
 use super::state::{TaskState, UpdateState};
 use super::task::Task;
@@ -58,8 +59,12 @@ pub struct Service {
     pub iteration: u64,
     /// The ports that its tasks take on their nodes.
     pub host_ports: Vec<u64>,
+    /// The image as Swarm has it: `app:1@sha256:…`, without a digest where Swarm could not ask for it.
+    pub image: String,
+    /// How often Swarm starts a task of it again; 0 where that has no bound.
+    pub max_attempts: u64,
     /// What tasks are made from.
-    pub template: Value,
+    pub template: Json,
     /// The image that `docker service rollback` would go back to, as Swarm has it.
     pub previous_image: Option<String>,
     /// The spec, summed up.
@@ -131,11 +136,6 @@ impl Service {
         self.running = running;
     }
 
-    /// The image as Swarm has it: `app:1@sha256:…`, without a digest where Swarm could not ask for it.
-    pub fn image(&self) -> &str {
-        self.template["ContainerSpec"]["Image"].as_str().unwrap_or_default()
-    }
-
     /// What a hand made of it since its spec was summed up as `applied`, in words.
     pub fn differences_from(&self, applied: &Summary) -> Vec<String> {
         spec::differences(applied, &self.summary, &self.edits)
@@ -157,21 +157,27 @@ impl Service {
     }
 }
 
+/// How many tasks run of each service, by the id as `service ls` has it.
+pub type Replicas = BTreeMap<String, String>;
+
+pub fn by_id(listed: Vec<Listed>) -> Replicas {
+    listed.into_iter().map(|line| (line.id, line.replicas)).collect()
+}
+
+/// One of `service inspect`, joined with what was listed.
+pub fn of(value: &Value, listed: &Replicas) -> Result<Service> {
+    let id = value["ID"].as_str().context("a service without an id")?;
+    // `service ls` shortens ids to 12 letters.
+    let listed = listed.range::<str, _>((Unbounded, Included(id))).next_back();
+    let replicas = listed.filter(|(short, _)| id.starts_with(short.as_str())).map(|(_, text)| &**text);
+    service(value, replicas.unwrap_or_default()).with_context(|| format!("service `{id}`"))
+}
+
 /// Joins both readings.
+#[cfg(test)]
 pub fn read(listed: Vec<Listed>, inspected: Vec<Value>) -> Result<Vec<Service>> {
-    let replicas: BTreeMap<String, String> =
-        listed.into_iter().map(|line| (line.id, line.replicas)).collect();
-    inspected
-        .into_iter()
-        .map(|value| {
-            let id = value["ID"].as_str().context("a service without an id")?;
-            // `service ls` shortens ids to 12 letters.
-            let listed = replicas.range::<str, _>((Unbounded, Included(id))).next_back();
-            let replicas =
-                listed.filter(|(short, _)| id.starts_with(short.as_str())).map(|(_, text)| &**text);
-            service(&value, replicas.unwrap_or_default()).with_context(|| format!("service `{id}`"))
-        })
-        .collect()
+    let listed = by_id(listed);
+    inspected.into_iter().map(|value| of(&value, &listed)).collect()
 }
 
 fn service(value: &Value, replicas: &str) -> Result<Service> {
@@ -211,7 +217,9 @@ fn service(value: &Value, replicas: &str) -> Result<Service> {
         completions: mode["ReplicatedJob"]["TotalCompletions"].as_u64(),
         iteration: value["JobStatus"]["JobIteration"]["Index"].as_u64().unwrap_or_default(),
         host_ports: host_ports(&spec["EndpointSpec"]["Ports"]),
-        template: spec["TaskTemplate"].clone(),
+        image: spec["TaskTemplate"]["ContainerSpec"]["Image"].as_str().unwrap_or_default().to_owned(),
+        max_attempts: spec["TaskTemplate"]["RestartPolicy"]["MaxAttempts"].as_u64().unwrap_or_default(),
+        template: Json::of(&spec["TaskTemplate"]),
         previous_image: value["PreviousSpec"]["TaskTemplate"]["ContainerSpec"]["Image"]
             .as_str()
             .map(str::to_owned),

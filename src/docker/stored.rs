@@ -57,11 +57,11 @@ impl Docker {
         if services.is_empty() {
             return Ok(used);
         }
-        for service in &self.inspect(&command::service_inspect(&services))? {
+        self.inspect_each(&command::service_inspect(&services), |service| {
             for spec in [&service["Spec"], &service["PreviousSpec"]] {
                 gather(spec, ids, &mut used);
             }
-        }
+        })?;
         Ok(used)
     }
 

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use super::json::Json;
 use super::state::TaskState;
 
 #[derive(Debug, Clone)]
@@ -30,7 +31,7 @@ pub struct Task {
     pub created: String,
     /// For a job: which run of it the task belongs to.
     pub iteration: u64,
-    pub spec: Value,
+    pub spec: Json,
 }
 
 /// Task id → node name, from `service ps`.
@@ -43,8 +44,8 @@ pub fn nodes(text: &str) -> BTreeMap<String, String> {
 }
 
 /// Reads `inspect`, newest task first.
-pub fn read(inspected: Vec<Value>, nodes: &BTreeMap<String, String>) -> Result<Vec<Task>> {
-    let mut tasks = inspected.into_iter().map(|value| task(value, nodes)).collect::<Result<Vec<_>>>()?;
+pub fn read(inspected: &[Value], nodes: &BTreeMap<String, String>) -> Result<Vec<Task>> {
+    let mut tasks = inspected.iter().map(|value| of(value, nodes)).collect::<Result<Vec<_>>>()?;
     newest_first(&mut tasks);
     Ok(tasks)
 }
@@ -53,7 +54,8 @@ pub fn newest_first(tasks: &mut [Task]) {
     tasks.sort_by(|one, other| other.created.cmp(&one.created));
 }
 
-fn task(mut value: Value, nodes: &BTreeMap<String, String>) -> Result<Task> {
+/// One of `inspect`.
+pub fn of(value: &Value, nodes: &BTreeMap<String, String>) -> Result<Task> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let state = |value: &Value| TaskState::from(value.as_str().unwrap_or_default());
     let id = value["ID"].as_str().context("a task without an id")?.to_owned();
@@ -69,7 +71,7 @@ fn task(mut value: Value, nodes: &BTreeMap<String, String>) -> Result<Task> {
         container: text(&value["Status"]["ContainerStatus"]["ContainerID"]),
         created: text(&value["CreatedAt"]),
         iteration: value["JobIteration"]["Index"].as_u64().unwrap_or_default(),
-        spec: value["Spec"].take(),
+        spec: Json::of(&value["Spec"]),
         id,
     })
 }
@@ -100,17 +102,18 @@ impl Task {
 
     /// Whether it was made from `template`. Swarm adds defaults to what `service inspect` shows, and moves
     /// no task for its placement alone (swarmkit `isTaskDirty`), so both are passed over.
-    pub fn runs(&self, template: &Value) -> bool {
-        let keys: std::collections::BTreeSet<_> = [template, &self.spec]
-            .iter()
-            .filter_map(|value| value.as_object())
-            .flat_map(|map| map.keys())
-            .collect();
-        keys.into_iter()
-            .filter(|key| !["Placement", "Runtime", "ForceUpdate", "RestartPolicy"].contains(&key.as_str()))
-            .all(|key| same(&template[key.as_str()], &self.spec[key.as_str()]))
-            && number(&template["ForceUpdate"]) == number(&self.spec["ForceUpdate"])
+    pub fn runs(&self, template: &Json) -> bool {
+        *template == self.spec || is_made_from(&self.spec.value(), &template.value())
     }
+}
+
+fn is_made_from(spec: &Value, template: &Value) -> bool {
+    let keys: std::collections::BTreeSet<_> =
+        [template, spec].iter().filter_map(|value| value.as_object()).flat_map(|map| map.keys()).collect();
+    keys.into_iter()
+        .filter(|key| !["Placement", "Runtime", "ForceUpdate", "RestartPolicy"].contains(&key.as_str()))
+        .all(|key| same(&template[key.as_str()], &spec[key.as_str()]))
+        && number(&template["ForceUpdate"]) == number(&spec["ForceUpdate"])
 }
 
 fn number(value: &Value) -> u64 {
@@ -144,8 +147,12 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn runs(spec: &Value, template: &Value) -> bool {
+        with_spec(spec).runs(&Json::of(template))
+    }
+
     fn with_spec(spec: &Value) -> Task {
-        read(vec![json!({"ID": "t", "Slot": 1, "Spec": spec})], &BTreeMap::new()).unwrap().remove(0)
+        read(&[json!({"ID": "t", "Slot": 1, "Spec": spec})], &BTreeMap::new()).unwrap().remove(0)
     }
 
     #[test]
@@ -157,18 +164,15 @@ mod tests {
         });
         let spec = json!({"ContainerSpec": {"Image": "a", "Privileges": {"CredentialSpec": null}},
             "Placement": {"Platforms": [{"OS": "linux"}]}, "ForceUpdate": 0});
-        assert!(with_spec(&spec).runs(&template));
+        assert!(runs(&spec, &template));
     }
 
     #[test]
     fn an_edit_makes_one() {
         let template = json!({"ContainerSpec": {"Image": "a", "Env": ["A=1"]}, "ForceUpdate": 1});
-        assert!(!with_spec(&json!({"ContainerSpec": {"Image": "a"}, "ForceUpdate": 1})).runs(&template));
-        assert!(!with_spec(&json!({"ContainerSpec": {"Image": "a", "Env": ["A=1"]}})).runs(&template));
-        assert!(
-            with_spec(&json!({"ContainerSpec": {"Image": "a", "Env": ["A=1"]}, "ForceUpdate": 1}))
-                .runs(&template)
-        );
+        assert!(!runs(&json!({"ContainerSpec": {"Image": "a"}, "ForceUpdate": 1}), &template));
+        assert!(!runs(&json!({"ContainerSpec": {"Image": "a", "Env": ["A=1"]}}), &template));
+        assert!(runs(&json!({"ContainerSpec": {"Image": "a", "Env": ["A=1"]}, "ForceUpdate": 1}), &template));
     }
 
     #[test]

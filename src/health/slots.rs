@@ -67,8 +67,7 @@ impl<'a> Slots<'a> {
 
     /// Whether tasks may be left as they failed.
     fn gives_up(&self) -> bool {
-        let attempts = self.service.template["RestartPolicy"]["MaxAttempts"].as_u64().unwrap_or_default();
-        self.service.restart == Restart::Never || attempts > 0
+        self.service.restart == Restart::Never || self.service.max_attempts > 0
     }
 
     fn is_filled(&self, tasks: &[&Line]) -> bool {

@@ -136,7 +136,7 @@ pub fn read(
         notes.extend(
             newest.left_out().map(|what| format!("`{}`: … {what} more were left out; {fewer}", service.name)),
         );
-        if newest.is_empty() && service.template["LogDriver"]["Name"] == "none" {
+        if newest.is_empty() && service.template.value()["LogDriver"]["Name"] == "none" {
             notes.push(format!("`{}` keeps no log: its logging driver is `none`", service.name));
         }
         records.extend(newest.into_records().map(|record| (service.name.as_str(), record)));

@@ -77,7 +77,7 @@ impl<'a> Course<'a> {
                 live.name == *name
                     && !live.goes_back()
                     && live.labels.get(FINGERPRINT) == Some(&version.hash)
-                    && image.as_ref().is_none_or(|image| image == live.image())
+                    && image.as_ref().is_none_or(|image| *image == live.image)
             })
         };
         version.services.iter().all(is_it)

@@ -217,7 +217,9 @@ fn rendered_stack(
     if let Some(failed) = failed_before(facts.tried) {
         return failed;
     }
-    if let Some(other) = another_controller(task, facts).filter(|_| facts.forced.is_none()) {
+    if let Some(other) = another_controller(task, facts)
+        .filter(|_| facts.forced.is_none() && !is_broken!(TakesFromAnotherDockerOps))
+    {
         return Decision::refused(other);
     }
     let decision = difference(task, facts, facts.forced, rendered, desired);

@@ -63,7 +63,8 @@ fn other_mounts(rendered: &RenderedStack, live: &Service) -> Option<String> {
     let service = rendered.services.iter().find(|it| rendered.name.scope(&it.name) == live.name)?;
     let wanted = rendered.declared(&service.name).mounts?;
     let text = |value: &Value| compose::without_slash(value.as_str().unwrap_or_default());
-    let mounts = live.template["ContainerSpec"]["Mounts"].as_array();
+    let template = live.template.value();
+    let mounts = template["ContainerSpec"]["Mounts"].as_array();
     let mounts: BTreeMap<_, _> =
         mounts.into_iter().flatten().map(|it| (text(&it["Target"]), text(&it["Source"]))).collect();
     (mounts != wanted).then(|| "`volumes` edited".to_owned())

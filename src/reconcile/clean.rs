@@ -37,7 +37,7 @@ pub fn note_digests(session: &Session<'_>, watched: &[Watched], swarm: &Swarm) -
         .filter(|service| watched.iter().any(|known| plan::is_of(service, &known.identity)));
     let new: BTreeSet<_> = ours
         .filter_map(|service| {
-            let image = ImageRef::parse(service.image()).ok()?;
+            let image = ImageRef::parse(&service.image).ok()?;
             Some((image.unpinned().to_string(), image.pulled()?.to_string()))
         })
         .filter(|(image, reference)| {
@@ -120,8 +120,10 @@ fn name_here(image: &str) -> String {
 
 /// What services run, and would go back to: by tag and by digest.
 fn used(swarm: &Swarm) -> BTreeSet<String> {
-    let images =
-        swarm.services.iter().flat_map(|service| [Some(service.image()), service.previous_image.as_deref()]);
+    let images = swarm
+        .services
+        .iter()
+        .flat_map(|service| [Some(service.image.as_str()), service.previous_image.as_deref()]);
     let images = images.flatten().filter_map(|image| ImageRef::parse(image).ok());
     images.flat_map(|image| versions::names(&image)).collect()
 }

@@ -16,7 +16,7 @@ impl<T> Contain<T> for Result<T> {
     fn contained(self) -> Result<Result<T, String>> {
         match self {
             Ok(value) => Ok(Ok(value)),
-            Err(error) if ends_the_run(&error) => Err(error),
+            Err(error) if ends_the_run(&error) || is_broken!(OneErrorEndsTheRun) => Err(error),
             Err(error) => Ok(Err(with_hint(&error))),
         }
     }

@@ -57,7 +57,7 @@ impl Reconciler {
             self.pull(session, key, absent)?;
         }
         Ok(match self.pulled(key) {
-            Pulled::Failed(image, why) if is_denied(&why) => {
+            Pulled::Failed(image, why) if is_denied(&why) && !is_broken!(DeploysWhatIsDenied) => {
                 bail!("not deployed: `{image}` cannot be pulled: {why}")
             }
             // Given again it would be gone back from again, with the tasks it stops on the way.
@@ -94,7 +94,7 @@ impl Reconciler {
         let tags: Vec<_> = tags.collect();
         let live: Vec<_> = swarm.of_stack(&rendered.name).collect();
         let runs = |service: &Service, tag: &ImageRef| {
-            let image = ImageRef::parse(service.image()).ok()?;
+            let image = ImageRef::parse(&service.image).ok()?;
             (image.digest().is_some() && image.unpinned() == *tag && !image_edited(service)).then_some(image)
         };
         // What is put back runs by what its version ran by.
@@ -164,7 +164,7 @@ impl Reconciler {
         let (swarm, tasks) = session.door.observe_tasks(&BTreeSet::from([&key.stack]), &paused, &mut seen)?;
         // Its tag may name one by now that can be had, and that docker asks for.
         let has_moved = |live: &Service| {
-            let wanted = ImageRef::parse(live.image()).ok();
+            let wanted = ImageRef::parse(&live.image).ok();
             let named = wanted.as_ref().and_then(|wanted| self.memory.rolls.digest(&wanted.unpinned()));
             resolve == ResolveImage::Always
                 && named.is_some()
@@ -241,14 +241,14 @@ impl Reconciler {
             let Some(image) = &service.image else { continue };
             let live = live(rendered, &service.name, swarm);
             let noted = live.and_then(|live| ImageRef::parse(live.labels.get(IMAGE_LABEL)?).ok());
-            let runs = live.and_then(|live| ImageRef::parse(live.image()).ok());
+            let runs = live.and_then(|live| ImageRef::parse(&live.image).ok());
             let stays =
                 noted.as_ref() == Some(image) && runs.is_some_and(|runs| runs.unpinned() == image.unpinned());
             let here = here(&mut self.memory.here, session.door)?;
             let named = jobs.and_then(|jobs| jobs.image(&rendered.name.scope(&service.name)));
             let named = named.and_then(|named| ImageRef::parse(named).ok());
             let other = named.as_ref().is_some_and(|named| {
-                live.is_none_or(|live| ImageRef::parse(live.image()).ok().as_ref() != Some(named))
+                live.is_none_or(|live| ImageRef::parse(&live.image).ok().as_ref() != Some(named))
             });
             let pulled = named.and_then(|named| named.pulled()).or_else(|| image.pulled());
             let is_here = match (pulled, self.memory.rolls.digest(image)) {

@@ -280,12 +280,12 @@ pub fn run_of(
     let (stacks, names) = (BTreeSet::from([&key.stack]), BTreeSet::from([job]));
     let (swarm, tasks) = session.door.observe_tasks(&stacks, &names, &mut SeenTasks::default())?;
     let live = swarm.services.iter().find(is_of_version);
-    Ok(live.filter(|live| !has_died(live, &of(live, &tasks))).map(|live| run(live).to_owned()))
+    Ok(live.filter(|live| !has_died(live, &of(live, &tasks))).map(run))
 }
 
 /// Whether a job was given for this version, by the image that it is to run by.
 fn is_for(live: &Service, rendered: &RenderedStack, jobs: &Jobs) -> bool {
-    let runs_by = |image: &str| ImageRef::parse(image).ok() == ImageRef::parse(live.image()).ok();
+    let runs_by = |image: &str| ImageRef::parse(image).ok() == ImageRef::parse(&live.image).ok();
     live.labels.get(FINGERPRINT) == Some(&rendered.fingerprint) && jobs.image(&live.name).is_none_or(runs_by)
 }
 
@@ -347,8 +347,8 @@ pub fn prune(session: &Session<'_>, rendered: &RenderedStack, swarm: &Swarm) -> 
 }
 
 /// The run of a job, as its tasks are labelled.
-fn run(live: &Service) -> &str {
-    live.template["ContainerSpec"]["Labels"][RUN].as_str().unwrap_or_default()
+fn run(live: &Service) -> String {
+    live.template.value()["ContainerSpec"]["Labels"][RUN].as_str().unwrap_or_default().to_owned()
 }
 
 /// What the job said last.

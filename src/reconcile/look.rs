@@ -268,7 +268,7 @@ impl Reconciler {
                     self.note_tags(session, &key, swarm, &mut tags)?;
                 }
                 let source = &self.sources[at];
-                let hold = self.hold_of(session, source, &name);
+                let hold = self.hold_of(session, source, &name).filter(|_| !is_broken!(IgnoresHolds));
                 let back = hold.as_ref().filter(|_| source.goes_back(&name)).map(Hold::reason_to_go_back);
                 let facts = Facts {
                     predecessor: self.memory.predecessor(&key.source, &name),
@@ -281,14 +281,18 @@ impl Reconciler {
                     // Who goes back runs against what runs.
                     dependencies: match back {
                         Some(_) => Vec::new(),
+                        None if is_broken!(IgnoresDependencies) => Vec::new(),
                         None => self.dependencies(source, &name, &states),
                     },
                     handover: self
                         .memory
                         .moves
                         .get(&key)
+                        .filter(|_| !is_broken!(RemovesWhatChangesHands))
                         .map(|heir| self.handover(&key, heir, watched, swarm)),
-                    elsewhere: if source.read().is_some() && source.desired(&name).is_none() {
+                    elsewhere: if is_broken!(RemovesWhatChangesHands) {
+                        Elsewhere::No
+                    } else if source.read().is_some() && source.desired(&name).is_none() {
                         elsewhere.get_or_init(|| self.elsewhere(source, watched)).clone()
                     } else {
                         Elsewhere::No
@@ -322,7 +326,10 @@ impl Reconciler {
         let forced = source.forced.get(&key.stack).map(String::as_str);
         let pulls = self.memory.pulls.get(key);
         Facts {
-            commit: source.commit_of(&key.stack).unwrap_or_default(),
+            commit: source
+                .commit_of(&key.stack)
+                .filter(|_| !is_broken!(TriesWhatIsHeldAgain))
+                .unwrap_or_default(),
             is_being_given: self.memory.giving.contains_key(key)
                 || gathered.elsewhere.contains(key.stack.as_str()),
             is_selected: source.wish.selection.holds(&key.stack),

@@ -63,7 +63,7 @@ fn live<'a>(known: &'a Watched, swarm: &'a Swarm) -> impl Iterator<Item = Used<'
         has_tasks(service) && (plan::is_of(service, &known.identity) || by_row(service))
     });
     services.filter_map(|service| {
-        let image = ImageRef::parse(service.image()).ok()?;
+        let image = ImageRef::parse(&service.image).ok()?;
         Some(Used { stack: &service.stack, service: service.name.clone(), image })
     })
 }

@@ -197,7 +197,10 @@ impl Memory {
     pub fn look_again(&mut self) {
         (self.here, self.secrets) = (None, None);
         self.commands.clear();
-        (self.rolls, self.objects) = (Rolls::default(), Objects::default());
+        self.objects = Objects::default();
+        if !is_broken!(RemembersWhatTagsNamed) {
+            self.rolls = Rolls::default();
+        }
     }
 
     /// Forgets the stacks that are not `needed`.

@@ -10,6 +10,7 @@ use crate::convergence::{Progress, Watch, due, judge};
 use crate::docker::Swarm;
 use crate::docker::service::Service;
 use crate::docker::task::Task;
+use crate::image::ImageRef;
 use crate::plan;
 use crate::source::SourceId;
 use crate::state::{Given, GivenHow, Motion};
@@ -55,6 +56,7 @@ pub fn judge_stack(
         let own: Vec<_> = tasks.iter().filter(|task| task.service == live.id).collect();
         match judge(live, &own, watches.entry(name.to_owned()).or_default(), now) {
             Progress::Done => services.push(live.clone()),
+            _ if is_broken!(CallsItDeployedAtOnce) => services.push(live.clone()),
             Progress::Steadying(what) => steadying.push(format!("`{name}` {what}")),
             Progress::Waiting(what) => waiting.push(format!("`{name}` {what}")),
             Progress::Failed { why, stopped } => {
@@ -90,6 +92,34 @@ pub fn lost(motion: &Motion, given: &Given, swarm: &Swarm) -> Option<String> {
             || live.goes_back();
         (!is_ours).then(|| format!("`{name}` was deployed by somebody else meanwhile"))
     })
+}
+
+/// Whether all tasks that failed of what was given failed for want of an image: no registry answered their nodes, which
+/// says nothing of the version. Tasks of the versions before it may have failed for other reasons.
+pub fn lacked_images(key: &Key, motion: &Motion, given: &Given, seen: &Seen<'_>) -> bool {
+    let is_of_it = |task: &&Task| {
+        let live = seen.swarm.of_stack(&key.stack).find(|live| live.id == task.service);
+        live.filter(|_| task.has_failed())
+            .is_some_and(|live| runs_what_was_given(&live.name, task, motion, given))
+    };
+    let mut failed = seen.tasks.iter().filter(is_of_it).peekable();
+    failed.peek().is_some() && failed.all(Task::lacked_its_image)
+}
+
+/// As far as its image tells.
+fn runs_what_was_given(service: &str, task: &Task, motion: &Motion, given: &Given) -> bool {
+    let spec = task.spec.value();
+    let runs = spec["ContainerSpec"]["Image"].as_str().and_then(|image| ImageRef::parse(image).ok());
+    let parse = |image: &String| ImageRef::parse(image).ok();
+    match (motion.rolls.get(service).and_then(parse), given.services.get(service)) {
+        (Some(rolled), _) => runs.is_some_and(|runs| runs == rolled),
+        // Nothing was given to it.
+        (None, _) if given.how == GivenHow::Roll => false,
+        (None, Some(Some(wanted))) => {
+            runs.map(|runs| runs.unpinned()) == parse(wanted).map(|image| image.unpinned())
+        }
+        (None, _) => true,
+    }
 }
 
 /// In how long a stack may have converged.

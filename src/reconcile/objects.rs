@@ -255,7 +255,8 @@ fn sentence(stack: &StackName, object: &Object, whose: &str) -> String {
 }
 
 fn mounts(service: &Service, volume: &str) -> bool {
-    let mounts = service.template["ContainerSpec"]["Mounts"].as_array();
+    let template = service.template.value();
+    let mounts = template["ContainerSpec"]["Mounts"].as_array();
     mounts.into_iter().flatten().any(|mount| mount["Type"] == "volume" && mount["Source"] == volume)
 }
 

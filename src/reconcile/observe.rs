@@ -35,7 +35,11 @@ impl Reconciler {
         let most = if self.is_idle() { IDLE } else { FRESH };
         let is_old =
             self.memory.looked.is_none_or(|looked| session.door.now().instant.duration_since(looked) > most);
-        if is_old || self.memory.has_acted { self.observe_anew(session) } else { Ok(swarm) }
+        if is_old || self.memory.has_acted || is_broken!(LooksAgainAndAgain) {
+            self.observe_anew(session)
+        } else {
+            Ok(swarm)
+        }
     }
 
     /// Whether nothing that was answered so far was read, and nothing is in motion.

@@ -28,6 +28,7 @@ impl Reconciler {
         }
         let moves = self.sources.iter().any(|source| self.seen_motions(source).next().is_some());
         self.stirred
+            || is_broken!(TakesTurnsWithoutEnd)
             || moves
             || self.expected().next().is_some()
             || !self.memory.removing.is_empty()

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::contain::ends_the_run;
 use super::first::{applied, edits, is_edited, is_edited_and_paused};
 use super::memory::{Converged, Ended};
-use super::motion::{Seen, due_of, judge_stack, lost};
+use super::motion::{Seen, due_of, judge_stack, lacked_images, lost};
 use super::source::WatchedSource;
 use super::words::with_last_words;
 use super::{Key, Reconciler, Session, versions};
@@ -80,7 +80,8 @@ impl Reconciler {
                 self.judge_job(session, &key, &motion, given, &seen)?;
                 continue;
             }
-            if let Some(why) = lost(&motion, &given, &swarm).filter(|_| now.age(motion.since) > CREATED) {
+            let is_due = now.age(motion.since) > CREATED && !is_broken!(WaitsForWhatIsGone);
+            if let Some(why) = lost(&motion, &given, &swarm).filter(|_| is_due) {
                 self.put_back(session, &key, &why)?;
                 continue;
             }
@@ -104,12 +105,8 @@ impl Reconciler {
                 Err((Progress::Failed { why, stopped }, _)) => {
                     let why = with_last_words(session, &why, &key, &swarm, &tasks);
                     // A run that began since a pull failed knows nothing of that; the tasks do.
-                    let is_its = |task: &&Task| {
-                        task.has_failed() && swarm.of_stack(&key.stack).any(|live| live.id == task.service)
-                    };
-                    let mut failed = tasks.iter().filter(is_its).peekable();
-                    let lacked = failed.peek().is_some() && failed.all(Task::lacked_its_image);
-                    let held = stopped && !lacked && !self.lacks_an_image(&key);
+                    let lacked = lacked_images(&key, &motion, &given, &seen) || self.lacks_an_image(&key);
+                    let held = stopped && !lacked;
                     self.did_not(session, &key, &motion, &given, &why, held)?;
                 }
                 // Given again it would lose the pauses that its author asked for. No run is kept for as long as those take.

@@ -90,7 +90,7 @@ impl Rolls {
                     return None;
                 }
                 // One that was edited by hand is drift, and dealt with as such.
-                let runs = ImageRef::parse(live.image()).ok().filter(|runs| runs.unpinned() == tag)?;
+                let runs = ImageRef::parse(&live.image).ok().filter(|runs| runs.unpinned() == tag)?;
                 Some(Running { service: name.clone(), tag, runs })
             })
             .collect()
@@ -151,7 +151,7 @@ impl Rolls {
                 return true;
             };
             let runs =
-                live(rendered, &service.name, swarm).and_then(|live| ImageRef::parse(live.image()).ok());
+                live(rendered, &service.name, swarm).and_then(|live| ImageRef::parse(&live.image).ok());
             let runs = runs.as_ref().and_then(ImageRef::digest);
             runs.is_some_and(|digest| self.digest(image) == Some(digest))
         };
@@ -166,7 +166,7 @@ impl Rolls {
                 return true;
             };
             let live = live(rendered, &service.name, swarm);
-            let pinned = live.is_some_and(|live| live.image().contains('@'));
+            let pinned = live.is_some_and(|live| live.image.contains('@'));
             !pinned || self.digest(image).is_some()
         })
     }
@@ -319,7 +319,7 @@ impl Reconciler {
         }
         let memory = &mut self.memory;
         facts.tags = memory.rolls.tags(rendered, swarm);
-        if memory.rolls.all_are_known(rendered, swarm) {
+        if memory.rolls.all_are_known(rendered, swarm) || is_broken!(LosesDigests) {
             facts.resolve = ResolveImage::Always;
         }
         if let Some(row) = source.stack(&key.stack).filter(|row| row.hash == rendered.fingerprint) {

@@ -34,7 +34,7 @@ pub fn ran<'a>(
         if let Some(before) = before.get(name).filter(|_| is_left) {
             return (name.clone(), before.clone());
         }
-        let live = live.iter().find(|live| live.name == *name).map(Service::image);
+        let live = live.iter().find(|live| live.name == *name).map(|live| live.image.as_str());
         let image = live.filter(|live| !live.is_empty()).map(str::to_owned).or_else(|| image.clone());
         (name.clone(), image)
     };

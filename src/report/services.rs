@@ -114,7 +114,7 @@ fn told(error: &str) -> Option<String> {
 /// The image of a service, and the digest that Swarm pinned it to when it was deployed.
 pub fn image_of(services: &[Service], service: &LiveService) -> (String, Option<String>) {
     let live = services.iter().find(|live| live.name == service.name);
-    match live.map_or(service.image.as_str(), Service::image).split_once('@') {
+    match live.map_or(&service.image, |live| &live.image).split_once('@') {
         Some((name, digest)) => (name.to_owned(), Some(digest.to_owned())),
         None => (service.image.clone(), None),
     }

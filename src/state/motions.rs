@@ -168,6 +168,9 @@ impl State {
 
     /// Notes what docker accepted.
     pub fn note_motion(&self, motion: &Motion) -> Result<()> {
+        if is_broken!(ForgetsMotion) {
+            return Ok(());
+        }
         let Motion { repository_id, name, hash, rolls, since, given } = motion;
         let given = given.as_ref().map(serde_json::to_string).transpose()?;
         execute(

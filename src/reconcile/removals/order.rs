@@ -16,9 +16,10 @@ pub fn order(
     let mut before: BTreeMap<StackName, BTreeSet<StackName>> = BTreeMap::new();
     let said = depends_on.iter().flat_map(|(name, wanted)| wanted.iter().map(move |wanted| (*name, wanted)));
     let joined = swarm.services.iter().flat_map(|service| {
-        let targets = service.template["Networks"].as_array().into_iter().flatten();
+        let template = service.template.value();
+        let targets = template["Networks"].as_array().into_iter().flatten();
         let owners = targets.filter_map(|joined| networks.get(joined["Target"].as_str()?));
-        owners.map(move |owner| (&service.stack, owner))
+        owners.map(|owner| (&service.stack, owner)).collect::<Vec<_>>()
     });
     for (dependent, dependency) in said.chain(joined) {
         let both = names.contains(dependent) && names.contains(dependency);

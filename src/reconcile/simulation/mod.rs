@@ -5,6 +5,7 @@
 //! away and are pulled (`registry`, `pull`); nothing is built: builds, bindings and what is cleaned from other nodes
 //! are no part of it.
 
+mod breaks;
 mod clock;
 mod door;
 mod events;

@@ -220,7 +220,13 @@ impl<'a> Play<'a> {
                 Some(done)
             }
             Ok((_, Err(error))) => {
-                self.world.borrow_mut().tell(|| format!("  {who}: the run ends: {error:#}"));
+                let mut world = self.world.borrow_mut();
+                world.tell(|| format!("  {who}: the run ends: {error:#}"));
+                if world.views[who].troubles == 0 {
+                    world
+                        .breaks(NO_WAITING, format!("an error of one stack ends the run for all: {error:#}"));
+                }
+                drop(world);
                 self.drop_run(who);
                 None
             }

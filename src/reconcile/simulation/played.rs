@@ -7,6 +7,7 @@ use super::service::Labels;
 use super::spec::{Behaviour, Entry, OnFailure, Spec};
 use super::swarm::{Hand, Swarm};
 use crate::docker::command::ResolveImage;
+use crate::docker::json::Json;
 use crate::stack::DriftPolicy;
 
 /// Between two looks, and until what is seen must be so.
@@ -58,9 +59,8 @@ fn act(swarm: &mut Swarm, act: &Act) {
 
 /// A look, as the loop has it through its door.
 fn look(swarm: &Swarm, seen: &mut Seen) {
-    let variable = |template: &serde_json::Value| {
-        template["ContainerSpec"]["Env"][0].as_str().unwrap_or_default().to_owned()
-    };
+    let variable =
+        |template: &Json| template.value()["ContainerSpec"]["Env"][0].as_str().unwrap_or_default().to_owned();
     let live = swarm.services.get("web_app");
     (seen.variable, seen.replicas) = (None, 0);
     let Some(live) = live else { return };

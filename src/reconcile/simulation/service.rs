@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::clock::Millis;
 use super::spec::{Behaviour, OnFailure, Spec, image};
@@ -12,6 +12,7 @@ use super::swarm::Nodes;
 use super::task::{SimTask, node_of};
 use crate::compose::{FINGERPRINT, REPOSITORY};
 use crate::docker::command::NAMESPACE;
+use crate::docker::json::Json;
 use crate::docker::service::{Mode, Restart, Service, Update};
 use crate::docker::spec::{IMAGE_LABEL, environment};
 use crate::stack::StackName;
@@ -45,16 +46,16 @@ pub struct Live {
     previous: Option<(Spec, Labels)>,
     update: Option<&'static str>,
     pub updated: Millis,
-    value: Rc<Value>,
+    value: Rc<Json>,
     /// Its environment, as a summary has it.
     environment: String,
     pub tasks: Vec<SimTask>,
     pub made: Millis,
 }
 
-fn template(spec: &Spec) -> Rc<Value> {
+fn template(spec: &Spec) -> Rc<Json> {
     let container = json!({"Image": spec.image(), "Env": [variable(spec)]});
-    Rc::new(json!({ "ContainerSpec": container }))
+    Rc::new(Json::of(&json!({ "ContainerSpec": container })))
 }
 
 fn variable(spec: &Spec) -> String {
@@ -317,6 +318,8 @@ impl Live {
             completions: None,
             iteration: 0,
             host_ports: Vec::new(),
+            image: self.spec.image(),
+            max_attempts: 0,
             template: (*self.value).clone(),
             previous_image: self.previous.as_ref().map(|(spec, _)| spec.image()),
             summary: summary

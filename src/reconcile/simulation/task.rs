@@ -3,11 +3,10 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::clock::{Millis, wall};
 use super::spec::{Behaviour, Spec, Template};
 use super::swarm::Nodes;
+use crate::docker::json::Json;
 use crate::docker::lines::Line;
 use crate::docker::task::Task;
 
@@ -23,7 +22,7 @@ pub struct SimTask {
     lacks: bool,
     behaviour: Behaviour,
     is_global: bool,
-    spec: Rc<Value>,
+    spec: Rc<Json>,
     pub state: &'static str,
     pub desired: &'static str,
     pub error: &'static str,
@@ -35,7 +34,7 @@ pub struct SimTask {
 
 impl SimTask {
     /// A new one, which may start once a node is found; later where it follows one that failed.
-    pub fn new(id: u64, slot: u64, spec: &Spec, value: &Rc<Value>, now: Millis, follows: bool) -> Self {
+    pub fn new(id: u64, slot: u64, spec: &Spec, value: &Rc<Json>, now: Millis, follows: bool) -> Self {
         Self {
             id,
             slot,
