@@ -123,6 +123,7 @@ fn runs_what_was_given(service: &str, task: &Task, motion: &Motion, given: &Give
 }
 
 /// In how long a stack may have converged.
+/// In how long a stack may have converged.
 pub fn due_of(key: &Key, swarm: &Swarm, tasks: &[Task], now: Moment) -> Option<Duration> {
     let of_service = |live: &Service| {
         let own: Vec<_> = tasks.iter().filter(|task| task.service == live.id).collect();
