@@ -137,6 +137,22 @@ fn a_pinned_one_stays_until_it_is_released_and_a_second_one_goes_further_back() 
 }
 
 #[test]
+fn going_back_again_counts_no_commit_twice() {
+    let Some(scene) = Scene::new() else { return };
+    let stack = two_versions(&scene);
+    let first = scene.ran(&stack)[1]["commit"].as_str().unwrap().to_owned();
+    scene.set(&stack, "3").push().success();
+    let behind = |times: usize| {
+        for _ in 0..times {
+            scene.back(&stack, &["--to", &first]).success();
+            scene.reconcile().success();
+        }
+        scene.status(&stack)["hold"]["behind"].clone()
+    };
+    assert_eq!(behind(1), behind(3));
+}
+
+#[test]
 fn one_that_is_cut_off_is_gone_on_with_and_one_in_motion_is_overtaken() {
     let Some(scene) = Scene::new() else { return };
     let stack = two_versions(&scene);

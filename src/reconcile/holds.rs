@@ -93,8 +93,10 @@ impl Reconciler {
         let fled =
             back.as_ref().filter(|_| source.commit_of(&key.stack) != source.commit() || source.is_past());
         let fled = fled.and_then(|back| back.fled.first()).map(String::as_str);
-        let commit =
-            fled.or(source.commit()).or(before.map(|before| &*before.commit)).or(known).unwrap_or_default();
+        let seen = before.map(|before| &*before.commit);
+        // Who goes back reads an earlier commit, and sees no new one.
+        let newest = if fled.is_some() { seen.or(fled) } else { source.commit().or(seen) };
+        let commit = newest.or(known).unwrap_or_default();
         let behind = match before {
             Some(before) => before.behind + u32::from(before.commit != commit),
             // What it fled is one.

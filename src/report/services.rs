@@ -11,6 +11,8 @@ use crate::docker::service::Service;
 use crate::docker::state::TaskState;
 use crate::docker::task::Task;
 use crate::health::{Look, ServiceVerdict};
+use crate::image::ImageRef;
+use crate::state::Motion;
 
 /// Of a service so many tasks are told.
 pub const MOST_TASKS: usize = 20;
@@ -118,4 +120,12 @@ pub fn image_of(services: &[Service], service: &LiveService) -> (String, Option<
         Some((name, digest)) => (name.to_owned(), Some(digest.to_owned())),
         None => (service.image.clone(), None),
     }
+}
+
+/// Whether a deploy in motion gave a service the image that it has, where its tag moved: the fingerprint is as before.
+pub fn is_given(motion: Option<&Motion>, live: &Service) -> bool {
+    let Some(motion) = motion else { return false };
+    let jobs = motion.given.as_ref().and_then(|given| given.jobs.as_ref());
+    let rolled = motion.rolls.get(&live.name).or_else(|| jobs?.images.get(&live.name));
+    rolled.is_some_and(|image| ImageRef::parse(image).ok() == ImageRef::parse(&live.image).ok())
 }

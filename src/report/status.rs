@@ -243,7 +243,8 @@ fn stack(
     let foreign =
         row.status == StackStatus::Error && swarm.of_stack(&row.name).any(|service| others(&service));
     // What failed before is not what is being deployed.
-    let moves = known.motions.iter().any(|motion| motion.name == row.name);
+    let motion = known.motions.iter().find(|motion| motion.name == row.name);
+    let moves = motion.is_some();
     // No run has seen so far that another DockerOps took it; what moves between two sources here is no such thing.
     let is_here = |owner: &&str| watched.iter().any(|known| known.identity == **owner);
     let live: Vec<_> = swarm.of_stack(&row.name).collect();
@@ -259,6 +260,7 @@ fn stack(
         let is_job = row.services.get(name).is_some_and(|applied| !applied.is_kept());
         let service = service.filter(|_| moves || !is_job);
         service.and_then(|live| live.labels.get(FINGERPRINT)).is_some_and(|live| *live != row.hash)
+            || service.is_some_and(|live| services::is_given(motion, live))
     };
     let leaves = work.iter().any(|work| work.kind == WorkKind::Removing && work.what == row.name.as_str());
     let mut verdict = health::judge(row, &known.motions, swarm, look);

@@ -270,3 +270,17 @@ fn one_tag_is_one_image_in_all_steps_of_a_new_version() {
     it.shop.scene.reconcile().success().stdout_has("1 deployed");
     assert_eq!(it.shop.said(), ["migrate", "migrate ends", "web 2", "smoke", "smoke ends"]);
 }
+
+#[test]
+fn what_follows_its_tag_is_no_drift_meanwhile() {
+    let Some(it) = Tagged::start(BOTH) else { return };
+    let before = it.image("web");
+    fs::write(it.shop.log.path().join("slow"), "6").unwrap();
+    it.move_the_tag();
+    let run = it.shop.scene.ops.spawn(["reconcile"]);
+    wait_for("the server", 90, || it.image("web") != before);
+    let status = it.shop.scene.status(&it.shop.stack);
+    assert!(status["drift"].as_array().unwrap().is_empty() && status["updating"] == true, "{status}");
+    run.wait().success();
+    assert_eq!(it.shop.scene.status(&it.shop.stack)["updating"], false);
+}
