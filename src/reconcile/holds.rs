@@ -151,6 +151,10 @@ impl Reconciler {
         };
         let mut services = rendered.map(first::unapplied).unwrap_or_default();
         services.retain(|name, _| !is_job(name));
+        // What is not there was wanted all the same.
+        for service in services.values_mut() {
+            service.spec.insert("image".to_owned(), service.image.clone().unwrap_or_default());
+        }
         services.extend(live.iter().map(service));
         let commit = stays.first().and_then(|service| service.labels.get(COMMIT));
         let record = Record {
