@@ -19,7 +19,7 @@ use crate::drift::{self, Drift};
 use crate::git::Workplace;
 use crate::plan::{self, Apply, Blocked, Decision, DesiredStack, How, Tried, Until};
 use crate::report::{Subject, with_held};
-use crate::stack::StoredKind;
+use crate::stack::{DriftPolicy, StoredKind};
 use crate::state::{self, GivenHow, Jobs, Motion, Phase, Record, StackRow, StackStatus, Step, Versions};
 
 /// By what a stack is in motion.
@@ -199,6 +199,9 @@ impl Reconciler {
         let (how, wanted) = match &by {
             By::Deploy(_) if desired.past.is_some() => (GivenHow::Rollback, plan::wanted(rendered)),
             By::Deploy(_) => (GivenHow::Deploy, plan::wanted(rendered)),
+            By::Roll(_) if desired.entry.drift == DriftPolicy::Correct => {
+                (GivenHow::Roll, plan::wanted(rendered))
+            }
             By::Roll(_) => (GivenHow::Roll, BTreeMap::new()),
             // What Git says counts, and not what a hand made of it while nobody looked.
             By::Sight(_) => (GivenHow::Adopt, plan::wanted(rendered)),

@@ -16,7 +16,9 @@ use crate::docker::Swarm;
 use crate::git::Workplace;
 use crate::hold::Hold;
 use crate::image::ImageRef;
-use crate::plan::{self, Decision, DesiredStack, Elsewhere, Facts, How, Objections, Tried, Until, decide};
+use crate::plan::{
+    self, Decision, DesiredStack, Elsewhere, Evidence, Facts, How, Objections, Tried, Until, decide,
+};
 use crate::report::with_held;
 use crate::signal;
 use crate::source::SourceId;
@@ -223,8 +225,12 @@ impl Reconciler {
         self.set_apart(session, &first, &mut gathered)?;
         let waits =
             |decision: &Decision| matches!(decision, Decision::Blocked(it) if it.until == Until::Asked);
-        // What never came to run takes no room.
-        let runs = |key: &Key| swarm.of_stack(&key.stack).next().is_some();
+        // What never came to run takes no room, and what is not ours stays in any case.
+        let runs = |key: &Key| {
+            let row = self.source(key).ok().and_then(|source| source.stack(&key.stack));
+            swarm.of_stack(&key.stack).next().is_some()
+                && plan::evidence(&key.stack, &key.source, row, swarm) != Evidence::None
+        };
         let dropping = first.iter().filter(|(key, decision)| waits(decision) && runs(key));
         gathered.dropping = dropping.map(|(key, _)| key.source.clone()).collect();
         let conflicts = self.binding_conflicts(session)?;

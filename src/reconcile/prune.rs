@@ -94,7 +94,10 @@ impl Reconciler {
         gone: Result<bool>,
     ) -> Result<()> {
         if self.source(key)?.desired(&key.stack).is_some_and(|desired| desired.entry.enabled) {
-            // It is wanted again: a decision is taken about what is there, as about any stack.
+            // It is wanted again: a decision is taken about what is there, as about any stack. What is not was no hand's doing.
+            if let Some(row) = self.source(key)?.stack(&key.stack) {
+                session.state.note_leaving(row, "its removal had begun when it was listed again")?;
+            }
             self.removes_no_more(session, key)?;
             (self.stirred, self.memory.has_acted) = (true, true);
             return Ok(());

@@ -286,3 +286,28 @@ fn a_source_that_is_not_watched_holds_up_no_removal() {
     let before_the_end = log.split("all trouble ends").next().unwrap_or_default();
     assert!(before_the_end.contains("0: removes `web`"), "{log}");
 }
+
+#[test]
+fn what_was_being_removed_when_it_was_listed_again_is_deployed_whatever_is_done_about_drift() {
+    for drift in [DriftPolicy::Ignore, DriftPolicy::Report] {
+        let listed = Entry { drift, ..entry("jobs", 1, &mut Rng::new(1)) };
+        let first =
+            vec![Commit { stacks: vec![listed], broken: false }, Commit::default(), Commit::default()];
+        let switch = || Event::Push(0, Change::Switch("jobs"));
+        let events =
+            vec![Event::Ask(0), Event::Turns(0, 8, 5_000), switch(), Event::Ask(0), switch(), Event::Ask(0)];
+        plays(Story { seed: 0, first, always: [false; 2], events });
+    }
+}
+
+#[test]
+fn what_only_lacked_its_image_is_not_held_for_what_failed_before() {
+    let turns = |count| Event::Turns(0, count, 4_000);
+    let bad = [Event::Ask(0), Event::Tags("db", Pushed::Bad), Event::Ask(0), turns(8)];
+    let good = [Event::Tags("db", Pushed::Good), Event::Ask(0), Event::Turns(0, 1, 2_000), Event::Registry];
+    let events = bad.into_iter().chain(good).chain([Event::Die("db"), turns(8)]).collect();
+    let mut listed = entry("db", 1, &mut Rng::new(1));
+    listed.services.values_mut().for_each(|spec| (spec.replicas, spec.on_failure) = (2, OnFailure::Rollback));
+    let first = vec![Commit { stacks: vec![listed], broken: false }, Commit::default(), Commit::default()];
+    plays(Story { seed: 0, first, always: [true; 2], events });
+}

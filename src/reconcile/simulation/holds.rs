@@ -36,7 +36,11 @@ impl Play<'_> {
                 state.forget_hold(source.id, Some(&StackName::known(stack))).unwrap();
             }
         }
-        self.world.borrow_mut().ledger(stack).on_hold = None;
+        let mut world = self.world.borrow_mut();
+        // A run that goes on decided before; the next one sees it.
+        let nth = world.happens();
+        let ledger = world.ledger(stack);
+        (ledger.on_hold, ledger.meddled) = (None, nth);
     }
 }
 
