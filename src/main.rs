@@ -21,6 +21,7 @@ mod git;
 mod guard;
 mod hash;
 mod health;
+mod heap;
 mod hold;
 mod holding;
 mod image;
@@ -67,6 +68,7 @@ use clap::Parser;
 use commands::Ending;
 
 fn main() -> ExitCode {
+    heap::give_back();
     let cli = cli::Cli::parse();
     let ending = signal::install().and_then(|()| commands::run(cli.command));
     match ending {

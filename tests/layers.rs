@@ -24,7 +24,7 @@ const LAYERS: &[&[&str]] = &[
     &["lock", "process", "settings", "source"],
     &["budget"],
     &[
-        "broken", "clock", "fault", "guard", "hash", "hold", "image", "nearest", "network", "paths",
+        "broken", "clock", "fault", "guard", "hash", "heap", "hold", "image", "nearest", "network", "paths",
         "patterns", "problem", "reason", "redact", "rng", "signal", "span", "stack", "yaml",
     ],
     &["plain"],

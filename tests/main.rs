@@ -54,6 +54,7 @@ mod layers;
 mod layout;
 mod lock;
 mod logs;
+mod many_stacks;
 mod moves;
 mod named;
 mod nodes;

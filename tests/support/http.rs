@@ -50,15 +50,21 @@ impl DockerOps {
     pub fn site(&self) -> Site {
         let mut run = self.spawn(["run"]);
         run.wait_for("cycle ", 1, 90);
-        let log = run.stdout();
-        let address = log.split("listening http://").nth(1).expect("it does not listen");
-        let address = address.split('/').next().unwrap();
-        let port = address.rsplit(':').next().unwrap().parse().unwrap();
-        Site { run, address: SocketAddr::from(([127, 0, 0, 1], port)) }
+        Site::of(run)
     }
 }
 
 impl Site {
+    /// Of a daemon that listens by now.
+    #[track_caller]
+    pub fn of(run: Running) -> Self {
+        let log = run.stdout();
+        let address = log.split("listening http://").nth(1).expect("it does not listen");
+        let address = address.split('/').next().unwrap();
+        let port = address.rsplit(':').next().unwrap().parse().unwrap();
+        Self { run, address: SocketAddr::from(([127, 0, 0, 1], port)) }
+    }
+
     /// Sends a request with these headers, each `Name: value`.
     pub fn send(&self, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Answer {
         let mut text = format!("{method} {path} HTTP/1.1\r\n");
