@@ -41,7 +41,6 @@ impl Changes {
 #[derive(Debug)]
 pub(super) struct Turn {
     repository: String,
-    is_at_work: bool,
 }
 
 /// Waits for so long until nobody else changes the repository of `source`.
@@ -58,11 +57,9 @@ fn within(source: &Source, longest: Duration, slow: Duration) -> Result<Turn> {
         return Err(fault(what, "ask for it again in a moment"));
     }
     known.entry(repository.clone()).or_default().all += 1;
-    // Declared first, so that what is locked is free when it is dropped.
-    let mut turn = Turn { repository, is_at_work: false };
     let stop = loop {
-        match known.get_mut(&turn.repository) {
-            Some(changes) if changes.is_full(changes.all, slow) => {
+        match known.entry(repository.clone()).or_default() {
+            changes if changes.is_full(changes.all, slow) => {
                 break fault(
                     format!(
                         "changes of `{}` take long, and {MOST_OF_SLOW} of them wait already",
@@ -71,12 +68,11 @@ fn within(source: &Source, longest: Duration, slow: Duration) -> Result<Turn> {
                     "check its server, and ask for it again",
                 );
             }
-            Some(Changes { since: Some(_), .. }) => {}
-            Some(changes) => {
-                (changes.since, turn.is_at_work) = (Some(Instant::now()), true);
-                return Ok(turn);
+            Changes { since: Some(_), .. } => {}
+            changes => {
+                changes.since = Some(Instant::now());
+                return Ok(Turn { repository });
             }
-            None => return Ok(turn),
         }
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -90,22 +86,28 @@ fn within(source: &Source, longest: Duration, slow: Duration) -> Result<Turn> {
             break signal;
         }
     };
-    drop(known);
+    // Before anybody else looks: who sees one more than there are gives up as well.
+    leave(&mut known, &repository);
     Err(stop)
+}
+
+/// One that was at work or waited does no longer.
+fn leave(known: &mut BTreeMap<String, Changes>, repository: &str) {
+    if let Some(changes) = known.get_mut(repository) {
+        changes.all -= 1;
+        if changes.all == 0 {
+            known.remove(repository);
+        }
+    }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         let mut known = lock();
         if let Some(changes) = known.get_mut(&self.repository) {
-            changes.all -= 1;
-            if self.is_at_work {
-                changes.since = None;
-            }
-            if changes.all == 0 {
-                known.remove(&self.repository);
-            }
+            changes.since = None;
         }
+        leave(&mut known, &self.repository);
         drop(known);
         FREE.notify_all();
     }
